@@ -1,0 +1,164 @@
+"""The child process that runs one bundle: `python -m bctoolkit.bench.worker` with a job on standard input.
+
+Each engine gets a process of its own, because the threads one engine leaves spinning slow whatever runs beside them.
+The job comes as JSON; the answer goes to the file the job names, so that nothing an engine prints can spoil it.
+"""
+
+import io
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit import bundle as bundles
+from bctoolkit.bench.machine import peak_rss
+from bctoolkit.bench.report import Settings
+from bctoolkit.contract import prepare
+from bctoolkit.errors import BctkError
+from bctoolkit.lazy import require
+from bctoolkit.runtime import Classifier, load
+
+__all__ = ["Answer", "Job"]
+
+BLOCK = 10
+"""Runs per block while warming up; three blocks in a row within 5 % count as settled."""
+LONGEST_WARMUP = 10.0
+
+
+class Job(msgspec.Struct, tag_field="kind", tag=str.lower):
+    """What the child is asked to do with a bundle."""
+
+    bundle: str
+    threads: int
+    provider: str | None
+    answer: str
+    """File to write the answer to."""
+
+
+class Measure(Job):
+    """Time the bundle."""
+
+    settings: Settings
+
+
+class Predict(Job):
+    """Answer images: `.npy`, N × height × width × channels uint8."""
+
+    images: str
+
+
+class Answer(msgspec.Struct):
+    """What a session measured; times in nanoseconds."""
+
+    provider: str
+    threads: int
+    load: int = 0
+    first: int = 0
+    model: list[int] = []
+    end_to_end: list[int] = []
+    peak_rss: int = 0
+    wrong: int = 0
+    """Answers while timing that departed from the session's first ones."""
+    error: str = ""
+
+
+def main() -> None:
+    """Do one job."""
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Measure | Predict)
+    try:
+        answer = measure(job) if isinstance(job, Measure) else predict(job)
+    except BctkError as problem:
+        answer = Answer("", 0, error=str(problem))
+    Path(job.answer).write_bytes(msgspec.json.encode(answer))
+
+
+def predict(job: Predict) -> Answer:
+    """Answer all images of the job; the probabilities go to an `.npy` beside the answer."""
+    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    images = np.load(job.images, mmap_mode="r")
+    dtype = classifier.contract.dtype
+    rows = [classifier.predict(np.asarray(images[i : i + 1], dtype)).probabilities for i in range(len(images))]
+    np.save(f"{job.answer}.npy", np.concatenate(rows))
+    return Answer(classifier.backend.provider, classifier.backend.threads)
+
+
+def measure(job: Measure) -> Answer:
+    """One session: load, first inference, warm-up, then the model alone and end to end."""
+    settings = job.settings
+    started = time.perf_counter_ns()
+    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    loaded = time.perf_counter_ns()
+    golden = bundles.read(job.bundle).golden().images.astype(classifier.contract.dtype)
+    order = np.random.default_rng(settings.seed).permutation(len(golden))
+    batches = [golden[i : i + 1] for i in order]
+    first = _timed(classifier.backend.run, batches[0])
+    expected = [classifier.backend.run(batch) for batch in batches]
+    _warm_up(classifier, batches, settings)
+    wrong, samples = 0, []
+    deadline = time.perf_counter() + settings.min_seconds
+    while len(samples) < settings.min_runs or time.perf_counter() < deadline:
+        at = len(samples) % len(batches)
+        begin = time.perf_counter_ns()
+        probabilities = classifier.backend.run(batches[at])
+        samples.append(time.perf_counter_ns() - begin)
+        wrong += not np.allclose(probabilities, expected[at], atol=1e-5)
+    return Answer(
+        provider=classifier.backend.provider,
+        threads=classifier.backend.threads,
+        load=loaded - started,
+        first=first,
+        model=samples,
+        end_to_end=_end_to_end(classifier, golden[order], settings),
+        peak_rss=peak_rss(),
+        wrong=wrong,
+    )
+
+
+def _warm_up(classifier: Classifier, batches: list[NDArray[Any]], settings: Settings) -> None:
+    """Run until the least warm-up is done and three block medians in a row agree within 5 %."""
+    started, medians, runs = time.perf_counter(), [], 0
+    while True:
+        block = [_timed(classifier.backend.run, batches[(runs + i) % len(batches)]) for i in range(BLOCK)]
+        runs += BLOCK
+        medians.append(float(np.median(block)))
+        recent, elapsed = medians[-3:], time.perf_counter() - started
+        settled = len(recent) == 3 and max(recent) <= 1.05 * min(recent)
+        enough = runs >= settings.warmup_runs and elapsed >= settings.warmup_seconds
+        if enough and (settled or elapsed > LONGEST_WARMUP):
+            return
+
+
+def _end_to_end(classifier: Classifier, images: NDArray[Any], settings: Settings) -> list[int]:
+    """From a PNG's bytes to the label, as an app does it; a quarter of the model-only runs."""
+    pillow = require("PIL.Image", "images")
+    files = []
+    for image in images.astype(np.uint8):
+        buffer = io.BytesIO()
+        pillow.fromarray(image).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+
+    def whole(file: bytes) -> str:
+        picture = pillow.open(io.BytesIO(file))
+        picture.load()
+        return classifier.predict(prepare(picture, classifier.contract)[None]).labels[0]
+
+    deadline = time.perf_counter() + settings.min_seconds / 4
+    samples: list[int] = []
+    while len(samples) < settings.min_runs // 4 or time.perf_counter() < deadline:
+        samples.append(_timed(whole, files[len(samples) % len(files)]))
+    return samples
+
+
+def _timed(call: Callable[[Any], object], argument: Any) -> int:
+    begin = time.perf_counter_ns()
+    call(argument)
+    return time.perf_counter_ns() - begin
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""The bundle: the one folder that goes to a device and can check itself there.
+
+::
+
+    <name>/
+      model.onnx | model.tflite   the artifact
+      golden.npz                  images (N×H×W×C uint8), probabilities (N×classes float32, the Keras reference's), labels
+      reference.npz               optional: the reference's probabilities of the test part, keyed by image hash
+      manifest.json               what all this is, with the SHA-256 of each file
+      manifest.json.sha256        the manifest's own, in the format of `sha256sum -c`
+
+A bundle is written once and whole, then only read. Nothing is handed on before its hash has been checked.
+"""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import field
+from numpy.typing import NDArray
+
+from bctoolkit.contract import InputContract
+from bctoolkit.documents import Document, parse, to_json
+from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
+from bctoolkit.files import atomic_folder, sha256_bytes
+from bctoolkit.formats import FORMATS
+from bctoolkit.metrics import Parity
+
+__all__ = ["Bundle", "Golden", "Manifest", "Reference", "Source", "newest", "read", "write"]
+
+SCHEMA = 1
+GOLDEN, REFERENCE, MANIFEST, SEAL = "golden.npz", "reference.npz", "manifest.json", "manifest.json.sha256"
+
+ImageKind = Literal["real", "synthetic"]
+
+
+class ModelFile(Document):
+    """The artifact of a bundle."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+class ArrayFile(Document):
+    """An `.npz` of a bundle."""
+
+    file: str
+    sha256: str
+    count: int
+    images: ImageKind = "real"
+
+
+class Source(Document):
+    """Where an artifact comes from; a hash is empty where there is nothing to hash."""
+
+    run: str
+    model_sha256: str
+    dataset_sha256: str = ""
+    recipe_sha256: str = ""
+
+
+class Manifest(Document, kw_only=True):
+    """`manifest.json`."""
+
+    schema: int = SCHEMA
+    name: str
+    format: str
+    quantization: str
+    model: ModelFile
+    input: InputContract
+    labels: tuple[str, ...]
+    golden: ArrayFile
+    reference: ArrayFile | None = None
+    source: Source
+    tools: dict[str, str] = field(default_factory=dict)
+    parity: Parity
+    created: str
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Images with the float32 Keras reference's answers, frozen at export."""
+
+    images: NDArray[np.uint8]
+    """N × height × width × channels."""
+    probabilities: NDArray[np.float32]
+    """N × classes."""
+    labels: NDArray[np.int64]
+    """N true classes; -1 where unknown."""
+    kind: ImageKind = "real"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference's probabilities of the test part, so that a device can pair predictions without Keras."""
+
+    hashes: NDArray[np.uint8]
+    """N × 32: SHA-256 of each image's decoded pixels."""
+    probabilities: NDArray[np.float32]
+    """N × classes."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest has been checked; the other files are checked as they are read."""
+
+    path: Path
+    manifest: Manifest
+
+    def model(self) -> bytes:
+        """The artifact's bytes.
+
+        Raises:
+            BundleCorrupt: the file is missing or differs from the manifest.
+        """
+        return _checked(self.path, self.manifest.model.file, self.manifest.model.sha256)
+
+    def golden(self) -> Golden:
+        """The golden images and what the Keras reference said of them."""
+        entry = self.manifest.golden
+        arrays = self._arrays(entry, ("images", "probabilities", "labels"))
+        return Golden(arrays["images"], arrays["probabilities"], arrays["labels"], entry.images)
+
+    def reference(self) -> Reference | None:
+        """The reference's probabilities of the test part, where the bundle carries them."""
+        if self.manifest.reference is None:
+            return None
+        arrays = self._arrays(self.manifest.reference, ("hashes", "probabilities"))
+        return Reference(arrays["hashes"], arrays["probabilities"])
+
+    def _arrays(self, entry: ArrayFile, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        content = _checked(self.path, entry.file, entry.sha256)
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in names}
+        except (ValueError, KeyError, zipfile.BadZipFile) as problem:
+            raise BundleCorrupt(f"{self.path / entry.file}: cannot be read ({problem})") from None
+
+
+def read(path: str | Path) -> Bundle:
+    """Open a bundle and check its manifest.
+
+    Raises:
+        BundleError: not a bundle folder.
+        BundleTooNew: written with a later schema.
+        BundleCorrupt: the manifest is damaged.
+    """
+    folder = Path(path)
+    if not (folder / MANIFEST).is_file():
+        what = "no such folder" if not folder.exists() else f"not a bundle: it holds no {MANIFEST}"
+        raise BundleError(f"{folder}: {what}")
+    content = (folder / MANIFEST).read_bytes()
+    raw = _decode(folder, content)
+    schema = raw.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BundleTooNew(f"{folder}: schema {schema}, this bctoolkit reads up to {SCHEMA}; upgrade bctoolkit")
+    expected = _seal_digest(folder)
+    if sha256_bytes(content) != expected:
+        raise BundleCorrupt(f"{folder / MANIFEST}: SHA-256 differs from the one in {SEAL}; copy the bundle again")
+    manifest = parse(Manifest, raw, str(folder / MANIFEST), BundleCorrupt)
+    if manifest.format not in FORMATS:
+        raise BundleError(f"{folder}: unknown format {manifest.format!r}; formats: {', '.join(FORMATS)}")
+    return Bundle(folder, manifest)
+
+
+def write(
+    target: Path,
+    *,
+    format: str,
+    quantization: str,
+    model: bytes,
+    input: InputContract,
+    labels: tuple[str, ...],
+    golden: Golden,
+    reference: Reference | None,
+    source: Source,
+    tools: dict[str, str],
+    parity: Parity,
+    created: str,
+) -> Bundle:
+    """Write a bundle to the folder `target`, all of it or nothing; an earlier bundle there is replaced.
+
+    Args:
+        target: the folder; its name becomes the bundle's.
+        format: a key of `FORMATS`.
+        quantization: one of the format's quantizations.
+        model: the artifact.
+        input: what the artifact eats.
+        labels: the classes, in the order of the artifact's outputs.
+        golden: images with the float32 Keras reference's probabilities.
+        reference: the reference's probabilities of the test part, if known.
+        source: where the artifact comes from.
+        tools: package → version, of what made it.
+        parity: the artifact against the reference on the golden images.
+        created: ISO 8601 time in UTC.
+    """
+    with atomic_folder(target) as folder:
+        model_name = f"model{FORMATS[format].suffix}"
+        (folder / model_name).write_bytes(model)
+        arrays = {"images": golden.images, "probabilities": golden.probabilities, "labels": golden.labels}
+        kept = None
+        if reference is not None:
+            content = {"hashes": reference.hashes, "probabilities": reference.probabilities}
+            kept = _write_arrays(folder / REFERENCE, content, "real")
+        manifest = Manifest(
+            name=target.name,
+            format=format,
+            quantization=quantization,
+            model=ModelFile(file=model_name, sha256=sha256_bytes(model), bytes=len(model)),
+            input=input,
+            labels=labels,
+            golden=_write_arrays(folder / GOLDEN, arrays, golden.kind),
+            reference=kept,
+            source=source,
+            tools=tools,
+            parity=parity,
+            created=created,
+        )
+        content_bytes = to_json(manifest)
+        (folder / MANIFEST).write_bytes(content_bytes)
+        (folder / SEAL).write_text(f"{sha256_bytes(content_bytes)}  {MANIFEST}\n")
+    return read(target)
+
+
+def newest(shelf: Path) -> list[Path]:
+    """The bundles under `shelf` of the run that was exported last, by name.
+
+    Raises:
+        RecipeError: there is no bundle.
+    """
+    found = [read(path.parent) for path in shelf.glob(f"[!.]*/{MANIFEST}")]
+    if not found:
+        raise RecipeError(f"no bundle in {shelf}; make one with: bctk export --format onnx")
+    run = max(found, key=lambda bundle: bundle.manifest.created).manifest.source.run
+    return sorted(bundle.path for bundle in found if bundle.manifest.source.run == run)
+
+
+def _decode(folder: Path, content: bytes) -> dict[str, Any]:
+    try:
+        raw = json.loads(content)
+    except ValueError:
+        raw = None
+    if not isinstance(raw, dict):
+        raise BundleCorrupt(f"{folder / MANIFEST}: not readable as JSON; copy the bundle again")
+    return raw
+
+
+def _seal_digest(folder: Path) -> str:
+    try:
+        return (folder / SEAL).read_text(encoding="ascii").split()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        raise BundleCorrupt(f"{folder / SEAL}: missing or unreadable; copy the bundle again") from None
+
+
+def _checked(folder: Path, name: str, sha256: str) -> bytes:
+    if Path(name).name != name:
+        raise BundleCorrupt(f"{folder / MANIFEST}: names a file outside the bundle: {name!r}")
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as problem:
+        raise BundleCorrupt(f"{folder / name}: {problem.strerror}") from None
+    if sha256_bytes(content) != sha256:
+        raise BundleCorrupt(f"{folder / name}: SHA-256 differs from the manifest's; copy the bundle again")
+    return content
+
+
+def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]], images: ImageKind) -> ArrayFile:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    path.write_bytes(buffer.getvalue())
+    return ArrayFile(
+        file=path.name, sha256=sha256_bytes(buffer.getvalue()), count=len(arrays["probabilities"]), images=images
+    )

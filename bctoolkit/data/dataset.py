@@ -1,0 +1,73 @@
+"""`Dataset`: images as the model eats them, their labels, and the content hash that identifies each."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.bundle import ImageKind
+from bctoolkit.errors import DatasetError
+
+__all__ = ["Dataset", "content_hash", "rows"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N labelled images."""
+
+    images: NDArray[np.uint8]
+    """N × height × width × 3, prepared for the model."""
+    labels: NDArray[np.int64]
+    """N positions in `classes`."""
+    classes: tuple[str, ...]
+    hashes: NDArray[np.uint8]
+    """N × 32: SHA-256 of each image's decoded pixels, before crop and resize."""
+    source: str
+    """Where the images come from, in the user's words."""
+    kind: ImageKind = "real"
+    published: NDArray[np.int64] | None = None
+    """N positions in `PARTS`, where the publisher already split the set."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: NDArray[Any]) -> "Dataset":
+        """The images at `index`, in that order."""
+        published = None if self.published is None else self.published[index]
+        return Dataset(
+            self.images[index], self.labels[index], self.classes, self.hashes[index], self.source, self.kind, published
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """One hash of all images and labels, whatever their order."""
+        names = [self.classes[label].encode() for label in self.labels]
+        entries = sorted(bytes(row) + name for row, name in zip(self.hashes, names, strict=True))
+        return hashlib.sha256(b"\n".join(entries)).hexdigest()
+
+    def in_order_of(self, classes: tuple[str, ...]) -> "Dataset":
+        """The same images with labels that count in the order of `classes`.
+
+        Raises:
+            DatasetError: the set has a class that `classes` lacks.
+        """
+        unknown = [name for name in self.classes if name not in classes]
+        if unknown:
+            raise DatasetError(f"{self.source}: class {unknown[0]!r} is not one of {', '.join(classes)}")
+        position = np.array([classes.index(name) for name in self.classes])
+        return Dataset(
+            self.images, position[self.labels], classes, self.hashes, self.source, self.kind, self.published
+        )
+
+
+def content_hash(pixels: NDArray[np.uint8]) -> bytes:
+    """SHA-256 over shape and pixels of one decoded image, so that a file's format and name do not matter."""
+    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).digest()
+
+
+def rows(hashes: NDArray[np.uint8]) -> list[bytes]:
+    """Each row of N × 32 hashes as a key for sets and dictionaries."""
+    return [bytes(row) for row in hashes]

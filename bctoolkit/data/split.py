@@ -1,0 +1,92 @@
+"""Train, validation and test parts, decided by each image's content.
+
+An image's hash, read as a number in [0, 1), decides its part by fixed thresholds, the same in every class. So the same
+image lands in the same part in every run, on every machine and in every later version of the set; copies of it never
+straddle two parts; and every class is split in the same proportions, up to the chance of a binomial draw.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.data.dataset import Dataset, rows
+from bctoolkit.errors import DatasetError
+from bctoolkit.recipes import Split
+
+__all__ = ["PARTS", "Parts", "read", "save", "split"]
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Positions of the images of each part."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    def counts(self, dataset: Dataset) -> dict[str, dict[str, int]]:
+        """Part → class → number of images."""
+        return {
+            part: {name: int((dataset.labels[getattr(self, part)] == i).sum()) for i, name in enumerate(dataset.classes)}
+            for part in PARTS
+        }
+
+
+def split(dataset: Dataset, shares: Split) -> Parts:
+    """Divide a set by content hash.
+
+    A set that its publisher already split keeps that split, except that an image found in several parts stays only
+    in the first of train, validation, test, so that nothing trained on is tested on.
+
+    Raises:
+        DatasetError: a class has no image to train on, or a part is empty.
+    """
+    if dataset.published is None:
+        place = _number(dataset.hashes)
+        part = np.where(place < shares.test, 2, np.where(place < shares.test + shares.validation, 1, 0))
+    else:
+        part = _without_copies(dataset.hashes, dataset.published)
+    parts = Parts(*(np.flatnonzero(part == i) for i in range(len(PARTS))))
+    _require_images(dataset, parts)
+    return parts
+
+
+def save(path: Path, dataset: Dataset, parts: Parts) -> None:
+    """Store which image, by hash, belongs to which part."""
+    index = np.concatenate([getattr(parts, part) for part in PARTS])
+    part = np.repeat(np.arange(len(PARTS), dtype=np.uint8), [len(getattr(parts, name)) for name in PARTS])
+    np.savez_compressed(path, allow_pickle=False, hashes=dataset.hashes[index], part=part)
+
+
+def read(path: Path, dataset: Dataset) -> Parts:
+    """The stored parts of the images of `dataset`; images the stored split does not know are left out."""
+    with np.load(path, allow_pickle=False) as stored:
+        known = dict(zip(rows(stored["hashes"]), stored["part"].tolist(), strict=True))
+    part = np.array([known.get(key, -1) for key in rows(dataset.hashes)])
+    return Parts(*(np.flatnonzero(part == i) for i in range(len(PARTS))))
+
+
+def _number(hashes: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The first 8 bytes of each hash as a number in [0, 1)."""
+    return np.ascontiguousarray(hashes[:, :8]).view(">u8")[:, 0] / 2.0**64
+
+
+def _without_copies(hashes: NDArray[np.uint8], published: NDArray[np.int64]) -> NDArray[np.int64]:
+    first: dict[bytes, int] = {}
+    for key, part in zip(rows(hashes), published.tolist(), strict=True):
+        first[key] = min(part, first.get(key, part))
+    return np.array([first[key] for key in rows(hashes)])
+
+
+def _require_images(dataset: Dataset, parts: Parts) -> None:
+    counts = parts.counts(dataset)
+    for name, count in counts["train"].items():
+        if count == 0:
+            raise DatasetError(f"{dataset.source}: class {name!r} has no image in the train part; add images of it")
+    for part in PARTS:
+        if sum(counts[part].values()) == 0:
+            raise DatasetError(f"{dataset.source}: the {part} part is empty with {len(dataset)} images; add images")

@@ -1,0 +1,95 @@
+"""Every error a user can meet, in one tree.
+
+::
+
+    BctkError                     exit code 1, one line, no traceback
+    ├── RecipeError               a recipe, option or workspace that does not make sense
+    ├── DatasetError              images or labels that cannot be used
+    ├── MissingExtra              an optional package that is not installed
+    ├── WeightsError              pre-trained weights that cannot be had or do not fit
+    ├── BundleError
+    │   ├── BundleCorrupt         a file that is not what the manifest says
+    │   └── BundleTooNew          written by a later version of bctoolkit
+    ├── ExportError
+    │   ├── UnsupportedOp         a layer that has no counterpart in the target format
+    │   └── ParityFailed          the artifact does not behave like the Keras reference
+    └── BackendError
+        ├── ProviderUnavailable   the engine cannot run on what was asked for
+        └── InputMismatch         an array or image that breaks the input contract
+
+A message is one line: the fact, the value observed, the remedy. Anything that is not a `BctkError` is a bug and keeps
+its traceback.
+"""
+
+__all__ = [
+    "BackendError",
+    "BctkError",
+    "BundleCorrupt",
+    "BundleError",
+    "BundleTooNew",
+    "DatasetError",
+    "ExportError",
+    "InputMismatch",
+    "MissingExtra",
+    "ParityFailed",
+    "ProviderUnavailable",
+    "RecipeError",
+    "UnsupportedOp",
+    "WeightsError",
+]
+
+
+class BctkError(Exception):
+    """The root: catching it catches every error bctoolkit raises on purpose."""
+
+
+class RecipeError(BctkError):
+    """A recipe, an option or a workspace that does not make sense."""
+
+
+class DatasetError(BctkError):
+    """Images or labels that cannot be used."""
+
+
+class MissingExtra(BctkError):
+    """An optional package that is not installed."""
+
+
+class WeightsError(BctkError):
+    """Pre-trained weights that cannot be had or do not fit the network."""
+
+
+class BundleError(BctkError):
+    """A folder that is not a usable bundle."""
+
+
+class BundleCorrupt(BundleError):
+    """A file of the bundle differs from what the manifest says."""
+
+
+class BundleTooNew(BundleError):
+    """The bundle was written by a later version of bctoolkit."""
+
+
+class ExportError(BctkError):
+    """A network that cannot be exported."""
+
+
+class UnsupportedOp(ExportError):
+    """A layer has no counterpart in the target format."""
+
+
+class ParityFailed(ExportError):
+    """The artifact does not behave like the Keras reference."""
+
+
+class BackendError(BctkError):
+    """An inference engine that refuses to work."""
+
+
+class ProviderUnavailable(BackendError):
+    """The engine cannot run on the provider that was asked for."""
+
+
+class InputMismatch(BackendError):
+    """An array or image breaks the input contract."""

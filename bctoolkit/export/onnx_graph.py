@@ -1,0 +1,85 @@
+"""An ONNX graph under construction: nodes, constants stored once, and values that remember their layout."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+__all__ = ["Graph", "Value"]
+
+TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+class Value:
+    """A tensor of the graph in Keras's layout, with the names it has in channels-last and channels-first order.
+
+    Convolutions of ONNX want channels first, everything else here is written channels last. A value that exists in one
+    order is transposed at most once, and only if someone asks for the other.
+    """
+
+    def __init__(self, shape: tuple[int | None, ...], last: str | None = None, first: str | None = None) -> None:
+        self.shape = shape
+        self.last = last
+        self.first = first
+
+
+class Graph:
+    """Collects nodes and constants and turns them into a model."""
+
+    def __init__(self, name: str, opset: int, ir_version: int) -> None:
+        self._name, self._opset, self._ir_version = name, opset, ir_version
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
+        self._count: dict[str, int] = {}
+        self.scope = name
+
+    def add(self, operator: str, inputs: list[str], **attributes: Any) -> str:
+        """Append a node and return the name of its output, which carries the Keras layer's name."""
+        base = f"{self.scope}/{operator}"
+        number = self._count[base] = self._count.get(base, 0) + 1
+        name = base if number == 1 else f"{base}_{number}"
+        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, array: NDArray[Any], role: str) -> str:
+        """The name of a constant; equal arrays are stored once."""
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = numpy_helper.from_array(np.ascontiguousarray(array), f"{self.scope}/{role}")
+        return str(self._constants[key].name)
+
+    def last(self, value: Value) -> str:
+        """The channels-last name of a value, transposing it if it has none yet."""
+        if value.last is None:
+            assert value.first is not None
+            value.last = self.add("Transpose", [value.first], perm=TO_CHANNELS_LAST)
+        return value.last
+
+    def first(self, value: Value) -> str:
+        """The channels-first name of a value of rank 4, transposing it if it has none yet."""
+        if value.first is None:
+            assert value.last is not None
+            value.first = self.add("Transpose", [value.last], perm=TO_CHANNELS_FIRST)
+        return value.first
+
+    def model(self, inputs: tuple[str, int, list[Any]], output: tuple[str, list[Any]]) -> onnx.ModelProto:
+        """The finished, checked model.
+
+        Args:
+            inputs: name, element type and shape of the input.
+            output: name and shape of the float32 output.
+        """
+        name, element, shape = inputs
+        graph = helper.make_graph(
+            [*self._nodes, helper.make_node("Identity", [output[0]], ["probabilities"], name="probabilities")],
+            self._name,
+            [helper.make_tensor_value_info(name, element, shape)],
+            [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, output[1])],
+            list(self._constants.values()),
+        )
+        opset = helper.make_opsetid("", self._opset)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=self._ir_version, producer_name="bctoolkit")
+        onnx.checker.check_model(model, full_check=True)
+        return model

@@ -1,0 +1,105 @@
+"""The one table of formats: what can be exported, by which code, in which precisions, and which engines read it.
+
+The command line's choices, error texts, the docs' table and the parametrisation of the tests are all read from here.
+A new format is one row, one `export/to_x.py` and one `runtime/on_x.py`; a second engine for a format is one more
+`Engine` in its row. Code is named as `"module:attribute"` so that reading the table imports nothing.
+"""
+
+from typing import NamedTuple
+
+from bctoolkit.errors import RecipeError
+
+__all__ = ["FORMATS", "QUANTIZATIONS", "Engine", "Format", "Quantization", "Tolerance", "engine_for", "lookup"]
+
+
+class Tolerance(NamedTuple):
+    """How far an artifact's probabilities may be from the float32 Keras reference before it is refused."""
+
+    max_abs_diff: float
+    """Largest |Δp| of any class of any image."""
+    mean_abs_diff: float
+    """Mean |Δp| over all classes and images."""
+    top1_agreement: float
+    """Least share of images with the same top-1 class; near-ties (within `max_abs_diff`) count as agreeing."""
+
+
+class Quantization(NamedTuple):
+    """A numeric form of the weights and activations."""
+
+    summary: str
+    tolerance: Tolerance
+
+
+class Engine(NamedTuple):
+    """An inference engine that runs a format on a device."""
+
+    backend: str
+    """`module:attribute` of a callable `(model: bytes, provider: str, threads: int) -> Backend`."""
+    extra: str
+    """The optional dependency group that installs it."""
+    providers: tuple[str, ...]
+    """What it can run on; the first is the default."""
+
+
+class Format(NamedTuple):
+    """A file format that a trained network can be exported to."""
+
+    suffix: str
+    summary: str
+    exporter: str
+    """`module:attribute` of a callable `(twin: keras.Model, quantization: str, contract: InputContract) -> bytes`."""
+    batch: int | None
+    """The fixed batch size of the exported graph; None where it is free."""
+    quantizations: tuple[str, ...]
+    engines: dict[str, Engine]
+
+
+QUANTIZATIONS: dict[str, Quantization] = {
+    "fp32": Quantization("float32 weights and activations", Tolerance(1e-4, 1e-5, 1.0)),
+    "int8-dynamic": Quantization(
+        "int8 weights per channel, activations quantized at run time", Tolerance(0.35, 0.02, 0.98)
+    ),
+}
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(
+        suffix=".onnx",
+        summary="ONNX, for ONNX Runtime",
+        exporter="bctoolkit.export.to_onnx:convert",
+        batch=None,
+        quantizations=("fp32", "int8-dynamic"),
+        engines={"onnxruntime": Engine("bctoolkit.runtime.on_onnxruntime:open_model", "onnx", ("cpu", "cuda"))},
+    ),
+    "tflite": Format(
+        suffix=".tflite",
+        summary="TFLite (LiteRT), for phones and small boards",
+        exporter="bctoolkit.export.to_tflite:convert",
+        batch=1,
+        quantizations=("fp32", "int8-dynamic"),
+        engines={"litert": Engine("bctoolkit.runtime.on_litert:open_model", "tflite", ("cpu",))},
+    ),
+}
+
+
+def lookup(name: str) -> Format:
+    """The row of a format.
+
+    Raises:
+        RecipeError: no such format; the message names those that exist.
+    """
+    if name not in FORMATS:
+        raise RecipeError(f"unknown format {name!r}; formats: {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def engine_for(format_name: str, engine: str | None = None) -> Engine:
+    """The engine called `engine` of a format, or the format's first.
+
+    Raises:
+        RecipeError: the format or the engine is unknown; the message names those that exist.
+    """
+    engines = lookup(format_name).engines
+    name = engine or next(iter(engines))
+    if name not in engines:
+        raise RecipeError(f"unknown engine {name!r} for {format_name}; engines: {', '.join(engines)}")
+    return engines[name]

@@ -1,0 +1,97 @@
+"""Measures of a classifier, in numpy: against labels, and against a reference's probabilities."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.documents import Document
+from bctoolkit.formats import Tolerance
+from bctoolkit.lazy import require
+
+__all__ = ["Parity", "accuracy", "broken_limits", "confusion", "exact_interval", "expected_calibration_error", "macro_f1", "parity", "recall"]
+
+Probabilities = NDArray[np.float32]
+Labels = NDArray[np.integer[Any]]
+
+
+class Parity(Document):
+    """How an artifact's probabilities differ from the float32 Keras reference on the same images."""
+
+    count: int
+    top1_agreement: float
+    max_abs_diff: float
+    mean_abs_diff: float
+
+
+def parity(reference: Probabilities, observed: Probabilities) -> Parity:
+    """Compare two arrays of probabilities, both N × classes."""
+    difference = np.abs(reference.astype(np.float64) - observed.astype(np.float64))
+    agree = reference.argmax(1) == observed.argmax(1)
+    return Parity(
+        count=len(reference),
+        top1_agreement=float(agree.mean()),
+        max_abs_diff=float(difference.max()),
+        mean_abs_diff=float(difference.mean()),
+    )
+
+
+def broken_limits(reference: Probabilities, observed: Probabilities, limits: Tolerance) -> list[str]:
+    """What of `limits` the observed probabilities break, in words; empty when all hold.
+
+    An image counts as disagreeing only if the observed top-1 class lies more than `limits.max_abs_diff` below the
+    reference's top-1 probability: otherwise the reference itself calls it a tie at that precision.
+    """
+    if not np.isfinite(observed).all():
+        return ["some probabilities are not finite"]
+    found = parity(reference, observed)
+    chosen = np.take_along_axis(reference, observed.argmax(1)[:, None], 1)[:, 0]
+    agreement = float((reference.max(1) - chosen <= limits.max_abs_diff).mean())
+    broken = []
+    if found.max_abs_diff > limits.max_abs_diff:
+        broken.append(f"max |Δp| {found.max_abs_diff:.2e} > {limits.max_abs_diff:g}")
+    if found.mean_abs_diff > limits.mean_abs_diff:
+        broken.append(f"mean |Δp| {found.mean_abs_diff:.2e} > {limits.mean_abs_diff:g}")
+    if agreement < limits.top1_agreement:
+        broken.append(f"top-1 agreement {agreement:.2%} < {limits.top1_agreement:.2%}")
+    return broken
+
+
+def accuracy(labels: Labels, probabilities: Probabilities) -> float:
+    """Share of images whose most probable class is the label."""
+    return float((probabilities.argmax(1) == labels).mean())
+
+
+def exact_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact binomial interval of a proportion (Clopper & Pearson 1934), by scipy."""
+    stats = require("scipy.stats", "bench")
+    interval = stats.binomtest(successes, count).proportion_ci(level, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
+    """Counts, classes × classes: rows are the true class, columns the predicted one."""
+    classes = probabilities.shape[1]
+    pairs = labels.astype(np.int64) * classes + probabilities.argmax(1)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def recall(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Recall of each class from a confusion matrix; NaN for a class without images."""
+    total = counts.sum(1)
+    return np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)
+
+
+def macro_f1(counts: NDArray[np.int64]) -> float:
+    """Unweighted mean over the classes of F1 = 2·TP / (2·TP + FP + FN), from a confusion matrix."""
+    total = counts.sum(0) + counts.sum(1)
+    return float(np.divide(2 * np.diag(counts), total, out=np.zeros(len(counts)), where=total > 0).mean())
+
+
+def expected_calibration_error(labels: Labels, probabilities: Probabilities, bins: int = 15) -> float:
+    """Expected calibration error over equal-width confidence bins (Guo et al. 2017, arXiv:1706.04599, eq. 3)."""
+    confidence = probabilities.max(1).astype(np.float64)
+    correct = probabilities.argmax(1) == labels
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(index, correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(labels))

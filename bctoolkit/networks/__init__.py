@@ -1,0 +1,11 @@
+"""The networks: ConvNeXt by table, the original project's baseline CNN, and their pre-trained weights.
+
+Importing this package registers the layers that a saved `.keras` file of ours names, so it is what `load_model` needs.
+"""
+
+from bctoolkit.networks.build import NETWORKS, build
+from bctoolkit.networks.files import load_model
+from bctoolkit.networks.layers import LayerScale, StochasticDepth
+from bctoolkit.networks.weights import load_weights
+
+__all__ = ["NETWORKS", "LayerScale", "StochasticDepth", "build", "load_model", "load_weights"]

@@ -1,0 +1,97 @@
+"""The run folder: what training leaves and export reads.
+
+::
+
+    training/runs/<name>/
+      model.keras           the trained network
+      recipe.toml           the resolved recipe; `bctk train --recipe` takes it back
+      run.json              what was trained on what, with hashes and versions
+      history.json          every epoch's figures
+      metrics.json          the test part's figures
+      split.npz             which image, by hash, belongs to which part
+      learning_curve.png  confusion_matrix.png
+"""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import field
+
+from bctoolkit.bundle import ImageKind
+from bctoolkit.contract import InputContract
+from bctoolkit.documents import Document, parse
+from bctoolkit.errors import ExportError
+
+__all__ = ["MODEL", "DataFacts", "RunFacts", "TestMetrics", "read"]
+
+MODEL, RECIPE, FACTS, HISTORY, METRICS, SPLIT = (
+    "model.keras",
+    "recipe.toml",
+    "run.json",
+    "history.json",
+    "metrics.json",
+    "split.npz",
+)
+
+
+class DataFacts(Document):
+    """The images a run was trained on."""
+
+    source: str
+    kind: ImageKind
+    sha256: str
+    counts: dict[str, dict[str, int]]
+    """Part → class → number of images."""
+
+
+class RunFacts(Document, kw_only=True):
+    """`run.json`."""
+
+    schema: int = 1
+    name: str
+    model: str
+    parameters: int
+    labels: tuple[str, ...]
+    input: InputContract
+    precision: str
+    """The Keras dtype policy that trained it."""
+    weights: str
+    """What the network started from, in words."""
+    data: DataFacts
+    seconds: float
+    model_sha256: str
+    recipe_sha256: str
+    tools: dict[str, str] = field(default_factory=dict)
+    created: str
+
+
+class TestMetrics(Document, kw_only=True):
+    """`metrics.json`: the trained network on the test part."""
+
+    __test__ = False  # not a test class, whatever its name
+
+    schema: int = 1
+    split: str = "test"
+    count: int
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    """Exact binomial interval."""
+    macro_f1: float
+    ece: float
+    recall: dict[str, float | None]
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows are the true class, columns the predicted one, in the order of the labels."""
+
+
+def read(folder: Path) -> RunFacts:
+    """Read `run.json` of a run folder.
+
+    Raises:
+        ExportError: the file is missing or not what it should be.
+    """
+    path = folder / FACTS
+    try:
+        raw = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        raise ExportError(f"{path}: missing or unreadable; train the run again") from None
+    return parse(RunFacts, raw, str(path), ExportError)

@@ -1,0 +1,12 @@
+"""The runtime that goes into a device app: numpy, msgspec and one inference engine, no training framework.
+
+>>> from bctoolkit.runtime import load                       # doctest: +SKIP
+>>> classifier = load("exports/bundles/atto-onnx-fp32")      # doctest: +SKIP
+>>> classifier.predict(images).labels                        # doctest: +SKIP
+"""
+
+from bctoolkit.contract import InputContract, prepare
+from bctoolkit.runtime.backends import Backend, StubBackend
+from bctoolkit.runtime.classifier import Classifier, Prediction, load
+
+__all__ = ["Backend", "Classifier", "InputContract", "Prediction", "StubBackend", "load", "prepare"]

@@ -1,0 +1,49 @@
+"""The seam between the classifier and an inference engine, and a stub to test an app without a model."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Backend", "StubBackend", "default_threads"]
+
+
+class Backend(Protocol):
+    """One opened model in one engine. It trusts its input: every check lives in `Classifier`."""
+
+    provider: str
+    """What it runs on, read back from the engine."""
+    threads: int
+    """Threads the engine computes with."""
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Probabilities, N × classes, of a batch N × height × width × channels in the contract's dtype."""
+
+
+class StubBackend:
+    """Answers with fixed probabilities, so that an app's code around the classifier can be tested without a model.
+
+    >>> StubBackend([0.25, 0.75]).run(np.zeros((2, 96, 96, 3), np.uint8)).tolist()
+    [[0.25, 0.75], [0.25, 0.75]]
+    """
+
+    provider = "stub"
+    threads = 1
+
+    def __init__(self, probabilities: list[float]) -> None:
+        self._answer = np.asarray(probabilities, np.float32)
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """The fixed probabilities once for each image."""
+        return np.tile(self._answer, (len(batch), 1))
+
+
+def default_threads() -> int:
+    """Threads used where the app asks for no number: the CPUs this process may use, at most four.
+
+    Batch-1 inference of networks this size gains little beyond four threads, and a device app has other work to do.
+    """
+    import os
+
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, available)

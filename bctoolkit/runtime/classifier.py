@@ -1,0 +1,77 @@
+"""`load(bundle).predict(images)`: every check once, above the engines."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit import bundle as bundles
+from bctoolkit.contract import InputContract
+from bctoolkit.errors import BackendError
+from bctoolkit.formats import engine_for
+from bctoolkit.lazy import attribute
+from bctoolkit.runtime.backends import Backend, default_threads
+
+__all__ = ["Classifier", "Prediction", "load"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of a batch of N images."""
+
+    labels: tuple[str, ...]
+    """The most probable class of each image."""
+    probabilities: NDArray[np.float32]
+    """N × classes, each row summing to 1."""
+
+
+class Classifier:
+    """An opened model with its input contract and its labels."""
+
+    def __init__(self, backend: Backend, contract: InputContract, labels: tuple[str, ...]) -> None:
+        self.backend = backend
+        self.contract = contract
+        self.labels = labels
+
+    def predict(self, images: NDArray[Any]) -> Prediction:
+        """Classify a batch.
+
+        Args:
+            images: array N × height × width × channels, RGB 0–255, in the contract's dtype; `prepare` makes one
+                image of it from a file, a Pillow image or an array of another size.
+
+        Raises:
+            InputMismatch: shape, dtype or values break the contract.
+            BackendError: the engine answered with something that is no probability per class.
+        """
+        probabilities = self.backend.run(self.contract.check(images))
+        if probabilities.shape != (len(images), len(self.labels)):
+            raise BackendError(
+                f"the engine answered with shape {probabilities.shape}, expected {(len(images), len(self.labels))}"
+            )
+        return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
+
+
+def load(
+    path: str | Path, *, engine: str | None = None, provider: str | None = None, threads: int | None = None
+) -> Classifier:
+    """Open a bundle with an inference engine. The model's hash is checked before the engine sees a byte of it.
+
+    Args:
+        path: the bundle's folder.
+        engine: an engine of the bundle's format; the format's first by default.
+        provider: what to run on, e.g. `"cpu"` or `"cuda"`; the engine's first by default.
+        threads: threads to compute with; by default the CPUs at hand, at most four.
+
+    Raises:
+        BundleError: not a bundle, damaged, or too new.
+        MissingExtra: the engine is not installed.
+        ProviderUnavailable: the engine cannot run on `provider`.
+    """
+    opened = bundles.read(path)
+    chosen = engine_for(opened.manifest.format, engine)
+    open_model = attribute(chosen.backend)
+    backend = open_model(opened.model(), provider or chosen.providers[0], threads or default_threads())
+    return Classifier(backend, opened.manifest.input, opened.manifest.labels)

@@ -1,0 +1,99 @@
+"""The shelves a user works on: `training/`, `exports/`, `benchmarks/`, and how commands find things on them.
+
+A workspace is the current folder. Built-in recipes are known by name everywhere: those of the workspace come first,
+then those that come with the package.
+"""
+
+import shutil
+from pathlib import Path
+
+from bctoolkit.errors import BctkError, RecipeError
+from bctoolkit.files import atomic_folder
+
+__all__ = ["SHELVES", "Workspace", "create", "shipped"]
+
+SHELVES: dict[str, tuple[str, str]] = {
+    "training": ("recipes", "runs"),
+    "exports": ("recipes", "bundles"),
+    "benchmarks": ("budgets", "reports"),
+}
+"""Shelf → the folder of declared inputs, the folder a stage fills."""
+
+IGNORED = "runs/\nbundles/\nreports/\n"
+
+
+def shipped() -> Path:
+    """The folder that holds the shelves that come with the package: inside a wheel, or the source checkout."""
+    package = Path(__file__).parent
+    inside = package / "shelves"
+    return inside if inside.is_dir() else package.parent
+
+
+class Workspace:
+    """The shelves under one folder."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or Path()
+        self.runs = self.root / "training" / "runs"
+        self.bundles = self.root / "exports" / "bundles"
+        self.reports = self.root / "benchmarks" / "reports"
+        self.data = self.root / "training" / "data"
+
+    def declared(self, shelf: str, name: str) -> Path:
+        """The TOML file of a recipe or budget given by name or by path.
+
+        Raises:
+            RecipeError: there is none; the message names those that exist.
+        """
+        if name.endswith(".toml") or "/" in name:
+            if not Path(name).is_file():
+                raise RecipeError(f"no such file: {name}")
+            return Path(name)
+        known = self._declared(shelf)
+        if name not in known:
+            kind = SHELVES[shelf][0].removesuffix("s")
+            raise RecipeError(f"unknown {kind} {name!r}; {kind}s: {', '.join(sorted(known))}; or give a .toml file")
+        return known[name]
+
+    def _declared(self, shelf: str) -> dict[str, Path]:
+        folder = SHELVES[shelf][0]
+        found: dict[str, Path] = {}
+        for root in (shipped(), self.root):
+            found |= {path.stem: path for path in sorted((root / shelf / folder).glob("*.toml"))}
+        return found
+
+    def run(self, name: str | None, error: type[BctkError]) -> Path:
+        """The folder of a finished run, given by path or name; the newest when `name` is None.
+
+        Raises:
+            BctkError: of class `error` when there is no such run.
+        """
+        finished = sorted(self.runs.glob("[!.]*/model.keras"), key=lambda path: path.stat().st_mtime)
+        if name is None:
+            if not finished:
+                raise error(f"no finished run in {self.runs}; make one with: bctk train --data PATH")
+            return finished[-1].parent
+        for candidate in (Path(name), self.runs / name):
+            if (candidate / "model.keras").is_file():
+                return candidate
+        names = ", ".join(path.parent.name for path in finished) or "none"
+        raise error(f"no finished run {name!r}; runs in {self.runs}: {names}")
+
+
+def create(root: Path) -> list[Path]:
+    """Make the three shelves in `root` and fill them with the shipped recipes and budgets.
+
+    Raises:
+        RecipeError: one of the shelves already stands there; nothing is changed.
+    """
+    standing = [shelf for shelf in SHELVES if (root / shelf).exists()]
+    if standing:
+        raise RecipeError(f"{root / standing[0]} already exists; choose an empty folder")
+    made = []
+    for shelf, (declared, _) in SHELVES.items():
+        with atomic_folder(root / shelf) as folder:
+            shutil.copytree(shipped() / shelf / declared, folder / declared)
+            shutil.copy2(shipped() / shelf / "README.md", folder / "README.md")
+            (folder / ".gitignore").write_text(IGNORED)
+        made.append(root / shelf)
+    return made
