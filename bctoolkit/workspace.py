@@ -7,7 +7,7 @@ then those that come with the package.
 import shutil
 from pathlib import Path
 
-from bctoolkit.errors import BctkError, RecipeError
+from bctoolkit.errors import ExportError, RecipeError
 from bctoolkit.files import atomic_folder
 
 __all__ = ["SHELVES", "Workspace", "create", "shipped"]
@@ -62,22 +62,32 @@ class Workspace:
             found |= {path.stem: path for path in sorted((root / shelf / folder).glob("*.toml"))}
         return found
 
-    def run(self, name: str | None, error: type[BctkError]) -> Path:
-        """The folder of a finished run, given by path or name; the newest when `name` is None.
+    def default_data(self) -> str | None:
+        """The workspace's own images, if there are any."""
+        if not self.data.is_dir() or not any(path.is_dir() for path in self.data.iterdir()):
+            return None
+        return str(self.data)
+
+    def model(self, name: str | None) -> Path:
+        """What `bctk export` is asked to export: a finished run by path or name, a model file, or the newest run.
 
         Raises:
-            BctkError: of class `error` when there is no such run.
+            ExportError: there is no such run or file.
         """
         finished = sorted(self.runs.glob("[!.]*/model.keras"), key=lambda path: path.stat().st_mtime)
         if name is None:
             if not finished:
-                raise error(f"no finished run in {self.runs}; make one with: bctk train --data PATH")
+                raise ExportError(f"no finished run in {self.runs}; make one with: bctk train --data PATH")
             return finished[-1].parent
+        if name.endswith((".keras", ".h5")):
+            if not Path(name).is_file():
+                raise ExportError(f"{name}: no such file")
+            return Path(name)
         for candidate in (Path(name), self.runs / name):
             if (candidate / "model.keras").is_file():
                 return candidate
         names = ", ".join(path.parent.name for path in finished) or "none"
-        raise error(f"no finished run {name!r}; runs in {self.runs}: {names}")
+        raise ExportError(f"no finished run {name!r}; runs in {self.runs}: {names}")
 
 
 def create(root: Path) -> list[Path]:

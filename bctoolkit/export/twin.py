@@ -33,7 +33,8 @@ def freeze(model: keras.Model) -> keras.Model:
     """The float32 twin of a trained classifier.
 
     Requires: a functional or sequential model. Ensures: a flat float32 functional model with the same outputs at
-    inference; no layer that acts only while training; no grouped convolution with one channel per group.
+    inference; no layer that acts only while training; no grouped convolution with one channel per group; every
+    LayerScale is ours.
     """
     weights: dict[int, Weights] = {}
 
@@ -44,6 +45,8 @@ def freeze(model: keras.Model) -> keras.Model:
             kernel, *bias = operation.get_weights()
             weights[id(operation)] = [np.swapaxes(kernel, 2, 3), *bias]
             return _depthwise(operation)
+        if type(operation).__name__ == "LayerScale":  # Keras's own, which is not public
+            return LayerScale(dtype="float32", name=operation.name)
         return _float32(operation)
 
     return rebuild(model, replace, weights)

@@ -43,7 +43,7 @@ def rebuild(
     """Build a flat functional model anew, operation by operation.
 
     Args:
-        model: any functional or sequential model, nested or not.
+        model: a functional or sequential model with one input, nested or not.
         replace: gives the operation to use in place of one; None lets its first input pass through.
         weights: arrays for the replacement of a layer, by the layer's `id`; by default the layer's own.
 
@@ -59,7 +59,8 @@ def rebuild(
         kwargs.pop("training", None)
         return args[0] if replacement is None else replacement(*args, **kwargs)
 
-    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
+    (given,) = model.inputs
+    inputs = keras.Input(given.shape[1:], dtype=given.dtype, name=given.name)
     rebuilt = keras.Model(inputs, walk(model, inputs, visit), name=model.name)
     for key, (old, new) in made.items():
         if new is not None and getattr(old, "weights", None):

@@ -1,0 +1,110 @@
+"""The report as people read it: one table for the terminal and for Markdown, and what stands below it."""
+
+from bctoolkit.bench.report import Labelled, Latency, Report, Result
+
+__all__ = ["HEADINGS", "markdown", "row"]
+
+HEADINGS = (
+    "bundle", "size MB", "load ms", "first ms", "p50 ms", "p99 ms", "end-to-end ms", "images/s", "peak MB",
+    "agreement", "max Δp", "accuracy",
+)  # fmt: skip
+
+
+def row(result: Result) -> tuple[str, ...]:
+    """One result in the order of `HEADINGS`."""
+    latency, golden = result.latency_ms, result.parity.golden
+    return (
+        result.bundle,
+        f"{result.size_bytes / 1e6:.1f}",
+        f"{result.load_ms:.0f}",
+        f"{result.first_ms:.1f}",
+        f"{latency.p50:.2f}" + ("" if latency.stable else " ~"),
+        "–" if latency.p99 is None else f"{latency.p99:.2f}",
+        f"{result.end_to_end_ms.p50:.2f}",
+        f"{result.throughput_per_s:.0f}",
+        f"{result.peak_rss_bytes / 1e6:.0f}",
+        f"{golden.top1_agreement:.2%}",
+        f"{golden.max_abs_diff:.1e}",
+        _accuracy(result.parity.labelled),
+    )
+
+
+def _accuracy(labelled: Labelled | None) -> str:
+    if labelled is None:
+        return "–"
+    drop = labelled.accuracy_drop
+    return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({-drop * 100:+.2f})")
+
+
+def markdown(report: Report) -> str:
+    """The whole report in Markdown."""
+    machine, settings = report.machine, report.settings
+    first = report.results[0].parity.golden
+    kind = report.results[0].parity.golden_images
+    lines = [
+        "# Benchmark report",
+        "",
+        f"{report.created} · {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}",
+        "",
+        f"| {' | '.join(HEADINGS)} |",
+        "|" + "---|" * len(HEADINGS),
+        *(f"| {' | '.join(row(result))} |" for result in report.results),
+        "",
+        f"Batch 1, {settings.threads} threads, {settings.sessions} sessions per bundle in turns, each a fresh process; at "
+        f"least {settings.min_runs} runs and {settings.min_seconds:g} s each after warm-up. `~` marks a result whose "
+        "sessions lie more than 10 % apart. p99 needs 1,000 samples. Peak is the largest resident set of a process.",
+        "",
+        f"Parity: against the float32 Keras reference on {first.count} {kind} golden images. Accuracy: on labelled images "
+        "(in brackets the change in points against the reference on the same images).",
+    ]
+    for result in report.results:
+        lines += ["", f"## {result.bundle}", "", *_details(result)]
+    return "\n".join(lines) + "\n"
+
+
+def _details(result: Result) -> list[str]:
+    lines = [
+        f"- {result.format}, {result.quantization}, on {result.provider} with {result.threads} threads",
+        f"- model alone: {_latency(result.latency_ms)}",
+        f"- from PNG bytes to label: {_latency(result.end_to_end_ms)}",
+        f"- golden: mean |Δp| {result.parity.golden.mean_abs_diff:.1e}, max {result.parity.golden.max_abs_diff:.1e}",
+    ]
+    if result.parity.labelled is not None:
+        lines += _labelled(result.parity.labelled)
+    if result.verdict is not None:
+        lines.append(f"- verdict: **{'passed' if result.verdict.passed else 'failed'}**")
+        lines += [
+            f"  - {check.name} {check.limit:g}: {'–' if check.observed is None else f'{check.observed:.4g}'} "
+            f"{'holds' if check.passed else 'fails'}{f' ({check.note})' if check.note else ''}"
+            for check in result.verdict.checks
+        ]
+    return lines
+
+
+def _latency(latency: Latency) -> str:
+    p99 = "" if latency.p99 is None else f", p99 {latency.p99:.2f}"
+    low, high = latency.ci95_p50
+    state = "stable" if latency.stable else "unstable"
+    return (
+        f"p50 {latency.p50:.2f} ms (95 % interval {low:.2f}–{high:.2f}), p90 {latency.p90:.2f}{p99}, "
+        f"{latency.n} runs, sessions {latency.spread:.0%} apart: {state}"
+    )
+
+
+def _labelled(labelled: Labelled) -> list[str]:
+    low, high = labelled.accuracy_ci95
+    lines = [
+        f"- labelled: {labelled.count} images of {labelled.source} ({labelled.split}), accuracy {labelled.accuracy:.2%} "
+        f"(95 % interval {low:.2%}–{high:.2%}), ECE {labelled.ece:.4f}"
+    ]
+    if labelled.accuracy_drop is None or labelled.accuracy_drop_ci95 is None:
+        lines.append("- the bundle knows no reference answers for these images: the figures stand alone")
+    else:
+        low, high = labelled.accuracy_drop_ci95
+        lines.append(
+            f"- against the reference's {labelled.reference_accuracy:.2%}: drop {labelled.accuracy_drop * 100:.2f} points "
+            f"(95 % interval {low * 100:.2f} to {high * 100:.2f}), McNemar p {labelled.mcnemar_p:.3f}, top-1 agreement "
+            f"{labelled.top1_agreement:.2%}, worst class loses {(labelled.worst_recall_drop or 0) * 100:.2f} points of recall"
+        )
+    recall = ", ".join(f"{name} {'–' if r is None else f'{r:.2%}'}" for name, r in labelled.recall.items())
+    return [*lines, f"- recall: {recall}"]

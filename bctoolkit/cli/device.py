@@ -1,0 +1,74 @@
+"""`bctk predict` and `bctk verify`: what one does with a bundle on the device."""
+
+import json
+from pathlib import Path
+
+import click
+
+from bctoolkit.cli.shared import quiet_engines
+
+__all__ = ["predict", "verify"]
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per image and line.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
+@click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: the engine's first.")
+def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int | None, provider: str | None) -> None:
+    """Classify image files with a bundle: label and probabilities.
+
+    \b
+    Example:  bctk predict exports/bundles/atto-onnx-fp32 cell.png --json
+    """
+    from bctoolkit.runtime import load, prepare
+
+    with quiet_engines():
+        classifier = load(bundle, threads=threads, provider=provider)
+    for path in images:
+        prediction = classifier.predict(prepare(path, classifier.contract)[None])
+        named = dict(zip(classifier.labels, prediction.probabilities[0].tolist(), strict=True))
+        label = prediction.labels[0]
+        if as_json:
+            click.echo(json.dumps({"image": str(path), "label": label, "probabilities": named}, ensure_ascii=False))
+        else:
+            likeliest = sorted(named.items(), key=lambda item: -item[1])
+            click.echo(f"{path}: {label}  " + "  ".join(f"{name} {value:.4f}" for name, value in likeliest))
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
+@click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: the engine's first.")
+@click.pass_context
+def verify(context: click.Context, bundle: Path, threads: int | None, provider: str | None) -> None:
+    """Check a bundle where it stands: every hash, and parity with the Keras reference on the golden images.
+
+    Exit code 1 when a file is damaged, 3 when the model answers otherwise than it should.
+
+    \b
+    Example:  bctk verify exports/bundles/atto-onnx-fp32
+    """
+    from bctoolkit import bundle as bundles
+    from bctoolkit.formats import QUANTIZATIONS
+    from bctoolkit.metrics import broken_limits, parity
+    from bctoolkit.runtime import load
+
+    opened = bundles.read(bundle)
+    golden = opened.golden()
+    opened.reference()
+    with quiet_engines():
+        classifier = load(bundle, threads=threads, provider=provider)
+    observed = classifier.predict(golden.images.astype(classifier.contract.dtype)).probabilities
+    found = parity(golden.probabilities, observed)
+    broken = broken_limits(golden.probabilities, observed, QUANTIZATIONS[opened.manifest.quantization].tolerance)
+    click.echo("hashes: manifest, model and images are as sealed")
+    click.echo(
+        f"parity on {found.count} {golden.kind} golden images: top-1 agreement {found.top1_agreement:.2%}, "
+        f"max |Δp| {found.max_abs_diff:.1e}, mean |Δp| {found.mean_abs_diff:.1e}"
+    )
+    if broken:
+        click.echo(f"FAILED: {'; '.join(broken)}", err=True)
+        context.exit(3)
+    click.echo("verified")

@@ -1,0 +1,22 @@
+"""`bctk init`."""
+
+from pathlib import Path
+
+import click
+
+__all__ = ["init"]
+
+
+@click.command()
+@click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Make a workspace: training/, exports/ and benchmarks/ with the shipped recipes and budgets.
+
+    \b
+    Example:  bctk init my-project && cd my-project && bctk train --data PATH
+    """
+    from bctoolkit.workspace import create
+
+    for shelf in create(folder):
+        click.echo(f"made {shelf}")
+    click.echo("next: bctk train --data PATH")
