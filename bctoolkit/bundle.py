@@ -4,7 +4,7 @@
 
     <name>/
       model.onnx | model.tflite   the artifact
-      golden.npz                  images (N×H×W×C uint8), probabilities (N×classes float32, the Keras reference's), labels
+      golden.npz                  images (N×H×W×C uint8), labels, and the Keras reference's probabilities (float32)
       reference.npz               optional: the reference's probabilities of the test part, keyed by image hash
       manifest.json               what all this is, with the SHA-256 of each file
       manifest.json.sha256        the manifest's own, in the format of `sha256sum -c`
@@ -17,13 +17,13 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from msgspec import field
 from numpy.typing import NDArray
 
-from bctoolkit.contract import InputContract
+from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, parse, to_json
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
@@ -35,10 +35,8 @@ __all__ = ["Bundle", "Golden", "Manifest", "Reference", "Source", "newest", "rea
 SCHEMA = 1
 GOLDEN, REFERENCE, MANIFEST, SEAL = "golden.npz", "reference.npz", "manifest.json", "manifest.json.sha256"
 
-ImageKind = Literal["real", "synthetic"]
 
-
-class ModelFile(Document):
+class ModelFile(Document, frozen=True):
     """The artifact of a bundle."""
 
     file: str
@@ -46,7 +44,7 @@ class ModelFile(Document):
     bytes: int
 
 
-class ArrayFile(Document):
+class ArrayFile(Document, frozen=True):
     """An `.npz` of a bundle."""
 
     file: str
@@ -55,7 +53,7 @@ class ArrayFile(Document):
     images: ImageKind = "real"
 
 
-class Source(Document):
+class Source(Document, frozen=True):
     """Where an artifact comes from; a hash is empty where there is nothing to hash."""
 
     run: str
@@ -64,7 +62,7 @@ class Source(Document):
     recipe_sha256: str = ""
 
 
-class Manifest(Document, kw_only=True):
+class Manifest(Document, frozen=True, kw_only=True):
     """`manifest.json`."""
 
     schema: int = SCHEMA
@@ -202,10 +200,14 @@ def write(
     with atomic_folder(target) as folder:
         model_name = f"model{FORMATS[format].suffix}"
         (folder / model_name).write_bytes(model)
-        arrays = {"images": golden.images, "probabilities": golden.probabilities, "labels": golden.labels}
+        arrays: dict[str, NDArray[Any]] = {
+            "images": golden.images,
+            "probabilities": golden.probabilities,
+            "labels": golden.labels,
+        }
         kept = None
         if reference is not None:
-            content = {"hashes": reference.hashes, "probabilities": reference.probabilities}
+            content: dict[str, NDArray[Any]] = {"hashes": reference.hashes, "probabilities": reference.probabilities}
             kept = _write_arrays(folder / REFERENCE, content, "real")
         manifest = Manifest(
             name=target.name,

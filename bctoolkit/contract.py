@@ -17,12 +17,15 @@ from bctoolkit.lazy import require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["InputContract", "Resize", "open_rgb", "prepare"]
+__all__ = ["ImageKind", "InputContract", "Resize", "open_rgb", "prepare"]
+
+ImageKind = Literal["real", "synthetic"]
+"""Whether pictures come from a microscope or are drawn by a program."""
 
 Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
-class InputContract(Document):
+class InputContract(Document, frozen=True):
     """The array a model eats: N × height × width × channels, RGB, values 0–255, preprocessing inside the model."""
 
     height: int = 96

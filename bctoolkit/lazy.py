@@ -20,7 +20,9 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != module.split(".")[0]:
             raise
-        raise MissingExtra(f"this needs the package {module!r}; install it with: pip install 'bctoolkit[{extra}]'") from None
+        raise MissingExtra(
+            f"this needs the package {module!r}; install it with: pip install 'bctoolkit[{extra}]'"
+        ) from None
 
 
 def attribute(spec: str) -> Any:

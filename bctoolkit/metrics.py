@@ -9,13 +9,23 @@ from bctoolkit.documents import Document
 from bctoolkit.formats import Tolerance
 from bctoolkit.lazy import require
 
-__all__ = ["Parity", "accuracy", "broken_limits", "confusion", "exact_interval", "expected_calibration_error", "macro_f1", "parity", "recall"]
+__all__ = [
+    "Parity",
+    "accuracy",
+    "broken_limits",
+    "confusion",
+    "exact_interval",
+    "expected_calibration_error",
+    "macro_f1",
+    "parity",
+    "recall",
+]
 
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.integer[Any]]
 
 
-class Parity(Document):
+class Parity(Document, frozen=True):
     """How an artifact's probabilities differ from the float32 Keras reference on the same images."""
 
     count: int
@@ -79,7 +89,8 @@ def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]
 def recall(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Recall of each class from a confusion matrix; NaN for a class without images."""
     total = counts.sum(1)
-    return np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)
+    shares: NDArray[np.float64] = np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)
+    return shares
 
 
 def macro_f1(counts: NDArray[np.int64]) -> float:

@@ -15,7 +15,19 @@ from bctoolkit.documents import Document, parse, read_toml
 from bctoolkit.errors import RecipeError
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
 
-__all__ = ["Augment", "Budget", "ExportRecipe", "Phase", "Precision", "Split", "TrainRecipe", "override", "read_budget", "read_export_recipe", "read_train_recipe"]
+__all__ = [
+    "Augment",
+    "Budget",
+    "ExportRecipe",
+    "Phase",
+    "Precision",
+    "Split",
+    "TrainRecipe",
+    "override",
+    "read_budget",
+    "read_export_recipe",
+    "read_train_recipe",
+]
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -23,14 +35,14 @@ Rate = Annotated[float, Meta(gt=0.0)]
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 
 
-class Split(Document):
+class Split(Document, frozen=True):
     """Shares of the images that go to validation and test; the rest is for training."""
 
     validation: Share = 0.15
     test: Share = 0.15
 
 
-class Phase(Document):
+class Phase(Document, frozen=True):
     """One stretch of training: what may move, for how long, how fast."""
 
     name: str
@@ -42,7 +54,7 @@ class Phase(Document):
     warmup_epochs: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class Augment(Document):
+class Augment(Document, frozen=True):
     """Random changes to training images, drawn per image; never part of the exported graph."""
 
     flip: bool = True
@@ -57,7 +69,7 @@ class Augment(Document):
     """Largest relative change of saturation."""
 
 
-class TrainRecipe(Document):
+class TrainRecipe(Document, frozen=True):
     """Everything that decides a training run besides the data."""
 
     model: str = "convnext_small"
@@ -85,7 +97,7 @@ class TrainRecipe(Document):
             raise ValueError("split.validation + split.test leave nothing to train on")
 
 
-class ExportRecipe(Document):
+class ExportRecipe(Document, frozen=True):
     """What to export a network to, and how it is checked."""
 
     formats: tuple[str, ...] = ("onnx",)
@@ -105,7 +117,7 @@ class ExportRecipe(Document):
                 raise ValueError(f"unknown quantization {name!r}; quantizations: {', '.join(QUANTIZATIONS)}")
 
 
-class Budget(Document):
+class Budget(Document, frozen=True):
     """Limits a bundle must keep on its device; a limit left out is not checked."""
 
     device: str
@@ -151,7 +163,7 @@ def override(raw: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
     Values are TOML literals; what is none is taken as a string. List items are named by their position:
     `phases.0.epochs=3`.
     """
-    result = _copy(raw)
+    result: dict[str, Any] = _copy(raw)
     for setting in settings:
         path, separator, text = setting.partition("=")
         keys = path.strip().split(".")

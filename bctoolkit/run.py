@@ -17,8 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import field
 
-from bctoolkit.bundle import ImageKind
-from bctoolkit.contract import InputContract
+from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, parse
 from bctoolkit.errors import ExportError
 
@@ -34,7 +33,7 @@ MODEL, RECIPE, FACTS, HISTORY, METRICS, SPLIT = (
 )
 
 
-class DataFacts(Document):
+class DataFacts(Document, frozen=True):
     """The images a run was trained on."""
 
     source: str
@@ -44,7 +43,7 @@ class DataFacts(Document):
     """Part → class → number of images."""
 
 
-class RunFacts(Document, kw_only=True):
+class RunFacts(Document, frozen=True, kw_only=True):
     """`run.json`."""
 
     schema: int = 1
@@ -65,7 +64,7 @@ class RunFacts(Document, kw_only=True):
     created: str
 
 
-class TestMetrics(Document, kw_only=True):
+class TestMetrics(Document, frozen=True, kw_only=True):
     """`metrics.json`: the trained network on the test part."""
 
     __test__ = False  # not a test class, whatever its name

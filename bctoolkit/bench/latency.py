@@ -17,8 +17,10 @@ from bctoolkit.progress import Progress
 __all__ = ["predict", "sessions"]
 
 
-def sessions(bundles: list[Path], settings: Settings, provider: str | None, progress: Progress) -> dict[Path, list[Answer]]:
-    """Time every bundle in `settings.sessions` sessions, in turns A B C, A B C, …
+def sessions(
+    bundles: list[Path], settings: Settings, provider: str | None, progress: Progress
+) -> dict[Path, list[Answer]]:
+    """Time every bundle in `settings.sessions` sessions, in turns: A B C, A B C, and so on.
 
     Raises:
         BackendError: a bundle cannot run, its process died, or its answers changed while it was timed.
@@ -32,7 +34,9 @@ def sessions(bundles: list[Path], settings: Settings, provider: str | None, prog
                 job = Measure(str(bundle), settings.threads, provider, str(Path(folder, "answer")), settings)
                 answer = _in_child(job)
                 if answer.wrong:
-                    raise BackendError(f"{bundle.name}: {answer.wrong} of {len(answer.model)} answers changed while timed")
+                    raise BackendError(
+                        f"{bundle.name}: {answer.wrong} of {len(answer.model)} answers changed while timed"
+                    )
                 answers[bundle].append(answer)
     progress.step("timing", total, total)
     return answers

@@ -8,7 +8,7 @@ from bctoolkit.metrics import Parity
 __all__ = ["Check", "Labelled", "Latency", "Machine", "ParityReport", "Report", "Result", "Settings", "Verdict"]
 
 
-class Latency(Document, kw_only=True):
+class Latency(Document, frozen=True, kw_only=True):
     """Milliseconds per run at the stated batch size, over all sessions."""
 
     p50: float
@@ -27,7 +27,7 @@ class Latency(Document, kw_only=True):
     """(largest − smallest) / median of the sessions' medians."""
 
 
-class Labelled(Document, kw_only=True):
+class Labelled(Document, frozen=True, kw_only=True):
     """The artifact on labelled images; what needs the reference is None where the bundle does not know it."""
 
     split: str
@@ -49,7 +49,7 @@ class Labelled(Document, kw_only=True):
     ece_drift: float | None = None
 
 
-class ParityReport(Document):
+class ParityReport(Document, frozen=True):
     """The artifact against the float32 Keras reference."""
 
     golden: Parity
@@ -58,7 +58,7 @@ class ParityReport(Document):
     labelled: Labelled | None = None
 
 
-class Check(Document):
+class Check(Document, frozen=True):
     """One limit of a budget against what was measured."""
 
     name: str
@@ -68,14 +68,14 @@ class Check(Document):
     note: str = ""
 
 
-class Verdict(Document):
+class Verdict(Document, frozen=True):
     """All checks of a budget; passed only if each one is."""
 
     passed: bool
     checks: tuple[Check, ...]
 
 
-class Result(Document, kw_only=True):
+class Result(Document, frozen=True, kw_only=True):
     """One bundle on this machine."""
 
     bundle: str
@@ -101,7 +101,7 @@ class Result(Document, kw_only=True):
     verdict: Verdict | None = None
 
 
-class Machine(Document, kw_only=True):
+class Machine(Document, frozen=True, kw_only=True):
     """Where the figures were measured; what the system does not tell is None."""
 
     system: str
@@ -118,7 +118,7 @@ class Machine(Document, kw_only=True):
     versions: dict[str, str] = field(default_factory=dict)
 
 
-class Settings(Document):
+class Settings(Document, frozen=True):
     """How it was measured."""
 
     sessions: int
@@ -130,7 +130,7 @@ class Settings(Document):
     seed: int
 
 
-class Report(Document, kw_only=True):
+class Report(Document, frozen=True, kw_only=True):
     """`report.json`."""
 
     schema: int = 1

@@ -9,7 +9,7 @@ import numpy as np
 from bctoolkit import bundle as bundles
 from bctoolkit.bench import latency, parity, stats, tables, verdict
 from bctoolkit.bench.machine import fingerprint
-from bctoolkit.bench.report import Report, Result, Settings
+from bctoolkit.bench.report import ParityReport, Report, Result, Settings
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
@@ -76,7 +76,7 @@ def bench(
     return report
 
 
-def _result(bundle: Bundle, answers: list[Answer], figures: parity.ParityReport, seed: int) -> Result:
+def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport, seed: int) -> Result:
     manifest = bundle.manifest
     model = stats.latency([_milliseconds(answer.model) for answer in answers], seed)
     return Result(

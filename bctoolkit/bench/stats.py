@@ -54,8 +54,13 @@ def _median_interval(sessions: list[NDArray[np.float64]], seed: int) -> tuple[fl
     return float(low), float(high)
 
 
-def drop_interval(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_], seed: int = 0) -> tuple[float, float]:
-    """95 % paired bootstrap interval of the drop in accuracy, reference − observed (Efron & Tibshirani 1993, ch. 13)."""
+def drop_interval(
+    reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_], seed: int = 0
+) -> tuple[float, float]:
+    """95 % paired bootstrap interval of the drop in accuracy, reference − observed.
+
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
+    """
     difference = reference_right.astype(np.int64) - observed_right.astype(np.int64)
     count = len(difference)
     losses, gains = int((difference > 0).sum()), int((difference < 0).sum())

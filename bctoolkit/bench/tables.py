@@ -33,7 +33,13 @@ def _accuracy(labelled: Labelled | None) -> str:
     if labelled is None:
         return "–"
     drop = labelled.accuracy_drop
-    return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({-drop * 100:+.2f})")
+    return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({_signed(-drop * 100)})")
+
+
+def _signed(points: float) -> str:
+    """Two decimals with a sign; no sign on zero."""
+    text = f"{points:+.2f}"
+    return "0.00" if float(text) == 0 else text
 
 
 def markdown(report: Report) -> str:
@@ -50,12 +56,12 @@ def markdown(report: Report) -> str:
         "|" + "---|" * len(HEADINGS),
         *(f"| {' | '.join(row(result))} |" for result in report.results),
         "",
-        f"Batch 1, {settings.threads} threads, {settings.sessions} sessions per bundle in turns, each a fresh process; at "
-        f"least {settings.min_runs} runs and {settings.min_seconds:g} s each after warm-up. `~` marks a result whose "
-        "sessions lie more than 10 % apart. p99 needs 1,000 samples. Peak is the largest resident set of a process.",
+        f"Batch 1, {settings.threads} threads, {settings.sessions} sessions per bundle in turns, each a fresh process; "
+        f"at least {settings.min_runs} runs and {settings.min_seconds:g} s each after warm-up. `~` marks a result "
+        "whose sessions lie more than 10 % apart. p99 needs 1,000 samples. Peak is resident memory.",
         "",
-        f"Parity: against the float32 Keras reference on {first.count} {kind} golden images. Accuracy: on labelled images "
-        "(in brackets the change in points against the reference on the same images).",
+        f"Parity: against the float32 Keras reference on {first.count} {kind} golden images. Accuracy: on labelled "
+        "images (in brackets the change in points against the reference on the same images).",
     ]
     for result in report.results:
         lines += ["", f"## {result.bundle}", "", *_details(result)]
@@ -94,17 +100,18 @@ def _latency(latency: Latency) -> str:
 def _labelled(labelled: Labelled) -> list[str]:
     low, high = labelled.accuracy_ci95
     lines = [
-        f"- labelled: {labelled.count} images of {labelled.source} ({labelled.split}), accuracy {labelled.accuracy:.2%} "
-        f"(95 % interval {low:.2%}–{high:.2%}), ECE {labelled.ece:.4f}"
+        f"- labelled: {labelled.count} images of {labelled.source} ({labelled.split}), "
+        f"accuracy {labelled.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%}), ECE {labelled.ece:.4f}"
     ]
     if labelled.accuracy_drop is None or labelled.accuracy_drop_ci95 is None:
         lines.append("- the bundle knows no reference answers for these images: the figures stand alone")
     else:
         low, high = labelled.accuracy_drop_ci95
         lines.append(
-            f"- against the reference's {labelled.reference_accuracy:.2%}: drop {labelled.accuracy_drop * 100:.2f} points "
-            f"(95 % interval {low * 100:.2f} to {high * 100:.2f}), McNemar p {labelled.mcnemar_p:.3f}, top-1 agreement "
-            f"{labelled.top1_agreement:.2%}, worst class loses {(labelled.worst_recall_drop or 0) * 100:.2f} points of recall"
+            f"- against the reference's {labelled.reference_accuracy:.2%}: drop {labelled.accuracy_drop * 100:.2f} "
+            f"points (95 % interval {low * 100:.2f} to {high * 100:.2f}), McNemar p {labelled.mcnemar_p:.3f}, "
+            f"top-1 agreement {labelled.top1_agreement:.2%}, "
+            f"worst class loses {(labelled.worst_recall_drop or 0) * 100:.2f} points of recall"
         )
     recall = ", ".join(f"{name} {'–' if r is None else f'{r:.2%}'}" for name, r in labelled.recall.items())
     return [*lines, f"- recall: {recall}"]

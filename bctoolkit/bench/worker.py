@@ -99,7 +99,7 @@ def measure(job: Measure) -> Answer:
     first = _timed(classifier.backend.run, batches[0])
     expected = [classifier.backend.run(batch) for batch in batches]
     _warm_up(classifier, batches, settings)
-    wrong, samples = 0, []
+    wrong, samples = 0, list[int]()
     deadline = time.perf_counter() + settings.min_seconds
     while len(samples) < settings.min_runs or time.perf_counter() < deadline:
         at = len(samples) % len(batches)

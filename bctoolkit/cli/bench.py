@@ -20,7 +20,9 @@ EFFORTS = {"quick": (2, 50, 1.0), "default": (3, 300, 5.0), "publish": (10, 1024
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...", type=click.Path(path_type=Path))
 @click.option("--data", metavar="PATH", help="Labelled images: accuracy besides golden parity.")
 @click.option("--budget", metavar="NAME|FILE", help="Limits to judge by; exit code 3 when one fails.")
-@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: benchmarks/reports/TIME.")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: benchmarks/reports/TIME."
+)
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
 @click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: each engine's first.")
 @click.option("--quick", "effort", flag_value="quick", help="2 sessions of 1 s: a first look.")
@@ -36,7 +38,7 @@ def bench(
     provider: str | None,
     effort: str | None,
 ) -> None:
-    """Measure bundles on this machine: parity with the Keras reference, latency, memory, size.
+    r"""Measure bundles on this machine: parity with the Keras reference, latency, memory, size.
 
     Without an argument: the bundles of the run that was exported last. Bundles are timed in turns, each session in a
     fresh process; the default is 3 sessions of at least 300 runs and 5 s per bundle.

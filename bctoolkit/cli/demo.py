@@ -10,7 +10,12 @@ __all__ = ["demo"]
 
 
 @click.command()
-@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="The workspace to fill. Default: this folder.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The workspace to fill. Default: this folder.",
+)
 def demo(out: Path | None) -> None:
     """Go the whole way once on SYNTHETIC pictures: train, export four bundles, measure them.
 

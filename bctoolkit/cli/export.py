@@ -14,16 +14,33 @@ __all__ = ["export"]
 @click.command()
 @click.argument("source", metavar="[RUN|FILE.keras]", required=False)
 @click.option(
-    "--format", "formats", multiple=True, type=click.Choice(list(FORMATS)), help="What to export to; repeatable. Default: onnx."
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(list(FORMATS)),
+    help="What to export to; repeatable. Default: onnx.",
 )
 @click.option(
-    "--quantize", "quantizations", multiple=True, type=click.Choice([*QUANTIZATIONS, "all"]), help="Numeric form; repeatable. Default: fp32."
+    "--quantize",
+    "quantizations",
+    multiple=True,
+    type=click.Choice([*QUANTIZATIONS, "all"]),
+    help="Numeric form; repeatable. Default: fp32.",
 )
-@click.option("--input", "dtype", type=click.Choice(["uint8", "float32"]), help="dtype of the input, values 0–255. Default: uint8.")
+@click.option(
+    "--input",
+    "dtype",
+    type=click.Choice(["uint8", "float32"]),
+    help="dtype of the input, values 0–255. Default: uint8.",
+)
 @click.option("--data", metavar="PATH", help="The network's images. Default: where the run found them.")
-@click.option("--golden", metavar="WHAT", help="'synthetic', or images of your own, where no test image may leave the lab.")
+@click.option(
+    "--golden", metavar="WHAT", help="'synthetic', or images of your own, where no test image may leave the lab."
+)
 @click.option("--recipe", default="default", show_default=True, help="A recipe's name, or a .toml file.")
-@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles.")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."
+)
 def export(
     source: str | None,
     formats: tuple[str, ...],
@@ -34,7 +51,7 @@ def export(
     recipe: str,
     out: Path | None,
 ) -> None:
-    """Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
+    r"""Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
 
     Without an argument: the newest run. Each artifact becomes a folder RUN-FORMAT-QUANTIZATION.
 

@@ -22,8 +22,8 @@ def stamp() -> str:
 def quiet_engines() -> Iterator[Terminal]:
     """Keep what TensorFlow and the engines chatter off the terminal, and yield a progress that still reaches it.
 
-    Their native code writes to file descriptor 2 whatever Python's settings are, so that descriptor is pointed at a file
-    meanwhile. A crash prints what the file holds. `BCTK_VERBOSE=1` lets everything through.
+    Their native code writes to file descriptor 2 whatever Python's settings are, so that descriptor is pointed at a
+    file meanwhile. A crash prints what the file holds. `BCTK_VERBOSE=1` lets everything through.
     """
     if os.environ.get("BCTK_VERBOSE"):
         yield Terminal()

@@ -12,9 +12,11 @@ __all__ = ["train"]
 @click.option("--data", metavar="PATH", help="Folder of class folders, .npz, or 'synthetic'. Default: training/data.")
 @click.option("--name", help="The run's name. Default: the recipe's with the time.")
 @click.option("--weights", metavar="WHAT", help="imagenet, none, a Keras weights file, or an earlier run.")
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override a value of the recipe; repeatable.")
+@click.option(
+    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override a value of the recipe; repeatable."
+)
 def train(recipe: str, data: str | None, name: str | None, weights: str | None, settings: tuple[str, ...]) -> None:
-    """Train a network; leaves model, recipe, history, split, test figures and plots in training/runs/NAME.
+    r"""Train a network; leaves model, recipe, history, split, test figures and plots in training/runs/NAME.
 
     \b
     Examples:
@@ -32,8 +34,8 @@ def train(recipe: str, data: str | None, name: str | None, weights: str | None, 
     source = data or workspace.default_data()
     if source is None:
         raise DatasetError(
-            f"no images: {workspace.data} holds no class folders; put them there, or say where they are with --data PATH "
-            "(--data synthetic trains on drawn pictures)"
+            f"no images: {workspace.data} holds no class folders; put them there, or say where they are with "
+            "--data PATH (--data synthetic trains on drawn pictures)"
         )
     target = workspace.runs / (name or f"{path.stem}-{stamp()}")
     with quiet_engines() as progress:

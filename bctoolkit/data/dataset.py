@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bundle import ImageKind
+from bctoolkit.contract import ImageKind
 from bctoolkit.errors import DatasetError
 
 __all__ = ["Dataset", "content_hash", "rows"]
@@ -32,6 +32,7 @@ class Dataset:
     """N positions in `PARTS`, where the publisher already split the set."""
 
     def __len__(self) -> int:
+        """Number of images."""
         return len(self.labels)
 
     def take(self, index: NDArray[Any]) -> "Dataset":
@@ -58,9 +59,7 @@ class Dataset:
         if unknown:
             raise DatasetError(f"{self.source}: class {unknown[0]!r} is not one of {', '.join(classes)}")
         position = np.array([classes.index(name) for name in self.classes])
-        return Dataset(
-            self.images, position[self.labels], classes, self.hashes, self.source, self.kind, self.published
-        )
+        return Dataset(self.images, position[self.labels], classes, self.hashes, self.source, self.kind, self.published)
 
 
 def content_hash(pixels: NDArray[np.uint8]) -> bytes:

@@ -97,7 +97,9 @@ def _load_npz(path: Path, contract: InputContract, progress: Progress) -> Datase
             [PARTS.index(MEDMNIST[part]) for part in parts], [len(arrays[f"{part}_images"]) for part in parts]
         )
     else:
-        raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {', '.join(arrays) or 'nothing'}")
+        raise DatasetError(
+            f"{path}: holds neither 'images' nor 'train_images'; it holds: {', '.join(arrays) or 'nothing'}"
+        )
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise DatasetError(
             f"{path}: 'images' has shape {images.shape} and dtype {images.dtype}; wanted N×height×width×3 uint8 (RGB)"
@@ -115,7 +117,9 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as problem:
         if "pickle" in str(problem).lower():
-            raise DatasetError(f"{path}: holds pickled Python objects, which are never loaded; save plain arrays") from None
+            raise DatasetError(
+                f"{path}: holds pickled Python objects, which are never loaded; save plain arrays"
+            ) from None
         raise DatasetError(f"{path}: cannot be read as .npz ({problem})") from None
 
 
@@ -132,9 +136,7 @@ def _concatenate(images: list[NDArray[Any]], path: Path) -> NDArray[Any]:
     return np.concatenate(images)
 
 
-def _classes(
-    labels: NDArray[Any], names: NDArray[Any] | None, path: Path
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _classes(labels: NDArray[Any], names: NDArray[Any] | None, path: Path) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Labels as positions, and the names they stand for."""
     if labels.dtype.kind in "US":
         unique, positions = np.unique(labels.astype(str), return_inverse=True)

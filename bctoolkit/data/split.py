@@ -31,7 +31,9 @@ class Parts:
     def counts(self, dataset: Dataset) -> dict[str, dict[str, int]]:
         """Part → class → number of images."""
         return {
-            part: {name: int((dataset.labels[getattr(self, part)] == i).sum()) for i, name in enumerate(dataset.classes)}
+            part: {
+                name: int((dataset.labels[getattr(self, part)] == i).sum()) for i, name in enumerate(dataset.classes)
+            }
             for part in PARTS
         }
 

@@ -119,7 +119,13 @@ def _convolve(graph: Graph, layer: Any, x: Value, kernel: Any, groups: int) -> V
         inputs.append(graph.constant(np.asarray(layer.bias), "bias"))
     pads = _pads(x.shape, kernel.shape[2:], layer.strides, layer.dilation_rate, layer.padding)
     y = graph.add(
-        "Conv", inputs, kernel_shape=kernel.shape[2:], strides=layer.strides, dilations=layer.dilation_rate, group=groups, pads=pads
+        "Conv",
+        inputs,
+        kernel_shape=kernel.shape[2:],
+        strides=layer.strides,
+        dilations=layer.dilation_rate,
+        group=groups,
+        pads=pads,
     )
     return _activate(graph, layer, Value(_shape(layer), first=y))
 

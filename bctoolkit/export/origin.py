@@ -64,7 +64,9 @@ def images_of(origin: Origin, data: str | None, progress: Progress) -> tuple[Dat
     if source is None:
         return None
     if data is None and source != "synthetic" and not Path(source).exists():
-        raise DatasetError(f"{source}: the run's images are no longer there; say where with --data, or --golden synthetic")
+        raise DatasetError(
+            f"{source}: the run's images are no longer there; say where with --data, or --golden synthetic"
+        )
     dataset = load(source, origin.contract, progress)
     if origin.labels is not None:
         dataset = dataset.in_order_of(origin.labels)

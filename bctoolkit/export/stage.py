@@ -46,7 +46,13 @@ class _Evidence:
 
 
 def export(
-    path: Path, recipe: ExportRecipe, target: Path, progress: Progress, *, data: str | None = None, golden: str | None = None
+    path: Path,
+    recipe: ExportRecipe,
+    target: Path,
+    progress: Progress,
+    *,
+    data: str | None = None,
+    golden: str | None = None,
 ) -> list[Bundle]:
     """Export a network to every format and quantization of the recipe.
 
@@ -157,7 +163,9 @@ def _seal(
     return sealed
 
 
-def _run(model: bytes, format_name: str, images: NDArray[np.generic], name: str, progress: Progress) -> NDArray[np.float32]:
+def _run(
+    model: bytes, format_name: str, images: NDArray[np.generic], name: str, progress: Progress
+) -> NDArray[np.float32]:
     """The artifact's probabilities, image by image, as a device would ask for them."""
     engine = engine_for(format_name)
     backend = attribute(engine.backend)(model, engine.providers[0], default_threads())

@@ -26,7 +26,7 @@ def convert(twin: keras.Model, quantization: str, contract: InputContract) -> by
     """
     signature = tf.TensorSpec((1, *contract.shape), contract.dtype, name="image")
 
-    @tf.function(input_signature=[signature])
+    @tf.function(input_signature=[signature])  # type: ignore[untyped-decorator]
     def probabilities(image: tf.Tensor) -> tf.Tensor:
         return twin(tf.cast(image, tf.float32), training=False)
 

@@ -119,7 +119,8 @@ def _depthwise(conv: Operation) -> Operation:
 def _is_linear(operation: Operation, padded: bool) -> bool:
     """A dense layer or convolution with a bias and, before a factor, no activation.
 
-    A constant added before a zero-padded convolution would be missing from the padding, so `padded=False` asks for none.
+    A constant added before a zero-padded convolution would be missing from the padding, so `padded=False` asks for
+    none.
     """
     if type(operation) not in (layers.Dense, layers.Conv2D) or not operation.use_bias:
         return False

@@ -34,7 +34,7 @@ CONVNEXT: dict[str, Depths] = {
     "convnext_tiny": Depths((3, 3, 9, 3), (96, 192, 384, 768)),
     "convnext_small": Depths((3, 3, 27, 3), (96, 192, 384, 768)),
 }
-"""Tiny and small: Liu et al. 2022, table 9. Atto to nano: the smaller widths of ConvNeXt V2 (arXiv:2301.00808) and timm."""
+"""Tiny and small: Liu et al. 2022, table 9. Atto to nano: the smaller widths of ConvNeXt V2 (arXiv:2301.00808)."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)

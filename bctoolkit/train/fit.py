@@ -76,7 +76,9 @@ def unfreeze(model: keras.Model, patterns: tuple[str, ...]) -> int:
     weighted = [layer for layer in model.layers if layer.weights]
     for pattern in patterns:
         if not any(fnmatchcase(layer.name, pattern) for layer in weighted):
-            raise RecipeError(f"unfreeze pattern {pattern!r} matches no layer of {model.name}, e.g. {weighted[0].name!r}")
+            raise RecipeError(
+                f"unfreeze pattern {pattern!r} matches no layer of {model.name}, e.g. {weighted[0].name!r}"
+            )
     for layer in model.layers:
         layer.trainable = layer.name.startswith("head_") or any(fnmatchcase(layer.name, p) for p in patterns)
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
@@ -113,8 +115,8 @@ class _Reporter(keras.callbacks.Callback):
         figures = logs or {}
         if not math.isfinite(figures.get("loss", 0.0)):
             raise RecipeError(
-                f"the loss is {figures['loss']} at phase {self._phase.name}, epoch {self._epoch + 1}, step {batch + 1}; "
-                "lower the phase's learning_rate or train in float32"
+                f"the loss is {figures['loss']} at phase {self._phase.name}, epoch {self._epoch + 1}, "
+                f"step {batch + 1}; lower the phase's learning_rate or train in float32"
             )
         label = f"{self._phase.name} {self._epoch + 1}/{self._phase.epochs}"
         self._progress.step(label, batch + 1, self._steps, _words(figures, ("loss", "accuracy")))

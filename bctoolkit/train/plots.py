@@ -1,5 +1,6 @@
 """The pictures of a run: learning curve and confusion matrix."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ def learning_curve(path: Path, history: list[dict[str, Any]], title: str) -> Non
     """Loss and accuracy by epoch, train beside validation, with a line where a phase begins."""
     figure, axes = _figure(2, (10, 4))
     epochs = [row["epoch"] for row in history]
-    starts = [row["epoch"] for before, row in zip(history, history[1:], strict=False) if row["phase"] != before["phase"]]
+    starts = [row["epoch"] for before, row in pairwise(history) if row["phase"] != before["phase"]]
     for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
         axis.plot(epochs, [row[name] for row in history], "o-", markersize=3, label="train")
         axis.plot(epochs, [row[f"val_{name}"] for row in history], "o-", markersize=3, label="validation")

@@ -1,0 +1,99 @@
+"""Shared fixtures: tiny real networks, tiny real bundles, and the command line as a user calls it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data" / "pbc96"
+"""Real blood-cell images, where a checkout has them beside it."""
+
+Bctk = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Path:
+    if not REAL_IMAGES.is_dir():
+        pytest.skip(f"the real blood-cell images are not at {REAL_IMAGES}")
+    return REAL_IMAGES
+
+
+def run_bctk(*arguments: object, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bctoolkit", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.fixture
+def bctk(tmp_path: Path) -> Bctk:
+    """Run `bctk` in a process of its own, in an empty folder."""
+    return lambda *arguments, cwd=tmp_path: run_bctk(*arguments, cwd=cwd)
+
+
+def picture(rng: np.random.Generator, size: int = 40) -> NDArray[np.uint8]:
+    """A smooth random picture, so that JPEG and resizing keep it recognizable."""
+    coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def write_class_folders(root: Path, classes: tuple[str, ...], per_class: int, size: int = 40) -> Path:
+    """A data set of random pictures in class folders, told apart by a tint."""
+    rng = np.random.default_rng(0)
+    for position, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for index in range(per_class):
+            pixels = picture(rng, size) // 2
+            pixels[..., position % 3] += np.uint8(100)
+            Image.fromarray(pixels).save(root / name / f"{index:03d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_class_folders(tmp_path_factory.mktemp("images") / "set", ("left", "right", "up"), 40)
+
+
+TINY_RECIPE = """
+model = "baseline_cnn"
+precision = "float32"
+batch_size = 16
+input = { height = 32, width = 32 }
+
+[[phases]]
+name = "head"
+epochs = 1
+learning_rate = 1e-3
+
+[[phases]]
+name = "all"
+epochs = 1
+learning_rate = 1e-3
+unfreeze = ["*"]
+"""
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> Path:
+    """A workspace with a run `tiny` and its four bundles, made through the command line. Read only."""
+    root = tmp_path_factory.mktemp("workspace")
+    (root / "tiny.toml").write_text(TINY_RECIPE)
+    for arguments in (
+        ("train", "--recipe", "tiny.toml", "--data", class_folders, "--name", "tiny"),
+        ("export", "tiny", "--format", "onnx", "--format", "tflite", "--quantize", "all"),
+    ):
+        done = run_bctk(*arguments, cwd=root)
+        assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="session")
+def bundle(workspace: Path) -> Path:
+    """A small ONNX fp32 bundle. Read only."""
+    return workspace / "exports" / "bundles" / "tiny-onnx-fp32"
