@@ -197,7 +197,7 @@ def write(
         parity: the artifact against the reference on the golden images.
         created: ISO 8601 time in UTC.
     """
-    with atomic_folder(target) as folder:
+    with atomic_folder(target, MANIFEST) as folder:
         model_name = f"model{FORMATS[format].suffix}"
         (folder / model_name).write_bytes(model)
         arrays: dict[str, NDArray[Any]] = {
@@ -273,7 +273,7 @@ def _checked(folder: Path, name: str, sha256: str) -> bytes:
 
 def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]], images: ImageKind) -> ArrayFile:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes any keyword for a switch
     path.write_bytes(buffer.getvalue())
     return ArrayFile(
         file=path.name, sha256=sha256_bytes(buffer.getvalue()), count=len(arrays["probabilities"]), images=images

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from bctoolkit.errors import RecipeError
+
 __all__ = ["atomic_folder", "sha256_bytes", "sha256_file", "write_atomically"]
 
 
@@ -39,12 +41,21 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 @contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
     """Yield an empty hidden folder beside `target`; it takes `target`'s place when the block ends without an error.
 
     A block that fails, or is interrupted by Ctrl-C or SIGTERM, leaves nothing behind and an earlier `target` untouched.
     After SIGKILL the hidden folder stays until the next write to the same target removes it.
+
+    Args:
+        target: the folder to make.
+        marker: a file that every such folder holds. A `target` that exists is replaced only if it is empty or holds it.
+
+    Raises:
+        RecipeError: `target` is something else; it is left alone.
     """
+    if target.exists() and not _is_replaceable(target, marker):
+        raise RecipeError(f"{target} exists and is not one of ours (it holds no {marker}); choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
@@ -55,6 +66,10 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         _replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_replaceable(target: Path, marker: str) -> bool:
+    return target.is_dir() and ((target / marker).is_file() or not any(target.iterdir()))
 
 
 def _replace_folder(partial: Path, target: Path) -> None:

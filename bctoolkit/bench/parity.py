@@ -18,7 +18,7 @@ __all__ = ["judge"]
 
 
 def judge(bundle: Bundle, dataset: Dataset | None, threads: int, provider: str | None) -> ParityReport:
-    """Run the golden images, and those of `dataset` that were never trained on, through a bundle and compare."""
+    """Run the golden images, and the labelled ones of `dataset`, through a bundle and compare."""
     golden = bundle.golden()
     observed = predict(bundle.path, golden.images, threads, provider)
     labelled = None if dataset is None else _labelled(bundle, dataset, threads, provider)

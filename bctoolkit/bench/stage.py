@@ -22,6 +22,8 @@ from bctoolkit.recipes import Budget
 
 __all__ = ["bench"]
 
+REPORT = "report.json"
+
 
 def bench(
     paths: list[Path],
@@ -46,21 +48,24 @@ def bench(
 
     Raises:
         BundleError: no bundle, a damaged one, or two of the same name.
+        RecipeError: `target` exists and is no report.
         BackendError: a bundle cannot run here.
         DatasetError: the labelled images cannot be used.
     """
+    if not paths:
+        raise BundleError("no bundle to measure")
     opened = [bundles.read(path) for path in paths]
     names = [bundle.manifest.name for bundle in opened]
     if len(set(names)) < len(names):
         raise BundleError(f"two bundles are called {max(names, key=names.count)!r}; results could not be told apart")
-    machine = fingerprint()
-    datasets = _datasets(opened, data, progress)
-    judged = []
-    for number, bundle in enumerate(opened):
-        progress.step("parity", number, len(opened), bundle.manifest.name)
-        judged.append(parity.judge(bundle, datasets.get(_image_key(bundle)), settings.threads, provider))
-    answers = latency.sessions([bundle.path for bundle in opened], settings, provider, progress)
-    with atomic_folder(target) as folder:
+    with atomic_folder(target, REPORT) as folder:
+        machine = fingerprint()
+        datasets = _datasets(opened, data, progress)
+        judged = []
+        for number, bundle in enumerate(opened):
+            progress.step("parity", number, len(opened), bundle.manifest.name)
+            judged.append(parity.judge(bundle, datasets.get(_image_key(bundle)), settings.threads, provider))
+        answers = latency.sessions([bundle.path for bundle in opened], settings, provider, progress)
         results = []
         for bundle, figures in zip(opened, judged, strict=True):
             result = _result(bundle, answers[bundle.path], figures, settings.seed)
@@ -69,9 +74,9 @@ def bench(
             results.append(result)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         report = Report(created=created, machine=machine, settings=settings, results=tuple(results))
-        (folder / "report.json").write_bytes(to_json(report))
-        (folder / "report.md").write_text(tables.markdown(report), encoding="utf-8")
         raw = {bundle.manifest.name: answers[bundle.path] for bundle in opened}
+        (folder / REPORT).write_bytes(to_json(report))
+        (folder / "report.md").write_text(tables.markdown(report), encoding="utf-8")
         (folder / "samples.json").write_bytes(msgspec.json.encode(raw) + b"\n")
     return report
 

@@ -11,8 +11,8 @@ from bctoolkit.lazy import require
 __all__ = ["drop_interval", "latency", "mcnemar"]
 
 RESAMPLES = 2_000
-BLOCKS = 20
-"""Blocks a session is cut into, so that a resample keeps neighbouring runs together."""
+BLOCKS, BLOCK_RUNS = 20, 10
+"""Most blocks a session is cut into, and fewest runs in each: a resample keeps neighbouring runs together."""
 STABLE_SPREAD = 0.10
 P99_SAMPLES = 1_000
 
@@ -44,7 +44,7 @@ def _median_interval(sessions: list[NDArray[np.float64]], seed: int) -> tuple[fl
     section 3.8).
     """
     rng = np.random.default_rng(seed)
-    blocks = [np.array_split(session, min(BLOCKS, len(session))) for session in sessions]
+    blocks = [np.array_split(session, np.clip(len(session) // BLOCK_RUNS, 1, BLOCKS)) for session in sessions]
     medians = np.array([[np.median(block) for block in session[: min(map(len, blocks))]] for session in blocks])
     count, width = medians.shape
     drawn = rng.integers(count, size=(RESAMPLES, count, 1))
@@ -59,11 +59,15 @@ def drop_interval(
 ) -> tuple[float, float]:
     """95 % paired bootstrap interval of the drop in accuracy, reference − observed.
 
-    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13. Where no image is decided differently
+    the bootstrap has nothing to draw; then the bound is the exact one on the share of images that could differ.
     """
     difference = reference_right.astype(np.int64) - observed_right.astype(np.int64)
     count = len(difference)
     losses, gains = int((difference > 0).sum()), int((difference < 0).sum())
+    if losses + gains == 0:
+        bound = float(1 - 0.025 ** (1 / count))  # Clopper & Pearson 1934, for no event in `count` trials
+        return -bound, bound
     rng = np.random.default_rng(seed)
     # Resampling N pairs of which only the counts of losses and gains matter is one multinomial draw.
     draws = rng.multinomial(count, [losses / count, gains / count, 1 - (losses + gains) / count], size=RESAMPLES * 5)

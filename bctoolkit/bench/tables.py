@@ -33,12 +33,12 @@ def _accuracy(labelled: Labelled | None) -> str:
     if labelled is None:
         return "–"
     drop = labelled.accuracy_drop
-    return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({_signed(-drop * 100)})")
+    return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({_points(-drop, '+')})")
 
 
-def _signed(points: float) -> str:
-    """Two decimals with a sign; no sign on zero."""
-    text = f"{points:+.2f}"
+def _points(share: float, sign: str = "-") -> str:
+    """A share in points with two decimals; no sign on zero."""
+    text = f"{share * 100:{sign}.2f}"
     return "0.00" if float(text) == 0 else text
 
 
@@ -108,10 +108,10 @@ def _labelled(labelled: Labelled) -> list[str]:
     else:
         low, high = labelled.accuracy_drop_ci95
         lines.append(
-            f"- against the reference's {labelled.reference_accuracy:.2%}: drop {labelled.accuracy_drop * 100:.2f} "
-            f"points (95 % interval {low * 100:.2f} to {high * 100:.2f}), McNemar p {labelled.mcnemar_p:.3f}, "
+            f"- against the reference's {labelled.reference_accuracy:.2%}: drop {_points(labelled.accuracy_drop)} "
+            f"points (95 % interval {_points(low)} to {_points(high)}), McNemar p {labelled.mcnemar_p:.3f}, "
             f"top-1 agreement {labelled.top1_agreement:.2%}, "
-            f"worst class loses {(labelled.worst_recall_drop or 0) * 100:.2f} points of recall"
+            f"worst class loses {_points(labelled.worst_recall_drop or 0)} points of recall"
         )
     recall = ", ".join(f"{name} {'–' if r is None else f'{r:.2%}'}" for name, r in labelled.recall.items())
     return [*lines, f"- recall: {recall}"]

@@ -149,7 +149,7 @@ def _end_to_end(classifier: Classifier, images: NDArray[Any], settings: Settings
 
     deadline = time.perf_counter() + settings.min_seconds / 4
     samples: list[int] = []
-    while len(samples) < settings.min_runs // 4 or time.perf_counter() < deadline:
+    while len(samples) < max(1, settings.min_runs // 4) or time.perf_counter() < deadline:
         samples.append(_timed(whole, files[len(samples) % len(files)]))
     return samples
 

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,34 +89,29 @@ def _load_folder(path: Path, contract: InputContract, progress: Progress) -> Dat
 def _load_npz(path: Path, contract: InputContract, progress: Progress) -> Dataset:
     arrays = _read_npz(path)
     if "images" in arrays:
-        images, labels, published = arrays["images"], _one(arrays, "labels", path), None
+        images, labels = _pair(arrays, "", path)
+        published = None
     elif "train_images" in arrays:
         parts = [part for part in MEDMNIST if f"{part}_images" in arrays]
-        images = _concatenate([arrays[f"{part}_images"] for part in parts], path)
-        labels = np.concatenate([_one(arrays, f"{part}_labels", path) for part in parts])
-        published = np.repeat(
-            [PARTS.index(MEDMNIST[part]) for part in parts], [len(arrays[f"{part}_images"]) for part in parts]
-        )
+        pairs = [_pair(arrays, f"{part}_", path) for part in parts]
+        images = _concatenate([images for images, _ in pairs], path)
+        labels = np.concatenate([labels for _, labels in pairs])
+        published = np.repeat([PARTS.index(MEDMNIST[part]) for part in parts], [len(labels) for _, labels in pairs])
     else:
-        raise DatasetError(
-            f"{path}: holds neither 'images' nor 'train_images'; it holds: {', '.join(arrays) or 'nothing'}"
-        )
-    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-        raise DatasetError(
-            f"{path}: 'images' has shape {images.shape} and dtype {images.dtype}; wanted N×height×width×3 uint8 (RGB)"
-        )
+        held = ", ".join(arrays) or "nothing"
+        raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {held}")
     positions, classes = _classes(labels, arrays.get("classes"), path)
-    if len(positions) != len(images):
-        raise DatasetError(f"{path}: {len(images)} images but {len(positions)} labels")
     prepared, hashes = _prepare_all(images, contract, progress)
     return Dataset(prepared, positions, classes, hashes, str(path), published=published)
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    if not zipfile.is_zipfile(path):
+        raise DatasetError(f"{path}: cannot be read as .npz (not a zip archive)")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as problem:
+    except (ValueError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error) as problem:
         if "pickle" in str(problem).lower():
             raise DatasetError(
                 f"{path}: holds pickled Python objects, which are never loaded; save plain arrays"
@@ -123,10 +119,19 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise DatasetError(f"{path}: cannot be read as .npz ({problem})") from None
 
 
-def _one(arrays: dict[str, NDArray[Any]], name: str, path: Path) -> NDArray[Any]:
+def _pair(arrays: dict[str, NDArray[Any]], part: str, path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The images and labels whose names begin with `part`."""
+    name = f"{part}labels"
     if name not in arrays:
         raise DatasetError(f"{path}: holds no {name!r}; it holds: {', '.join(arrays)}")
-    return arrays[name].reshape(-1)
+    images, labels = arrays[f"{part}images"], arrays[name].reshape(-1)
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise DatasetError(
+            f"{path}: '{part}images' has shape {images.shape} and dtype {images.dtype}; wanted N×height×width×3 uint8 (RGB)"
+        )
+    if len(labels) != len(images):
+        raise DatasetError(f"{path}: {len(images)} images but {len(labels)} labels in {name!r}")
+    return images, labels
 
 
 def _concatenate(images: list[NDArray[Any]], path: Path) -> NDArray[Any]:
@@ -136,21 +141,35 @@ def _concatenate(images: list[NDArray[Any]], path: Path) -> NDArray[Any]:
     return np.concatenate(images)
 
 
-def _classes(labels: NDArray[Any], names: NDArray[Any] | None, path: Path) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _classes(labels: NDArray[Any], given: NDArray[Any] | None, path: Path) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Labels as positions, and the names they stand for."""
+    names = None if given is None else tuple(str(name) for name in given)
+    if names is not None and len(set(names)) < len(names):
+        raise DatasetError(f"{path}: 'classes' holds a name twice: {', '.join(names)}")
     if labels.dtype.kind in "US":
-        unique, positions = np.unique(labels.astype(str), return_inverse=True)
-        return positions.astype(np.int64), tuple(unique.tolist())
+        labels, names = _named_labels(labels.astype(str), names, path)
     if labels.dtype.kind not in "iu" or len(labels) == 0 or labels.min() < 0:
         raise DatasetError(f"{path}: 'labels' must be class names or whole numbers from 0, one for each image")
-    count = len(names) if names is not None else int(labels.max()) + 1
-    if labels.max() >= count:
-        raise DatasetError(f"{path}: label {labels.max()} but only {count} names in 'classes'")
-    empty = np.flatnonzero(np.bincount(labels, minlength=count) == 0)
-    classes = tuple(str(name) for name in names) if names is not None else tuple(f"class_{i}" for i in range(count))
+    if labels.max() >= (len(labels) if names is None else len(names)):
+        known = f"only {len(labels)} images" if names is None else f"only {len(names)} names in 'classes'"
+        raise DatasetError(f"{path}: label {labels.max()} but {known}")
+    classes = names or tuple(f"class_{i}" for i in range(int(labels.max()) + 1))
+    empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
     if empty.size:
         raise DatasetError(f"{path}: class {classes[empty[0]]!r} has no image")
     return labels.astype(np.int64), classes
+
+
+def _named_labels(
+    labels: NDArray[Any], names: tuple[str, ...] | None, path: Path
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Positions of labels given as names: in the order of `names`, or of the alphabet."""
+    order = names or tuple(np.unique(labels).tolist())
+    unknown = sorted(set(labels.tolist()) - set(order))
+    if unknown:
+        raise DatasetError(f"{path}: label {unknown[0]!r} is not in 'classes': {', '.join(order)}")
+    position = {name: index for index, name in enumerate(order)}
+    return np.array([position[label] for label in labels.tolist()], np.int64), order
 
 
 def _prepare_all(

@@ -61,7 +61,7 @@ def save(path: Path, dataset: Dataset, parts: Parts) -> None:
     """Store which image, by hash, belongs to which part."""
     index = np.concatenate([getattr(parts, part) for part in PARTS])
     part = np.repeat(np.arange(len(PARTS), dtype=np.uint8), [len(getattr(parts, name)) for name in PARTS])
-    np.savez_compressed(path, allow_pickle=False, hashes=dataset.hashes[index], part=part)
+    np.savez_compressed(path, hashes=dataset.hashes[index], part=part)
 
 
 def read(path: Path, dataset: Dataset) -> Parts:

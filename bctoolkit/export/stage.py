@@ -116,11 +116,11 @@ def _gather(
 def _checked_twin(model: keras.Model, evidence: _Evidence, progress: Progress) -> keras.Model:
     """The folded float32 twin, checked link by link against the trained network."""
     limits = QUANTIZATIONS["fp32"].tolerance
-    twin = freeze(model)
-    folded = fold(twin)
-    for link, network in (("Keras → float32 twin", twin), ("float32 twin → folded twin", folded)):
-        _require(link, evidence, answers(network, evidence.images, link, progress), limits)
-    return folded
+    twin = model
+    for link, step in (("Keras → float32 twin", freeze), ("float32 twin → folded twin", fold)):
+        twin = step(twin)
+        _require(link, evidence, answers(twin, evidence.images, link, progress), limits)
+    return twin
 
 
 def _seal(

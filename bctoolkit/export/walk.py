@@ -23,16 +23,27 @@ def walk(model: keras.Model, inputs: Any, visit: Callable[..., Any]) -> Any:
     Raises:
         UnsupportedOp: the model, or one inside it, is a subclass whose graph Keras does not know.
     """
-    if not isinstance(model, keras.models.Sequential) and not hasattr(model, "_run_through_graph"):
-        raise UnsupportedOp(f"{model.name}: a subclassed model has no graph to export; build it as a functional model")
-    graph = model if hasattr(model, "_run_through_graph") else keras.Model(model.inputs, model.outputs)
 
     def enter(operation: Operation) -> Callable[..., Any]:
         if isinstance(operation, keras.Model):
             return lambda *args, **kwargs: walk(operation, args[0], visit)
-        return lambda *args, **kwargs: visit(operation, *args, **kwargs)
+        return lambda *args, **kwargs: visit(operation, *args, **_telling(kwargs))
 
-    return graph._run_through_graph(inputs, operation_fn=enter)
+    return _graph(model)._run_through_graph(inputs, operation_fn=enter)
+
+
+def _graph(model: keras.Model) -> Any:
+    """The model as Keras's own graph of operations; a sequential model becomes a functional one."""
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs, model.outputs)
+    if not hasattr(model, "_run_through_graph"):
+        raise UnsupportedOp(f"{model.name}: a subclassed model has no graph to export; build it as a functional model")
+    return model
+
+
+def _telling(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments without those that mean nothing at inference."""
+    return {key: value for key, value in kwargs.items() if key != "training" and value is not None}
 
 
 def rebuild(
@@ -56,10 +67,9 @@ def rebuild(
         if id(operation) not in made:
             made[id(operation)] = (operation, replace(operation))
         replacement = made[id(operation)][1]
-        kwargs.pop("training", None)
         return args[0] if replacement is None else replacement(*args, **kwargs)
 
-    (given,) = model.inputs
+    (given,) = _graph(model).inputs
     inputs = keras.Input(given.shape[1:], dtype=given.dtype, name=given.name)
     rebuilt = keras.Model(inputs, walk(model, inputs, visit), name=model.name)
     for key, (old, new) in made.items():

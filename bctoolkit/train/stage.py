@@ -66,7 +66,7 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
     )
     origin = networks.load_weights(model, recipe.weights)
     progress.say(f"{recipe.model}: {model.count_params():,} parameters, {origin}, {policy}")
-    with atomic_folder(target) as folder:
+    with atomic_folder(target, run.FACTS) as folder:
         history = fit(model, dataset, parts, recipe, policy, progress)
         figures = _test(model, dataset, parts, recipe.batch_size)
         model.save(folder / run.MODEL)

@@ -1,0 +1,174 @@
+"""Sessions in child processes: what they return, in which order, and how they fail."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from bctoolkit import bundle as bundles
+from bctoolkit.bench import latency
+from bctoolkit.bench.report import Settings
+from bctoolkit.bench.worker import Answer
+from bctoolkit.errors import BackendError
+from bctoolkit.runtime import load
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def answers(
+    four_bundles: list[Path], quick: Settings
+) -> tuple[dict[Path, list[Answer]], list[tuple[str, int, int, str]]]:
+    """One ONNX and one TFLite bundle in two sessions each, and what was told meanwhile."""
+    steps: list[tuple[str, int, int, str]] = []
+
+    class Told:
+        def say(self, line: str) -> None:
+            pass
+
+        def step(self, label: str, done: int, total: int, note: str = "") -> None:
+            steps.append((label, done, total, note))
+
+    return latency.sessions([four_bundles[0], four_bundles[3]], quick, None, Told()), steps
+
+
+@pytest.fixture
+def damaged(bundle: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "damaged"
+    shutil.copytree(bundle, copy)
+    content = bytearray((copy / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "model.onnx").write_bytes(content)
+    return copy
+
+
+def fake_child(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let a shell script take the place of the Python that runs children."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+def test_every_session_keeps_its_raw_samples(answers: Any, four_bundles: list[Path], quick: Settings) -> None:
+    found, _ = answers
+    assert list(found) == [four_bundles[0], four_bundles[3]]
+    for sessions in found.values():
+        assert len(sessions) == quick.sessions
+        for answer in sessions:
+            assert len(answer.model) >= quick.min_runs
+            assert len(answer.end_to_end) >= quick.min_runs // 4
+            assert min(answer.model) > 0
+            assert min(answer.end_to_end) > 0
+
+
+def test_a_session_goes_on_until_its_time_is_over(bundle: Path, quick: Settings, recorder: Any) -> None:
+    settings = msgspec.structs.replace(quick, sessions=1, min_runs=4, min_seconds=0.4)
+    (answer,) = latency.sessions([bundle], settings, None, recorder)[bundle]
+    assert len(answer.model) > 20
+    assert len(answer.end_to_end) > 5
+
+
+def test_load_and_first_inference_are_timed_apart(answers: Any) -> None:
+    found, _ = answers
+    for answer in (answer for sessions in found.values() for answer in sessions):
+        assert answer.load > 0
+        assert answer.first > 0
+        assert answer.load > np.median(answer.model), "opening a model takes longer than running this tiny one"
+
+
+def test_sessions_report_what_really_ran(answers: Any, quick: Settings) -> None:
+    found, _ = answers
+    for answer in (answer for sessions in found.values() for answer in sessions):
+        assert (answer.provider, answer.threads) == ("cpu", quick.threads)
+        assert (answer.wrong, answer.error) == (0, "")
+        assert 20 * MEGABYTE < answer.peak_rss < 2_000 * MEGABYTE
+
+
+def test_bundles_take_turns(answers: Any) -> None:
+    _, steps = answers
+    first, second = "tiny-onnx-fp32", "tiny-tflite-int8-dynamic"
+    assert [note for _, _, _, note in steps] == [first, second, first, second, ""]
+    assert [(done, total) for _, done, total, _ in steps] == [(i, 4) for i in range(5)]
+
+
+def test_the_warm_up_is_not_among_the_samples(bundle: Path, quick: Settings, recorder: Any) -> None:
+    """The warm-up alone makes ten times the runs that are asked for."""
+    settings = msgspec.structs.replace(quick, sessions=1, min_runs=8, min_seconds=0.0, warmup_runs=100)
+    (answer,) = latency.sessions([bundle], settings, "cpu", recorder)[bundle]
+    assert len(answer.model) == 8
+    assert len(answer.end_to_end) == 2
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_children_answer_as_the_runtime_does(four_bundles: list[Path], position: int) -> None:
+    path = four_bundles[position]
+    images = bundles.read(path).golden().images[:5]
+    classifier = load(path, threads=1)
+    expected = np.concatenate([classifier.predict(images[i : i + 1]).probabilities for i in range(5)])
+    found = latency.predict(path, images, 1, None)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_damaged_bundle_is_named(damaged: Path, quick: Settings, recorder: Any) -> None:
+    with pytest.raises(BackendError, match=r"^damaged: .*model\.onnx: SHA-256 differs"):
+        latency.sessions([damaged], quick, None, recorder)
+    with pytest.raises(BackendError, match=r"^damaged: .*model\.onnx: SHA-256 differs"):
+        latency.predict(damaged, bundles.read(damaged).golden().images, 1, None)
+
+
+def test_a_damaged_bundle_ends_the_whole_measurement(
+    bundle: Path, damaged: Path, quick: Settings, recorder: Any
+) -> None:
+    with pytest.raises(BackendError, match="damaged"):
+        latency.sessions([damaged, bundle], quick, None, recorder)
+    assert [note for _, _, _, note in recorder.steps] == ["damaged"]
+
+
+def test_an_unknown_provider_is_refused(bundle: Path, quick: Settings, recorder: Any) -> None:
+    with pytest.raises(BackendError, match="tiny-onnx-fp32: unknown provider 'abacus'"):
+        latency.sessions([bundle], quick, "abacus", recorder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
+@pytest.mark.parametrize("number", [9, 11])
+def test_a_child_killed_by_a_signal_is_reported_with_it(
+    bundle: Path, quick: Settings, recorder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fake_child(tmp_path, monkeypatch, f"kill -{number} $$")
+    with pytest.raises(BackendError, match=rf"^tiny-onnx-fp32: its process ended with signal {number} \(no message\)"):
+        latency.sessions([bundle], quick, None, recorder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
+def test_a_child_that_crashes_is_reported_with_its_last_words(
+    bundle: Path, quick: Settings, recorder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_child(tmp_path, monkeypatch, "echo first >&2; echo 'out of cheese' >&2; exit 7")
+    with pytest.raises(BackendError, match=r"^tiny-onnx-fp32: its process ended with exit code 7 \(out of cheese\)"):
+        latency.sessions([bundle], quick, None, recorder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
+def test_what_an_engine_prints_spoils_nothing(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = bundles.read(bundle).golden().images[:2]
+    expected = latency.predict(bundle, images, 1, None)
+    fake_child(tmp_path, monkeypatch, f'echo "{{chatter}}"; echo noise >&2; exec "{sys.executable}" "$@"')
+    np.testing.assert_array_equal(latency.predict(bundle, images, 1, None), expected)
+
+
+def test_nothing_is_left_in_the_temporary_folder(
+    bundle: Path, damaged: Path, quick: Settings, recorder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    latency.predict(bundle, bundles.read(bundle).golden().images[:1], 1, None)
+    with pytest.raises(BackendError):
+        latency.sessions([damaged], quick, None, recorder)
+    assert list(scratch.iterdir()) == []

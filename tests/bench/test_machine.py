@@ -1,0 +1,98 @@
+"""The machine's fingerprint and a process's peak memory."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from bctoolkit.bench.machine import TELLING_FLAGS, fingerprint, peak_rss
+from bctoolkit.bench.report import Machine
+from bctoolkit.documents import parse, to_json
+from bctoolkit.errors import BackendError
+
+MEGABYTE = 1_000_000
+REPORT_PEAK = "from bctoolkit.bench.machine import peak_rss; print(peak_rss())"
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    return fingerprint()
+
+
+def peak_of_child(work: str = "") -> int:
+    done = subprocess.run([sys.executable, "-c", work + REPORT_PEAK], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def test_fingerprint_names_system_and_processor(machine: Machine) -> None:
+    assert machine.system
+    assert machine.cpu
+
+
+def test_fingerprint_counts_cores_and_memory(machine: Machine) -> None:
+    assert 1 <= machine.cores_usable <= machine.cores == os.cpu_count()
+    assert machine.memory_bytes == psutil.virtual_memory().total
+
+
+def test_fingerprint_lists_known_flags_once(machine: Machine) -> None:
+    assert set(machine.cpu_flags) <= set(TELLING_FLAGS)
+    assert len(set(machine.cpu_flags)) == len(machine.cpu_flags)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="the flags come from /proc/cpuinfo")
+def test_fingerprint_flags_are_those_the_system_tells(machine: Machine) -> None:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        words = set(file.read().split())
+    assert set(machine.cpu_flags) == words & set(TELLING_FLAGS)
+
+
+def test_fingerprint_readings_are_plausible_where_there_are_any(machine: Machine) -> None:
+    assert machine.frequency_mhz is None or 100 < machine.frequency_mhz < 10_000
+    assert machine.temperature_c is None or 0 < machine.temperature_c < 130
+    assert machine.load_average is None or machine.load_average >= 0
+
+
+def test_fingerprint_tells_the_versions_that_decide_speed(machine: Machine) -> None:
+    import onnxruntime
+
+    assert machine.versions["numpy"] == np.__version__
+    assert machine.versions["onnxruntime"] == onnxruntime.__version__
+
+
+def test_fingerprint_can_be_stored(machine: Machine) -> None:
+    import json
+
+    assert parse(Machine, json.loads(to_json(machine)), "machine", BackendError) == machine
+
+
+def test_fingerprint_respects_the_cpus_this_process_may_use() -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("no CPU affinity here")
+    one = min(os.sched_getaffinity(0))
+    work = (
+        f"import os; os.sched_setaffinity(0, {{{one}}})\n"
+        "from bctoolkit.bench.machine import fingerprint\nprint(fingerprint().cores_usable)"
+    )
+    done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
+
+
+def test_peak_counts_what_the_process_allocated_even_after_it_is_freed() -> None:
+    imports = "import numpy, bctoolkit.bench.machine\n"
+    idle = peak_of_child(imports)
+    busy = peak_of_child(f"{imports}held = numpy.ones({200 * MEGABYTE}, 'uint8'); del held\n")
+    assert busy >= 200 * MEGABYTE
+    assert 0.95 <= (busy - idle) / (200 * MEGABYTE) <= 1.1
+
+
+def test_peak_leaves_out_the_parents_memory() -> None:
+    held = np.ones(400 * MEGABYTE, np.uint8)
+    assert peak_rss() >= held.nbytes
+    assert peak_of_child() < held.nbytes
+
+
+def test_peak_is_at_least_what_is_resident_now() -> None:
+    assert peak_rss() >= psutil.Process().memory_info().rss * 0.99

@@ -1,0 +1,255 @@
+"""Parity figures against plain recomputation, and planted faults that they must show."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bctoolkit import bundle as bundles
+from bctoolkit.bench import parity, stats
+from bctoolkit.bench.report import ParityReport
+from bctoolkit.bundle import Bundle, Golden, Reference
+from bctoolkit.contract import InputContract
+from bctoolkit.data import Dataset, load
+from bctoolkit.data.dataset import rows
+from bctoolkit.errors import DatasetError
+from bctoolkit.runtime import load as load_classifier
+
+Probabilities = NDArray[np.float32]
+Rebuild = Callable[..., Bundle]
+
+
+def judge(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
+    return parity.judge(bundle, dataset, 1, None)
+
+
+@pytest.fixture
+def original(bundle: Path) -> Bundle:
+    return bundles.read(bundle)
+
+
+@pytest.fixture
+def rebuild(original: Bundle, tmp_path: Path) -> Rebuild:
+    """`rebuild(golden=…, labels=…)`: the tiny bundle again with some parts replaced."""
+
+    def make(**changes: Any) -> Bundle:
+        manifest = original.manifest
+        parts: dict[str, Any] = {
+            "format": manifest.format,
+            "quantization": manifest.quantization,
+            "model": original.model(),
+            "input": manifest.input,
+            "labels": manifest.labels,
+            "golden": original.golden(),
+            "reference": original.reference(),
+            "source": manifest.source,
+            "tools": manifest.tools,
+            "parity": manifest.parity,
+            "created": manifest.created,
+        }
+        return bundles.write(tmp_path / "planted", **parts | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def held_out(bundle: Path, tiny_data: Dataset) -> Dataset:
+    """The images the bundle's reference knows."""
+    reference = bundles.read(bundle).reference()
+    assert reference is not None
+    known = set(rows(reference.hashes))
+    return tiny_data.take(np.flatnonzero([key in known for key in rows(tiny_data.hashes)]))
+
+
+@pytest.fixture(scope="session")
+def answers(bundle: Path, held_out: Dataset) -> Probabilities:
+    """What the artifact says of the test part, asked through the runtime."""
+    return load_classifier(bundle).predict(held_out.images).probabilities
+
+
+def reference_of(dataset: Dataset, probabilities: Probabilities) -> Reference:
+    """A reference in another order than the data's, as hashes are free to come."""
+    order = np.random.default_rng(0).permutation(len(dataset))
+    return Reference(dataset.hashes[order], probabilities[order].astype(np.float32))
+
+
+def certain(classes: NDArray[np.int64]) -> Probabilities:
+    return np.eye(3, dtype=np.float32)[classes] * np.float32(0.97) + np.float32(0.01)
+
+
+def test_a_faithful_artifact_agrees_with_its_golden_answers(original: Bundle) -> None:
+    found = judge(original)
+    assert found.golden.count == len(original.golden().images)
+    assert found.golden.top1_agreement == 1.0
+    assert found.golden.mean_abs_diff <= found.golden.max_abs_diff < 1e-4
+    assert (found.golden_images, found.labelled) == ("real", None)
+
+
+def test_parity_measured_here_is_that_of_the_export(original: Bundle) -> None:
+    assert judge(original).golden.max_abs_diff == pytest.approx(original.manifest.parity.max_abs_diff, abs=1e-5)
+
+
+def test_synthetic_golden_images_are_called_so(original: Bundle, rebuild: Rebuild) -> None:
+    golden = original.golden()
+    drawn = rebuild(golden=Golden(golden.images, golden.probabilities, golden.labels, "synthetic"))
+    assert judge(drawn).golden_images == "synthetic"
+
+
+def test_shifted_golden_probabilities_show(original: Bundle, rebuild: Rebuild) -> None:
+    golden = original.golden()
+    shifted = golden.probabilities + np.float32(0.25) * np.array([1, 0, -1], np.float32)
+    found = judge(rebuild(golden=Golden(golden.images, shifted, golden.labels))).golden
+    assert found.max_abs_diff == pytest.approx(0.25, abs=1e-3)
+    assert found.mean_abs_diff == pytest.approx(0.5 / 3, abs=1e-3)
+
+
+def test_one_wrong_golden_answer_shows(original: Bundle, rebuild: Rebuild) -> None:
+    golden = original.golden()
+    spoilt = golden.probabilities.copy()
+    spoilt[0] = np.roll(certain(spoilt[:1].argmax(1)), 1, axis=1)
+    found = judge(rebuild(golden=Golden(golden.images, spoilt, golden.labels))).golden
+    assert found.top1_agreement == pytest.approx(1 - 1 / len(spoilt))
+    assert found.max_abs_diff > 0.1
+
+
+def test_outputs_in_another_order_show(original: Bundle, rebuild: Rebuild) -> None:
+    golden = original.golden()
+    rolled = np.roll(golden.probabilities, 1, axis=1)
+    assert judge(rebuild(golden=Golden(golden.images, rolled, golden.labels))).golden.top1_agreement == 0.0
+
+
+def test_swapped_golden_images_show(original: Bundle, rebuild: Rebuild) -> None:
+    golden = original.golden()
+    found = judge(rebuild(golden=Golden(golden.images[::-1].copy(), golden.probabilities, golden.labels))).golden
+    assert found.max_abs_diff > 100 * max(judge(original).golden.max_abs_diff, 1e-6)
+
+
+def test_labelled_figures_are_those_of_the_held_out(
+    original: Bundle, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+) -> None:
+    found = judge(original, tiny_data).labelled
+    assert found is not None
+    right = answers.argmax(1) == held_out.labels
+    assert found.split == "test part"
+    assert found.source == tiny_data.source
+    assert 0 < found.count == len(held_out) < len(tiny_data) / 2
+    assert found.accuracy == pytest.approx(right.mean())
+    assert found.accuracy_ci95[0] <= found.accuracy <= found.accuracy_ci95[1]
+    for position, name in enumerate(tiny_data.classes):
+        assert found.recall[name] == pytest.approx(right[held_out.labels == position].mean())
+
+
+def test_a_faithful_artifact_loses_nothing(original: Bundle, tiny_data: Dataset) -> None:
+    found = judge(original, tiny_data).labelled
+    assert found is not None
+    assert found.reference_accuracy == found.accuracy
+    assert (found.accuracy_drop, found.mcnemar_p) == (0.0, 1.0)
+    assert found.accuracy_drop_ci95 is not None
+    assert found.accuracy_drop_ci95[0] < 0 < found.accuracy_drop_ci95[1]  # no image differs, which bounds the drop
+    assert (found.top1_agreement, found.worst_recall_drop) == (1.0, 0.0)
+    assert found.ece_drift == pytest.approx(0.0, abs=1e-4)
+
+
+def test_paired_figures_are_those_of_a_plain_recomputation(
+    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+) -> None:
+    """Against a reference that knows all answers but two."""
+    said = held_out.labels.copy()
+    said[[0, -1]] = (said[[0, -1]] + 1) % 3
+    found = judge(rebuild(reference=reference_of(held_out, certain(said))), tiny_data).labelled
+    assert found is not None
+    before, after = said == held_out.labels, answers.argmax(1) == held_out.labels
+    assert found.count == len(held_out)
+    assert found.reference_accuracy == pytest.approx(before.mean())
+    assert found.accuracy_drop == pytest.approx(before.mean() - after.mean())
+    assert found.accuracy_drop_ci95 == stats.drop_interval(before, after)
+    assert found.mcnemar_p == stats.mcnemar(before, after)
+    assert found.top1_agreement == pytest.approx((said == answers.argmax(1)).mean())
+    lost = [before[held_out.labels == i].mean() - after[held_out.labels == i].mean() for i in range(3)]
+    assert found.worst_recall_drop == pytest.approx(max(lost))
+
+
+def test_an_artifact_worse_than_its_reference_shows(
+    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+) -> None:
+    """The labels are turned until the artifact is wrong as often as can be; the reference knows them all."""
+    turned = [(held_out.labels + turn) % 3 for turn in range(3)]
+    turn = int(np.argmin([(answers.argmax(1) == labels).mean() for labels in turned]))
+    relabelled = Dataset(tiny_data.images, (tiny_data.labels + turn) % 3, tiny_data.classes, tiny_data.hashes, "turned")
+    found = judge(rebuild(reference=reference_of(held_out, certain(turned[turn]))), relabelled).labelled
+    assert found is not None
+    assert found.reference_accuracy == 1.0
+    assert found.accuracy_drop is not None
+    assert found.accuracy_drop > 0.5
+    assert found.accuracy_drop_ci95 is not None
+    assert found.accuracy_drop_ci95[0] > 0.2
+    assert found.mcnemar_p is not None
+    assert found.mcnemar_p < 0.05
+    assert found.worst_recall_drop is not None
+    assert found.worst_recall_drop >= found.accuracy_drop
+
+
+def test_labels_in_another_order_show(
+    original: Bundle, rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+) -> None:
+    labels = original.manifest.labels
+    found = judge(rebuild(labels=(*labels[1:], labels[0])), tiny_data).labelled
+    assert found is not None
+    said = [(*labels[1:], labels[0])[position] for position in answers.argmax(1)]
+    meant = [tiny_data.classes[label] for label in held_out.labels]
+    assert found.accuracy == pytest.approx(np.mean([a == b for a, b in zip(said, meant, strict=True)]))
+    honest = judge(original, tiny_data).labelled
+    assert honest is not None
+    assert found.recall != honest.recall
+
+
+def test_the_order_of_the_data_does_not_matter(original: Bundle, tiny_data: Dataset) -> None:
+    shuffled = tiny_data.take(np.random.default_rng(0).permutation(len(tiny_data))).in_order_of(("up", "left", "right"))
+    one, other = judge(original, tiny_data).labelled, judge(original, shuffled).labelled
+    assert one is not None
+    assert other is not None
+    assert other.accuracy == one.accuracy
+    assert other.recall == one.recall
+
+
+def test_images_of_another_set_are_judged_without_pairing(original: Bundle, foreign_folders: Path) -> None:
+    foreign = load(str(foreign_folders), InputContract(height=32, width=32))
+    found = judge(original, foreign).labelled
+    assert found is not None
+    assert (found.split, found.count) == ("all images", 15)
+    paired = ("reference_accuracy", "accuracy_drop", "accuracy_drop_ci95", "mcnemar_p", "top1_agreement",
+              "worst_recall_drop", "ece_drift")  # fmt: skip
+    assert {name: getattr(found, name) for name in paired} == dict.fromkeys(paired)
+
+
+def test_a_bundle_without_reference_is_judged_without_pairing(
+    rebuild: Rebuild, tiny_data: Dataset, original: Bundle
+) -> None:
+    found = judge(rebuild(reference=None), tiny_data).labelled
+    assert found is not None
+    assert (found.split, found.count, found.accuracy_drop) == ("all images", len(tiny_data), None)
+
+
+def test_a_class_without_images_has_no_recall(original: Bundle, tiny_data: Dataset) -> None:
+    without = tiny_data.take(np.flatnonzero(tiny_data.labels != 1))
+    two = Dataset(without.images, without.labels // 2, ("left", "up"), without.hashes, "two classes")
+    found = judge(original, two).labelled
+    assert found is not None
+    assert found.recall["right"] is None
+    assert found.worst_recall_drop == 0.0
+
+
+def test_a_class_the_bundle_does_not_know_is_refused(original: Bundle, tiny_data: Dataset) -> None:
+    renamed = Dataset(tiny_data.images, tiny_data.labels, ("left", "right", "down"), tiny_data.hashes, "renamed")
+    with pytest.raises(DatasetError, match="renamed: class 'down' is not one of left, right, up"):
+        judge(original, renamed)
+
+
+def test_all_bundles_of_a_run_are_held_against_one_reference(four_bundles: list[Path], tiny_data: Dataset) -> None:
+    """Every quantization is judged on the same images and the same reference."""
+    found = [judge(bundles.read(path), tiny_data).labelled for path in four_bundles]
+    assert len({one.count for one in found if one is not None}) == 1
+    assert len({one.reference_accuracy for one in found if one is not None}) == 1

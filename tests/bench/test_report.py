@@ -1,0 +1,144 @@
+"""`report.json`: its names are contract, it survives a round trip, and old copies keep loading."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bctoolkit.bench.report import (
+    Check,
+    Labelled,
+    Latency,
+    Machine,
+    ParityReport,
+    Report,
+    Result,
+    Settings,
+    Verdict,
+)
+from bctoolkit.documents import parse, to_json
+from bctoolkit.errors import BackendError
+from bctoolkit.metrics import Parity
+
+STORED = Path(__file__).parents[1] / "stored" / "report-1.json"
+
+CONTRACT: dict[str, set[str]] = {
+    "": {"schema", "created", "machine", "settings", "results"},
+    "result": {
+        "bundle", "format", "quantization", "provider", "threads", "batch", "size_bytes", "load_ms", "first_ms",
+        "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "parity", "verdict",
+    },
+    "latency": {"p50", "p90", "p99", "mean", "min", "max", "ci95_p50", "n", "stable", "spread"},
+    "parity": {"golden", "golden_images", "labelled"},
+    "golden": {"count", "top1_agreement", "max_abs_diff", "mean_abs_diff"},
+    "labelled": {
+        "split", "source", "count", "accuracy", "accuracy_ci95", "reference_accuracy", "accuracy_drop",
+        "accuracy_drop_ci95", "mcnemar_p", "top1_agreement", "recall", "worst_recall_drop", "ece", "ece_drift",
+    },
+    "verdict": {"passed", "checks"},
+    "check": {"name", "limit", "observed", "passed", "note"},
+}  # fmt: skip
+
+
+def decoded(content: bytes) -> Report:
+    return parse(Report, json.loads(content), "report.json", BackendError)
+
+
+@pytest.fixture
+def raw(report: Report) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(to_json(report))
+    return found
+
+
+def test_names_are_those_of_the_contract(raw: dict[str, Any]) -> None:
+    assert set(raw) == CONTRACT[""]
+    assert raw["schema"] == 1
+    for result in raw["results"]:
+        assert set(result) == CONTRACT["result"]
+        assert set(result["latency_ms"]) == set(result["end_to_end_ms"]) == CONTRACT["latency"]
+        assert set(result["parity"]) == CONTRACT["parity"]
+        assert set(result["parity"]["golden"]) == CONTRACT["golden"]
+        if result["parity"]["labelled"] is not None:
+            assert set(result["parity"]["labelled"]) == CONTRACT["labelled"]
+        if result["verdict"] is not None:
+            assert set(result["verdict"]) == CONTRACT["verdict"]
+            assert all(set(check) == CONTRACT["check"] for check in result["verdict"]["checks"])
+
+
+def test_intervals_are_pairs(raw: dict[str, Any]) -> None:
+    first = raw["results"][0]
+    assert len(first["latency_ms"]["ci95_p50"]) == 2
+    assert len(first["parity"]["labelled"]["accuracy_drop_ci95"]) == 2
+    assert len(first["parity"]["labelled"]["accuracy_ci95"]) == 2
+
+
+def test_what_was_not_measured_is_null_and_not_left_out(raw: dict[str, Any]) -> None:
+    unjudged, alone, golden_only = raw["results"]
+    assert unjudged["verdict"] is None
+    assert alone["latency_ms"]["p99"] is None
+    assert alone["parity"]["labelled"]["accuracy_drop"] is None
+    assert golden_only["parity"]["labelled"] is None
+
+
+def test_a_report_reads_back_as_it_was_written(report: Report) -> None:
+    assert decoded(to_json(report)) == report
+
+
+def test_a_stored_report_keeps_loading(report: Report) -> None:
+    """Written when schema 1 was fixed. If this fails, give new fields a default or raise the schema."""
+    assert decoded(STORED.read_bytes()) == report
+
+
+def test_an_unknown_name_is_refused_and_the_valid_ones_named(raw: dict[str, Any]) -> None:
+    raw["results"][0]["latency_ms"]["p95"] = 1.0
+    with pytest.raises(BackendError, match=r"unknown key 'p95' in results\[0\].latency_ms.*p50, p90, p99"):
+        parse(Report, raw, "report.json", BackendError)
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+share = st.floats(0, 1)
+count = st.integers(0, 2**53)
+text = st.text(max_size=12)
+pair = st.tuples(finite, finite)
+latencies = st.builds(
+    Latency,
+    p50=finite, p90=finite, p99=st.none() | finite, mean=finite, min=finite, max=finite, ci95_p50=pair, n=count,
+    stable=st.booleans(), spread=finite,
+)  # fmt: skip
+labelled = st.builds(
+    Labelled,
+    split=text, source=text, count=count, accuracy=share, accuracy_ci95=pair, reference_accuracy=st.none() | share,
+    accuracy_drop=st.none() | finite, accuracy_drop_ci95=st.none() | pair, mcnemar_p=st.none() | share,
+    top1_agreement=st.none() | share, recall=st.dictionaries(text, st.none() | share, max_size=3),
+    worst_recall_drop=st.none() | finite, ece=share, ece_drift=st.none() | finite,
+)  # fmt: skip
+parities = st.builds(ParityReport, st.builds(Parity, count, share, finite, finite), text, st.none() | labelled)
+checks = st.builds(Check, text, finite, st.none() | finite, st.booleans(), text)
+verdicts = st.builds(Verdict, st.booleans(), st.lists(checks, max_size=3).map(tuple))
+results = st.builds(
+    Result,
+    bundle=text, format=text, quantization=text, provider=text, threads=count, batch=count, size_bytes=count,
+    load_ms=finite, first_ms=finite, latency_ms=latencies, end_to_end_ms=latencies, throughput_per_s=finite,
+    peak_rss_bytes=count, parity=parities, verdict=st.none() | verdicts,
+)  # fmt: skip
+machines = st.builds(
+    Machine,
+    system=text, cpu=text, cpu_flags=st.lists(text, max_size=3).map(tuple), cores=count, cores_usable=count,
+    memory_bytes=count, governor=st.none() | text, frequency_mhz=st.none() | finite, temperature_c=st.none() | finite,
+    load_average=st.none() | finite, versions=st.dictionaries(text, text, max_size=3),
+)  # fmt: skip
+reports = st.builds(
+    Report,
+    created=text,
+    machine=machines,
+    settings=st.builds(Settings, count, count, finite, count, finite, count, count),
+    results=st.lists(results, max_size=2).map(tuple),
+)
+
+
+@given(reports)
+def test_any_report_survives_the_round_trip(made: Report) -> None:
+    assert decoded(to_json(made)) == made

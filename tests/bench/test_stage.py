@@ -1,0 +1,234 @@
+"""`bench`: the report folder is whole, its figures follow from the raw samples, and nothing is left of a failure."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from bctoolkit import bundle as bundles
+from bctoolkit.bench import bench
+from bctoolkit.bench.report import Report, Settings
+from bctoolkit.bench.tables import markdown
+from bctoolkit.documents import parse
+from bctoolkit.errors import BackendError, BctkError, BundleCorrupt, BundleError, DatasetError
+from bctoolkit.progress import Silent
+from bctoolkit.recipes import Budget
+
+BUDGET = Budget(device="test", max_size_mb=1000.0, min_top1_agreement=0.5, max_load_ms=1e-6)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    four_bundles: list[Path], quick: Settings, class_folders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Report, Path]:
+    """The four bundles measured with labelled images and a budget: the report and its folder."""
+    target = tmp_path_factory.mktemp("reports") / "whole"
+    report = bench(four_bundles, quick, target, Silent(), data=str(class_folders), budget=BUDGET)
+    return report, target
+
+
+@pytest.fixture(scope="module")
+def fastest(quick: Settings) -> Settings:
+    return msgspec.structs.replace(quick, sessions=1, min_runs=8, min_seconds=0.0)
+
+
+def left_behind(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_folder_is_whole_and_nothing_stands_beside_it(whole: tuple[Report, Path]) -> None:
+    _, target = whole
+    assert left_behind(target) == ["report.json", "report.md", "samples.json"]
+    assert left_behind(target.parent) == ["whole"]
+
+
+def test_the_stored_report_is_the_returned_one(whole: tuple[Report, Path]) -> None:
+    report, target = whole
+    stored = parse(Report, json.loads((target / "report.json").read_bytes()), "report.json", BackendError)
+    assert stored == report
+    assert (target / "report.md").read_text(encoding="utf-8") == markdown(report)
+
+
+def test_results_come_in_the_order_of_the_bundles_with_their_facts(
+    whole: tuple[Report, Path], four_bundles: list[Path], quick: Settings
+) -> None:
+    report, _ = whole
+    assert report.settings == quick
+    for result, path in zip(report.results, four_bundles, strict=True):
+        manifest = bundles.read(path).manifest
+        assert (result.bundle, result.format, result.quantization) == (
+            path.name,
+            manifest.format,
+            manifest.quantization,
+        )
+        assert result.size_bytes == (path / manifest.model.file).stat().st_size
+        assert (result.provider, result.threads, result.batch) == ("cpu", quick.threads, 1)
+
+
+def test_every_figure_follows_from_the_raw_samples(whole: tuple[Report, Path], quick: Settings) -> None:
+    report, target = whole
+    raw: dict[str, Any] = json.loads((target / "samples.json").read_bytes())
+    assert list(raw) == [result.bundle for result in report.results]
+    for result in report.results:
+        sessions = raw[result.bundle]
+        assert len(sessions) == quick.sessions
+        for key, found in (("model", result.latency_ms), ("end_to_end", result.end_to_end_ms)):
+            samples = np.concatenate([session[key] for session in sessions]) / 1e6
+            assert found.n == len(samples)
+            assert found.p50 == pytest.approx(np.median(samples))
+            assert found.p90 == pytest.approx(np.percentile(samples, 90))
+            assert found.mean == pytest.approx(samples.mean())
+            assert (found.min, found.max) == pytest.approx((samples.min(), samples.max()))
+            medians = [float(np.median(session[key])) for session in sessions]
+            assert found.spread == pytest.approx((max(medians) - min(medians)) / np.median(medians))
+        assert result.load_ms == pytest.approx(np.median([session["load"] for session in sessions]) / 1e6)
+        assert result.first_ms == pytest.approx(np.median([session["first"] for session in sessions]) / 1e6)
+        assert result.peak_rss_bytes == max(session["peak_rss"] for session in sessions)
+        assert result.throughput_per_s == pytest.approx(1000 / result.latency_ms.mean)
+
+
+def test_labelled_parity_is_that_of_the_test_part(whole: tuple[Report, Path], workspace: Path) -> None:
+    report, _ = whole
+    trained = json.loads((workspace / "training" / "runs" / "tiny" / "metrics.json").read_bytes())
+    for result in report.results:
+        labelled = result.parity.labelled
+        assert labelled is not None
+        assert labelled.split == "test part"
+        assert labelled.count == trained["count"]
+        assert labelled.reference_accuracy == pytest.approx(trained["accuracy"])
+
+
+def test_float32_artifacts_lose_nothing(whole: tuple[Report, Path]) -> None:
+    report, _ = whole
+    exact = [result.parity for result in report.results if result.quantization == "fp32"]
+    assert len(exact) == 2
+    for parity in exact:
+        assert parity.labelled is not None
+        assert parity.labelled.accuracy_drop == 0
+        assert parity.golden.max_abs_diff < 1e-4
+        assert parity.golden.top1_agreement == 1.0
+
+
+def test_each_bundle_is_held_against_the_budget(whole: tuple[Report, Path]) -> None:
+    report, _ = whole
+    for result in report.results:
+        assert result.verdict is not None
+        assert not result.verdict.passed
+        assert {check.name: check.passed for check in result.verdict.checks} == {
+            "max_size_mb": True,
+            "min_top1_agreement": True,
+            "max_load_ms": False,
+        }
+
+
+def test_without_data_and_budget_there_is_neither_labelled_parity_nor_verdict(
+    bundle: Path, fastest: Settings, tmp_path: Path
+) -> None:
+    (result,) = bench([bundle], fastest, tmp_path / "report", Silent()).results
+    assert result.parity.labelled is None
+    assert result.verdict is None
+    assert result.latency_ms.p99 is None
+
+
+def test_images_of_another_set_are_judged_without_pairing(
+    bundle: Path, fastest: Settings, tmp_path: Path, foreign_folders: Path
+) -> None:
+    (result,) = bench([bundle], fastest, tmp_path / "report", Silent(), data=str(foreign_folders)).results
+    labelled = result.parity.labelled
+    assert labelled is not None
+    assert (labelled.split, labelled.count) == ("all images", 15)
+    assert labelled.accuracy_drop is None
+    assert labelled.accuracy_drop_ci95 is None
+    assert labelled.mcnemar_p is None
+    assert "the figures stand alone" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def test_an_earlier_report_is_replaced(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+    first = bench([bundle], fastest, tmp_path / "report", Silent())
+    second = bench([bundle], fastest, tmp_path / "report", Silent())
+    assert first != second
+    stored = (tmp_path / "report" / "report.json").read_bytes()
+    assert parse(Report, json.loads(stored), "report.json", BackendError) == second
+
+
+def test_a_folder_that_is_no_report_is_never_overwritten(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+    """A user's `--out .` must not cost them their files."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(BctkError, match="mine"):
+        bench([bundle], fastest, tmp_path / "mine", Silent())
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_two_bundles_of_one_name_are_refused(bundle: Path, fastest: Settings, tmp_path: Path, recorder: Any) -> None:
+    shutil.copytree(bundle, tmp_path / "elsewhere" / bundle.name)
+    with pytest.raises(BundleError, match="two bundles are called 'tiny-onnx-fp32'"):
+        bench([bundle, tmp_path / "elsewhere" / bundle.name], fastest, tmp_path / "report", recorder)
+    assert recorder.steps == []
+    assert not (tmp_path / "report").exists()
+
+
+def test_no_bundle_is_refused(fastest: Settings, tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        bench([], fastest, tmp_path / "report", Silent())
+    assert left_behind(tmp_path) == []
+
+
+def test_a_folder_that_is_no_bundle_is_refused(bundle: Path, fastest: Settings, tmp_path: Path, recorder: Any) -> None:
+    with pytest.raises(BundleError, match="nowhere: no such folder"):
+        bench([bundle, tmp_path / "nowhere"], fastest, tmp_path / "report", recorder)
+    assert recorder.steps == []
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "golden.npz", "reference.npz", "manifest.json"])
+def test_a_damaged_bundle_is_refused_before_any_timing(
+    bundle: Path, fastest: Settings, tmp_path: Path, class_folders: Path, recorder: Any, file: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    content = bytearray((copy / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / file).write_bytes(content)
+    with pytest.raises((BundleCorrupt, BackendError), match=file):
+        bench([copy], fastest, tmp_path / "report", recorder, data=str(class_folders))
+    assert "timing" not in {label for label, *_ in recorder.steps}
+    assert left_behind(tmp_path) == ["copy"]
+
+
+def test_missing_images_are_refused_before_any_timing(
+    bundle: Path, fastest: Settings, tmp_path: Path, recorder: Any
+) -> None:
+    with pytest.raises(DatasetError, match="nowhere"):
+        bench([bundle], fastest, tmp_path / "report", recorder, data=str(tmp_path / "nowhere"))
+    assert recorder.steps == []
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", ["parity", "timing"])
+def test_an_interrupted_bench_leaves_nothing(bundle: Path, fastest: Settings, tmp_path: Path, moment: str) -> None:
+    class CtrlC(Silent):
+        def step(self, label: str, done: int, total: int, note: str = "") -> None:
+            if label == moment:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench([bundle], fastest, tmp_path / "report", CtrlC())
+    assert left_behind(tmp_path) == []
+
+
+def test_an_interrupted_bench_keeps_the_earlier_report(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+    class CtrlCAtTheEnd(Silent):
+        def step(self, label: str, done: int, total: int, note: str = "") -> None:
+            if label == "timing" and done == total:
+                raise KeyboardInterrupt
+
+    earlier = bench([bundle], fastest, tmp_path / "report", Silent())
+    with pytest.raises(KeyboardInterrupt):
+        bench([bundle], fastest, tmp_path / "report", CtrlCAtTheEnd())
+    stored = (tmp_path / "report" / "report.json").read_bytes()
+    assert parse(Report, json.loads(stored), "report.json", BackendError) == earlier
+    assert left_behind(tmp_path) == ["report"]

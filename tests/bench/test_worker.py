@@ -1,0 +1,109 @@
+"""The worker's own parts, in this process: warm-up, answers that change, and the job's form."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bctoolkit.bench import worker
+from bctoolkit.bench.report import Settings
+from bctoolkit.bench.worker import Answer, Measure, Predict
+from bctoolkit.contract import InputContract
+from bctoolkit.runtime import Classifier
+from bctoolkit.runtime.backends import StubBackend
+
+
+class Counting(StubBackend):
+    """Counts its runs, and answers otherwise from a given run on."""
+
+    def __init__(self, changes_at: int = 10**9) -> None:
+        super().__init__([0.25, 0.75])
+        self.runs = 0
+        self.changes_at = changes_at
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        self.runs += 1
+        answer = super().run(batch)
+        return answer[:, ::-1] if self.runs > self.changes_at else answer
+
+
+def stub(backend: StubBackend) -> Classifier:
+    return Classifier(backend, InputContract(height=32, width=32), ("left", "right"))
+
+
+def job(bundle: Path, settings: Settings, folder: Path) -> Measure:
+    return Measure(str(bundle), 1, None, str(folder / "answer"), settings)
+
+
+@pytest.mark.parametrize("kind", ["measure", "predict"])
+def test_a_job_survives_the_way_to_the_child(bundle: Path, quick: Settings, tmp_path: Path, kind: str) -> None:
+    sent = {
+        "measure": job(bundle, quick, tmp_path),
+        "predict": Predict(str(bundle), 2, "cpu", "answer", "images.npy"),
+    }[kind]
+    content = msgspec.json.encode(sent)
+    assert msgspec.json.decode(content)["kind"] == kind
+    assert msgspec.json.decode(content, type=Measure | Predict) == sent
+
+
+def test_measuring_in_this_process_gives_a_whole_answer(bundle: Path, quick: Settings, tmp_path: Path) -> None:
+    answer = worker.measure(job(bundle, quick, tmp_path))
+    assert len(answer.model) >= quick.min_runs
+    assert answer.wrong == 0
+    assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
+
+
+def test_answers_that_change_while_timed_are_counted(
+    bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = Counting()
+    monkeypatch.setattr(worker, "load", lambda *_, **__: stub(steady))
+    settings = msgspec.structs.replace(quick, min_runs=40, min_seconds=0.0, warmup_seconds=0.0)
+    monkeypatch.setattr(worker, "_warm_up", lambda *_: None)
+    assert worker.measure(job(bundle, settings, tmp_path)).wrong == 0
+    before = steady.runs - 40 - 10  # without 40 timed runs and a quarter of them end to end
+    fickle = Counting(changes_at=before + 25)
+    monkeypatch.setattr(worker, "load", lambda *_, **__: stub(fickle))
+    assert worker.measure(job(bundle, settings, tmp_path)).wrong == 15
+
+
+def test_warm_up_makes_at_least_the_runs_asked_for(quick: Settings) -> None:
+    backend = Counting()
+    settings = msgspec.structs.replace(quick, warmup_runs=95, warmup_seconds=0.0)
+    worker._warm_up(stub(backend), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
+    assert backend.runs >= 95
+
+
+def test_warm_up_lasts_at_least_the_time_asked_for(quick: Settings) -> None:
+    import time
+
+    settings = msgspec.structs.replace(quick, warmup_runs=1, warmup_seconds=0.2)
+    started = time.perf_counter()
+    worker._warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
+    assert time.perf_counter() - started >= 0.2
+
+
+def test_warm_up_that_never_settles_ends(quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    durations = iter(range(1, 10**9))
+    monkeypatch.setattr(worker, "LONGEST_WARMUP", 0.1)
+    monkeypatch.setattr(worker, "_timed", lambda *_: 10 * 2 ** (next(durations) // worker.BLOCK % 2))
+    worker._warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], quick)
+
+
+def test_end_to_end_starts_from_a_file_and_ends_with_a_label(quick: Settings) -> None:
+    """The backend is asked once for each sample, with images as they were before they became PNG files."""
+    seen: list[NDArray[Any]] = []
+
+    class Remembering(StubBackend):
+        def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+            seen.append(batch.copy())
+            return super().run(batch)
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    settings = msgspec.structs.replace(quick, min_runs=24, min_seconds=0.0)
+    samples = worker._end_to_end(stub(Remembering([0.5, 0.5])), images, settings)
+    assert len(samples) == len(seen) == 6
+    np.testing.assert_array_equal(np.concatenate(seen), np.concatenate([images, images]))

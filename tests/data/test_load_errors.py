@@ -1,0 +1,205 @@
+"""What cannot be loaded is refused by name, with what was found."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from bctoolkit.contract import InputContract
+from bctoolkit.data import load, load_unlabelled
+from bctoolkit.errors import DatasetError
+
+MakeImages = Callable[..., NDArray[np.uint8]]
+Save = Callable[..., str]
+
+
+def refusal(source: str, contract: InputContract) -> str:
+    """The message `load` refuses with; one line, naming the source."""
+    with pytest.raises(DatasetError) as caught:
+        load(source, contract)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert source in message
+    return message
+
+
+@pytest.fixture
+def folders(make_images: MakeImages, save_folders: Save) -> Path:
+    """A good set of two classes, to be spoilt."""
+    return Path(save_folders(make_images(6), [0, 1, 0, 1, 0, 1], ("left", "right")))
+
+
+def test_missing_folder(tmp_path: Path, eight: InputContract) -> None:
+    assert "no such folder or file" in refusal(str(tmp_path / "nowhere"), eight)
+
+
+@pytest.mark.parametrize("name", ["images.zip", "images.csv", "picture.png"])
+def test_file_that_is_no_set(tmp_path: Path, eight: InputContract, name: str) -> None:
+    (tmp_path / name).write_bytes(b"something")
+    assert "neither a folder of class folders nor an .npz" in refusal(str(tmp_path / name), eight)
+
+
+def test_folder_without_class_folders(tmp_path: Path, make_images: MakeImages, eight: InputContract) -> None:
+    Image.fromarray(make_images(1)[0]).save(tmp_path / "loose.png")
+    assert "no class folders" in refusal(str(tmp_path), eight)
+
+
+def test_empty_class_is_named(folders: Path, eight: InputContract) -> None:
+    (folders / "middle").mkdir()
+    (folders / "middle" / ".hidden.png").write_bytes(b"")
+    assert str(folders / "middle") in refusal(str(folders), eight)
+
+
+def test_truncated_jpeg_is_named(folders: Path, make_images: MakeImages, eight: InputContract) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(make_images(1, height=64, width=64)[0]).save(buffer, "JPEG")
+    (folders / "left" / "half.jpg").write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    assert f"{folders / 'left' / 'half.jpg'}: cannot be decoded" in refusal(str(folders), eight)
+
+
+@pytest.mark.parametrize("content", [b"", b"a text file called .png"], ids=["empty", "text"])
+def test_file_that_is_no_image_is_named(folders: Path, eight: InputContract, content: bytes) -> None:
+    (folders / "right" / "odd.png").write_bytes(content)
+    assert f"{folders / 'right' / 'odd.png'}: cannot be decoded" in refusal(str(folders), eight)
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("L", "greyscale"), ("RGBA", "transparency"), ("P", "palette")])
+def test_image_that_is_not_rgb_is_named(
+    folders: Path, make_images: MakeImages, eight: InputContract, mode: str, kind: str
+) -> None:
+    file = folders / "right" / "odd.png"
+    Image.fromarray(make_images(1)[0]).convert(mode).save(file)
+    message = refusal(str(folders), eight)
+    assert str(file) in message
+    assert kind in message
+
+
+def test_image_smaller_than_the_crop_is_named(folders: Path, make_images: MakeImages, save_npz: Save) -> None:
+    contract = InputContract(height=8, width=8, crop=9)
+    message = refusal(str(folders), contract)
+    assert "8×8 pixels is smaller than the contract's crop of 9" in message
+    path = save_npz(images=make_images(2), labels=[0, 1])
+    with pytest.raises(DatasetError, match=r"image 0: .*smaller than the contract's crop"):
+        load(path, contract)
+
+
+def test_unlabelled_folder_without_images(tmp_path: Path, eight: InputContract) -> None:
+    with pytest.raises(DatasetError, match="holds no JPEG or PNG image"):
+        load_unlabelled(tmp_path, eight)
+
+
+def test_npz_without_images_lists_what_it_holds(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    message = refusal(save_npz(x=make_images(2), y=[0, 1]), eight)
+    assert "neither 'images' nor 'train_images'; it holds: x, y" in message
+
+
+def test_npz_without_labels(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    assert "holds no 'labels'; it holds: images" in refusal(save_npz(images=make_images(2)), eight)
+
+
+def test_medmnist_part_without_labels(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    path = save_npz(train_images=make_images(2), train_labels=[0, 1], val_images=make_images(2, seed=1))
+    assert "holds no 'val_labels'" in refusal(path, eight)
+
+
+def test_pickled_npz_is_never_opened(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    labels = np.array(["left", {"not": "plain"}], object)
+    assert "pickled Python objects" in refusal(save_npz(images=make_images(2), labels=labels), eight)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and nothing after it"], ids=["empty", "torn"])
+def test_file_that_only_is_called_npz(tmp_path: Path, eight: InputContract, content: bytes) -> None:
+    (tmp_path / "set.npz").write_bytes(content)
+    assert "cannot be read as .npz" in refusal(str(tmp_path / "set.npz"), eight)
+
+
+def test_single_array_called_npz(tmp_path: Path, make_images: MakeImages, eight: InputContract) -> None:
+    np.save(tmp_path / "array.npy", make_images(2))
+    (tmp_path / "array.npy").rename(tmp_path / "set.npz")
+    assert "cannot be read as .npz" in refusal(str(tmp_path / "set.npz"), eight)
+
+
+@pytest.mark.parametrize("where", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_npz_with_damaged_bytes(make_images: MakeImages, save_npz: Save, eight: InputContract, where: float) -> None:
+    path = Path(save_npz(images=make_images(50) // 64, labels=np.arange(50) % 2))
+    content = bytearray(path.read_bytes())
+    at = int(len(content) * where)
+    content[at : at + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    refusal(str(path), eight)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_npz_that_was_cut_off(make_images: MakeImages, save_npz: Save, eight: InputContract, share: float) -> None:
+    path = Path(save_npz(images=make_images(50), labels=np.arange(50) % 2))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    assert "cannot be read as .npz" in refusal(str(path), eight)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_wrong_dtype(make_images: MakeImages, save_npz: Save, eight: InputContract, dtype: str) -> None:
+    message = refusal(save_npz(images=make_images(2).astype(dtype), labels=[0, 1]), eight)
+    assert f"dtype {dtype}; wanted N×height×width×3 uint8" in message
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 1), (2, 8, 8, 4), (2, 3, 8, 8), (384,)])
+def test_wrong_shape(save_npz: Save, eight: InputContract, shape: tuple[int, ...]) -> None:
+    message = refusal(save_npz(images=np.zeros(shape, np.uint8), labels=[0, 1]), eight)
+    assert f"shape {shape}" in message
+
+
+def test_medmnist_parts_of_different_sizes(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    path = save_npz(
+        train_images=make_images(2), train_labels=[0, 1], test_images=make_images(2, height=9), test_labels=[0, 1]
+    )
+    assert "different shapes" in refusal(path, eight)
+
+
+def test_lengths_that_differ(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    assert "3 images but 2 labels" in refusal(save_npz(images=make_images(3), labels=[0, 1]), eight)
+
+
+def test_one_hot_labels(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    refusal(save_npz(images=make_images(3), labels=np.eye(3, dtype=np.uint8)), eight)
+
+
+def test_medmnist_lengths_that_differ_part_by_part(
+    make_images: MakeImages, save_npz: Save, eight: InputContract
+) -> None:
+    """The totals agree, so every label after the first part would belong to the image before it."""
+    images = make_images(6)
+    path = save_npz(train_images=images[:4], train_labels=[0, 1, 0], test_images=images[4:], test_labels=[1, 0, 1])
+    assert "4 images but 3 labels" in refusal(path, eight)
+
+
+def test_label_beyond_the_names(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    path = save_npz(images=make_images(3), labels=[0, 1, 5], classes=["a", "b", "c"])
+    assert "label 5 but only 3 names" in refusal(path, eight)
+
+
+@pytest.mark.parametrize("labels", [[-1, 0], [0.0, 1.0], [True, False]], ids=["negative", "float", "bool"])
+def test_labels_that_are_no_positions(
+    make_images: MakeImages, save_npz: Save, eight: InputContract, labels: list[object]
+) -> None:
+    assert "'labels' must be class names or whole numbers" in refusal(
+        save_npz(images=make_images(2), labels=labels), eight
+    )
+
+
+def test_set_without_images(save_npz: Save, eight: InputContract) -> None:
+    refusal(save_npz(images=np.zeros((0, 8, 8, 3), np.uint8), labels=np.zeros(0, int)), eight)
+
+
+def test_class_without_image(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    assert "class 'class_1' has no image" in refusal(save_npz(images=make_images(3), labels=[0, 2, 2]), eight)
+    named = save_npz("named.npz", images=make_images(2), labels=[0, 2], classes=["a", "b", "c", "d"])
+    assert "class 'b' has no image" in refusal(named, eight)
+
+
+def test_two_classes_of_one_name(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
+    """They would be told apart while training and merged by name afterwards."""
+    refusal(save_npz(images=make_images(3), labels=[0, 1, 2], classes=["a", "b", "a"]), eight)

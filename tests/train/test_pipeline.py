@@ -1,0 +1,60 @@
+"""Batches for training."""
+
+from itertools import chain, islice
+
+import numpy as np
+import pytest
+
+from bctoolkit.data import Dataset
+from bctoolkit.recipes import Augment, Phase, TrainRecipe
+from bctoolkit.train.pipeline import evaluation_batches, steps_per_epoch, training_batches
+
+PLAIN = Augment(flip=False, rotate90=False, brightness=0, contrast=0, saturation=0)
+PHASES = (Phase("all", 1, 1e-3, ("*",)),)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    """Twenty images, each of one grey value, its own number."""
+    images = np.arange(20, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    hashes = np.random.default_rng(0).integers(0, 256, (20, 32), dtype=np.uint8)
+    return Dataset(images, np.arange(20) % 2, ("even", "odd"), hashes, "numbers")
+
+
+def numbers(dataset: Dataset, index: np.ndarray, recipe: TrainRecipe, first: int, steps: int) -> list[list[int]]:
+    """The images of each batch, recognized by their grey value; labels are checked on the way."""
+    found = []
+    for images, labels in islice(training_batches(dataset, index, recipe, first), steps):
+        values = np.rint(np.asarray(images)[:, 0, 0, 0]).astype(int)
+        assert (np.asarray(labels).argmax(1) == values % 2).all()
+        found.append(values.tolist())
+    return found
+
+
+def test_an_epoch_holds_each_training_image_once_in_an_order_of_its_own(dataset: Dataset) -> None:
+    recipe, index = TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN), np.arange(10)
+    assert steps_per_epoch(10, 4) == 3
+    batches = numbers(dataset, index, recipe, 0, 6)
+    first, second = (list(chain.from_iterable(part)) for part in (batches[:3], batches[3:]))
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+
+
+def test_the_seed_and_the_epoch_decide_the_order(dataset: Dataset) -> None:
+    recipe, index = TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN, seed=7), np.arange(20)
+    whole = numbers(dataset, index, recipe, 0, 10)
+    assert numbers(dataset, index, recipe, 0, 10) == whole
+    assert numbers(dataset, index, recipe, 1, 5) == whole[5:]
+    assert numbers(dataset, index, TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN), 0, 10) != whole
+
+
+def test_every_epoch_changes_an_image_anew(dataset: Dataset) -> None:
+    recipe = TrainRecipe(phases=PHASES, batch_size=1)
+    batches = [np.asarray(images) for images, _ in islice(training_batches(dataset, np.array([9]), recipe, 0), 6)]
+    assert len({batch.tobytes() for batch in batches}) == 6
+
+
+def test_evaluation_keeps_order_and_pixels(dataset: Dataset) -> None:
+    index = np.array([3, 1, 2])
+    images = np.concatenate([np.asarray(images) for images, _ in evaluation_batches(dataset, index, 2)])
+    np.testing.assert_array_equal(images, dataset.images[index].astype(np.float32))
