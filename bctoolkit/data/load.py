@@ -127,7 +127,8 @@ def _pair(arrays: dict[str, NDArray[Any]], part: str, path: Path) -> tuple[NDArr
     images, labels = arrays[f"{part}images"], arrays[name].reshape(-1)
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise DatasetError(
-            f"{path}: '{part}images' has shape {images.shape} and dtype {images.dtype}; wanted N×height×width×3 uint8 (RGB)"
+            f"{path}: '{part}images' has shape {images.shape} and dtype {images.dtype}; "
+            "wanted N×height×width×3 uint8 (RGB)"
         )
     if len(labels) != len(images):
         raise DatasetError(f"{path}: {len(images)} images but {len(labels)} labels in {name!r}")

@@ -36,18 +36,22 @@ class Graph:
         self.scope = name
 
     def add(self, operator: str, inputs: list[str], **attributes: Any) -> str:
-        """Append a node and return the name of its output, which carries the Keras layer's name."""
-        base = f"{self.scope}/{operator}"
-        number = self._count[base] = self._count.get(base, 0) + 1
-        name = base if number == 1 else f"{base}_{number}"
-        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
-        return name
+        """Append a node with one output and return that output's name, which carries the Keras layer's."""
+        return self.add_many(operator, inputs, 1, **attributes)[0]
+
+    def add_many(self, operator: str, inputs: list[str], outputs: int, **attributes: Any) -> list[str]:
+        """Append a node with several outputs and return their names."""
+        name = self._name_for(operator)
+        names = [name, *(f"{name}:{index}" for index in range(1, outputs))]
+        self._nodes.append(helper.make_node(operator, inputs, names, name=name, **attributes))
+        return names
 
     def constant(self, array: NDArray[Any], role: str) -> str:
         """The name of a constant; equal arrays are stored once."""
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._constants:
-            self._constants[key] = numpy_helper.from_array(np.ascontiguousarray(array), f"{self.scope}/{role}")
+            name = self._name_for(role)
+            self._constants[key] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return str(self._constants[key].name)
 
     def last(self, value: Value) -> str:
@@ -83,3 +87,9 @@ class Graph:
         model = helper.make_model(graph, opset_imports=[opset], ir_version=self._ir_version, producer_name="bctoolkit")
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _name_for(self, role: str) -> str:
+        """A name that no node or constant has yet."""
+        base = f"{self.scope}/{role}"
+        number = self._count[base] = self._count.get(base, 0) + 1
+        return base if number == 1 else f"{base}_{number}"

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from bctoolkit.errors import UnsupportedOp
+from bctoolkit.export.onnx_foreign import splice
 from bctoolkit.export.onnx_graph import Graph, Value
 from bctoolkit.networks import LayerScale
 
@@ -22,15 +22,13 @@ EMITTERS: dict[Any, Emitter] = {}
 
 
 def emit(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
-    """Write one Keras operation.
+    """Write one Keras operation: by its function here, or through tf2onnx where there is none.
 
     Raises:
-        UnsupportedOp: there is no function for it; the message names the layer.
+        UnsupportedOp: it has no form in ONNX; the message names the layer.
     """
     graph.scope = operation.name
-    emitter = EMITTERS.get(type(operation)) or EMITTERS.get(_operation_key(operation))
-    if emitter is None:
-        raise UnsupportedOp(f"layer {operation.name!r} ({type(operation).__name__}) has no ONNX form here yet")
+    emitter = EMITTERS.get(type(operation)) or EMITTERS.get(_operation_key(operation)) or splice
     return emitter(graph, operation, *args, **kwargs)
 
 
@@ -67,12 +65,18 @@ def _activate(graph: Graph, operation: Any, value: Value) -> Value:
     if function is keras.activations.softmax:
         return Value(value.shape, last=graph.add("Softmax", [graph.last(value)], axis=-1))
     if function not in ACTIVATIONS:
-        name = getattr(function, "__name__", str(function))
-        raise UnsupportedOp(f"layer {operation.name!r}: activation {name!r} has no ONNX form here yet")
+        return splice(graph, _alone(operation, function), value)
     write = ACTIVATIONS[function]
     if value.last is None and value.first is not None:
         return Value(value.shape, first=write(graph, value.first))
     return Value(value.shape, last=write(graph, graph.last(value)))
+
+
+def _alone(operation: Any, function: Any) -> Any:
+    """An activation as a layer of its own, called once so that it knows its output's shape."""
+    layer = layers.Activation(function, dtype="float32", name=operation.name)
+    layer(keras.Input(_shape(operation)[1:]))
+    return layer
 
 
 @_emits(layers.Activation)
@@ -88,7 +92,7 @@ def _softmax(graph: Graph, layer: Any, x: Value) -> Value:
 @_emits(layers.ReLU)
 def _relu(graph: Graph, layer: Any, x: Value) -> Value:
     if layer.negative_slope or layer.threshold or layer.max_value is not None:
-        raise UnsupportedOp(f"layer {layer.name!r}: only the plain ReLU has an ONNX form here yet")
+        return splice(graph, layer, x)
     return Value(x.shape, last=graph.add("Relu", [graph.last(x)]))
 
 
@@ -166,7 +170,7 @@ def _global_average(graph: Graph, layer: Any, x: Value) -> Value:
 @_emits(layers.LayerNormalization)
 def _layer_norm(graph: Graph, layer: Any, x: Value) -> Value:
     if list(np.atleast_1d(layer.axis)) not in ([-1], [len(x.shape) - 1]):
-        raise UnsupportedOp(f"layer {layer.name!r}: normalization over other axes than the last has no ONNX form here")
+        return splice(graph, layer, x)
     scale = np.asarray(layer.gamma) if layer.scale else np.ones(x.shape[-1] or 0, np.float32)
     inputs = [graph.last(x), graph.constant(scale, "gamma")]
     if layer.center:

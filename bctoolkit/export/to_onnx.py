@@ -51,7 +51,7 @@ def graph_of(twin: keras.Model, contract: InputContract) -> onnx.ModelProto:
     output = walk(twin, Value((None, *contract.shape), last=image), visit)
     value = output[0] if isinstance(output, list | tuple) else output
     return graph.model(
-        (name, ELEMENT[contract.dtype], ["batch", *contract.shape]), (graph.last(value), ["batch", value.shape[-1]])
+        (name, ELEMENT[contract.dtype], ["batch", *contract.shape]), (graph.last(value), ["batch", *value.shape[1:]])
     )
 
 

@@ -147,11 +147,38 @@ def test_int8_dynamic_quantizes_every_matrix_product_per_channel() -> None:
     assert all(tensor.dims[0] > 1 for tensor in scales)
 
 
+@pytest.mark.parametrize(
+    "stack",
+    [
+        (lambda: layers.UnitNormalization(), *END),
+        (lambda: layers.SeparableConv2D(4, 3, padding="same"), *END),
+        (lambda: layers.Conv2D(4, 3), lambda: layers.GroupNormalization(2), *END),
+        (lambda: layers.ReLU(max_value=6), *END),
+        (lambda: layers.LayerNormalization(axis=1), *END),
+        (lambda: layers.Dense(4, activation="mish"), *END),
+        (lambda: layers.Activation("softplus"), *END),
+        (lambda: layers.ZeroPadding2D(1), lambda: layers.Cropping2D(2), *END),
+        (lambda: layers.UpSampling2D(2), *END),
+    ],
+)
+def test_a_layer_that_is_not_ours_to_write_goes_through_tf2onnx(
+    stack: tuple[Callable[[], keras.Layer], ...], graph: Graph, images: NDArray[np.uint8]
+) -> None:
+    assert_same(graph(lambda x: layers.Rescaling(1 / 255)(x), *(make() for make in stack)), images)
+
+
+def test_layers_with_several_inputs_go_through_tf2onnx_too(images: NDArray[np.uint8]) -> None:
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    y = layers.Concatenate()([layers.Multiply()([x, x]), layers.Conv2D(4, 3, padding="same")(x), x * 2.0])
+    assert_same(keras.Model(inputs, layers.GlobalMaxPooling2D()(layers.Maximum()([y, -y]))), images)
+
+
+class Strange(layers.Layer):
+    def call(self, x: object) -> object:
+        return keras.ops.svd(x, compute_uv=False)
+
+
 def test_a_layer_without_an_onnx_form_is_named(graph: Graph) -> None:
-    with pytest.raises(UnsupportedOp, match=r"layer 'odd' \(UnitNormalization\)"):
-        graph_of(graph(layers.UnitNormalization(name="odd")), FLOAT)
-
-
-def test_an_activation_without_an_onnx_form_is_named(graph: Graph) -> None:
-    with pytest.raises(UnsupportedOp, match=r"layer 'odd': activation 'mish'"):
-        graph_of(graph(layers.Activation("mish", name="odd")), FLOAT)
+    with pytest.raises(UnsupportedOp, match=r"layer 'odd' \(Strange\) has no ONNX form"):
+        graph_of(graph(Strange(name="odd"), layers.Flatten()), FLOAT)
