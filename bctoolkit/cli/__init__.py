@@ -15,7 +15,7 @@ __all__ = ["cli", "main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="bctk")
 def cli() -> None:
-    r"""Take an image classifier from images to a device, and prove that it arrived intact.
+    """Take an image classifier from images to a device, and prove that it arrived intact.
 
     \b
     bctk train --data PATH          images → a trained network in training/runs/

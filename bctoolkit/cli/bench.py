@@ -38,7 +38,7 @@ def bench(
     provider: str | None,
     effort: str | None,
 ) -> None:
-    r"""Measure bundles on this machine: parity with the Keras reference, latency, memory, size.
+    """Measure bundles on this machine: parity with the Keras reference, latency, memory, size.
 
     Without an argument: the bundles of the run that was exported last. Bundles are timed in turns, each session in a
     fresh process; the default is 3 sessions of at least 300 runs and 5 s per bundle.

@@ -17,7 +17,7 @@ __all__ = ["predict", "verify"]
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
 @click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: the engine's first.")
 def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int | None, provider: str | None) -> None:
-    r"""Classify image files with a bundle: label and probabilities.
+    """Classify image files with a bundle: label and probabilities.
 
     \b
     Example:  bctk predict exports/bundles/atto-onnx-fp32 cell.png --json
@@ -43,7 +43,7 @@ def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int 
 @click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: the engine's first.")
 @click.pass_context
 def verify(context: click.Context, bundle: Path, threads: int | None, provider: str | None) -> None:
-    r"""Check a bundle where it stands: every hash, and parity with the Keras reference on the golden images.
+    """Check a bundle where it stands: every hash, and parity with the Keras reference on the golden images.
 
     Exit code 1 when a file is damaged, 3 when the model answers otherwise than it should.
 

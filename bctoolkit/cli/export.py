@@ -51,7 +51,7 @@ def export(
     recipe: str,
     out: Path | None,
 ) -> None:
-    r"""Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
+    """Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
 
     Without an argument: the newest run. Each artifact becomes a folder RUN-FORMAT-QUANTIZATION.
 

@@ -10,7 +10,7 @@ __all__ = ["init"]
 @click.command()
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
-    r"""Make a workspace: training/, exports/ and benchmarks/ with the shipped recipes and budgets.
+    """Make a workspace: training/, exports/ and benchmarks/ with the shipped recipes and budgets.
 
     \b
     Example:  bctk init my-project && cd my-project && bctk train --data PATH

@@ -16,7 +16,7 @@ __all__ = ["train"]
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override a value of the recipe; repeatable."
 )
 def train(recipe: str, data: str | None, name: str | None, weights: str | None, settings: tuple[str, ...]) -> None:
-    r"""Train a network; leaves model, recipe, history, split, test figures and plots in training/runs/NAME.
+    """Train a network; leaves model, recipe, history, split, test figures and plots in training/runs/NAME.
 
     \b
     Examples:

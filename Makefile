@@ -1,0 +1,44 @@
+# bctoolkit needs Python 3.11 or later and make; everything else is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check quick bench docs clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "bctoolkit needs Python 3.11 or later; set PYTHON=…"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## the whole way once on synthetic pictures: train, export, measure
+	$(BIN)/bctk demo
+
+check: $(INSTALLED)  ## style, types, layers
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: check  ## check, then every test
+	$(BIN)/python -m pytest --quiet --durations=10
+
+quick: $(INSTALLED)  ## the tests without full-size networks
+	$(BIN)/python -m pytest --quiet -m 'not slow'
+
+bench: $(INSTALLED)  ## our hot paths, and the same work done by peers side by side
+	$(BIN)/python -m pytest --quiet benchmarks/speed --benchmark-columns=median,iqr,rounds --benchmark-sort=name
+	$(BIN)/python benchmarks/versus/latency.py
+	$(BIN)/python benchmarks/versus/train_step.py
+
+docs: $(INSTALLED)  ## regenerate docs/reference.md from the code
+	$(BIN)/python docs/generate.py
+
+clean:  ## remove what make has installed
+	rm -rf $(VENV)

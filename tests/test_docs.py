@@ -1,0 +1,30 @@
+"""What the documents say is what the code does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import bctoolkit
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_reference_is_up_to_date() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs" / "generate.py", "--check"], check=False)
+    assert done.returncode == 0, "docs/reference.md is out of date: make docs"
+
+
+def test_the_changelog_knows_this_version() -> None:
+    assert f"## [{bctoolkit.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_no_source_file_is_longer_than_400_lines() -> None:
+    for file in [*ROOT.glob("bctoolkit/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
