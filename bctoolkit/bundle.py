@@ -27,7 +27,7 @@ from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, parse, to_json
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
-from bctoolkit.formats import FORMATS
+from bctoolkit.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.metrics import Parity
 
 __all__ = ["Bundle", "Golden", "Manifest", "Reference", "Source", "newest", "read", "write"]
@@ -101,6 +101,7 @@ class Reference:
     """N × 32: SHA-256 of each image's decoded pixels."""
     probabilities: NDArray[np.float32]
     """N × classes."""
+    kind: ImageKind = "real"
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Bundle:
         if self.manifest.reference is None:
             return None
         arrays = self._arrays(self.manifest.reference, ("hashes", "probabilities"))
-        return Reference(arrays["hashes"], arrays["probabilities"])
+        return Reference(arrays["hashes"], arrays["probabilities"], self.manifest.reference.images)
 
     def _arrays(self, entry: ArrayFile, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         content = _checked(self.path, entry.file, entry.sha256)
@@ -163,6 +164,9 @@ def read(path: str | Path) -> Bundle:
     manifest = parse(Manifest, raw, str(folder / MANIFEST), BundleCorrupt)
     if manifest.format not in FORMATS:
         raise BundleError(f"{folder}: unknown format {manifest.format!r}; formats: {', '.join(FORMATS)}")
+    if manifest.quantization not in QUANTIZATIONS:
+        known = ", ".join(QUANTIZATIONS)
+        raise BundleError(f"{folder}: unknown quantization {manifest.quantization!r}; quantizations: {known}")
     return Bundle(folder, manifest)
 
 
@@ -208,7 +212,7 @@ def write(
         kept = None
         if reference is not None:
             content: dict[str, NDArray[Any]] = {"hashes": reference.hashes, "probabilities": reference.probabilities}
-            kept = _write_arrays(folder / REFERENCE, content, "real")
+            kept = _write_arrays(folder / REFERENCE, content, reference.kind)
         manifest = Manifest(
             name=target.name,
             format=format,
@@ -264,8 +268,8 @@ def _checked(folder: Path, name: str, sha256: str) -> bytes:
         raise BundleCorrupt(f"{folder / MANIFEST}: names a file outside the bundle: {name!r}")
     try:
         content = (folder / name).read_bytes()
-    except OSError as problem:
-        raise BundleCorrupt(f"{folder / name}: {problem.strerror}") from None
+    except (OSError, ValueError) as problem:  # ValueError: a name no file can have
+        raise BundleCorrupt(f"{folder / name}: cannot be read ({problem})") from None
     if sha256_bytes(content) != sha256:
         raise BundleCorrupt(f"{folder / name}: SHA-256 differs from the manifest's; copy the bundle again")
     return content

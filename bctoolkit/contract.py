@@ -4,10 +4,12 @@ Training, export, benchmark and device all call the same `prepare`. It needs num
 opened, cropped or resized.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
@@ -22,19 +24,20 @@ __all__ = ["ImageKind", "InputContract", "Resize", "open_rgb", "prepare"]
 ImageKind = Literal["real", "synthetic"]
 """Whether pictures come from a microscope or are drawn by a program."""
 
+Pixels = Annotated[int, Meta(ge=1)]
 Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
 class InputContract(Document, frozen=True):
     """The array a model eats: N × height × width × channels, RGB, values 0–255, preprocessing inside the model."""
 
-    height: int = 96
-    width: int = 96
-    channels: int = 3
+    height: Pixels = 96
+    width: Pixels = 96
+    channels: Literal[3] = 3
     layout: Literal["NHWC"] = "NHWC"
     dtype: Literal["uint8", "float32"] = "uint8"
-    range: tuple[int, int] = (0, 255)
-    crop: Literal["square", "none"] | int = "square"
+    range: tuple[Literal[0], Literal[255]] = (0, 255)
+    crop: Literal["square", "none"] | Pixels = "square"
     """Centre crop before resizing: the largest square, none, or a square of that many pixels."""
     resize: Resize = "lanczos"
 
@@ -96,11 +99,7 @@ def prepare(image: "str | Path | Image | NDArray[np.uint8]", contract: InputCont
     Raises:
         InputMismatch: not an RGB image of 8 bits a channel, smaller than the crop, or a file that cannot be decoded.
     """
-    if isinstance(image, np.ndarray):
-        pixels = _require_rgb_array(image, contract)
-    else:
-        pixels = np.asarray(open_rgb(image) if isinstance(image, str | Path) else _require_rgb(image, "image"))
-    cropped = _centre_crop(pixels, contract)
+    cropped = _centre_crop(_pixels(image, contract), contract)
     if cropped.shape != contract.shape:
         pillow = require("PIL.Image", "images")
         method = pillow.Resampling[contract.resize.upper()]
@@ -108,23 +107,34 @@ def prepare(image: "str | Path | Image | NDArray[np.uint8]", contract: InputCont
     return cropped.astype(contract.dtype)
 
 
-def open_rgb(path: str | Path) -> "Image":
-    """Decode an image file fully.
+def open_rgb(source: "str | Path | Image") -> "Image":
+    """Decode an image file, or a Pillow image that may still be on disk, fully.
 
     Raises:
         InputMismatch: missing, truncated, not an image, or not RGB with 8 bits a channel.
     """
     pillow = require("PIL.Image", "images")
+    name = str(source) if isinstance(source, str | Path) else "image"
     try:
-        with pillow.open(path) as picture:
+        picture = pillow.open(source) if isinstance(source, str | Path) else source
+        with picture if picture is not source else nullcontext():
             picture.load()
-            return _require_rgb(picture, str(path))
+            return _require_rgb(picture, name)
     except FileNotFoundError:
-        raise InputMismatch(f"{path}: no such file") from None
+        raise InputMismatch(f"{name}: no such file") from None
     except IsADirectoryError:
-        raise InputMismatch(f"{path} is a folder, not an image") from None
+        raise InputMismatch(f"{name} is a folder, not an image") from None
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as problem:
-        raise InputMismatch(f"{path}: cannot be decoded as an image ({problem})") from None
+        raise InputMismatch(f"{name}: cannot be decoded as an image ({problem})") from None
+
+
+def _pixels(image: object, contract: InputContract) -> NDArray[Any]:
+    """The RGB pixels of whatever `prepare` was given."""
+    if isinstance(image, np.ndarray):
+        return _require_rgb_array(image, contract)
+    if isinstance(image, (str, Path, require("PIL.Image", "images").Image)):
+        return np.asarray(open_rgb(image))
+    raise InputMismatch(f"got {type(image).__name__}; wanted a file, a Pillow image or an array height × width × 3")
 
 
 def _require_rgb(picture: "Image", name: str) -> "Image":
@@ -136,7 +146,7 @@ def _require_rgb(picture: "Image", name: str) -> "Image":
 
 
 def _require_rgb_array(image: NDArray[Any], contract: InputContract) -> NDArray[Any]:
-    if image.ndim != 3 or image.shape[2] != contract.channels:
+    if image.ndim != 3 or image.shape[2] != contract.channels or 0 in image.shape:
         raise InputMismatch(f"got an image array of shape {image.shape}; wanted height × width × {contract.channels}")
     if image.dtype != np.uint8:
         raise InputMismatch(f"got an image array of dtype {image.dtype}; wanted uint8 with values 0–255")

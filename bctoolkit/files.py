@@ -1,5 +1,6 @@
-"""Files that are either whole or absent: atomic writes, atomic folders, content hashes."""
+"""Folders that are either whole or absent, and content hashes."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from types import FrameType
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["atomic_folder", "sha256_bytes", "sha256_file", "write_atomically"]
+__all__ = ["atomic_folder", "sha256_bytes", "sha256_file"]
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -26,26 +27,13 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write `content` beside `path` and rename it into place, so that no reader ever sees half of it."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 @contextmanager
 def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
     """Yield an empty hidden folder beside `target`; it takes `target`'s place when the block ends without an error.
 
     A block that fails, or is interrupted by Ctrl-C or SIGTERM, leaves nothing behind and an earlier `target` untouched.
-    After SIGKILL the hidden folder stays until the next write to the same target removes it.
+    What SIGKILL leaves hidden, the next write to the same target clears away or, where the earlier folder had already
+    been moved aside, puts back.
 
     Args:
         target: the folder to make.
@@ -54,18 +42,23 @@ def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
     Raises:
         RecipeError: `target` is something else; it is left alone.
     """
+    target = target.absolute()
+    _settle_abandoned(target)
     if target.exists() and not _is_replaceable(target, marker):
         raise RecipeError(f"{target} exists and is not one of ours (it holds no {marker}); choose another folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    partial.mkdir()
-    try:
-        with _sigterm_as_interrupt():
+    missing = [parent for parent in target.parents if not parent.exists()]
+    with _sigterm_as_interrupt():
+        try:
+            partial.mkdir(parents=True)
             yield partial
-        _replace_folder(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _replace_folder(partial, target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            for parent in missing:
+                with suppress(OSError):  # another writer may be using it by now
+                    parent.rmdir()
+            raise
 
 
 def _is_replaceable(target: Path, marker: str) -> bool:
@@ -79,16 +72,24 @@ def _replace_folder(partial: Path, target: Path) -> None:
         return
     old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
     target.rename(old)
-    partial.rename(target)
+    try:
+        partial.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _remove_abandoned(target: Path) -> None:
-    """Remove hidden folders of earlier writers of `target` that no longer run."""
-    for kind in ("partial", "replaced"):
-        for folder in target.parent.glob(f".{target.name}.{kind}-*"):
+def _settle_abandoned(target: Path) -> None:
+    """Put back or remove the hidden folders of earlier writers of `target` that no longer run."""
+    for kind in ("replaced", "partial"):
+        for folder in target.parent.glob(f".{glob.escape(target.name)}.{kind}-*"):
             pid = folder.name.rpartition("-")[2]
-            if pid.isdigit() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+            if not pid.isdecimal() or (int(pid) != os.getpid() and _is_alive(int(pid))):
+                continue
+            if kind == "replaced" and not target.exists():
+                folder.rename(target)
+            else:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -116,5 +117,4 @@ def _sigterm_as_interrupt() -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(ValueError):
-            signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before)

@@ -7,7 +7,7 @@ A new format is one row, one `export/to_x.py` and one `runtime/on_x.py`; a secon
 
 from typing import NamedTuple
 
-from bctoolkit.errors import RecipeError
+from bctoolkit.errors import ProviderUnavailable, RecipeError
 
 __all__ = ["FORMATS", "QUANTIZATIONS", "Engine", "Format", "Quantization", "Tolerance", "engine_for", "lookup"]
 
@@ -96,10 +96,11 @@ def engine_for(format_name: str, engine: str | None = None) -> Engine:
     """The engine called `engine` of a format, or the format's first.
 
     Raises:
-        RecipeError: the format or the engine is unknown; the message names those that exist.
+        RecipeError: the format is unknown; the message names those that exist.
+        ProviderUnavailable: the engine is unknown; the message names those that exist.
     """
     engines = lookup(format_name).engines
-    name = engine or next(iter(engines))
+    name = next(iter(engines)) if engine is None else engine
     if name not in engines:
-        raise RecipeError(f"unknown engine {name!r} for {format_name}; engines: {', '.join(engines)}")
+        raise ProviderUnavailable(f"unknown engine {name!r} for {format_name}; engines: {', '.join(engines)}")
     return engines[name]

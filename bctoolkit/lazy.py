@@ -6,7 +6,7 @@ from typing import Any
 
 from bctoolkit.errors import MissingExtra
 
-__all__ = ["attribute", "require"]
+__all__ = ["attribute", "missing", "require"]
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -20,9 +20,12 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != module.split(".")[0]:
             raise
-        raise MissingExtra(
-            f"this needs the package {module!r}; install it with: pip install 'bctoolkit[{extra}]'"
-        ) from None
+        raise missing(module, extra) from None
+
+
+def missing(module: str, extra: str) -> MissingExtra:
+    """The error for a package that the optional dependency group `extra` would bring."""
+    return MissingExtra(f"this needs the package {module!r}; install it with: pip install 'bctoolkit[{extra}]'")
 
 
 def attribute(spec: str) -> Any:

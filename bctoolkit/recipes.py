@@ -184,9 +184,10 @@ def _copy(raw: Any) -> Any:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return parsed["value"] if len(parsed) == 1 else text
 
 
 def _enter(place: Any, key: str, setting: str) -> Any:
@@ -207,6 +208,6 @@ def _assign(place: Any, key: str, value: Any, setting: str) -> None:
 
 
 def _position(items: list[Any], key: str, setting: str) -> int:
-    if not key.isdigit() or int(key) >= len(items):
+    if not key.isdecimal() or int(key) >= len(items):
         raise RecipeError(f"--set {setting}: {key!r} is not a position in a list of {len(items)}")
     return int(key)

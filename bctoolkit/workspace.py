@@ -19,7 +19,7 @@ SHELVES: dict[str, tuple[str, str]] = {
 }
 """Shelf → the folder of declared inputs, the folder a stage fills."""
 
-IGNORED = "runs/\nbundles/\nreports/\n"
+IGNORED = "data/\nruns/\nbundles/\nreports/\n"
 
 
 def shipped() -> Path:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.shared import stamp
+from bctoolkit.cli.shared import require_all, stamp
 
 if TYPE_CHECKING:
     from bctoolkit.bench.report import Report
@@ -56,6 +56,7 @@ def bench(
     from bctoolkit.runtime.backends import default_threads
     from bctoolkit.workspace import Workspace
 
+    require_all("bench", "psutil", "scipy", "rich", "PIL")
     workspace = Workspace()
     limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
     sessions, runs, seconds = EFFORTS[effort or "default"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bctoolkit.cli.shared import quiet_engines, stamp
+from bctoolkit.cli.shared import quiet_engines, require_all, stamp
 
 __all__ = ["demo"]
 
@@ -20,6 +20,9 @@ def demo(out: Path | None) -> None:
     """Go the whole way once on SYNTHETIC pictures: train, export four bundles, measure them.
 
     Takes a few minutes on two CPU cores. The figures show that the way works; they say nothing about real cells.
+
+    \b
+    Example:  bctk demo
     """
     from bctoolkit.bench import bench
     from bctoolkit.bench.report import Settings
@@ -35,6 +38,9 @@ def demo(out: Path | None) -> None:
     settings = Settings(*EFFORTS["quick"], 20, 0.5, default_threads(), seed=0)
     target = workspace.reports / name
     with quiet_engines() as progress:
+        require_all(
+            "all", "tensorflow", "keras", "PIL", "matplotlib", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert"
+        )
         from bctoolkit.export import export
         from bctoolkit.train import train
 

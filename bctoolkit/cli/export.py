@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bctoolkit.cli.shared import quiet_engines
+from bctoolkit.cli.shared import quiet_engines, require_all
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
 
 __all__ = ["export"]
@@ -70,6 +70,7 @@ def export(
     chosen = read_export_recipe(workspace.declared("exports", recipe), {k: v for k, v in given.items() if v})
     path = workspace.model(source)
     with quiet_engines() as progress:
+        require_all("export", "tensorflow", "keras", "PIL", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert")
         from bctoolkit.export import export as run_export
 
         made = run_export(path, chosen, out or workspace.bundles, progress, data=data, golden=golden)

@@ -1,6 +1,7 @@
 """What several commands share."""
 
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -8,9 +9,25 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from bctoolkit.errors import BctkError
+from bctoolkit.lazy import missing
 from bctoolkit.progress import Terminal
 
-__all__ = ["quiet_engines", "stamp"]
+__all__ = ["quiet_engines", "require_all", "stamp"]
+
+
+def require_all(extra: str, *modules: str) -> None:
+    """Check that everything a stage imports is installed, or say what to install.
+
+    Raises:
+        MissingExtra: a package is missing.
+    """
+    for module in modules:
+        try:
+            found = importlib.util.find_spec(module)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            raise missing(module, extra)
 
 
 def stamp() -> str:

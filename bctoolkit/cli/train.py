@@ -1,8 +1,10 @@
 """`bctk train`."""
 
+from pathlib import Path
+
 import click
 
-from bctoolkit.cli.shared import quiet_engines, stamp
+from bctoolkit.cli.shared import quiet_engines, require_all, stamp
 
 __all__ = ["train"]
 
@@ -24,10 +26,12 @@ def train(recipe: str, data: str | None, name: str | None, weights: str | None, 
       bctk train --recipe convnext_atto --data images/ --set phases.0.epochs=8 --name atto
       bctk train --weights none --set batch_size=16 --data set.npz
     """
-    from bctoolkit.errors import DatasetError
+    from bctoolkit.errors import DatasetError, RecipeError
     from bctoolkit.recipes import read_train_recipe
     from bctoolkit.workspace import Workspace
 
+    if name is not None and (Path(name).name != name or name.startswith(".")):
+        raise RecipeError(f"--name {name}: a run's name is one plain word, it becomes a folder in training/runs")
     workspace = Workspace()
     path = workspace.declared("training", recipe)
     chosen = read_train_recipe(path, (*settings, *([f"weights={weights}"] if weights else [])))
@@ -39,6 +43,7 @@ def train(recipe: str, data: str | None, name: str | None, weights: str | None, 
         )
     target = workspace.runs / (name or f"{path.stem}-{stamp()}")
     with quiet_engines() as progress:
+        require_all("train", "tensorflow", "keras", "PIL", "matplotlib", "scipy", "tomli_w")
         from bctoolkit.train import train as run_training
 
         figures = run_training(chosen, source, target, progress)

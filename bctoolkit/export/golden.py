@@ -76,7 +76,7 @@ def freeze_golden(
 def freeze_reference(reference: keras.Model, dataset: Dataset, parts: Parts, progress: Progress) -> Reference:
     """The reference's probabilities of the whole test part, keyed by content hash."""
     probabilities = answers(reference, dataset.images[parts.test], "reference on the test part", progress)
-    return Reference(dataset.hashes[parts.test], probabilities)
+    return Reference(dataset.hashes[parts.test], probabilities, dataset.kind)
 
 
 def _given(choice: str, contract: InputContract, progress: Progress) -> Dataset:

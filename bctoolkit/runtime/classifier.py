@@ -16,6 +16,8 @@ from bctoolkit.runtime.backends import Backend, default_threads
 
 __all__ = ["Classifier", "Prediction", "load"]
 
+MOST_THREADS = 256
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -51,6 +53,8 @@ class Classifier:
             raise BackendError(
                 f"the engine answered with shape {probabilities.shape}, expected {(len(images), len(self.labels))}"
             )
+        if not np.isfinite(probabilities).all():
+            raise BackendError("the engine answered with probabilities that are not finite")
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
 
@@ -68,10 +72,17 @@ def load(
     Raises:
         BundleError: not a bundle, damaged, or too new.
         MissingExtra: the engine is not installed.
-        ProviderUnavailable: the engine cannot run on `provider`.
+        ProviderUnavailable: there is no such engine, or it cannot run on `provider`.
+        BackendError: an impossible number of threads, or a file the engine refuses.
     """
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise BackendError(f"got {threads} threads; wanted 1 to {MOST_THREADS}")
     opened = bundles.read(path)
     chosen = engine_for(opened.manifest.format, engine)
     open_model = attribute(chosen.backend)
-    backend = open_model(opened.model(), provider or chosen.providers[0], threads or default_threads())
+    backend = open_model(
+        opened.model(),
+        chosen.providers[0] if provider is None else provider,
+        default_threads() if threads is None else threads,
+    )
     return Classifier(backend, opened.manifest.input, opened.manifest.labels)

@@ -1,0 +1,265 @@
+"""The way a user goes: train → export → bench → predict → verify, through the command line."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import msgspec
+import numpy as np
+import pytest
+
+import bctoolkit
+from bctoolkit import bundle as bundles
+from bctoolkit import run as runs
+from bctoolkit.bench.report import Report
+from bctoolkit.bundle import Golden
+from bctoolkit.files import sha256_file
+from bctoolkit.formats import FORMATS
+from bctoolkit.recipes import read_train_recipe
+from bctoolkit.workspace import SHELVES
+
+Bctk = Callable[..., CompletedProcess[str]]
+
+BUDGET = """
+device = "a machine from the future"
+max_size_mb = 0.001
+max_p50_ms = 1000
+min_top1_agreement = 0.5
+"""
+
+
+@pytest.fixture
+def run_folder(workspace: Path) -> Path:
+    return workspace / "training" / "runs" / "tiny"
+
+
+@pytest.fixture
+def image(class_folders: Path) -> Path:
+    return class_folders / "right" / "000.png"
+
+
+def test_version_is_the_package_s(bctk: Bctk) -> None:
+    assert bctk("--version").stdout == f"bctk, version {bctoolkit.__version__}\n"
+
+
+def test_train_leaves_a_whole_run(run_folder: Path) -> None:
+    names = (
+        "model.keras recipe.toml run.json history.json metrics.json split.npz learning_curve.png confusion_matrix.png"
+    )
+    assert {path.name for path in run_folder.iterdir()} == set(names.split())
+    assert [path.name for path in run_folder.parent.iterdir()] == ["tiny"]
+
+
+def test_a_run_knows_what_it_was_made_of(run_folder: Path, class_folders: Path) -> None:
+    facts = runs.read(run_folder)
+    assert facts.labels == ("left", "right", "up")
+    assert facts.model_sha256 == sha256_file(run_folder / "model.keras")
+    assert facts.recipe_sha256 == sha256_file(run_folder / "recipe.toml")
+    assert Path(facts.data.source) == class_folders.resolve()
+    assert sum(sum(counts.values()) for counts in facts.data.counts.values()) == 120
+    assert facts.data.kind == "real"
+
+
+def test_the_resolved_recipe_of_a_run_can_be_trained_again(run_folder: Path, workspace: Path) -> None:
+    assert read_train_recipe(run_folder / "recipe.toml") == read_train_recipe(workspace / "tiny.toml")
+
+
+def test_the_test_figures_of_a_run_agree_with_their_confusion_matrix(run_folder: Path) -> None:
+    figures = msgspec.json.decode((run_folder / "metrics.json").read_bytes(), type=runs.TestMetrics)
+    counts = np.array(figures.confusion)
+    assert counts.sum() == figures.count == sum(runs.read(run_folder).data.counts["test"].values())
+    assert figures.accuracy == pytest.approx(np.trace(counts) / counts.sum())
+    assert figures.accuracy_ci95[0] <= figures.accuracy <= figures.accuracy_ci95[1]
+
+
+def test_export_all_makes_one_bundle_of_every_format_and_quantization(workspace: Path) -> None:
+    wanted = {f"tiny-{name}-{kind}" for name, row in FORMATS.items() for kind in row.quantizations}
+    assert {path.name for path in (workspace / "exports" / "bundles").iterdir()} == wanted
+
+
+def test_a_bundle_knows_the_run_it_comes_from(bundle: Path, run_folder: Path) -> None:
+    manifest, facts = bundles.read(bundle).manifest, runs.read(run_folder)
+    assert manifest.source.run == "tiny"
+    assert manifest.source.model_sha256 == facts.model_sha256
+    assert manifest.source.dataset_sha256 == facts.data.sha256
+    assert manifest.source.recipe_sha256 == facts.recipe_sha256
+    assert manifest.labels == facts.labels
+    assert manifest.input == facts.input
+
+
+def test_a_bundle_carries_the_whole_test_part_s_reference_and_nothing_trained_on(
+    bundle: Path, run_folder: Path
+) -> None:
+    reference = bundles.read(bundle).reference()
+    assert reference is not None
+    with np.load(run_folder / "split.npz") as stored:
+        test_part = {bytes(row) for row in stored["hashes"][stored["part"] == 2]}
+    assert {bytes(row) for row in reference.hashes} == test_part
+
+
+@pytest.mark.parametrize("name", [f"tiny-{name}-{kind}" for name, row in FORMATS.items() for kind in row.quantizations])
+def test_every_exported_bundle_is_verified(bctk: Bctk, workspace: Path, name: str) -> None:
+    done = bctk("verify", workspace / "exports" / "bundles" / name)
+    assert done.returncode == 0, done.stderr
+    assert "golden images: top-1 agreement " in done.stdout
+    assert done.stdout.splitlines()[-1] == "verified"
+    assert done.stderr == ""
+
+
+def test_a_bundle_stays_whole_wherever_it_is_copied(bctk: Bctk, bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "Gerät 1" / "model")
+    assert bctk("verify", Path("Gerät 1") / "model").returncode == 0
+
+
+def test_a_model_that_answers_otherwise_than_the_reference_is_exit_code_3(
+    bctk: Bctk, bundle: Path, tmp_path: Path
+) -> None:
+    opened = bundles.read(bundle)
+    golden, manifest = opened.golden(), opened.manifest
+    bundles.write(
+        tmp_path / "swapped",
+        format=manifest.format,
+        quantization=manifest.quantization,
+        model=opened.model(),
+        input=manifest.input,
+        labels=manifest.labels,
+        golden=Golden(golden.images, np.ascontiguousarray(golden.probabilities[:, ::-1]), golden.labels),
+        reference=None,
+        source=manifest.source,
+        tools={},
+        parity=manifest.parity,
+        created=manifest.created,
+    )
+    done = bctk("verify", "swapped")
+    assert done.returncode == 3
+    assert done.stderr.startswith("FAILED: max |Δp| ")
+    assert done.stderr.count("\n") == 1
+    assert "verified" not in done.stdout
+
+
+def test_predict_prints_the_label_and_every_class_from_the_likeliest_down(
+    bctk: Bctk, bundle: Path, image: Path
+) -> None:
+    done = bctk("predict", bundle, image)
+    assert done.returncode == 0
+    name, label, *rest = done.stdout.split()
+    assert name == f"{image}:"
+    assert {label, *rest[0::2]} == {"left", "right", "up"}
+    values = [float(value) for value in rest[1::2]]
+    assert rest[0] == label
+    assert values == sorted(values, reverse=True)
+    assert sum(values) == pytest.approx(1, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_predict_prints_one_json_object_per_image(bctk: Bctk, workspace: Path, class_folders: Path, name: str) -> None:
+    images = [class_folders / label / "001.png" for label in ("left", "up")]
+    done = bctk("predict", workspace / "exports" / "bundles" / f"tiny-{name}-fp32", *images, "--json")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["image"] for answer in answers] == [str(path) for path in images]
+    for answer in answers:
+        assert list(answer) == ["image", "label", "probabilities"]
+        assert list(answer["probabilities"]) == ["left", "right", "up"]
+        assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert done.stderr == ""
+
+
+def test_predict_answers_alike_with_every_format(bctk: Bctk, workspace: Path, image: Path) -> None:
+    folder = workspace / "exports" / "bundles"
+    lines = [bctk("predict", folder / f"tiny-{name}-fp32", image, "--json").stdout for name in FORMATS]
+    answers = np.array([list(json.loads(line)["probabilities"].values()) for line in lines])
+    assert np.abs(answers - answers[0]).max() < 1e-4
+
+
+@pytest.fixture(scope="module")
+def failed_bench(
+    workspace: Path, class_folders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[CompletedProcess[str], Path]:
+    """A quick benchmark with labelled images and a budget that cannot be kept."""
+    import subprocess
+    import sys
+
+    root = tmp_path_factory.mktemp("bench")
+    (root / "future.toml").write_text(BUDGET)
+    bundle = workspace / "exports" / "bundles" / "tiny-onnx-fp32"
+    command = [sys.executable, "-m", "bctoolkit", "bench", str(bundle), "--quick", "--data", str(class_folders)]
+    command += ["--budget", "future.toml", "--out", "report"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    return done, root
+
+
+def test_a_budget_that_is_not_kept_is_exit_code_3(failed_bench: tuple[CompletedProcess[str], Path]) -> None:
+    done, _ = failed_bench
+    assert done.returncode == 3, done.stderr
+    assert "tiny-onnx-fp32: verdict FAILED" in done.stdout
+    assert "max_size_mb 0.001: " in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_failed_verdict_still_leaves_its_report(failed_bench: tuple[CompletedProcess[str], Path]) -> None:
+    _, root = failed_bench
+    assert {path.name for path in root.iterdir()} == {"future.toml", "report"}
+    report = msgspec.json.decode((root / "report" / "report.json").read_bytes(), type=Report)
+    [result] = report.results
+    assert result.verdict is not None
+    assert {check.name: check.passed for check in result.verdict.checks}["max_size_mb"] is False
+    assert {check.name for check in result.verdict.checks} == {"max_size_mb", "max_p50_ms", "min_top1_agreement"}
+
+
+def test_a_benchmark_pairs_the_test_part_with_the_reference(
+    failed_bench: tuple[CompletedProcess[str], Path], run_folder: Path
+) -> None:
+    _, root = failed_bench
+    [result] = msgspec.json.decode((root / "report" / "report.json").read_bytes(), type=Report).results
+    labelled = result.parity.labelled
+    assert labelled is not None
+    figures = msgspec.json.decode((run_folder / "metrics.json").read_bytes(), type=runs.TestMetrics)
+    assert (labelled.split, labelled.count) == ("test part", figures.count)
+    assert labelled.accuracy_drop == 0
+    assert labelled.reference_accuracy == pytest.approx(figures.accuracy)
+
+
+def test_bench_measures_the_newest_bundles_and_writes_on_the_shelf(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:
+    shelf = tmp_path / "exports" / "bundles"
+    for name in ("tiny-onnx-fp32", "tiny-tflite-int8-dynamic"):
+        shutil.copytree(workspace / "exports" / "bundles" / name, shelf / name)
+    (tmp_path / "benchmarks" / "budgets").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "budgets" / "easy.toml").write_text('device = "any"\nmax_size_mb = 100\n')
+    done = bctk("bench", "--quick", "--budget", "easy")
+    assert done.returncode == 0, done.stderr
+    [folder] = (tmp_path / "benchmarks" / "reports").iterdir()
+    report = msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)
+    assert [result.bundle for result in report.results] == ["tiny-onnx-fp32", "tiny-tflite-int8-dynamic"]
+    assert f"report: {(folder / 'report.md').relative_to(tmp_path)}" in done.stdout
+    assert done.stdout.count("verdict passed") == 2
+
+
+def test_train_without_images_in_an_empty_folder_writes_nothing(bctk: Bctk, tmp_path: Path) -> None:
+    done = bctk("train")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no images: training/data holds no class folders")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_s_name_is_used_once(bctk: Bctk, workspace: Path, class_folders: Path) -> None:
+    done = bctk("train", "--recipe", "tiny.toml", "--data", class_folders, "--name", "tiny", cwd=workspace)
+    assert done.returncode == 1
+    assert done.stderr == "error: the run training/runs/tiny already exists; choose another --name\n"
+
+
+def test_init_makes_a_workspace_in_which_commands_work(bctk: Bctk, tmp_path: Path) -> None:
+    done = bctk("init", "mine")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == set(SHELVES)
+    assert done.stdout.splitlines()[-1].startswith("next: bctk train")
+    refused = bctk("export", cwd=tmp_path / "mine")
+    assert refused.stderr.startswith("error: no finished run in training/runs")
+
+
+def test_init_in_the_folder_one_is_in(bctk: Bctk, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine\n")
+    assert bctk("init").returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*SHELVES, "notes.txt"}

@@ -1,0 +1,139 @@
+"""What is imported when: the command line starts fast, and a device needs no training framework."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click import Group
+
+from bctoolkit.cli import cli
+
+HEAVY = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "PIL", "matplotlib", "scipy", "rich")
+TRAINING = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxscript", "click")
+OPTIONAL = ("PIL", "matplotlib", "rich", "scipy", "psutil", "click", "onnxruntime", "ai_edge_litert", *TRAINING)
+BASE = ("errors", "documents", "files", "lazy", "progress", "tools", "formats", "contract", "recipes", "metrics")
+DEVICE = ("workspace", "bundle", "run", "runtime", "data")
+
+BLOCKER = f"""
+import sys
+class Blocker:
+    '''Let the optional packages look as if they were not installed.'''
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {OPTIONAL!r}:
+            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def commands(group: Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, command in group.commands.items():
+        found += commands(command, (*path, name)) if isinstance(command, Group) else [(*path, name)]
+    return found
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def imported_by(script: str, packages: tuple[str, ...]) -> list[str]:
+    done = run(f"import sys\n{script}\nprint()\nprint(*sorted(set({packages!r}) & set(sys.modules)))")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize("command", commands(cli), ids=lambda path: " ".join(path) or "bctk")
+def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
+    script = (
+        "from bctoolkit.cli import main\n"
+        f"try: main({[*command, '--help']!r})\n"
+        "except SystemExit as end: assert end.code == 0, end.code"
+    )
+    assert imported_by(script, HEAVY) == []
+
+
+def test_version_imports_nothing_heavy() -> None:
+    assert imported_by("from bctoolkit.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass", HEAVY) == []
+
+
+def test_the_runtime_imports_no_training_framework_and_no_engine_yet() -> None:
+    packages = (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy", "matplotlib")
+    assert imported_by("import bctoolkit.runtime", packages) == []
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_a_prediction_imports_one_engine_and_no_training_framework(workspace: Path, name: str) -> None:
+    path = workspace / "exports" / "bundles" / f"tiny-{name}-fp32"
+    script = (
+        "import numpy as np\nfrom bctoolkit.runtime import load\n"
+        f"load({str(path)!r}).predict(np.zeros((1, 32, 32, 3), np.uint8))"
+    )
+    engine = {"onnx": "onnxruntime", "tflite": "ai_edge_litert"}[name]
+    assert imported_by(script, (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy")) == [engine]
+
+
+@pytest.mark.parametrize("module", [*BASE, *DEVICE])
+def test_a_base_module_imports_without_any_extra(module: str) -> None:
+    done = run(f"{BLOCKER}\nimport bctoolkit.{module}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_works_without_any_extra_but_click() -> None:
+    allowed = BLOCKER.replace("'click', ", "").replace(", 'click'", "")
+    assert "'click'" not in allowed
+    for command in commands(cli):
+        done = run(f"{allowed}\nfrom bctoolkit.cli import main\nmain({[*command, '--help']!r})")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("name", "extra"), [("onnx", "onnx"), ("tflite", "tflite")])
+def test_a_missing_engine_is_answered_with_what_to_install(workspace: Path, name: str, extra: str) -> None:
+    path = workspace / "exports" / "bundles" / f"tiny-{name}-fp32"
+    script = (
+        f"{BLOCKER}\nfrom bctoolkit.errors import MissingExtra\nfrom bctoolkit.runtime import load\n"
+        f"try: load({str(path)!r})\nexcept MissingExtra as missing: print(missing)"
+    )
+    done = run(script)
+    assert done.stdout.endswith(f"install it with: pip install 'bctoolkit[{extra}]'\n"), done.stderr
+
+
+def test_an_array_of_the_contract_s_shape_is_prepared_without_pillow() -> None:
+    script = (
+        f"{BLOCKER}\nimport numpy as np\nfrom bctoolkit.runtime import InputContract, prepare\n"
+        "print(prepare(np.zeros((120, 96, 3), np.uint8), InputContract()).shape)"
+    )
+    assert run(script).stdout == "(96, 96, 3)\n"
+
+
+@pytest.mark.parametrize("arguments", ["'x.png', InputContract()", "np.zeros((9, 9, 3), np.uint8), InputContract()"])
+def test_without_pillow_files_and_resizing_name_the_extra(arguments: str) -> None:
+    script = (
+        f"{BLOCKER}\nimport numpy as np\nfrom bctoolkit.errors import MissingExtra\n"
+        "from bctoolkit.runtime import InputContract, prepare\n"
+        f"try: prepare({arguments})\nexcept MissingExtra as missing: print(missing)"
+    )
+    assert "pip install 'bctoolkit[images]'" in run(script).stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        ("train --data synthetic --recipe smoke", "train"),
+        ("export tiny", "export"),
+        ("bench exports/bundles/tiny-onnx-fp32 --quick", "bench"),
+        ("verify exports/bundles/tiny-onnx-fp32", "onnx"),
+    ],
+)
+def test_a_command_without_its_extra_says_in_one_line_what_to_install(
+    workspace: Path, tmp_path: Path, command: str, extra: str
+) -> None:
+    allowed = BLOCKER.replace("'click', ", "").replace(", 'click'", "")
+    given = command.split() + (["--out", str(tmp_path / "out")] if extra in ("export", "bench") else [])
+    script = f"import os\nos.chdir({str(workspace)!r})\n{allowed}\nfrom bctoolkit.cli import main\nmain({given!r})"
+    done = run(script)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert f"pip install 'bctoolkit[{extra}]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []

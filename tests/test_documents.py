@@ -1,0 +1,137 @@
+"""Stored documents are strict: what does not fit is refused with file, place and the names that exist."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from bctoolkit.documents import Document, from_toml, parse, read_toml, to_json
+from bctoolkit.errors import BundleCorrupt, RecipeError
+
+
+class Leaf(Document, frozen=True):
+    name: str
+    size: Annotated[int, Meta(ge=1)] = 1
+
+
+class Tree(Document, frozen=True):
+    leaves: tuple[Leaf, ...] = ()
+    best: Leaf | None = None
+    kind: Literal["oak", "ash"] = "oak"
+    notes: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def read(raw: object) -> Tree:
+    return parse(Tree, raw, "tree.toml", RecipeError)
+
+
+def test_a_document_is_read_with_its_defaults() -> None:
+    assert read({"leaves": [{"name": "a"}]}) == Tree(leaves=(Leaf("a", 1),))
+
+
+def test_a_document_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        read({}).kind = "ash"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"leafs": []}, "tree.toml: unknown key 'leafs'; did you mean 'leaves'? valid keys: leaves, best, kind, notes"),
+        ({"zzz": 1}, "tree.toml: unknown key 'zzz'; valid keys: leaves, best, kind, notes"),
+        (
+            {"leaves": [{"name": "a"}, {"nam": "b"}]},
+            "tree.toml: unknown key 'nam' in leaves[1]; did you mean 'name'? valid keys: name, size",
+        ),
+        ({"best": {"sise": 2}}, "tree.toml: unknown key 'sise' in best; did you mean 'size'? valid keys: name, size"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_its_place_and_the_valid_ones(raw: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read(raw)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        ({"leaves": [{"name": 3}]}, "$.leaves[0].name"),
+        ({"leaves": [{"name": "a", "size": 0}]}, "$.leaves[0].size"),
+        ({"leaves": [{"name": "a", "size": "1"}]}, "$.leaves[0].size"),
+        ({"leaves": [{"name": "a", "size": True}]}, "$.leaves[0].size"),
+        ({"leaves": {"name": "a"}}, "$.leaves"),
+        ({"leaves": [3]}, "$.leaves[0]"),
+        ({"best": 3}, "$.best"),
+        ({"kind": "elm"}, "$.kind"),
+        ({"notes": {"a": 1}}, "$.notes"),
+        ({"leaves": [{}]}, "$.leaves[0]"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_with_its_place(raw: dict[str, Any], place: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read(raw)
+    assert str(caught.value).startswith("tree.toml: ")
+    assert place in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [None, 3, "text", [], [{"leaves": []}]])
+def test_anything_but_a_table_is_refused(raw: object) -> None:
+    with pytest.raises(RecipeError, match=r"^tree\.toml: "):
+        read(raw)
+
+
+def test_the_keys_of_a_free_table_are_free() -> None:
+    assert read({"notes": {"anything": "goes"}}).notes == {"anything": "goes"}
+
+
+def test_the_error_is_of_the_caller_s_class() -> None:
+    with pytest.raises(BundleCorrupt):
+        parse(Tree, {"x": 1}, "manifest.json", BundleCorrupt)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"leaves = [", "is not valid TOML"),
+        (b"kind = 'oak'\nkind = 'ash'", "is not valid TOML"),
+        (b"\xff\xfe\x00", "is not valid TOML"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "tree.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=message) as caught:
+        from_toml(Tree, path, RecipeError)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"cannot read .*absent\.toml: No such file"):
+        read_toml(tmp_path / "absent.toml", RecipeError)
+
+
+def test_a_folder_is_no_toml_file(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot read"):
+        read_toml(tmp_path, RecipeError)
+
+
+def test_toml_is_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "tree.toml"
+    path.write_text('notes = { why = "Δp ≤ 1 %" }', encoding="utf-8")
+    assert from_toml(Tree, path, RecipeError).notes["why"] == "Δp ≤ 1 %"
+
+
+def test_json_is_readable_ordered_and_ends_in_a_newline() -> None:
+    text = to_json(Tree(leaves=(Leaf("a", 2),), notes={"b": "1", "a": "2"})).decode()
+    assert text.endswith("}\n")
+    assert list(json.loads(text)) == ["leaves", "best", "kind", "notes"]
+    assert '\n  "leaves": [' in text
+
+
+def test_json_comes_back_as_the_same_document() -> None:
+    tree = Tree(leaves=(Leaf("a", 2), Leaf("b")), best=Leaf("a", 2), notes={"why": "Δ"})
+    assert read(json.loads(to_json(tree))) == tree

@@ -1,0 +1,248 @@
+"""Files are whole or absent, whatever ends the process that writes them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bctoolkit.errors import RecipeError
+from bctoolkit.files import atomic_folder, sha256_bytes, sha256_file
+
+OLD = {"a.txt": "old a", "b.txt": "old b"}
+NEW = {"a.txt": "new a", "c.txt": "new c"}
+
+PRELUDE = """
+import os, signal, sys, time
+from pathlib import Path
+from bctoolkit.files import atomic_folder
+target, fatal, seen = Path(sys.argv[1]), int(sys.argv[2]), 0
+WATCHED = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
+
+def die_before_step(event, arguments):
+    '''Kill this process with SIGKILL just before it does its step number `fatal` on the file system.'''
+    global seen
+    if event in WATCHED and (event in ("os.remove", "os.rmdir") or str(arguments[0]).startswith(str(target.parent))):
+        if seen == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        seen += 1
+"""
+FOLDER = (
+    PRELUDE
+    + """
+sys.addaudithook(die_before_step)
+with atomic_folder(target, "a.txt") as folder:
+    (folder / "a.txt").write_text("new a")
+    (folder / "c.txt").write_text("new c")
+print(seen)
+"""
+)
+WAITING = (
+    PRELUDE
+    + """
+with atomic_folder(target, "a.txt") as folder:
+    (folder / "a.txt").write_text("new a")
+    print("inside", flush=True)
+    time.sleep(60)
+"""
+)
+
+
+def fill(folder: Path, content: dict[str, str]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, text in content.items():
+        (folder / name).write_text(text)
+
+
+def content_of(folder: Path) -> dict[str, str] | None:
+    return {path.name: path.read_text() for path in folder.iterdir()} if folder.exists() else None
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def run(script: str, target: Path, fatal: int = -1) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, str(target), str(fatal)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def kills(script: str, root: Path, earlier: dict[str, str] | str | None) -> Iterator[Path]:
+    """The target after a writer was killed before its first step, before its second, and so on to its last."""
+    for fatal in range(100):
+        target = root / f"case{fatal}" / "target"
+        target.parent.mkdir()
+        if isinstance(earlier, str):
+            target.write_text(earlier)
+        elif earlier is not None:
+            fill(target, earlier)
+        done = run(script, target, fatal)
+        if done.returncode == 0:
+            assert fatal > 2, "nothing was killed"
+            return
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        yield target
+
+
+def write_new(target: Path) -> None:
+    with atomic_folder(target, "a.txt") as folder:
+        fill(folder, NEW)
+
+
+def write_and_fail(target: Path, error: type[BaseException]) -> None:
+    with atomic_folder(target, "a.txt") as folder:
+        fill(folder, NEW)
+        raise error
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "target"
+    with atomic_folder(target, "a.txt") as folder:
+        fill(folder, NEW)
+        assert folder.name.startswith(".")
+        assert folder.parent == target.parent
+        assert not target.exists()
+    assert content_of(target) == NEW
+    assert names(target.parent) == ["target"]
+
+
+def test_an_earlier_folder_is_replaced_whole(tmp_path: Path) -> None:
+    fill(tmp_path / "target", OLD)
+    with atomic_folder(tmp_path / "target", "a.txt") as folder:
+        fill(folder, NEW)
+        assert content_of(tmp_path / "target") == OLD
+    assert content_of(tmp_path / "target") == NEW
+    assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("content", [{"holiday.jpg": "mine"}, {"A.TXT.bak": "mine", ".hidden": "mine"}])
+def test_a_folder_with_other_things_is_never_replaced(tmp_path: Path, content: dict[str, str]) -> None:
+    fill(tmp_path / "target", content)
+    with pytest.raises(RecipeError, match=r"target .*a\.txt"):
+        write_new(tmp_path / "target")
+    assert content_of(tmp_path / "target") == content
+    assert names(tmp_path) == ["target"]
+
+
+def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("mine")
+    with pytest.raises(RecipeError, match="target"):
+        write_new(tmp_path / "target")
+    assert (tmp_path / "target").read_text() == "mine"
+
+
+def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    write_new(tmp_path / "target")
+    assert content_of(tmp_path / "target") == NEW
+    assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
+@pytest.mark.parametrize("earlier", [None, OLD], ids=["nothing before", "an earlier one"])
+def test_a_block_that_fails_leaves_all_as_it_was(
+    tmp_path: Path, error: type[BaseException], earlier: dict[str, str] | None
+) -> None:
+    target = tmp_path / "target"
+    if earlier is not None:
+        fill(target, earlier)
+    with pytest.raises(error):
+        write_and_fail(target, error)
+    assert content_of(target) == earlier
+    assert names(tmp_path) == (["target"] if earlier else [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_process_cleans_up_behind_itself(tmp_path: Path, number: signal.Signals) -> None:
+    target = tmp_path / "target"
+    fill(target, OLD)
+    command = [sys.executable, "-c", WAITING, str(target), "-1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "inside\n"
+        child.send_signal(number)
+        assert child.wait(timeout=30) != 0
+    assert content_of(target) == OLD
+    assert names(tmp_path) == ["target"]
+
+
+def test_a_killed_process_leaves_no_half_folder_and_the_next_write_cleans_up(tmp_path: Path) -> None:
+    for target in kills(FOLDER, tmp_path, None):
+        assert content_of(target) in (None, NEW)
+        assert all(name.startswith(".target.") for name in names(target.parent) if name != "target")
+        write_new(target)
+        assert content_of(target) == NEW
+        assert names(target.parent) == ["target"]
+
+
+def test_a_killed_process_leaves_the_earlier_folder_or_the_new_one_never_a_mixture(tmp_path: Path) -> None:
+    for target in kills(FOLDER, tmp_path, OLD):
+        assert content_of(target) in (None, OLD, NEW)
+        write_new(target)
+        assert content_of(target) == NEW
+        assert names(target.parent) == ["target"]
+
+
+def test_a_killed_process_never_costs_the_earlier_folder(tmp_path: Path) -> None:
+    """Killed between the two renames, the earlier folder stands aside; the next write must not throw it away."""
+    for target in kills(FOLDER, tmp_path, OLD):
+        with pytest.raises(MemoryError):
+            write_and_fail(target, MemoryError)
+        assert content_of(target) in (OLD, NEW), names(target.parent)
+
+
+def test_the_folder_of_a_writer_that_still_runs_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / f".target.partial-{os.getppid()}"
+    fill(other, OLD)
+    write_new(tmp_path / "target")
+    assert content_of(other) == OLD
+
+
+def test_hidden_folders_of_other_targets_are_left_alone(tmp_path: Path) -> None:
+    fill(tmp_path / ".target2.partial-1", OLD)
+    fill(tmp_path / ".target.partial-notes", OLD)
+    write_new(tmp_path / "target")
+    assert names(tmp_path) == [".target.partial-notes", ".target2.partial-1", "target"]
+
+
+def dead_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+    return child.pid
+
+
+@pytest.mark.parametrize("name", ["run", "run[1]", "run*", "a.b", "zelle ü"])
+def test_an_abandoned_folder_is_removed_whatever_the_target_is_called(tmp_path: Path, name: str) -> None:
+    fill(tmp_path / f".{name}.partial-{dead_process()}", OLD)
+    write_new(tmp_path / name)
+    assert names(tmp_path) == [name]
+
+
+def test_the_terminate_handler_is_the_earlier_one_again(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with atomic_folder(tmp_path / "target", "a.txt"):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_thread_may_write_a_folder(tmp_path: Path) -> None:
+    worker = threading.Thread(target=write_new, args=(tmp_path / "target",))
+    worker.start()
+    worker.join()
+    assert content_of(tmp_path / "target") == NEW
+
+
+def test_hashes_are_sha_256_of_the_content(tmp_path: Path) -> None:
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_bytes(b"abc") == sha256_file(tmp_path / "abc") == known
+
+
+def test_a_long_file_is_hashed_whole(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 20_000
+    (tmp_path / "long").write_bytes(content)
+    assert sha256_file(tmp_path / "long") == sha256_bytes(content)
