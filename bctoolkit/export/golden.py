@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from bctoolkit.bundle import Golden, Reference
@@ -19,11 +20,12 @@ BATCH = 32
 
 def answers(model: keras.Model, images: NDArray[np.uint8], label: str, progress: Progress) -> NDArray[np.float32]:
     """A Keras model's probabilities, N × classes, of images N × height × width × channels."""
+    signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+    compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
     parts = []
     for start in range(0, len(images), BATCH):
         progress.step(label, start, len(images))
-        batch = images[start : start + BATCH].astype(np.float32)
-        parts.append(np.asarray(model(batch, training=False), np.float32))
+        parts.append(compiled(images[start : start + BATCH].astype(np.float32)).numpy())
     progress.step(label, len(images), len(images))
     return np.concatenate(parts)
 
