@@ -82,6 +82,8 @@ class TrainRecipe(Document, frozen=True):
     """Share of features dropped before the classifier while training."""
     drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Largest stochastic-depth rate, reached at the last block (Huang et al. 2016, arXiv:1603.09382)."""
+    layer_scale: Rate = 1.0
+    """First value of LayerScale's factors where no weights are loaded; a small one, as for long runs, learns slowly."""
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     input: InputContract = InputContract()

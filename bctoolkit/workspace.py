@@ -63,10 +63,13 @@ class Workspace:
         return found
 
     def default_data(self) -> str | None:
-        """The workspace's own images, if there are any."""
-        if not self.data.is_dir() or not any(path.is_dir() for path in self.data.iterdir()):
+        """The workspace's own images, if there are any: class folders, or a single `.npz`."""
+        if not self.data.is_dir():
             return None
-        return str(self.data)
+        if any(path.is_dir() for path in self.data.iterdir()):
+            return str(self.data)
+        archives = list(self.data.glob("*.npz"))
+        return str(archives[0]) if len(archives) == 1 else None
 
     def model(self, name: str | None) -> Path:
         """What `bctk export` is asked to export: a finished run by path or name, a model file, or the newest run.

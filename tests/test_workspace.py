@@ -165,3 +165,16 @@ def test_git_keeps_recipes_and_budgets(tmp_path: Path) -> None:
     subprocess.run([*git, "init", "-q"], check=True)
     kept = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.toml")]
     assert subprocess.run([*git, "check-ignore", *kept], check=False).returncode == 1
+
+
+def test_the_workspaces_own_images_are_class_folders_or_a_single_archive(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert workspace.default_data() is None
+    workspace.data.mkdir(parents=True)
+    assert workspace.default_data() is None
+    (workspace.data / "one.npz").touch()
+    assert workspace.default_data() == str(workspace.data / "one.npz")
+    (workspace.data / "two.npz").touch()
+    assert workspace.default_data() is None
+    (workspace.data / "lymphocyte").mkdir()
+    assert workspace.default_data() == str(workspace.data)

@@ -70,6 +70,7 @@ def export(
     chosen = read_export_recipe(workspace.declared("exports", recipe), {k: v for k, v in given.items() if v})
     path = workspace.model(source)
     with quiet_engines() as progress:
+        progress.step("starting TensorFlow", 0, 1)
         require_all("export", "tensorflow", "keras", "PIL", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert")
         from bctoolkit.export import export as run_export
 

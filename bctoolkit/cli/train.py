@@ -38,11 +38,12 @@ def train(recipe: str, data: str | None, name: str | None, weights: str | None, 
     source = data or workspace.default_data()
     if source is None:
         raise DatasetError(
-            f"no images: {workspace.data} holds no class folders; put them there, or say where they are with "
-            "--data PATH (--data synthetic trains on drawn pictures)"
+            f"no images: {workspace.data} holds neither class folders nor one .npz; put them there, or say where they "
+            "are with --data PATH (--data synthetic trains on drawn pictures)"
         )
     target = workspace.runs / (name or f"{path.stem}-{stamp()}")
     with quiet_engines() as progress:
+        progress.step("starting TensorFlow", 0, 1)
         require_all("train", "tensorflow", "keras", "PIL", "matplotlib", "scipy", "tomli_w")
         from bctoolkit.train import train as run_training
 

@@ -61,7 +61,7 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
         recipe.input.shape,
         dropout=recipe.dropout,
         drop_path=recipe.drop_path,
-        layer_scale=1e-6 if recipe.weights != "none" else 1.0,
+        layer_scale=recipe.layer_scale,
         policy=policy,
     )
     origin = networks.load_weights(model, recipe.weights)

@@ -156,7 +156,7 @@ def test_bad_data_is_refused_by_train(
 
 def test_train_without_images_says_where_to_put_them(refused: Refused) -> None:
     line = refused("train")
-    assert "training/data holds no class folders" in line
+    assert "training/data holds neither class folders nor one .npz" in line
     assert "--data PATH" in line
 
 

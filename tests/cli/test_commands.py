@@ -240,7 +240,7 @@ def test_bench_measures_the_newest_bundles_and_writes_on_the_shelf(bctk: Bctk, w
 def test_train_without_images_in_an_empty_folder_writes_nothing(bctk: Bctk, tmp_path: Path) -> None:
     done = bctk("train")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no images: training/data holds no class folders")
+    assert done.stderr.startswith("error: no images: training/data holds neither class folders nor one .npz")
     assert list(tmp_path.iterdir()) == []
 
 
