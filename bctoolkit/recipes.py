@@ -77,6 +77,8 @@ class TrainRecipe(Document, frozen=True):
     """`imagenet`, `none`, or a path: a Keras application's weights file, a run, or a `.keras` file."""
     precision: Precision = "auto"
     batch_size: Positive = 32
+    most_steps: Annotated[int, Meta(ge=0)] = 0
+    """Cut every epoch short after so many batches, for a quick look; 0 for whole epochs."""
     seed: Annotated[int, Meta(ge=0)] = 0
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     """Share of features dropped before the classifier while training."""

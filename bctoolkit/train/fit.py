@@ -44,7 +44,7 @@ def fit(
     """
     history: list[Epoch] = []
     validation = evaluation_batches(dataset, parts.validation, recipe.batch_size)
-    steps = steps_per_epoch(len(parts.train), recipe.batch_size)
+    steps = steps_per_epoch(len(parts.train), recipe)
     for phase in recipe.phases:
         moving = unfreeze(model, phase.unfreeze)
         progress.say(f"phase {phase.name}: {phase.epochs} epochs of {steps} steps, {moving:,} weights may move")

@@ -13,9 +13,10 @@ from bctoolkit.train.augment import augment
 __all__ = ["evaluation_batches", "steps_per_epoch", "training_batches"]
 
 
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Batches of one epoch, the last one possibly smaller."""
-    return -(-count // batch_size)
+def steps_per_epoch(count: int, recipe: TrainRecipe) -> int:
+    """Batches of one epoch over `count` images, the last one possibly smaller."""
+    whole = -(-count // recipe.batch_size)
+    return min(whole, recipe.most_steps or whole)
 
 
 def training_batches(dataset: Dataset, index: NDArray[np.int64], recipe: TrainRecipe, first_epoch: int) -> Any:
@@ -33,15 +34,15 @@ def training_batches(dataset: Dataset, index: NDArray[np.int64], recipe: TrainRe
         A `tf.data.Dataset` of (float32 images N×H×W×3, float32 one-hot labels N×classes).
     """
     images, labels = tf.constant(dataset.images[index]), tf.constant(dataset.labels[index])
-    classes = len(dataset.classes)
+    classes, steps = len(dataset.classes), steps_per_epoch(len(index), recipe)
 
     def epoch_of_batches(epoch: Any) -> Any:
         order = tf.random.experimental.stateless_shuffle(tf.range(len(index)), seed=[recipe.seed, epoch])
-        positions = tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size).enumerate()
+        positions = tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size).take(steps).enumerate()
         return positions.map(lambda step, batch: (epoch, step, batch))
 
     def load(epoch: Any, step: Any, batch: Any) -> Any:
-        seed = tf.cast([recipe.seed, epoch * steps_per_epoch(len(index), recipe.batch_size) + step], tf.int32)
+        seed = tf.cast([recipe.seed, epoch * steps + step], tf.int32)
         pixels = augment(tf.cast(tf.gather(images, batch), tf.float32), seed, recipe.augment)
         return pixels, tf.one_hot(tf.gather(labels, batch), classes)
 

@@ -33,7 +33,7 @@ def numbers(dataset: Dataset, index: np.ndarray, recipe: TrainRecipe, first: int
 
 def test_an_epoch_holds_each_training_image_once_in_an_order_of_its_own(dataset: Dataset) -> None:
     recipe, index = TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN), np.arange(10)
-    assert steps_per_epoch(10, 4) == 3
+    assert steps_per_epoch(10, recipe) == 3
     batches = numbers(dataset, index, recipe, 0, 6)
     first, second = (list(chain.from_iterable(part)) for part in (batches[:3], batches[3:]))
     assert sorted(first) == sorted(second) == list(range(10))
@@ -58,3 +58,13 @@ def test_evaluation_keeps_order_and_pixels(dataset: Dataset) -> None:
     index = np.array([3, 1, 2])
     images = np.concatenate([np.asarray(images) for images, _ in evaluation_batches(dataset, index, 2)])
     np.testing.assert_array_equal(images, dataset.images[index].astype(np.float32))
+
+
+def test_an_epoch_can_be_cut_short(dataset: Dataset) -> None:
+    recipe = TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN, most_steps=2)
+    assert steps_per_epoch(20, recipe) == 2
+    assert steps_per_epoch(4, recipe) == 1
+    whole = TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN)
+    batches = numbers(dataset, np.arange(20), recipe, 0, 4)
+    assert batches[:2] == numbers(dataset, np.arange(20), whole, 0, 2)
+    assert batches[2:] == numbers(dataset, np.arange(20), whole, 1, 2)
