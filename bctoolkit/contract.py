@@ -99,7 +99,8 @@ def prepare(image: "str | Path | Image | NDArray[np.uint8]", contract: InputCont
     Raises:
         InputMismatch: not an RGB image of 8 bits a channel, smaller than the crop, or a file that cannot be decoded.
     """
-    cropped = _centre_crop(_pixels(image, contract), contract)
+    name = str(image) if isinstance(image, str | Path) else "image"
+    cropped = _centre_crop(_pixels(image, contract), contract, name)
     if cropped.shape != contract.shape:
         pillow = require("PIL.Image", "images")
         method = pillow.Resampling[contract.resize.upper()]
@@ -153,12 +154,12 @@ def _require_rgb_array(image: NDArray[Any], contract: InputContract) -> NDArray[
     return image
 
 
-def _centre_crop(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
+def _centre_crop(pixels: NDArray[np.uint8], contract: InputContract, name: str) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     if contract.crop == "none":
         return pixels
     side = min(height, width) if contract.crop == "square" else contract.crop
     if side > min(height, width):
-        raise InputMismatch(f"an image of {width}×{height} pixels is smaller than the contract's crop of {side}")
+        raise InputMismatch(f"{name} has {width}×{height} pixels, less than the contract's crop of {side}×{side}")
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[top : top + side, left : left + side]

@@ -160,7 +160,7 @@ def test_something_that_is_no_image_at_all_is_refused_by_its_type(image: Any) ->
 
 @pytest.mark.parametrize("side", [1, 7])
 def test_an_image_smaller_than_the_crop_is_refused(side: int) -> None:
-    with pytest.raises(InputMismatch, match=f"of 20×{side} pixels is smaller than the contract's crop of 8"):
+    with pytest.raises(InputMismatch, match=f"has 20×{side} pixels, less than the contract's crop of 8×8"):
         prepare(noise(side, 20), msgspec.structs.replace(SMALL, crop=8))
 
 

@@ -81,9 +81,9 @@ def test_image_that_is_not_rgb_is_named(
 def test_image_smaller_than_the_crop_is_named(folders: Path, make_images: MakeImages, save_npz: Save) -> None:
     contract = InputContract(height=8, width=8, crop=9)
     message = refusal(str(folders), contract)
-    assert "8×8 pixels is smaller than the contract's crop of 9" in message
+    assert "8×8 pixels, less than the contract's crop of 9×9" in message
     path = save_npz(images=make_images(2), labels=[0, 1])
-    with pytest.raises(DatasetError, match=r"image 0: .*smaller than the contract's crop"):
+    with pytest.raises(DatasetError, match=r"image 0: .*less than the contract's crop"):
         load(path, contract)
 
 
