@@ -19,6 +19,7 @@ __all__ = [
     "macro_f1",
     "parity",
     "recall",
+    "recall_by_class",
 ]
 
 Probabilities = NDArray[np.float32]
@@ -91,6 +92,11 @@ def recall(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     total = counts.sum(1)
     shares: NDArray[np.float64] = np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)
     return shares
+
+
+def recall_by_class(counts: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, float | None]:
+    """Recall of each class by its name, for a document; None for a class without images."""
+    return {name: None if np.isnan(r) else float(r) for name, r in zip(names, recall(counts), strict=True)}
 
 
 def macro_f1(counts: NDArray[np.int64]) -> float:

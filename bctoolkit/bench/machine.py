@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bctoolkit.bench.report import Machine
 from bctoolkit.lazy import require
-from bctoolkit.tools import versions
+from bctoolkit.tools import cpu_info, usable_cpus, versions
 
 __all__ = ["fingerprint", "peak_rss"]
 
@@ -27,14 +27,14 @@ def fingerprint() -> Machine:
         MissingExtra: psutil is not installed.
     """
     psutil = require("psutil", "bench")
-    info = _cpu_info()
+    info = cpu_info()
     flags = set((info.get("flags") or info.get("Features") or "").split())
     return Machine(
         system=platform.platform(),
         cpu=info.get("model name") or platform.processor() or platform.machine(),
         cpu_flags=tuple(flag for flag in TELLING_FLAGS if flag in flags),
         cores=os.cpu_count() or 1,
-        cores_usable=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores_usable=usable_cpus(),
         memory_bytes=psutil.virtual_memory().total,
         governor=_first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         frequency_mhz=_frequency(psutil),
@@ -61,16 +61,6 @@ def peak_rss() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _cpu_info() -> dict[str, str]:
-    """The first processor's entries of /proc/cpuinfo."""
-    try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _first_line(path: str) -> str | None:

@@ -1,8 +1,6 @@
 """Judge an artifact against the float32 Keras reference: on golden images always, on labelled ones when given."""
 
-import math
-from pathlib import Path
-
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,18 +27,16 @@ def _labelled(bundle: Bundle, dataset: Dataset, threads: int, provider: str | No
     ordered = dataset.in_order_of(bundle.manifest.labels)
     index, reference = _paired(bundle, ordered)
     labels = ordered.labels[index]
-    observed = predict(Path(bundle.path), ordered.images[index], threads, provider)
+    observed = predict(bundle.path, ordered.images[index], threads, provider)
     right = observed.argmax(1) == labels
-    recall = metrics.recall(metrics.confusion(labels, observed))
-    ece = metrics.expected_calibration_error(labels, observed)
     alone = Labelled(
         split="all images" if reference is None else "test part",
         source=dataset.source,
         count=len(labels),
         accuracy=float(right.mean()),
         accuracy_ci95=metrics.exact_interval(int(right.sum()), len(labels)),
-        recall={n: None if math.isnan(r) else float(r) for n, r in zip(ordered.classes, recall, strict=True)},
-        ece=ece,
+        recall=metrics.recall_by_class(metrics.confusion(labels, observed), ordered.classes),
+        ece=metrics.expected_calibration_error(labels, observed),
     )
     return alone if reference is None else _against(alone, labels, reference, observed)
 
@@ -49,8 +45,6 @@ def _against(
     alone: Labelled, labels: NDArray[np.int64], reference: NDArray[np.float32], observed: NDArray[np.float32]
 ) -> Labelled:
     """Add what pairing with the reference's answers tells."""
-    import msgspec
-
     reference_right, right = reference.argmax(1) == labels, observed.argmax(1) == labels
     before = metrics.recall(metrics.confusion(labels, reference))
     after = metrics.recall(metrics.confusion(labels, observed))

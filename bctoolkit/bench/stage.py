@@ -1,6 +1,5 @@
 """`bench`: bundles → parity, latency, verdict → report folder."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -19,6 +18,7 @@ from bctoolkit.errors import BundleError
 from bctoolkit.files import atomic_folder
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Budget
+from bctoolkit.tools import utc_now
 
 __all__ = ["bench"]
 
@@ -72,8 +72,7 @@ def bench(
             if budget is not None:
                 result = msgspec.structs.replace(result, verdict=verdict.judge(result, budget))
             results.append(result)
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        report = Report(created=created, machine=machine, settings=settings, results=tuple(results))
+        report = Report(created=utc_now(), machine=machine, settings=settings, results=tuple(results))
         raw = {bundle.manifest.name: answers[bundle.path] for bundle in opened}
         (folder / REPORT).write_bytes(to_json(report))
         (folder / "report.md").write_text(tables.markdown(report), encoding="utf-8")

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.shared import require_all, stamp
+from bctoolkit.cli.shared import require_extras, stamp
 
 if TYPE_CHECKING:
-    from bctoolkit.bench.report import Report
+    from bctoolkit.bench.report import Report, Settings
 
-__all__ = ["bench", "show"]
+__all__ = ["bench", "settings_for", "show"]
 
 EFFORTS = {"quick": (2, 50, 1.0), "default": (3, 300, 5.0), "publish": (10, 1024, 60.0)}
 """Sessions, least runs and least seconds of each session."""
@@ -49,18 +49,15 @@ def bench(
       bctk bench exports/bundles/atto-* --data images/ --budget server-cpu
     """
     from bctoolkit.bench import bench as run_bench
-    from bctoolkit.bench.report import Settings
     from bctoolkit.bundle import newest
     from bctoolkit.progress import Terminal
     from bctoolkit.recipes import read_budget
-    from bctoolkit.runtime.backends import default_threads
     from bctoolkit.workspace import Workspace
 
-    require_all("bench", "psutil", "scipy", "rich", "PIL")
+    require_extras("bench")
     workspace = Workspace()
     limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
-    sessions, runs, seconds = EFFORTS[effort or "default"]
-    settings = Settings(sessions, runs, seconds, 20, 0.5, threads or default_threads(), seed=0)
+    settings = settings_for(effort or "default", threads)
     target = out or workspace.reports / stamp()
     paths = list(bundles) or newest(workspace.bundles)
     report = run_bench(paths, settings, target, Terminal(), data=data, budget=limits, provider=provider)
@@ -68,6 +65,15 @@ def bench(
     click.echo(f"report: {target / 'report.md'}")
     if any(result.verdict is not None and not result.verdict.passed for result in report.results):
         context.exit(3)
+
+
+def settings_for(effort: str, threads: int | None = None) -> "Settings":
+    """How to measure with one of `EFFORTS`."""
+    from bctoolkit.bench.report import Settings
+    from bctoolkit.runtime.backends import default_threads
+
+    sessions, runs, seconds = EFFORTS[effort]
+    return Settings(sessions, runs, seconds, 20, 0.5, threads or default_threads(), seed=0)
 
 
 def show(report: "Report") -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bctoolkit.cli.shared import quiet_engines, require_all, stamp
+from bctoolkit.cli.shared import quiet_engines, require_extras, stamp
 
 __all__ = ["demo"]
 
@@ -25,22 +25,17 @@ def demo(out: Path | None) -> None:
     Example:  bctk demo
     """
     from bctoolkit.bench import bench
-    from bctoolkit.bench.report import Settings
-    from bctoolkit.cli.bench import EFFORTS, show
+    from bctoolkit.cli.bench import settings_for, show
     from bctoolkit.formats import FORMATS
     from bctoolkit.recipes import ExportRecipe, read_train_recipe
-    from bctoolkit.runtime.backends import default_threads
     from bctoolkit.workspace import Workspace
 
     workspace, name = Workspace(out), f"demo-{stamp()}"
     recipe = read_train_recipe(workspace.declared("training", "demo"))
     wanted = ExportRecipe(formats=tuple(FORMATS), quantizations=("fp32", "int8-dynamic"))
-    settings = Settings(*EFFORTS["quick"], 20, 0.5, default_threads(), seed=0)
     target = workspace.reports / name
     with quiet_engines() as progress:
-        require_all(
-            "all", "tensorflow", "keras", "PIL", "matplotlib", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert"
-        )
+        require_extras("train", "export", "bench")
         from bctoolkit.export import export
         from bctoolkit.train import train
 
@@ -50,6 +45,6 @@ def demo(out: Path | None) -> None:
         progress.say("2/3 export to ONNX and TFLite, each checked against Keras before it is sealed")
         made = export(workspace.runs / name, wanted, workspace.bundles, progress)
         progress.say("3/3 measure the bundles in turns, each session in a fresh process")
-        report = bench([bundle.path for bundle in made], settings, target, progress, data="synthetic")
+        report = bench([bundle.path for bundle in made], settings_for("quick"), target, progress, data="synthetic")
     show(report)
     click.echo(f"report: {target / 'report.md'} (synthetic pictures: the figures say nothing about real cells)")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bctoolkit.cli.shared import quiet_engines, require_all
+from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
 
 __all__ = ["export"]
@@ -71,7 +71,7 @@ def export(
     path = workspace.model(source)
     with quiet_engines() as progress:
         progress.step("starting TensorFlow", 0, 1)
-        require_all("export", "tensorflow", "keras", "PIL", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert")
+        require_extras("export")
         from bctoolkit.export import export as run_export
 
         made = run_export(path, chosen, out or workspace.bundles, progress, data=data, golden=golden)

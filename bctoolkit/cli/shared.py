@@ -12,22 +12,34 @@ from bctoolkit.errors import BctkError
 from bctoolkit.lazy import missing
 from bctoolkit.progress import Terminal
 
-__all__ = ["quiet_engines", "require_all", "stamp"]
+__all__ = ["quiet_engines", "require_extras", "stamp"]
 
 
-def require_all(extra: str, *modules: str) -> None:
-    """Check that everything a stage imports is installed, or say what to install.
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "train": ("tensorflow", "keras", "PIL", "matplotlib", "scipy", "tomli_w"),
+    "export": ("tensorflow", "keras", "PIL", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert"),
+    "bench": ("psutil", "scipy", "rich", "PIL"),
+}
+"""What each stage imports besides bctoolkit's own dependencies."""
+
+
+def require_extras(*extras: str) -> None:
+    """Check before any work that everything the stages import is installed, or say what to install.
 
     Raises:
         MissingExtra: a package is missing.
     """
-    for module in modules:
-        try:
-            found = importlib.util.find_spec(module)
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
-            raise missing(module, extra)
+    for extra in extras:
+        for module in EXTRAS[extra]:
+            if not _is_installed(module):
+                raise missing(module, extra)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def stamp() -> str:

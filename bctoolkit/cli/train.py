@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bctoolkit.cli.shared import quiet_engines, require_all, stamp
+from bctoolkit.cli.shared import quiet_engines, require_extras, stamp
 
 __all__ = ["train"]
 
@@ -44,7 +44,7 @@ def train(recipe: str, data: str | None, name: str | None, weights: str | None, 
     target = workspace.runs / (name or f"{path.stem}-{stamp()}")
     with quiet_engines() as progress:
         progress.step("starting TensorFlow", 0, 1)
-        require_all("train", "tensorflow", "keras", "PIL", "matplotlib", "scipy", "tomli_w")
+        require_extras("train")
         from bctoolkit.train import train as run_training
 
         figures = run_training(chosen, source, target, progress)

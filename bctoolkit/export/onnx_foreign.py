@@ -1,7 +1,7 @@
 """Layers we do not write ourselves: tf2onnx converts each alone, and its nodes are spliced into our graph.
 
-A whole network takes tf2onnx minutes and comes out as the primitive operations of TensorFlow; a single layer takes it
-milliseconds, and everything around it stays as we write it.
+A whole ConvNeXtSmall takes tf2onnx a minute and comes out as the primitive operations of TensorFlow; a single layer
+takes it milliseconds, and everything around it stays as we write it.
 """
 
 import logging

@@ -1,7 +1,6 @@
 """`export`: run → float32 twin → artifacts → bundles, each checked before it is sealed."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
@@ -23,12 +22,12 @@ from bctoolkit.lazy import attribute
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.runtime.backends import default_threads
-from bctoolkit.tools import versions
+from bctoolkit.tools import utc_now, versions
 
 __all__ = ["export"]
 
 CHECKED = 128
-"""Images of the test part that an artifact is checked on before it is sealed, besides the golden ones."""
+"""Further images of the test part that an artifact is checked on before it is sealed, besides the golden ones."""
 
 TOOLS = ("bctoolkit", "keras", "tensorflow", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
@@ -107,8 +106,10 @@ def _gather(
         return _Evidence(frozen, None, frozen.images, frozen.probabilities, labels, origin.source.dataset_sha256)
     dataset, parts = known
     whole = freeze_reference(original, dataset, parts, progress)
-    extra = np.searchsorted(parts.test, stratified(dataset, parts.test, CHECKED))
-    images = np.concatenate([frozen.images, dataset.images[parts.test[extra]]])
+    taken = len(frozen.images) if golden is None else 0  # golden images of the test part are the first of its order
+    further = stratified(dataset, parts.test, taken + CHECKED)[taken:]
+    extra = np.searchsorted(parts.test, further)
+    images = np.concatenate([frozen.images, dataset.images[further]])
     probabilities = np.concatenate([frozen.probabilities, whole.probabilities[extra]])
     return _Evidence(frozen, whole, images, probabilities, origin.labels or dataset.classes, dataset.sha256)
 
@@ -153,7 +154,7 @@ def _seal(
         source=msgspec.structs.replace(origin.source, dataset_sha256=evidence.dataset_sha256),
         tools=versions(*TOOLS),
         parity=metrics.parity(golden.probabilities, observed[: len(golden.images)]),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=utc_now(),
     )
     parity = sealed.manifest.parity
     progress.say(

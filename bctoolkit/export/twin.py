@@ -12,7 +12,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.export.walk import Operation, edges, rebuild
-from bctoolkit.networks import LayerScale
+from bctoolkit.networks import LayerScale, leaves
 
 __all__ = ["fold", "freeze", "reference"]
 
@@ -24,7 +24,7 @@ Weights = list[NDArray[Any]]
 
 def reference(model: keras.Model) -> keras.Model:
     """The trained network computing in float32: itself, or a copy where its layers have another dtype policy."""
-    if all(layer.compute_dtype == "float32" for layer in model.layers if hasattr(layer, "compute_dtype")):
+    if all(getattr(layer, "compute_dtype", "float32") == "float32" for layer in leaves(model)):
         return model
     return rebuild(model, _float32)
 

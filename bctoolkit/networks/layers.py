@@ -1,11 +1,21 @@
 """The layers Keras has no public class for, registered so that saved files load in safe mode."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
-__all__ = ["LayerScale", "StochasticDepth"]
+__all__ = ["LayerScale", "StochasticDepth", "leaves"]
+
+
+def leaves(model: keras.Model) -> Iterator[Any]:
+    """The layers of a model, those of the models inside it included."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer
 
 
 @keras.saving.register_keras_serializable(package="bctoolkit")

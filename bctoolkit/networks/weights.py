@@ -1,7 +1,6 @@
 """Pre-trained weights into a network of ours: from a Keras application, its weights file, or an earlier run."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.errors import WeightsError
 from bctoolkit.networks.files import load_model
+from bctoolkit.networks.layers import leaves
 
 __all__ = ["from_application", "load_weights"]
 
@@ -70,7 +70,7 @@ def from_application(model: keras.Model, application: keras.Model) -> None:
     Raises:
         WeightsError: a layer is missing or has another shape.
     """
-    given = {name: layer for layer in _leaves(application) if (name := _our_name(layer.name, application.name))}
+    given = {name: layer for layer in leaves(application) if (name := _our_name(layer.name, application.name))}
     for layer in model.layers:
         if layer.weights and not layer.name.startswith("head_logits"):
             if layer.name not in given:
@@ -120,14 +120,6 @@ def _our_name(name: str, application: str) -> str | None:
             following = str(int(match[1]) + 1) if "{next}" in ours else ""
             return match.expand(ours.replace("{next}", following))
     return "head_norm" if re.fullmatch(r"layer_normalization(_\d+)?", name) else None
-
-
-def _leaves(model: keras.Model) -> Iterator[Any]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
 
 
 def _assign(layer: Any, weights: list[NDArray[Any]], origin: str) -> None:

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.tools import usable_cpus
+
 __all__ = ["Backend", "StubBackend", "default_threads"]
 
 
@@ -43,7 +45,4 @@ def default_threads() -> int:
 
     Batch-1 inference of networks this size gains little beyond four threads, and a device app has other work to do.
     """
-    import os
-
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, available)
+    return min(4, usable_cpus())

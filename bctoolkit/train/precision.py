@@ -1,9 +1,8 @@
 """Which precision to train in: mixed precision only where the hardware computes it fast."""
 
-from pathlib import Path
-
 from bctoolkit.lazy import require
 from bctoolkit.recipes import Precision
+from bctoolkit.tools import cpu_info
 
 __all__ = ["policy"]
 
@@ -24,8 +23,4 @@ def policy(precision: Precision) -> str:
 
 def _cpu_flags() -> frozenset[str]:
     """The CPU's feature flags, where the system tells them (Linux)."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
+    return frozenset(cpu_info().get("flags", "").split())

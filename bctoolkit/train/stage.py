@@ -1,8 +1,6 @@
 """`train`: recipe + images → run folder."""
 
-import math
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
@@ -18,7 +16,7 @@ from bctoolkit.files import atomic_folder, sha256_file
 from bctoolkit.metrics import Probabilities
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
-from bctoolkit.tools import versions
+from bctoolkit.tools import utc_now, versions
 from bctoolkit.train import plots
 from bctoolkit.train.fit import fit
 from bctoolkit.train.pipeline import evaluation_batches
@@ -95,7 +93,7 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
             model_sha256=sha256_file(folder / run.MODEL),
             recipe_sha256=sha256_file(folder / run.RECIPE),
             tools=versions("bctoolkit", "tensorflow", "keras", "numpy"),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=utc_now(),
         )
         (folder / run.FACTS).write_bytes(to_json(facts))
     return figures
@@ -107,14 +105,13 @@ def _test(model: keras.Model, dataset: Dataset, parts: Parts, batch_size: int) -
     batches = evaluation_batches(dataset, parts.test, batch_size).map(lambda x, _: x)
     probabilities: Probabilities = model.predict(batches, verbose=0)
     counts = metrics.confusion(labels, probabilities)
-    recall = metrics.recall(counts)
     return run.TestMetrics(
         count=len(labels),
         accuracy=metrics.accuracy(labels, probabilities),
         accuracy_ci95=metrics.exact_interval(int(np.trace(counts)), len(labels)),
         macro_f1=metrics.macro_f1(counts),
         ece=metrics.expected_calibration_error(labels, probabilities),
-        recall={name: None if math.isnan(r) else float(r) for name, r in zip(dataset.classes, recall, strict=True)},
+        recall=metrics.recall_by_class(counts, dataset.classes),
         confusion=tuple(tuple(row) for row in counts.tolist()),
     )
 

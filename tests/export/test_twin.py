@@ -34,6 +34,13 @@ def test_the_twin_computes_in_float32_whatever_precision_trained_it(policy: str,
     assert (reference(model) is model) == (policy == "float32")
 
 
+def test_the_reference_is_float32_where_only_a_model_inside_is_mixed(images: NDArray[np.uint8]) -> None:
+    inner = build("convnext_atto", 4, (32, 32, 3), layer_scale=0.5, policy="mixed_bfloat16")
+    inputs = keras.Input((32, 32, 3))
+    found = reference(keras.Model(inputs, layers.Softmax()(inner(inputs))))
+    assert {layer.compute_dtype for layer in found.layers} == {"float32"}
+
+
 def test_stock_convnext_becomes_flat_with_depthwise_layers(
     stock_convnext: keras.Model, images: NDArray[np.uint8]
 ) -> None:
