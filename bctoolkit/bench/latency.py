@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.bench.report import Settings
 from bctoolkit.bench.worker import Answer, Job, Measure, Predict
+from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
 from bctoolkit.progress import Progress
 
@@ -42,10 +43,10 @@ def sessions(
     return answers
 
 
-def predict(bundle: Path, images: NDArray[np.uint8], threads: int, provider: str | None) -> NDArray[np.float32]:
+def predict(bundle: Path, images: Images, threads: int, provider: str | None) -> NDArray[np.float32]:
     """Probabilities, N × classes, that a bundle gives for images N × height × width × channels, in a child process."""
     with tempfile.TemporaryDirectory(prefix="bctk-bench-") as folder:
-        np.save(Path(folder, "images.npy"), images)
+        save_npy(Path(folder, "images.npy"), images)
         answer = Path(folder, "answer")
         _in_child(Predict(str(bundle), threads, provider, str(answer), str(Path(folder, "images.npy"))))
         probabilities: NDArray[np.float32] = np.load(f"{answer}.npy")

@@ -10,7 +10,7 @@ from bctoolkit.bench.latency import predict
 from bctoolkit.bench.report import Labelled, ParityReport
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
-from bctoolkit.data.dataset import rows
+from bctoolkit.data.dataset import positions
 
 __all__ = ["judge"]
 
@@ -27,7 +27,7 @@ def _labelled(bundle: Bundle, dataset: Dataset, threads: int, provider: str | No
     ordered = dataset.in_order_of(bundle.manifest.labels)
     index, reference = _paired(bundle, ordered)
     labels = ordered.labels[index]
-    observed = predict(bundle.path, ordered.images[index], threads, provider)
+    observed = predict(bundle.path, ordered.take(index).images, threads, provider)
     right = observed.argmax(1) == labels
     alone = Labelled(
         split="all images" if reference is None else "test part",
@@ -69,8 +69,7 @@ def _paired(bundle: Bundle, dataset: Dataset) -> tuple[NDArray[np.int64], NDArra
     reference = bundle.reference()
     if reference is None:
         return np.arange(len(dataset)), None
-    known = {key: i for i, key in enumerate(rows(reference.hashes))}
-    found = np.array([known.get(key, -1) for key in rows(dataset.hashes)])
+    found = positions(dataset.hashes, reference.hashes)
     index = np.flatnonzero(found >= 0)
     if not index.size:
         return np.arange(len(dataset)), None

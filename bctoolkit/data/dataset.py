@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind
+from bctoolkit.data.stores import Images, take
 from bctoolkit.errors import DatasetError
 
-__all__ = ["Dataset", "content_hash", "rows"]
+__all__ = ["Dataset", "content_hash", "positions", "rows"]
 
 
 @dataclass(frozen=True)
 class Dataset:
     """N labelled images."""
 
-    images: NDArray[np.uint8]
-    """N × height × width × 3, prepared for the model."""
+    images: Images
+    """N × height × width × 3, prepared for the model: an array, or read from disk whenever it is indexed."""
     labels: NDArray[np.int64]
     """N positions in `classes`."""
     classes: tuple[str, ...]
@@ -36,11 +37,10 @@ class Dataset:
         return len(self.labels)
 
     def take(self, index: NDArray[Any]) -> "Dataset":
-        """The images at `index`, in that order."""
+        """The images at `index`, in that order; what is on disk stays there."""
         published = None if self.published is None else self.published[index]
-        return Dataset(
-            self.images[index], self.labels[index], self.classes, self.hashes[index], self.source, self.kind, published
-        )
+        images, hashes = take(self.images, index), self.hashes[index]
+        return Dataset(images, self.labels[index], self.classes, hashes, self.source, self.kind, published)
 
     @cached_property
     def sha256(self) -> str:
@@ -64,9 +64,17 @@ class Dataset:
 
 def content_hash(pixels: NDArray[np.uint8]) -> bytes:
     """SHA-256 over shape and pixels of one decoded image, so that a file's format and name do not matter."""
-    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).digest()
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
 
 
 def rows(hashes: NDArray[np.uint8]) -> list[bytes]:
     """Each row of N × 32 hashes as a key for sets and dictionaries."""
     return [bytes(row) for row in hashes]
+
+
+def positions(hashes: NDArray[np.uint8], known: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """For each row of N × 32 `hashes` the row of `known` that equals it; -1 where there is none."""
+    place = {key: index for index, key in enumerate(rows(known))}
+    return np.array([place.get(key, -1) for key in rows(hashes)], np.int64)

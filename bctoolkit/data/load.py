@@ -1,52 +1,70 @@
-"""Read images with labels from a folder of class folders, an `.npz`, or the synthetic set."""
+"""Read images with labels from a folder of class folders, numpy arrays on disk, or the synthetic set."""
 
 import os
-import zipfile
-import zlib
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.contract import InputContract, open_rgb, prepare
+from bctoolkit.contract import InputContract, open_rgb
+from bctoolkit.data import arrays
 from bctoolkit.data.dataset import Dataset, content_hash
-from bctoolkit.data.split import PARTS
+from bctoolkit.data.stores import Images, LazyImages, fitted
 from bctoolkit.data.synthetic import draw
 from bctoolkit.errors import DatasetError, InputMismatch
 from bctoolkit.progress import Progress, Silent
 
-__all__ = ["IMAGE_SUFFIXES", "image_files", "load", "load_unlabelled"]
+__all__ = ["IMAGE_SUFFIXES", "MOST_IN_MEMORY", "image_files", "load", "load_unlabelled"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-MEDMNIST = {"train": "train", "val": "validation", "test": "test"}
+MOST_IN_MEMORY = 2**30
+"""Bytes of prepared images up to which a set is held in memory: 38,836 images of 96×96 pixels."""
+
+PIECE = 256
+"""Files that are decoded before progress is told and the next are begun."""
+
+Pieces = Iterable[list[str] | NDArray[np.uint8]]
+"""Images in order, some at a time: names of files, or N × height × width × 3 decoded pixels."""
 
 
-def load(source: str, contract: InputContract, progress: Progress | None = None) -> Dataset:
-    """Load a whole set into memory, prepared for `contract`.
+def load(
+    source: str, contract: InputContract, progress: Progress | None = None, most_in_memory: int = MOST_IN_MEMORY
+) -> Dataset:
+    """Load a set, prepared for `contract`.
+
+    Every image is read once, to check and hash it. A set whose prepared images take more than `most_in_memory` bytes
+    stays on disk; its `images` then read what they are asked for.
 
     Args:
-        source: a folder with one folder of JPEG or PNG images per class; an `.npz` with `images` and `labels`
-            (optionally `classes`), or MedMNIST's `train_images`, `train_labels`, …; or `synthetic`.
+        source: a folder with one folder of JPEG or PNG images per class; a folder with `images.npy`, `labels.npy` and,
+            for the names, `classes.txt`; an `.npz` with `images` and `labels` (optionally `classes`), or MedMNIST's
+            `train_images`, `train_labels`, …; or `synthetic`.
         contract: crop and resize are done as it says.
         progress: told how many images are read.
+        most_in_memory: from which size on the images stay on disk.
 
     Raises:
-        DatasetError: nothing there, an empty class, an unreadable or non-RGB image, or arrays that do not fit.
+        DatasetError: nothing there, an empty class, an unreadable or non-RGB image, arrays that do not fit, or a
+            compressed `.npz` that is too large to be held in memory.
     """
     told = progress or Silent()
     if source == "synthetic":
         return _synthetic(contract)
     path = Path(source)
+    if (path / arrays.IMAGES).is_file():
+        return _load_arrays(path, arrays.open_folder(path), contract, told, most_in_memory)
     if path.is_dir():
-        return _load_folder(path, contract, told)
+        return _load_folder(path, contract, told, most_in_memory)
     if path.suffix == ".npz" and path.is_file():
-        return _load_npz(path, contract, told)
+        return _load_arrays(path, arrays.open_npz(path), contract, told, most_in_memory)
     if not path.exists():
         raise DatasetError(f"{source}: no such folder or file; give a folder of class folders, an .npz, or 'synthetic'")
-    raise DatasetError(f"{source}: neither a folder of class folders nor an .npz")
+    hint = "; put it into a folder as images.npy, beside labels.npy" if path.suffix == ".npy" else ""
+    raise DatasetError(f"{source}: neither a folder of class folders nor an .npz{hint}")
 
 
 def load_unlabelled(folder: Path, contract: InputContract) -> Dataset:
@@ -58,7 +76,7 @@ def load_unlabelled(folder: Path, contract: InputContract) -> Dataset:
     files = image_files(folder)
     if not files:
         raise DatasetError(f"{folder}: holds no JPEG or PNG image")
-    images, hashes = _prepare_all(files, contract, Silent())
+    images, hashes = _read_files(files, contract, Silent(), MOST_IN_MEMORY)
     return Dataset(images, np.zeros(len(files), np.int64), ("unlabelled",), hashes, str(folder))
 
 
@@ -68,143 +86,101 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _synthetic(contract: InputContract) -> Dataset:
-    images, labels, classes = draw(per_class=120, seed=0, size=max(contract.height, contract.width))
-    prepared, hashes = _prepare_all(list(images), contract, Silent())
-    return Dataset(prepared, labels, classes, hashes, "synthetic", "synthetic")
+    drawn, labels, classes = draw(per_class=120, seed=0, size=max(contract.height, contract.width))
+    images = np.empty((len(drawn), *contract.shape), np.uint8)
+    hashes = _read([drawn], len(drawn), contract, images, Silent())
+    return Dataset(images, labels, classes, hashes, "synthetic", "synthetic")
 
 
-def _load_folder(path: Path, contract: InputContract, progress: Progress) -> Dataset:
+def _load_folder(path: Path, contract: InputContract, progress: Progress, most: int) -> Dataset:
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
-        raise DatasetError(f"{path}: holds no class folders")
+        raise DatasetError(f"{path}: holds no class folders and no {arrays.IMAGES}")
     files = [image_files(folder) for folder in folders]
     empty = [folder for folder, found in zip(folders, files, strict=True) if not found]
     if empty:
         raise DatasetError(f"{empty[0]}: class folder without a JPEG or PNG image")
     labels = np.repeat(np.arange(len(folders)), [len(found) for found in files])
-    images, hashes = _prepare_all([file for found in files for file in found], contract, progress)
+    images, hashes = _read_files([file for found in files for file in found], contract, progress, most)
     return Dataset(images, labels, tuple(folder.name for folder in folders), hashes, str(path))
 
 
-def _load_npz(path: Path, contract: InputContract, progress: Progress) -> Dataset:
-    arrays = _read_npz(path)
-    if "images" in arrays:
-        images, labels = _pair(arrays, "", path)
-        published = None
-    elif "train_images" in arrays:
-        parts = [part for part in MEDMNIST if f"{part}_images" in arrays]
-        pairs = [_pair(arrays, f"{part}_", path) for part in parts]
-        images = _concatenate([images for images, _ in pairs], path)
-        labels = np.concatenate([labels for _, labels in pairs])
-        published = np.repeat([PARTS.index(MEDMNIST[part]) for part in parts], [len(labels) for _, labels in pairs])
+def _read_files(
+    files: list[Path], contract: InputContract, progress: Progress, most: int
+) -> tuple[Images, NDArray[np.uint8]]:
+    names = [str(file) for file in files]
+    pieces = [names[start : start + PIECE] for start in range(0, len(names), PIECE)]
+    if _prepared_bytes(len(names), contract) > most:
+        hashes = _read(pieces, len(names), contract, None, progress)
+        return LazyImages(np.array(names, object), _decoded, contract), hashes
+    images = np.empty((len(names), *contract.shape), np.uint8)
+    return images, _read(pieces, len(names), contract, images, progress)
+
+
+def _load_arrays(path: Path, found: arrays.ArraySet, contract: InputContract, progress: Progress, most: int) -> Dataset:
+    total = len(found.labels)
+    pieces = chain.from_iterable(part.pieces() for part in found.parts)
+    images: Images
+    if _prepared_bytes(total, contract) > most:
+        images = LazyImages(_places(path, found, contract, most), found.parts[0].read, contract)
+        hashes = _read(pieces, total, contract, None, progress)
     else:
-        held = ", ".join(arrays) or "nothing"
-        raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {held}")
-    positions, classes = _classes(labels, arrays.get("classes"), path)
-    prepared, hashes = _prepare_all(images, contract, progress)
-    return Dataset(prepared, positions, classes, hashes, str(path), published=published)
+        images = np.empty((total, *contract.shape), np.uint8)
+        hashes = _read(pieces, total, contract, images, progress)
+    return Dataset(images, found.labels, found.classes, hashes, str(path), published=found.published)
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    if not zipfile.is_zipfile(path):
-        raise DatasetError(f"{path}: cannot be read as .npz (not a zip archive)")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error) as problem:
-        if "pickle" in str(problem).lower():
-            raise DatasetError(
-                f"{path}: holds pickled Python objects, which are never loaded; save plain arrays"
-            ) from None
-        raise DatasetError(f"{path}: cannot be read as .npz ({problem})") from None
-
-
-def _pair(arrays: dict[str, NDArray[Any]], part: str, path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The images and labels whose names begin with `part`."""
-    name = f"{part}labels"
-    if name not in arrays:
-        raise DatasetError(f"{path}: holds no {name!r}; it holds: {', '.join(arrays)}")
-    images, labels = arrays[f"{part}images"], arrays[name].reshape(-1)
-    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+def _places(path: Path, found: arrays.ArraySet, contract: InputContract, most: int) -> NDArray[np.int64]:
+    """Where in the file each image begins; all parts of a set lie in one file."""
+    offsets = [part.offsets for part in found.parts]
+    known = [place for place in offsets if place is not None]
+    if len(known) < len(offsets):
+        needed = _prepared_bytes(len(found.labels), contract)
         raise DatasetError(
-            f"{path}: '{part}images' has shape {images.shape} and dtype {images.dtype}; "
-            "wanted N×height×width×3 uint8 (RGB)"
+            f"{path}: {len(found.labels):,} images take {needed / 2**20:,.0f} MiB of memory at {contract.width}×"
+            f"{contract.height} pixels, more than {most / 2**20:,.0f} MiB, and a compressed .npz cannot be read in "
+            "parts; write it again with np.savez, or as a folder with images.npy and labels.npy"
         )
-    if len(labels) != len(images):
-        raise DatasetError(f"{path}: {len(images)} images but {len(labels)} labels in {name!r}")
-    return images, labels
+    return np.concatenate(known)
 
 
-def _concatenate(images: list[NDArray[Any]], path: Path) -> NDArray[Any]:
-    shapes = {part.shape[1:] for part in images}
-    if len(shapes) > 1:
-        raise DatasetError(f"{path}: its parts hold images of different shapes: {sorted(shapes)}")
-    return np.concatenate(images)
+def _prepared_bytes(count: int, contract: InputContract) -> int:
+    return count * contract.height * contract.width * contract.channels
 
 
-def _classes(labels: NDArray[Any], given: NDArray[Any] | None, path: Path) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels as positions, and the names they stand for."""
-    names = None if given is None else tuple(str(name) for name in given)
-    if names is not None and len(set(names)) < len(names):
-        raise DatasetError(f"{path}: 'classes' holds a name twice: {', '.join(names)}")
-    if labels.dtype.kind in "US":
-        labels, names = _named_labels(labels.astype(str), names, path)
-    if labels.dtype.kind not in "iu" or len(labels) == 0 or labels.min() < 0:
-        raise DatasetError(f"{path}: 'labels' must be class names or whole numbers from 0, one for each image")
-    if labels.max() >= (len(labels) if names is None else len(names)):
-        known = f"only {len(labels)} images" if names is None else f"only {len(names)} names in 'classes'"
-        raise DatasetError(f"{path}: label {labels.max()} but {known}")
-    classes = names or tuple(f"class_{i}" for i in range(int(labels.max()) + 1))
-    empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
-    if empty.size:
-        raise DatasetError(f"{path}: class {classes[empty[0]]!r} has no image")
-    return labels.astype(np.int64), classes
+def _read(
+    pieces: Pieces, total: int, contract: InputContract, images: NDArray[np.uint8] | None, progress: Progress
+) -> NDArray[np.uint8]:
+    """Hash every image, and prepare it into its row of `images`.
 
+    Without `images`, one image of each size is prepared as a check: whether an image fits depends on its size alone.
+    Pillow and hashlib work outside the interpreter lock, so threads help.
+    """
+    hashes = np.empty((total, 32), np.uint8)
+    sizes_that_fit = set[tuple[int, ...]]()
 
-def _named_labels(
-    labels: NDArray[Any], names: tuple[str, ...] | None, path: Path
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Positions of labels given as names: in the order of `names`, or of the alphabet."""
-    order = names or tuple(np.unique(labels).tolist())
-    unknown = sorted(set(labels.tolist()) - set(order))
-    if unknown:
-        raise DatasetError(f"{path}: label {unknown[0]!r} is not in 'classes': {', '.join(order)}")
-    position = {name: index for index, name in enumerate(order)}
-    return np.array([position[label] for label in labels.tolist()], np.int64), order
+    def one(row: int, item: str | NDArray[np.uint8]) -> None:
+        name, pixels = (item, _decoded(item)) if isinstance(item, str) else (f"image {row}", item)
+        hashes[row] = np.frombuffer(content_hash(pixels), np.uint8)
+        if images is None and pixels.shape in sizes_that_fit:
+            return
+        prepared = fitted(pixels, contract, name)
+        sizes_that_fit.add(pixels.shape)
+        if images is not None:
+            images[row] = prepared
 
-
-def _prepare_all(
-    items: Sequence[Path] | Sequence[NDArray[np.uint8]] | NDArray[np.uint8], contract: InputContract, progress: Progress
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Prepare and hash every image; Pillow decodes outside the interpreter lock, so threads help."""
-    images = np.empty((len(items), *contract.shape), np.uint8)
-    hashes = np.empty((len(items), 32), np.uint8)
-
-    def one(index: int) -> None:
-        pixels = _pixels(items[index])
-        hashes[index] = np.frombuffer(content_hash(pixels), np.uint8)
-        images[index] = _named(lambda: prepare(pixels, contract), items[index], index)
-
+    done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(one, range(len(items))), 1):
-            if done % 256 == 0 or done == len(items):
-                progress.step("reading images", done, len(items))
-    return images, hashes
+        for piece in pieces:
+            deque(pool.map(one, count(done), piece), maxlen=0)
+            done += len(piece)
+            progress.step("reading images", done, total)
+    return hashes
 
 
-def _pixels(item: Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if isinstance(item, np.ndarray):
-        return item
+def _decoded(name: str) -> NDArray[np.uint8]:
+    """The pixels of an image file."""
     try:
-        return np.asarray(open_rgb(item))
+        return np.asarray(open_rgb(name))
     except InputMismatch as problem:
         raise DatasetError(str(problem)) from None
-
-
-def _named(call: Callable[[], NDArray[Any]], item: Path | NDArray[np.uint8], index: int) -> NDArray[Any]:
-    """Let an error of `call` name the image it happened on."""
-    try:
-        return call()
-    except InputMismatch as problem:
-        name = item if isinstance(item, Path) else f"image {index}"
-        raise DatasetError(f"{name}: {problem}") from None

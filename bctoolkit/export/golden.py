@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bctoolkit.bundle import Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts, load, load_unlabelled
+from bctoolkit.data.stores import Images
 from bctoolkit.errors import DatasetError, ExportError
 from bctoolkit.progress import Progress
 
@@ -18,7 +19,7 @@ __all__ = ["answers", "freeze_golden", "freeze_reference", "stratified"]
 BATCH = 32
 
 
-def answers(model: keras.Model, images: NDArray[np.uint8], label: str, progress: Progress) -> NDArray[np.float32]:
+def answers(model: keras.Model, images: Images, label: str, progress: Progress) -> NDArray[np.float32]:
     """A Keras model's probabilities, N × classes, of images N × height × width × channels."""
     signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
     compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
@@ -72,12 +73,13 @@ def freeze_golden(
         dataset = _given(choice, contract, progress)
         chosen = dataset.take(stratified(dataset, np.arange(len(dataset)), count))
         labels = np.full(len(chosen), -1, np.int64)
-    return Golden(chosen.images, answers(reference, chosen.images, "golden images", progress), labels, chosen.kind)
+    images = chosen.images[:]
+    return Golden(images, answers(reference, images, "golden images", progress), labels, chosen.kind)
 
 
 def freeze_reference(reference: keras.Model, dataset: Dataset, parts: Parts, progress: Progress) -> Reference:
     """The reference's probabilities of the whole test part, keyed by content hash."""
-    probabilities = answers(reference, dataset.images[parts.test], "reference on the test part", progress)
+    probabilities = answers(reference, dataset.take(parts.test).images, "reference on the test part", progress)
     return Reference(dataset.hashes[parts.test], probabilities, dataset.kind)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset
-from bctoolkit.data.dataset import content_hash, rows
+from bctoolkit.data.dataset import content_hash, positions, rows
 from bctoolkit.errors import DatasetError
 
 MakeImages = Callable[..., NDArray[np.uint8]]
@@ -111,3 +111,10 @@ def test_content_hash_is_sha256_of_shape_and_pixels() -> None:
 
 def test_rows_are_the_hashes_as_bytes(three_classes: Dataset) -> None:
     assert rows(three_classes.hashes) == [content_hash(image) for image in three_classes.images]
+
+
+def test_positions_lead_back_to_the_row_that_equals() -> None:
+    known = np.arange(4 * 32, dtype=np.uint8).reshape(4, 32)
+    asked = np.concatenate([known[[2, 0]], np.full((1, 32), 255, np.uint8), known[[2]]])
+    assert positions(asked, known).tolist() == [2, 0, -1, 2]
+    assert positions(asked, known[:0]).tolist() == [-1] * 4

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract
 from bctoolkit.data import PARTS, Dataset, Parts, load, split
 from bctoolkit.data.dataset import rows
-from bctoolkit.data.split import read, save
+from bctoolkit.data.split import SMALL, read, save
 from bctoolkit.errors import DatasetError
+from bctoolkit.progress import Silent
 from bctoolkit.recipes import Split
 
 MakeImages = Callable[..., NDArray[np.uint8]]
@@ -209,6 +210,54 @@ def test_a_class_without_a_train_image_is_refused(pool: Dataset, make_dataset: M
     dataset = make_dataset(pool.images, labels, ("plenty", "only_tested"))
     with pytest.raises(DatasetError, match=r"memory: class 'only_tested' has no image in the train part"):
         split(dataset, SHARES)
+
+
+def test_a_set_of_one_class_is_refused(make_images: MakeImages, save_folders: Save, eight: InputContract) -> None:
+    """It loads, as it may be evaluated, but nothing can be trained on it."""
+    dataset = load(save_folders(make_images(60), np.zeros(60, int), ("only",)), eight)
+    with pytest.raises(DatasetError, match=r"folders: holds one class only, 'only'; a classifier needs two or more"):
+        split(dataset, SHARES)
+
+
+def moved_out_of(part: str, pool: Dataset, make_dataset: MakeDataset, size: int, published: bool) -> Dataset:
+    """The pool with a class `rare` of `size` images, none of them in `part`."""
+    parts = split(pool, SHARES)
+    labels = np.zeros(POOL, int)
+    labels[parts.train[:size]] = 1
+    where = np.zeros(POOL, np.int64)
+    for position, name in enumerate(PARTS):
+        where[getattr(parts, name)] = position
+    other = next(name for name in PARTS[1:] if name != part)
+    labels[getattr(parts, other)[0]], labels[parts.train[0]] = 1, 0
+    return make_dataset(pool.images, labels, ("plenty", "rare"), where if published else None)
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+@pytest.mark.parametrize(("published", "remedy"), [(False, "a larger share"), (True, "move some of them there")])
+def test_a_class_missing_in_a_part_is_refused(
+    pool: Dataset, make_dataset: MakeDataset, part: str, published: bool, remedy: str
+) -> None:
+    dataset = moved_out_of(part, pool, make_dataset, SMALL, published)
+    with pytest.raises(DatasetError) as caught:
+        split(dataset, SHARES)
+    assert f"memory: class 'rare' has none of its {SMALL} images in the {part} part; add images" in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_small_class_missing_in_a_part_by_chance_is_told(pool: Dataset, make_dataset: MakeDataset, part: str) -> None:
+    lines: list[str] = []
+
+    class Told(Silent):
+        def say(self, line: str) -> None:
+            lines.append(line)
+
+    dataset = moved_out_of(part, pool, make_dataset, SMALL - 1, published=False)
+    assert len(getattr(split(dataset, SHARES, Told()), part)) > 0
+    assert lines == [
+        f"memory: class 'rare' has none of its {SMALL - 1} images in the {part} part: no figure of that part says "
+        "anything about it; add images of it"
+    ]
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])

@@ -1,0 +1,189 @@
+"""Fetch a public data set, and tell its licence and whom to cite.
+
+Neither pooch nor Keras's `get_file` takes up a broken download where it ended, and these files are large; the standard
+library can, so no package is needed for it.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from bctoolkit import __version__
+from bctoolkit.data.arrays import CLASSES
+from bctoolkit.errors import DatasetError
+from bctoolkit.progress import Progress
+
+__all__ = ["SETS", "Release", "fetch"]
+
+CHUNK = 2**16
+TIMEOUT = 60
+"""Seconds without a byte after which a connection counts as broken."""
+
+MB = 10**6
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A published set: one `.npz` per image size."""
+
+    url: str
+    """Where a file is, with `{file}` for its name."""
+    files: dict[int, tuple[str, str]]
+    """Height and width of the images → the file's name, and its MD5 as the publisher gives it."""
+    classes: tuple[str, ...]
+    """Names of the labels 0, 1, …, which the file itself does not hold."""
+    licence: str
+    citations: tuple[str, ...]
+
+
+SETS = {
+    "bloodmnist": Release(
+        # Address and sums as in the `medmnist` package, 3.0.2, info.py.
+        url="https://zenodo.org/records/10519652/files/{file}?download=1",
+        files={
+            28: ("bloodmnist.npz", "7053d0359d879ad8a5505303e11de1dc"),
+            64: ("bloodmnist_64.npz", "2b94928a2ae4916078ca51e05b6b800b"),
+            128: ("bloodmnist_128.npz", "adace1e0ed228fccda1f39692059dd4c"),
+            224: ("bloodmnist_224.npz", "b718ff6835fcbdb22ba9eacccd7b2601"),
+        },
+        # MedMNIST's order; the short names are the folders of the original images (`ig`: immature granulocytes).
+        classes=(
+            "basophil",
+            "eosinophil",
+            "erythroblast",
+            "ig",
+            "lymphocyte",
+            "monocyte",
+            "neutrophil",
+            "platelet",
+        ),
+        licence="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
+        citations=(
+            "Yang et al., MedMNIST v2: a large-scale lightweight benchmark for 2D and 3D biomedical image "
+            "classification, Scientific Data 10, 41 (2023), doi:10.1038/s41597-022-01721-8",
+            "Acevedo et al., A dataset of microscopic peripheral blood cell images for development of automatic "
+            "recognition systems, Data in Brief 30, 105474 (2020), doi:10.1016/j.dib.2020.105474",
+        ),
+    )
+}
+
+
+def fetch(release: Release, size: int, folder: Path, progress: Progress, mirror: str | None = None) -> Path:
+    """Download the file of one image size into `folder`, with the class names beside it.
+
+    What an interrupted download has left, hidden, in `folder` is taken up again. The file gets its name only after its
+    MD5 has been compared with the published one; one that is there already is kept if it is right.
+
+    Args:
+        release: what to fetch.
+        size: height and width of the images, a key of `release.files`.
+        folder: made if it is not there.
+        progress: told how far the download is.
+        mirror: the http(s) address of a folder that holds the same files, instead of the publisher's.
+
+    Returns:
+        The `.npz`, which `bctoolkit.data.load` takes.
+
+    Raises:
+        DatasetError: the file cannot be had, is not the published one, or cannot be written.
+    """
+    name, md5 = release.files[size]
+    target, partial = folder / name, folder / f".{name}{PARTIAL}"
+    names = target.with_suffix(f".{CLASSES}")
+    if target.exists():
+        if _md5(target) != md5:
+            raise DatasetError(f"{target}: exists, but its MD5 is not the published {md5}; move it away")
+        progress.say(f"{target} is already there and whole")
+        _write_names(names, release.classes)
+        return target
+    url = _address(release, name, mirror)
+    _download(url, partial, progress)
+    found = _md5(partial)
+    if found != md5:
+        partial.unlink()
+        raise DatasetError(f"{url}: its MD5 is {found}, published is {md5}; what was fetched is removed, try again")
+    _write_names(names, release.classes)
+    with _on_disk(target):
+        os.replace(partial, target)
+    return target
+
+
+def _address(release: Release, name: str, mirror: str | None) -> str:
+    if mirror is None:
+        return release.url.format(file=name)
+    parts = urlsplit(mirror)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise DatasetError(f"--mirror {mirror}: not an http(s) address")
+    return f"{mirror.rstrip('/')}/{name}"
+
+
+def _download(url: str, partial: Path, progress: Progress) -> None:
+    """Bring `partial` to its full length, from where it ends if the server can do that."""
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": f"bctoolkit/{__version__}"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as answer:
+            _receive(answer, have if answer.status == 206 else 0, partial, progress)
+    except HTTPError as problem:
+        problem.close()
+        if problem.code == 416 and have:  # nothing comes after the end; the MD5 tells whether it is the right one
+            return
+        raise DatasetError(f"{url}: the server answers {problem.code} {problem.reason}") from None
+    except (OSError, HTTPException) as problem:
+        cause = problem.reason if isinstance(problem, URLError) else problem
+        what = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        raise DatasetError(f"{url}: {what}; run the same command again to go on, or give a --mirror") from None
+
+
+def _receive(answer: HTTPResponse, start: int, partial: Path, progress: Progress) -> None:
+    """Put what the server sends behind the first `start` bytes of `partial`."""
+    label = f"fetching {partial.name[1:].removesuffix(PARTIAL)}"
+    length = answer.headers["Content-Length"]
+    total = start + int(length) if length else None
+    done = start
+    with _on_disk(partial):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        file = partial.open("ab" if start else "wb", buffering=0)
+    with file:
+        while chunk := answer.read(CHUNK):
+            done += len(chunk)
+            with _on_disk(partial):
+                while chunk:
+                    chunk = chunk[file.write(chunk) :]
+            progress.step(label, done // MB, -(-(total or done + MB) // MB), "MB")
+    progress.step(label, 1, 1)
+    if total is not None and done < total:
+        raise DatasetError(
+            f"{answer.url}: the connection ended after {done:,} of {total:,} bytes; "
+            "run the same command again to go on from there"
+        )
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    """Keep a disk's failures apart from the network's, which are OSErrors too."""
+    try:
+        yield
+    except OSError as problem:
+        raise DatasetError(f"{path}: cannot be written ({problem.strerror})") from None
+
+
+def _write_names(path: Path, names: tuple[str, ...]) -> None:
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    with _on_disk(path):
+        partial.write_text("\n".join(names) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+
+
+def _md5(path: Path) -> str:
+    """What the publisher gives to tell a whole file from a broken one; no protection against a forged one."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
