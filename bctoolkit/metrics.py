@@ -11,15 +11,20 @@ from bctoolkit.lazy import require
 
 __all__ = [
     "Parity",
+    "ReliabilityBin",
     "accuracy",
     "broken_limits",
+    "by_class",
     "confusion",
     "exact_interval",
     "expected_calibration_error",
+    "f1",
     "macro_f1",
     "parity",
+    "precision",
     "recall",
     "recall_by_class",
+    "reliability",
 ]
 
 Probabilities = NDArray[np.float32]
@@ -33,6 +38,17 @@ class Parity(Document, frozen=True):
     top1_agreement: float
     max_abs_diff: float
     mean_abs_diff: float
+
+
+class ReliabilityBin(Document, frozen=True):
+    """The images whose confidence lies in one interval."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    """Mean confidence; None without images."""
+    accuracy: float | None
 
 
 def parity(reference: Probabilities, observed: Probabilities) -> Parity:
@@ -89,26 +105,64 @@ def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]
 
 def recall(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Recall of each class from a confusion matrix; NaN for a class without images."""
-    total = counts.sum(1)
-    shares: NDArray[np.float64] = np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)
-    return shares
+    return _shares(np.diag(counts), counts.sum(1))
+
+
+def precision(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Precision of each class from a confusion matrix; NaN for a class that is never predicted."""
+    return _shares(np.diag(counts), counts.sum(0))
+
+
+def f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """F1 = 2·TP / (2·TP + FP + FN) of each class; NaN for a class that neither occurs nor is predicted."""
+    return _shares(2 * np.diag(counts), counts.sum(0) + counts.sum(1))
+
+
+def macro_f1(counts: NDArray[np.int64]) -> float:
+    """Unweighted mean of F1 over the classes, from a confusion matrix; a class without an F1 counts as 0."""
+    return float(np.nan_to_num(f1(counts)).mean())
+
+
+def by_class(values: NDArray[np.float64], names: tuple[str, ...]) -> dict[str, float | None]:
+    """One value per class by the class's name, for a document; None for NaN."""
+    return {name: None if np.isnan(value) else float(value) for name, value in zip(names, values, strict=True)}
 
 
 def recall_by_class(counts: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, float | None]:
     """Recall of each class by its name, for a document; None for a class without images."""
-    return {name: None if np.isnan(r) else float(r) for name, r in zip(names, recall(counts), strict=True)}
+    return by_class(recall(counts), names)
 
 
-def macro_f1(counts: NDArray[np.int64]) -> float:
-    """Unweighted mean over the classes of F1 = 2·TP / (2·TP + FP + FN), from a confusion matrix."""
-    total = counts.sum(0) + counts.sum(1)
-    return float(np.divide(2 * np.diag(counts), total, out=np.zeros(len(counts)), where=total > 0).mean())
+def reliability(labels: Labels, probabilities: Probabilities, bins: int = 15) -> tuple[ReliabilityBin, ...]:
+    """How often the network is right at each confidence: the bins behind `expected_calibration_error`."""
+    confidence, correct, index = _binned(labels, probabilities, bins)
+    count = np.bincount(index, minlength=bins)
+    edges = np.linspace(0, 1, bins + 1)
+    found = []
+    for i in range(bins):
+        chosen = index == i
+        means = (float(confidence[chosen].mean()), float(correct[chosen].mean())) if count[i] else (None, None)
+        found.append(ReliabilityBin(float(edges[i]), float(edges[i + 1]), int(count[i]), *means))
+    return tuple(found)
 
 
 def expected_calibration_error(labels: Labels, probabilities: Probabilities, bins: int = 15) -> float:
     """Expected calibration error over equal-width confidence bins (Guo et al. 2017, arXiv:1706.04599, eq. 3)."""
-    confidence = probabilities.max(1).astype(np.float64)
-    correct = probabilities.argmax(1) == labels
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    confidence, correct, index = _binned(labels, probabilities, bins)
     gap = np.bincount(index, correct - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(labels))
+
+
+def _binned(
+    labels: Labels, probabilities: Probabilities, bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Of each image the confidence, whether the network is right, and the bin its confidence falls in."""
+    confidence = probabilities.max(1).astype(np.float64)
+    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    return confidence, probabilities.argmax(1) == labels, index
+
+
+def _shares(part: NDArray[Any], total: NDArray[Any]) -> NDArray[np.float64]:
+    """Part / total, NaN where the total is 0."""
+    shares: NDArray[np.float64] = np.divide(part, total, out=np.full(len(total), np.nan), where=total > 0)
+    return shares

@@ -41,6 +41,39 @@ def test_recall_by_hand() -> None:
     assert metrics.recall(COUNTS).tolist() == pytest.approx([2 / 3, 1 / 2, 1])
 
 
+def test_precision_and_f1_by_hand() -> None:
+    """Predicted 0 0 1 1 0 2: of three zeros two are right, of two ones one, of one two one."""
+    assert metrics.precision(COUNTS).tolist() == pytest.approx([2 / 3, 1 / 2, 1])
+    assert metrics.f1(COUNTS).tolist() == pytest.approx([4 / 6, 2 / 4, 1])
+
+
+def test_a_class_that_is_never_predicted_has_no_precision_but_an_f1() -> None:
+    counts = np.array([[3, 0, 0], [2, 0, 0], [0, 0, 0]])
+    assert np.isnan(metrics.precision(counts)).tolist() == [False, True, True]
+    assert metrics.by_class(metrics.f1(counts), ("a", "b", "c")) == {"a": pytest.approx(6 / 8), "b": 0, "c": None}
+
+
+@given(drawn)
+def test_f1_is_the_harmonic_mean_of_precision_and_recall(answers: NDArray[np.float32]) -> None:
+    counts = metrics.confusion(labels_for(answers), answers)
+    precision, recall, f1 = metrics.precision(counts), metrics.recall(counts), metrics.f1(counts)
+    both = (np.nan_to_num(precision) > 0) & (np.nan_to_num(recall) > 0)
+    assert f1[both] == pytest.approx(2 / (1 / precision[both] + 1 / recall[both]))
+
+
+@given(drawn, st.integers(1, 20))
+def test_the_bins_hold_every_image_and_give_the_calibration_error(answers: NDArray[np.float32], bins: int) -> None:
+    labels = labels_for(answers)
+    found = metrics.reliability(labels, answers, bins)
+    assert len(found) == bins
+    assert sum(part.count for part in found) == len(answers)
+    filled = [part for part in found if part.count]
+    assert all(part.low - 1e-6 <= part.confidence <= part.high + 1e-6 for part in filled)
+    gap = sum(part.count * abs(part.accuracy - part.confidence) for part in filled) / len(answers)
+    assert gap == pytest.approx(metrics.expected_calibration_error(labels, answers, bins))
+    assert all(part.confidence is part.accuracy is None for part in found if not part.count)
+
+
 def test_macro_f1_by_hand() -> None:
     """F1 is 2·2/(4+1+1), 2·1/(2+1+1) and 1."""
     assert metrics.macro_f1(COUNTS) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)

@@ -1,0 +1,198 @@
+"""What is evaluated: a run folder or a bundle, opened as one callable from images to probabilities."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit import bundle as bundles
+from bctoolkit import run as runs
+from bctoolkit.contract import InputContract
+from bctoolkit.data import Dataset
+from bctoolkit.data.dataset import positions
+from bctoolkit.data.split import read as read_split
+from bctoolkit.errors import BundleError, DatasetError, RecipeError
+from bctoolkit.evaluate.report import Part
+from bctoolkit.files import sha256_file
+from bctoolkit.lazy import require
+from bctoolkit.metrics import Probabilities
+from bctoolkit.runtime import Classifier, load
+from bctoolkit.runtime.backends import default_threads
+from bctoolkit.workspace import Workspace
+
+__all__ = ["Subject", "is_run", "locate", "open_subject"]
+
+Predict = Callable[[NDArray[np.uint8]], Probabilities]
+Chosen = tuple[NDArray[np.int64], str]
+"""Positions of images, and in words which ones they are."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An opened run or bundle."""
+
+    name: str
+    kind: Literal["run", "bundle"]
+    model_sha256: str
+    contract: InputContract
+    """How images are prepared for it; always uint8."""
+    labels: tuple[str, ...]
+    predict: Predict
+    """Images N × height × width × 3 uint8 → probabilities N × classes."""
+    choose: Callable[[Dataset, Part], Chosen]
+    """The images of a part of the set.
+
+    Raises:
+        DatasetError: the part is empty.
+        RecipeError: the subject cannot know the part.
+    """
+
+
+def locate(workspace: Workspace, name: str) -> Path:
+    """The run or bundle given by path or by its name in the workspace.
+
+    Raises:
+        RecipeError: there is no such run or bundle; the message names those that exist.
+    """
+    for folder in (Path(name), workspace.runs / name, workspace.bundles / name):
+        if is_run(folder) or (folder / bundles.MANIFEST).is_file():
+            return folder
+    found = [
+        f"{what} in {shelf}: {', '.join(sorted(path.parent.name for path in shelf.glob(f'[!.]*/{file}'))) or 'none'}"
+        for what, shelf, file in (
+            ("runs", workspace.runs, runs.MODEL),
+            ("bundles", workspace.bundles, bundles.MANIFEST),
+        )
+    ]
+    raise RecipeError(
+        f"{name}: neither a finished run (it would hold {runs.MODEL} and {runs.FACTS}) nor a bundle "
+        f"({bundles.MANIFEST}); {'; '.join(found)}"
+    )
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `folder` holds a finished run."""
+    return (folder / runs.MODEL).is_file() and (folder / runs.FACTS).is_file()
+
+
+def open_subject(folder: Path) -> Subject:
+    """Open a run folder, which needs TensorFlow, or a bundle, which needs its engine only.
+
+    Raises:
+        BctkError: what is stored there is damaged, or cannot run here.
+    """
+    return _open_run(folder) if is_run(folder) else _open_bundle(folder)
+
+
+def _open_run(folder: Path) -> Subject:
+    facts = runs.read(folder)
+    sha256 = sha256_file(folder / runs.MODEL)
+    if sha256 != facts.model_sha256:
+        raise RecipeError(f"{folder / runs.MODEL}: SHA-256 differs from the one in {runs.FACTS}; train the run again")
+    require("tensorflow", "train")
+    from bctoolkit.networks import load_model
+
+    return Subject(
+        name=facts.name,
+        kind="run",
+        model_sha256=sha256,
+        contract=facts.input,
+        labels=facts.labels,
+        predict=_keras_predict(load_model(folder / runs.MODEL), facts.input),
+        choose=lambda dataset, part: _part_of_run(folder / runs.SPLIT, dataset, part),
+    )
+
+
+def _keras_predict(model: Any, contract: InputContract) -> Predict:
+    """A Keras model as a function of uint8 images; it computes in float32, whatever precision trained it."""
+    tf = require("tensorflow", "train")
+    model = _in_float32(model)
+    signature = tf.TensorSpec((None, *contract.shape), tf.uint8)
+    answer = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=[signature])
+
+    def predict(images: NDArray[np.uint8]) -> Probabilities:
+        probabilities: Probabilities = answer(images).numpy()
+        return probabilities
+
+    return predict
+
+
+def _in_float32(model: Any) -> Any:
+    """The same network with every layer's dtype policy set to float32."""
+    keras = require("keras", "train")
+
+    def convert(layer: Any) -> Any:
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    copy = keras.models.clone_model(model, clone_function=convert)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _part_of_run(split: Path, dataset: Dataset, part: Part) -> Chosen:
+    if part == "all":
+        return _all(dataset, "all images, those trained on among them")
+    parts = read_split(split, dataset)
+    known = len(parts.train) + len(parts.validation) + len(parts.test)
+    if known == 0:
+        return _all(dataset, "all images: the run's split knows none of them")
+    index: NDArray[np.int64] = getattr(parts, part)
+    if index.size == 0:
+        raise DatasetError(
+            f"{dataset.source}: holds {known} images of the run's set but none of its {part} part; "
+            "give the images the run was made with, or --part all"
+        )
+    unknown = len(dataset) - known
+    beside = f"; {unknown} images that the run's split does not know are left out" if unknown else ""
+    return index, f"the run's {part} part{beside}"
+
+
+def _open_bundle(folder: Path) -> Subject:
+    opened = bundles.read(folder)
+    manifest = opened.manifest
+    workers = [load(folder, threads=1) for _ in range(default_threads())]
+    dtype = manifest.input.dtype
+
+    def answer(classifier: Classifier, images: NDArray[np.uint8]) -> list[Probabilities]:
+        """One image at a time, as on the device: dynamic int8 rounds by what is in the batch."""
+        return [classifier.predict(images[i : i + 1].astype(dtype)).probabilities for i in range(len(images))]
+
+    def predict(images: NDArray[np.uint8]) -> Probabilities:
+        """Each worker a share: many images go faster one per thread than one after the other with all threads."""
+        with ThreadPoolExecutor(len(workers)) as pool:
+            shares = pool.map(answer, workers, np.array_split(images, len(workers)))
+            return np.concatenate([row for share in shares for row in share])
+
+    return Subject(
+        name=manifest.name,
+        kind="bundle",
+        model_sha256=manifest.model.sha256,
+        contract=msgspec.structs.replace(manifest.input, dtype="uint8"),
+        labels=manifest.labels,
+        predict=predict,
+        choose=lambda dataset, part: _part_of_bundle(opened, dataset, part),
+    )
+
+
+def _part_of_bundle(bundle: bundles.Bundle, dataset: Dataset, part: Part) -> Chosen:
+    """A bundle knows by hash the images of the test part, and nothing of the others."""
+    if part == "all":
+        return _all(dataset, "all images, those trained on may be among them")
+    if part != "test":
+        raise BundleError(f"a bundle knows only its test part, not {part!r}; evaluate the run, or give --part all")
+    reference = bundle.reference()
+    if reference is None:
+        return _all(dataset, "all images: the bundle does not tell which are its test part")
+    index = np.flatnonzero(positions(dataset.hashes, reference.hashes) >= 0)
+    if index.size == 0:
+        return _all(dataset, "all images: none of them is in the bundle's test part")
+    return index, "the bundle's test part"
+
+
+def _all(dataset: Dataset, words: str) -> Chosen:
+    return np.arange(len(dataset)), words
