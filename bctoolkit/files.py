@@ -13,7 +13,7 @@ from types import FrameType
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["atomic_folder", "sha256_bytes", "sha256_file"]
+__all__ = ["atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt"]
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -48,7 +48,7 @@ def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
         raise RecipeError(f"{target} exists and is not one of ours (it holds no {marker}); choose another folder")
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     missing = [parent for parent in target.parents if not parent.exists()]
-    with _sigterm_as_interrupt():
+    with sigterm_as_interrupt():
         try:
             partial.mkdir(parents=True)
             yield partial
@@ -104,7 +104,7 @@ def _is_alive(pid: int) -> bool:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM unwind the stack as Ctrl-C does, so that clean-up runs; only the main thread may ask for it."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -18,6 +18,8 @@ from bctoolkit.formats import FORMATS, QUANTIZATIONS
 __all__ = [
     "Augment",
     "Budget",
+    "Changes",
+    "Distill",
     "ExportRecipe",
     "Phase",
     "Precision",
@@ -32,6 +34,7 @@ __all__ = [
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Rate = Annotated[float, Meta(gt=0.0)]
+Below1 = Annotated[float, Meta(ge=0.0, lt=1.0)]
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 
 
@@ -50,23 +53,101 @@ class Phase(Document, frozen=True):
     learning_rate: Rate
     unfreeze: tuple[str, ...] = ()
     """Shell-style patterns of backbone layer names that may move, e.g. `stage_3_*`; the head always may."""
-    schedule: Literal["constant", "cosine"] = "cosine"
+    unfreeze_stages: Annotated[int, Meta(ge=0)] = 0
+    """The last so many stages of the backbone may move too."""
+    schedule: Literal["constant", "cosine", "exponential"] = "cosine"
+    """How the rate falls after the warm-up; cosine and exponential end at 1 % of it."""
     warmup_epochs: Annotated[float, Meta(ge=0)] = 0.0
+    decay_epochs: Annotated[int, Meta(ge=0)] = 0
+    """Epochs over which the rate would fall, where the phase ends earlier than that; 0 for the phase's own."""
+    pipelines: Share = 1.0
+    """Share of the images that get one of the pipelines of `augment.one_of`; the others get only `augment` itself."""
+
+    def __post_init__(self) -> None:
+        """Refuse a fall that is over before the phase: a cosine would rise again."""
+        if 0 < self.decay_epochs < self.epochs:
+            raise ValueError(f"decay_epochs = {self.decay_epochs} is less than epochs = {self.epochs}")
 
 
-class Augment(Document, frozen=True):
-    """Random changes to training images, drawn per image; never part of the exported graph."""
+STRENGTHS = (
+    *("rotate", "translate", "zoom", "brightness", "contrast", "gamma", "saturation"),
+    *("hue", "stain", "solarize", "blur", "noise", "jpeg", "cutout"),
+)
+"""The changes that are drawn by `chance` or `randaugment`, each with a strength."""
+
+
+class Changes(Document, frozen=True):
+    """Random changes of images, each drawn for each image anew; a strength of 0 is off."""
+
+    flip: bool = False
+    """Mirror left-right and up-down."""
+    rotate90: bool = False
+    """Turn by a multiple of 90°."""
+    chance: Share = 1.0
+    """Probability with which an image gets each of the changes below that are on."""
+    randaugment: Annotated[int, Meta(ge=0)] = 0
+    """Instead of by `chance`: every image gets exactly so many of the changes below that are on."""
+    rotate: Annotated[float, Meta(ge=0, le=180)] = 0.0
+    """Largest turn in degrees."""
+    translate: Below1 = 0.0
+    """Largest shift, as a share of the side."""
+    zoom: Below1 = 0.0
+    """Largest change of the size's logarithm; keep it mild where size tells classes apart."""
+    brightness: Below1 = 0.0
+    """Largest shift, as a share of the value range."""
+    contrast: Below1 = 0.0
+    """Largest relative change of contrast."""
+    gamma: Annotated[float, Meta(ge=0, le=3)] = 0.0
+    """Largest change of gamma, in powers of two."""
+    saturation: Share = 0.0
+    """Largest relative change of saturation; 1 reaches grey."""
+    hue: Share = 0.0
+    """Largest turn of the colours, 1 being half a turn."""
+    stain: Below1 = 0.0
+    """Largest relative change of each channel's optical density, as another staining makes it."""
+    solarize: Share = 0.0
+    """Invert values above a threshold that falls to 1 − strength of the range."""
+    blur: Annotated[float, Meta(ge=0, le=8)] = 0.0
+    """Largest standard deviation of a Gaussian blur, in pixels."""
+    noise: Below1 = 0.0
+    """Largest standard deviation of Gaussian noise, as a share of the value range."""
+    jpeg: Share = 0.0
+    """JPEG artefacts: the quality falls to 100 − 95·strength."""
+    cutout: Below1 = 0.0
+    """Largest side of a rectangle that covers a part of the image, as a share of the side."""
+
+    def __post_init__(self) -> None:
+        """Refuse to draw more changes than there are."""
+        on = sum(getattr(self, name) > 0 for name in STRENGTHS)
+        if self.randaugment > on:
+            raise ValueError(f"randaugment = {self.randaugment}, but only {on} of the changes it draws from are on")
+
+
+class Augment(Changes, frozen=True):
+    """What is done to training images; never part of the exported graph."""
 
     flip: bool = True
-    """Mirror left-right and up-down."""
     rotate90: bool = True
-    """Turn by a multiple of 90°."""
-    brightness: Annotated[float, Meta(ge=0, lt=1)] = 0.1
-    """Largest shift, as a share of the value range."""
-    contrast: Annotated[float, Meta(ge=0, lt=1)] = 0.1
-    """Largest relative change of contrast."""
-    saturation: Annotated[float, Meta(ge=0, lt=1)] = 0.1
-    """Largest relative change of saturation."""
+    brightness: Below1 = 0.1
+    contrast: Below1 = 0.1
+    saturation: Share = 0.1
+    one_of: tuple[Changes, ...] = ()
+    """Pipelines: every image gets one of them, drawn evenly, after the changes above."""
+    mixup: Annotated[float, Meta(ge=0)] = 0.0
+    """Blend pairs of images and labels with a weight of Beta(mixup, mixup); 0 is off."""
+    cutmix: Annotated[float, Meta(ge=0)] = 0.0
+    """Paste a rectangle of another image, its share of Beta(cutmix, cutmix); 0 is off."""
+
+
+class Distill(Document, frozen=True):
+    """Learn from a trained run's probabilities (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    teacher: str = ""
+    """A finished run, by name or path; empty for none."""
+    weight: Share = 0.5
+    """Share of the teacher's soft labels in the loss."""
+    temperature: Rate = 2.0
+    """Divides the logits of both before they are compared."""
 
 
 class TrainRecipe(Document, frozen=True):
@@ -79,7 +160,7 @@ class TrainRecipe(Document, frozen=True):
     batch_size: Positive = 32
     most_steps: Annotated[int, Meta(ge=0)] = 0
     """Cut every epoch short after so many batches, for a quick look; 0 for whole epochs."""
-    seed: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     """Share of features dropped before the classifier while training."""
     drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0
@@ -87,10 +168,28 @@ class TrainRecipe(Document, frozen=True):
     layer_scale: Rate = 1.0
     """First value of LayerScale's factors where no weights are loaded; a small one, as for long runs, learns slowly."""
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05
-    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Of AdamW; kernels only (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+    l2: Annotated[float, Meta(ge=0)] = 0.0
+    """Factor of the kernels' squared sum in the loss."""
+    clip_norm: Annotated[float, Meta(ge=0)] = 0.0
+    """Largest norm of all gradients together; 0 for no limit."""
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Each block's rate is so many times that of the next (Clark et al. 2020, arXiv:2003.10555)."""
+    ema: Below1 = 0.0
+    """Momentum of the weights' moving average, which is then what is validated and kept; 0 for none."""
+    label_smoothing: Below1 = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: every class counts the same in the loss, however many images it has."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept: the best on validation, by accuracy and then by loss, or the last."""
+    early_stopping: Annotated[int, Meta(ge=0)] = 0
+    """End a phase after so many epochs without a better one; 0 for never."""
+    deterministic: bool = False
+    """Compute every sum in a fixed order, so that the same machine gives the same bits; slower."""
     input: InputContract = InputContract()
     split: Split = Split()
     augment: Augment = Augment()
+    distill: Distill = Distill()
     phases: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@
       history.json          every epoch's figures
       metrics.json          the test part's figures
       split.npz             which image, by hash, belongs to which part
+      history.csv  tensorboard/  the epochs' figures for other tools
       learning_curve.png  confusion_matrix.png
 """
 
@@ -58,6 +59,9 @@ class RunFacts(Document, frozen=True, kw_only=True):
     """What the network started from, in words."""
     data: DataFacts
     seconds: float
+    """Of all training steps together."""
+    waiting: float = 0.0
+    """Of these, spent waiting for batches."""
     model_sha256: str
     recipe_sha256: str
     tools: dict[str, str] = field(default_factory=dict)

@@ -63,13 +63,28 @@ class Workspace:
         return found
 
     def default_data(self) -> str | None:
-        """The workspace's own images, if there are any: class folders, or a single `.npz`."""
+        """The workspace's own images, if there are any: class folders, `images.npy`, or a single `.npz`."""
         if not self.data.is_dir():
             return None
-        if any(path.is_dir() for path in self.data.iterdir()):
+        if (self.data / "images.npy").is_file() or any(path.is_dir() for path in self.data.iterdir()):
             return str(self.data)
         archives = list(self.data.glob("*.npz"))
         return str(archives[0]) if len(archives) == 1 else None
+
+    def unfinished_run(self, name: str | None) -> Path:
+        """The run that `bctk train --resume` goes on with: the one of that name, or the one begun last.
+
+        Raises:
+            RecipeError: no run was begun and not finished.
+        """
+        if name is not None:
+            return self.runs / name
+        begun = sorted(self.runs.glob(".*.unfinished"), key=lambda path: path.stat().st_mtime)
+        targets = [path.with_name(path.name[1:].removesuffix(".unfinished")) for path in begun]
+        open_ones = [target for target in targets if not target.exists()]
+        if not open_ones:
+            raise RecipeError(f"--resume: no unfinished run in {self.runs}")
+        return open_ones[-1]
 
     def model(self, name: str | None) -> Path:
         """What `bctk export` is asked to export: a finished run by path or name, a model file, or the newest run.

@@ -1,56 +1,147 @@
 """`bctk train`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bctoolkit.cli.shared import quiet_engines, require_extras, stamp
+from bctoolkit.errors import DatasetError, RecipeError
+
+if TYPE_CHECKING:
+    from bctoolkit.progress import Terminal
+    from bctoolkit.recipes import TrainRecipe
 
 __all__ = ["train"]
 
 
 @click.command()
 @click.option("--recipe", default="convnext_small", show_default=True, help="A recipe's name, or a .toml file.")
-@click.option("--data", metavar="PATH", help="Folder of class folders, .npz, or 'synthetic'. Default: training/data.")
+@click.option("--data", metavar="PATH", help="Class folders, .npz, a folder with images.npy, 'synthetic'.")
 @click.option("--name", help="The run's name. Default: the recipe's with the time.")
 @click.option("--weights", metavar="WHAT", help="imagenet, none, a Keras weights file, or an earlier run.")
 @click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override a value of the recipe; repeatable."
 )
-def train(recipe: str, data: str | None, name: str | None, weights: str | None, settings: tuple[str, ...]) -> None:
+@click.option("--deterministic", is_flag=True, help="The same bits on every run on one machine; slower.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run: the one called --name, or the newest.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what may move, and how long it takes.")
+@click.option(
+    "--preview", type=click.Path(path_type=Path), metavar="PNG", help="Write a picture of what the model sees."
+)
+@click.pass_context
+def train(
+    context: click.Context,
+    recipe: str,
+    data: str | None,
+    name: str | None,
+    weights: str | None,
+    settings: tuple[str, ...],
+    deterministic: bool,
+    resume: bool,
+    dry_run: bool,
+    preview: Path | None,
+) -> None:
     """Train a network; leaves model, recipe, history, split, test figures and plots in training/runs/NAME.
+
+    Ctrl-C or a crash loses at most five minutes or an epoch: --resume goes on, and ends where an unbroken run would.
 
     \b
     Examples:
       bctk train --data images/
       bctk train --recipe convnext_atto --data images/ --set phases.0.epochs=8 --name atto
       bctk train --weights none --set batch_size=16 --data set.npz
+      bctk train --recipe convnext_atto --data images/ --preview look.png
+      bctk train --resume --name atto
     """
-    from bctoolkit.errors import DatasetError, RecipeError
     from bctoolkit.recipes import read_train_recipe
     from bctoolkit.workspace import Workspace
 
-    if name is not None and (Path(name).name != name or name.startswith(".")):
+    if name is not None and (not name or Path(name).name != name or name.startswith(".")):
         raise RecipeError(f"--name {name}: a run's name is one plain word, it becomes a folder in training/runs")
+    if dry_run and preview:
+        raise RecipeError("--dry-run and --preview: ask for one at a time")
+    if preview and (preview.suffix.lower() != ".png" or not preview.parent.is_dir()):
+        raise RecipeError(f"--preview {preview}: give a file that ends in .png, in a folder that exists")
     workspace = Workspace()
+    if resume:
+        _refuse_beside_resume(context)
+        _work(workspace.unfinished_run(name))
+        return
     path = workspace.declared("training", recipe)
-    chosen = read_train_recipe(path, (*settings, *([f"weights={weights}"] if weights else [])))
+    changes = [f"weights={weights}"] if weights else []
+    changes += ["deterministic=true"] if deterministic else []
+    chosen = read_train_recipe(path, (*settings, *changes))
     source = data or workspace.default_data()
     if source is None:
         raise DatasetError(
             f"no images: {workspace.data} holds neither class folders nor one .npz; put them there, or say where they "
             "are with --data PATH (--data synthetic trains on drawn pictures)"
         )
-    target = workspace.runs / (name or f"{path.stem}-{stamp()}")
-    with quiet_engines() as progress:
-        progress.step("starting TensorFlow", 0, 1)
-        require_extras("train")
-        from bctoolkit.train import train as run_training
+    if dry_run or preview:
+        _look(chosen, source, preview)
+        return
+    _work(workspace.runs / (name or f"{path.stem}-{stamp()}"), chosen, source)
 
-        figures = run_training(chosen, source, target, progress)
+
+def _refuse_beside_resume(context: click.Context) -> None:
+    """A resumed run has its recipe and images already."""
+    given = click.core.ParameterSource.COMMANDLINE
+    for parameter in context.command.params:
+        if parameter.name not in ("resume", "name") and context.get_parameter_source(str(parameter.name)) == given:
+            raise RecipeError(f"{parameter.opts[0]} cannot go with --resume: the run goes on as it was begun")
+
+
+def _work(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") -> None:
+    """Train, or without a recipe go on, and print the figures."""
+    try:
+        with _ready() as progress:
+            from bctoolkit import train as stage
+
+            figures = stage.train(recipe, source, target, progress) if recipe else stage.resume(target, progress)
+    except KeyboardInterrupt:
+        from bctoolkit.train.journal import unfinished
+
+        if unfinished(target).exists():
+            click.echo(f"interrupted; go on with: bctk train --resume --name {target.name}", err=True)
+        raise
     low, high = figures.accuracy_ci95
     click.echo(
         f"{target}: accuracy {figures.accuracy:.2%} on the {figures.count} images of the test part "
         f"(95 % interval {low:.2%}–{high:.2%}), macro-F1 {figures.macro_f1:.4f}, ECE {figures.ece:.4f}"
     )
     click.echo(f"next: bctk export {target.name} --format onnx")
+
+
+def _look(recipe: "TrainRecipe", source: str, picture: Path | None) -> None:
+    """Print what the recipe would do, or draw what the network would see."""
+    import msgspec
+
+    with _ready() as progress:
+        from bctoolkit.train import look
+
+        plans = look(recipe, source, picture, progress)
+    if picture is not None:
+        click.echo(f"{picture}: one row per class, the image as it is and twelve times as training changes it")
+        return
+    click.echo(msgspec.toml.encode(recipe).decode())
+    for phase in plans:
+        click.echo(
+            f"# phase {phase.name}: {phase.epochs} epochs of {phase.steps} steps, {phase.moving:,} weights may move, "
+            f"about {_duration(phase.seconds)}"
+        )
+    click.echo(f"# all phases: about {_duration(sum(phase.seconds for phase in plans))} on this machine")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+@contextmanager
+def _ready() -> Iterator["Terminal"]:
+    with quiet_engines() as progress:
+        progress.step("starting TensorFlow", 0, 1)
+        require_extras("train")
+        yield progress

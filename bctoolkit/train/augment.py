@@ -1,37 +1,119 @@
-"""Random changes of training images, drawn for each image anew, as tensor operations outside the network."""
+"""Random changes of training images, drawn for each image anew, as tensor operations outside the network.
+
+Everything is decided by the seed that is passed in: the same images, recipe and seed give the same result on every
+run, whichever thread computes it.
+"""
 
 from typing import Any
 
 import tensorflow as tf
 
-from bctoolkit.recipes import Augment
+from bctoolkit.recipes import Augment, Changes
+from bctoolkit.train.changes import CHANGES, GEOMETRY, transform
 
 __all__ = ["augment"]
 
 
-def augment(images: Any, seed: Any, recipe: Augment) -> Any:
-    """Change a batch of images.
+def augment(images: Any, labels: Any, seed: Any, recipe: Augment, pipelines: float = 1.0) -> tuple[Any, Any]:
+    """Change a batch of images, and where images are mixed their labels.
 
     Args:
         images: float32 tensor N×H×W×3, values 0–255.
+        labels: float32 tensor N×classes, rows summing to 1.
         seed: int32 tensor of shape (2,); the same seed gives the same changes.
         recipe: which changes, how strong.
+        pipelines: share of the images that get one of the recipe's pipelines.
 
     Returns:
-        float32 tensor of the same shape, values 0–255.
+        Images and labels of the same shapes; values 0–255, rows summing to 1.
     """
-    seeds = tf.random.split(seed, 6)
-    if recipe.flip:
-        images = _where(_coin(images, seeds[0]), images[:, :, ::-1], images)
-        images = _where(_coin(images, seeds[1]), images[:, ::-1], images)
-    if recipe.rotate90:
-        images = _rotate90(images, seeds[2])
-    images = images + _uniform(images, seeds[3], 255 * recipe.brightness)
-    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-    images = mean + (images - mean) * (1 + _uniform(images, seeds[4], recipe.contrast))
-    grey = tf.image.rgb_to_grayscale(images)
-    images = grey + (images - grey) * (1 + _uniform(images, seeds[5], recipe.saturation))
-    return tf.clip_by_value(images, 0.0, 255.0)
+    own, choice, mixing, *others = tf.unstack(tf.random.split(seed, 3 + len(recipe.one_of)))
+    images = _change(images, own, recipe)
+    if recipe.one_of:
+        chosen = tf.random.stateless_uniform((_count(images),), choice, 0, len(recipe.one_of), tf.int32)
+        taken = tf.random.stateless_uniform((_count(images),), tf.random.fold_in(choice, 1)) < pipelines
+        for position, (changes, key) in enumerate(zip(recipe.one_of, others, strict=True)):
+            images = _some(images, taken & (chosen == position), lambda part, c=changes, k=key: _change(part, k, c))
+    images = tf.clip_by_value(images, 0.0, 255.0)
+    return _mix(images, labels, mixing, recipe)
+
+
+def _change(images: Any, seed: Any, changes: Changes) -> Any:
+    """Apply one table of changes to a batch."""
+    flips, turns, drawing, moving, *keys = tf.unstack(tf.random.split(seed, 4 + len(CHANGES)))
+    if changes.flip:
+        across, down = tf.unstack(tf.random.split(flips, 2))
+        images = _where(_coin(images, across), images[:, :, ::-1], images)
+        images = _where(_coin(images, down), images[:, ::-1], images)
+    if changes.rotate90:
+        images = _rotate90(images, turns)
+    active = [name for name in (*GEOMETRY, *CHANGES) if getattr(changes, name)]
+    if not active:
+        return images
+    drawn = dict(zip(active, tf.unstack(_draw(_count(images), len(active), drawing, changes), axis=1), strict=True))
+    geometry = {name: (drawn[name], getattr(changes, name)) for name in GEOMETRY if name in drawn}
+    if geometry:
+        images = transform(images, geometry, moving)
+    for (name, change), key in zip(CHANGES.items(), keys, strict=True):
+        if name in drawn:
+            strength = getattr(changes, name)
+            images = _some(images, drawn[name], lambda part, c=change, k=key, s=strength: c(part, k, s))
+    return images
+
+
+def _draw(count: Any, kinds: int, seed: Any, changes: Changes) -> Any:
+    """Which of the active changes each image gets: bool, count × kinds.
+
+    With `randaugment`, exactly so many of each image (Cubuk et al. 2020, arXiv:1909.13719); else each by `chance`.
+    """
+    noise = tf.random.stateless_uniform((count, kinds), seed)
+    if changes.randaugment:
+        rank = tf.argsort(tf.argsort(noise, axis=1), axis=1)
+        return rank < changes.randaugment
+    return noise < changes.chance
+
+
+def _some(images: Any, chosen: Any, change: Any) -> Any:
+    """Apply `change` to the chosen images only, so that an expensive one costs what it is used."""
+    index = tf.where(chosen)
+    return tf.tensor_scatter_nd_update(images, index, change(tf.gather(images, index[:, 0])))
+
+
+def _mix(images: Any, labels: Any, seed: Any, recipe: Augment) -> tuple[Any, Any]:
+    """MixUp (Zhang et al. 2018, arXiv:1710.09412) or CutMix (Yun et al. 2019, arXiv:1905.04899), each pair by a coin.
+
+    The partner of an image is the next one of the batch; batches are shuffled.
+    """
+    if not (recipe.mixup or recipe.cutmix):
+        return images, labels
+    coin, weights, place = tf.unstack(tf.random.split(seed, 3))
+    other, other_labels = tf.roll(images, 1, 0), tf.roll(labels, 1, 0)
+    cut = _coin(images, coin) if recipe.mixup and recipe.cutmix else tf.fill((_count(images),), recipe.cutmix > 0)
+    share = tf.where(cut, _beta(images, weights, recipe.cutmix), _beta(images, weights, recipe.mixup))
+    box = _box(images, place, share)
+    pixels = tf.where(cut[:, None, None, None], tf.cast(box, tf.float32), 1 - share[:, None, None, None])
+    kept = 1 - tf.reduce_mean(pixels, axis=(1, 2))
+    return images + pixels * (other - images), labels * kept + other_labels * (1 - kept)
+
+
+def _beta(images: Any, seed: Any, alpha: float) -> Any:
+    """One number of Beta(alpha, alpha) per image; 1, no mixing, where alpha is 0."""
+    if not alpha:
+        return tf.ones((_count(images),))
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    a = tf.random.stateless_gamma((_count(images),), first, alpha)
+    b = tf.random.stateless_gamma((_count(images),), second, alpha)
+    return tf.math.divide_no_nan(a, a + b)  # with a small alpha both may be too small for float32
+
+
+def _box(images: Any, seed: Any, share: Any) -> Any:
+    """For each image a rectangle that covers 1 − share of it, cut off at the edges: bool, N×H×W×1."""
+    count, height, width = _count(images), images.shape[1], images.shape[2]
+    centre = tf.random.stateless_uniform((count, 2), seed)
+    half = tf.sqrt(1 - share) / 2
+    rows = tf.abs((tf.range(height, dtype=tf.float32) + 0.5) / height - centre[:, :1]) < half[:, None]
+    columns = tf.abs((tf.range(width, dtype=tf.float32) + 0.5) / width - centre[:, 1:]) < half[:, None]
+    return (rows[:, :, None] & columns[:, None, :])[..., None]
 
 
 def _rotate90(images: Any, seed: Any) -> Any:
@@ -48,8 +130,8 @@ def _where(mask: Any, yes: Any, no: Any) -> Any:
 
 
 def _coin(images: Any, seed: Any) -> Any:
-    return tf.random.stateless_uniform((tf.shape(images)[0],), seed) < 0.5
+    return tf.random.stateless_uniform((_count(images),), seed) < 0.5
 
 
-def _uniform(images: Any, seed: Any, bound: float) -> Any:
-    return tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed, -bound, bound)
+def _count(images: Any) -> Any:
+    return tf.shape(images)[0]

@@ -1,5 +1,9 @@
-"""Batches for training and evaluation, reproducible from the seed alone."""
+"""Batches for training and evaluation; each training batch is a function of the recipe's seed and the step's number."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -7,10 +11,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset
+from bctoolkit.errors import DatasetError
 from bctoolkit.recipes import TrainRecipe
 from bctoolkit.train.augment import augment
 
-__all__ = ["evaluation_batches", "steps_per_epoch", "training_batches"]
+__all__ = ["evaluation_batches", "steps_per_epoch", "told_of_images", "training_batches"]
 
 
 def steps_per_epoch(count: int, recipe: TrainRecipe) -> int:
@@ -19,39 +24,73 @@ def steps_per_epoch(count: int, recipe: TrainRecipe) -> int:
     return min(whole, recipe.most_steps or whole)
 
 
-def training_batches(dataset: Dataset, index: NDArray[np.int64], recipe: TrainRecipe, first_epoch: int) -> Any:
-    """Endless batches: each epoch is a new order, each image changed anew.
+def training_batches(
+    dataset: Dataset, index: NDArray[np.int64], recipe: TrainRecipe, first_step: int, pipelines: float = 1.0
+) -> Any:
+    """Endless batches from step `first_step` on, counted over all epochs and phases.
 
-    Order and changes depend on the recipe's seed, the epoch and the step only.
+    Each epoch is a new order, each image changed anew; both depend on the seed and the step only, so that training
+    can be taken up anywhere. Images are read when their batch is made: what does not fit in memory need not.
 
     Args:
         dataset: all images.
         index: positions of the images to train on.
         recipe: batch size, seed and augmentation.
-        first_epoch: number of the first epoch, counted over all phases.
+        first_step: number of the first batch.
+        pipelines: share of the images that get one of the recipe's pipelines.
 
     Returns:
-        A `tf.data.Dataset` of (float32 images N×H×W×3, float32 one-hot labels N×classes).
+        A `tf.data.Dataset` of (float32 images N×H×W×3, float32 labels N×classes, rows summing to 1).
     """
-    images, labels = tf.constant(dataset.images[index]), tf.constant(dataset.labels[index])
     classes, steps = len(dataset.classes), steps_per_epoch(len(index), recipe)
 
-    def epoch_of_batches(epoch: Any) -> Any:
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(index)), seed=[recipe.seed, epoch])
-        positions = tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size).take(steps).enumerate()
-        return positions.map(lambda step, batch: (epoch, step, batch))
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> NDArray[np.int64]:
+        return index[np.random.default_rng((recipe.seed, epoch)).permutation(len(index))]
 
-    def load(epoch: Any, step: Any, batch: Any) -> Any:
-        seed = tf.cast([recipe.seed, epoch * steps + step], tf.int32)
-        pixels = augment(tf.cast(tf.gather(images, batch), tf.float32), seed, recipe.augment)
-        return pixels, tf.one_hot(tf.gather(labels, batch), classes)
+    def read(step: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        epoch, batch = divmod(int(step), steps)
+        chosen = order(epoch)[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+        return dataset.images[chosen], dataset.labels[chosen]
 
-    epochs = tf.data.Dataset.counter(start=first_epoch).flat_map(epoch_of_batches)
-    return epochs.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    def load(step: Any) -> tuple[Any, Any]:
+        images, labels = tf.numpy_function(read, [step], (tf.uint8, tf.int64), stateful=False)
+        images = tf.ensure_shape(images, (None, *dataset.images.shape[1:]))
+        labels = tf.one_hot(tf.ensure_shape(labels, (None,)), classes)
+        seed = tf.stack([tf.constant(recipe.seed, tf.int64), step])
+        return augment(tf.cast(images, tf.float32), labels, seed, recipe.augment, pipelines)
+
+    numbers = tf.data.Dataset.counter(start=first_step)
+    return numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
 
 
 def evaluation_batches(dataset: Dataset, index: NDArray[np.int64], batch_size: int) -> Any:
-    """The images at `index` in order and unchanged, as a `tf.data.Dataset` of (images, one-hot labels)."""
-    images, labels = dataset.images[index], np.eye(len(dataset.classes), dtype=np.float32)[dataset.labels[index]]
-    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
-    return batches.map(lambda x, y: (tf.cast(x, tf.float32), y)).prefetch(2)
+    """The images at `index` in order and unchanged, as a `tf.data.Dataset` of (float32 images, one-hot labels)."""
+
+    def read(start: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        chosen = index[int(start) : int(start) + batch_size]
+        return dataset.images[chosen], dataset.labels[chosen]
+
+    def load(start: Any) -> tuple[Any, Any]:
+        images, labels = tf.numpy_function(read, [start], (tf.uint8, tf.int64), stateful=False)
+        images = tf.ensure_shape(images, (None, *dataset.images.shape[1:]))
+        return tf.cast(images, tf.float32), tf.one_hot(tf.ensure_shape(labels, (None,)), len(dataset.classes))
+
+    starts = tf.data.Dataset.range(0, len(index), batch_size)
+    return starts.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+@contextmanager
+def told_of_images() -> Iterator[None]:
+    """Undo TensorFlow's wrapping of the error of an image that cannot be read any more.
+
+    Raises:
+        DatasetError: the block used batches of such an image.
+    """
+    try:
+        yield
+    except tf.errors.OpError as problem:
+        own = re.search(r"DatasetError: (.+)", str(problem))
+        if own is None:
+            raise
+        raise DatasetError(own[1]) from None

@@ -1,11 +1,12 @@
-"""`train`: recipe + images → run folder."""
+"""`train`: recipe + images → run folder; `resume` goes on with an interrupted one; `look` says what one would do."""
 
-import time
+import shutil
 from pathlib import Path
 
 import keras
 import msgspec
 import numpy as np
+import tensorflow as tf
 
 from bctoolkit import metrics, networks, run
 from bctoolkit.data import Dataset, Parts, load, split
@@ -14,19 +15,26 @@ from bctoolkit.documents import to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import atomic_folder, sha256_file
 from bctoolkit.metrics import Probabilities
+from bctoolkit.plots import confusion_matrix
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
 from bctoolkit.tools import utc_now, versions
-from bctoolkit.train import plots
-from bctoolkit.train.fit import fit
-from bctoolkit.train.pipeline import evaluation_batches
+from bctoolkit.train.distill import load_teacher
+from bctoolkit.train.fit import Training, fit
+from bctoolkit.train.journal import CSV, TENSORBOARD, Beginning, Epoch, Journal, told_of_the_disk, unfinished
+from bctoolkit.train.pipeline import evaluation_batches, told_of_images
+from bctoolkit.train.plan import PhasePlan, plan
+from bctoolkit.train.plots import learning_curve
 from bctoolkit.train.precision import policy as resolve_policy
+from bctoolkit.train.preview import preview
 
-__all__ = ["train"]
+__all__ = ["look", "resume", "train"]
 
 
 def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) -> run.TestMetrics:
     """Train a network and write the run folder `target`, all of it or nothing.
+
+    Until it is finished, its state is kept in a hidden folder beside `target`, from which `resume` goes on.
 
     Args:
         recipe: what to train and how.
@@ -38,43 +46,113 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
         The test part's figures.
 
     Raises:
-        RecipeError: the folder exists, or the recipe does not fit the network.
+        RecipeError: the folder exists, finished or not, or the recipe does not fit the network.
         DatasetError: the images cannot be used.
         WeightsError: the pre-trained weights cannot be had or do not fit.
     """
     if target.exists():
         raise RecipeError(f"the run {target} already exists; choose another --name")
-    started = time.perf_counter()
-    policy = resolve_policy(recipe.precision)
-    keras.utils.set_random_seed(recipe.seed)
+    if unfinished(target).exists():
+        raise RecipeError(
+            f"the run {target.name} was begun and not finished; go on with --resume --name {target.name}, "
+            f"choose another --name, or remove {unfinished(target)}"
+        )
+    recipe = msgspec.structs.replace(recipe, precision=resolve_policy(recipe.precision))
+    dataset, parts = _images(recipe, source, progress)
+    model = _network(recipe, dataset)
+    origin = networks.load_weights(model, recipe.weights)
+    progress.say(f"{recipe.model}: {model.count_params():,} parameters, {origin}, {recipe.precision}")
+    beginning = Beginning(str(_absolute(source)), dataset.sha256, origin)
+    with Journal(unfinished(target)).begun(recipe, beginning) as journal:
+        teacher = load_teacher(recipe, target.parent, dataset.classes)
+        history = fit(Training(model, dataset, parts, recipe, progress, journal, teacher))
+    return _finish(target, Training(model, dataset, parts, recipe, progress, journal), beginning, history)
+
+
+def resume(target: Path, progress: Progress) -> run.TestMetrics:
+    """Go on with the training that was to make `target`; the result is that of training without a break.
+
+    Raises:
+        RecipeError: no such training was begun, or its images are not the same any more.
+    """
+    if target.exists() or not unfinished(target).is_dir():
+        what = "is finished" if target.exists() else "was not begun, or was interrupted before its first checkpoint"
+        raise RecipeError(f"--resume: the run {target.name} {what}")
+    journal = Journal(unfinished(target))
+    recipe, beginning = journal.beginning()
+    dataset, parts = _images(recipe, beginning.source, progress)
+    if dataset.sha256 != beginning.sha256:
+        raise RecipeError(f"--resume: the images in {beginning.source} are not those the run was begun with")
+    model = _network(recipe, dataset)
+    if not journal.has_state:
+        networks.load_weights(model, recipe.weights)
+    teacher = load_teacher(recipe, target.parent, dataset.classes)
+    training = Training(model, dataset, parts, recipe, progress, journal, teacher)
+    return _finish(target, training, beginning, fit(training))
+
+
+def look(recipe: TrainRecipe, source: str, picture: Path | None, progress: Progress) -> list[PhasePlan]:
+    """Say what `train` would do, without training; nothing but `picture` is written.
+
+    Args:
+        recipe: as for `train`.
+        source: as for `train`.
+        picture: a PNG to write that shows what the network would see; instead of timing the phases.
+        progress: told what goes on.
+
+    Returns:
+        One plan per phase; empty with a picture.
+    """
+    recipe = msgspec.structs.replace(recipe, precision=resolve_policy(recipe.precision))
+    dataset, parts = _images(recipe, source, progress)
+    if picture is not None:
+        preview(picture, dataset, recipe)
+        return []
+    return plan(_network(recipe, dataset), dataset, parts, recipe, progress)
+
+
+def _images(recipe: TrainRecipe, source: str, progress: Progress) -> tuple[Dataset, Parts]:
     dataset = load(source, recipe.input, progress)
-    parts = split(dataset, recipe.split)
+    parts = split(dataset, recipe.split, progress)
     progress.say(
         f"{len(dataset):,} {dataset.kind} images of {len(dataset.classes)} classes from {dataset.source}: "
         f"{len(parts.train):,} train, {len(parts.validation):,} validation, {len(parts.test):,} test"
     )
-    model = networks.build(
+    return dataset, parts
+
+
+def _network(recipe: TrainRecipe, dataset: Dataset) -> keras.Model:
+    """The recipe's network with fresh weights; everything random from here on comes from the recipe's seed."""
+    keras.utils.set_random_seed(recipe.seed)
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    return networks.build(
         recipe.model,
         len(dataset.classes),
         recipe.input.shape,
         dropout=recipe.dropout,
         drop_path=recipe.drop_path,
         layer_scale=recipe.layer_scale,
-        policy=policy,
+        policy=recipe.precision,
     )
-    origin = networks.load_weights(model, recipe.weights)
-    progress.say(f"{recipe.model}: {model.count_params():,} parameters, {origin}, {policy}")
-    with atomic_folder(target, run.FACTS) as folder:
-        history = fit(model, dataset, parts, recipe, policy, progress)
-        figures = _test(model, dataset, parts, recipe.batch_size)
+
+
+def _finish(target: Path, training: Training, beginning: Beginning, history: list[Epoch]) -> run.TestMetrics:
+    """Test the trained network, write the run folder, and remove what only an unfinished run needs."""
+    model, dataset, parts, recipe = training.model, training.dataset, training.parts, training.recipe
+    with told_of_the_disk(target), atomic_folder(target, run.FACTS) as folder:
+        with told_of_images():
+            figures = _test(model, dataset, parts, recipe.batch_size)
         model.save(folder / run.MODEL)
         (folder / run.RECIPE).write_bytes(msgspec.toml.encode(recipe))
         (folder / run.HISTORY).write_bytes(to_json(history))
         (folder / run.METRICS).write_bytes(to_json(figures))
+        shutil.copy2(training.journal.folder / CSV, folder / CSV)
+        shutil.copytree(training.journal.folder / TENSORBOARD, folder / TENSORBOARD)
         save_split(folder / run.SPLIT, dataset, parts)
         title = f"{target.name}: {recipe.model} on {len(dataset):,} {dataset.kind} images"
-        plots.learning_curve(folder / "learning_curve.png", history, title)
-        plots.confusion_matrix(
+        learning_curve(folder / "learning_curve.png", history, title)
+        confusion_matrix(
             folder / "confusion_matrix.png",
             np.array(figures.confusion),
             dataset.classes,
@@ -86,16 +164,18 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
             parameters=model.count_params(),
             labels=dataset.classes,
             input=recipe.input,
-            precision=policy,
-            weights=origin,
-            data=run.DataFacts(str(_absolute(source)), dataset.kind, dataset.sha256, parts.counts(dataset)),
-            seconds=round(time.perf_counter() - started, 1),
+            precision=recipe.precision,
+            weights=beginning.weights,
+            data=run.DataFacts(beginning.source, dataset.kind, dataset.sha256, parts.counts(dataset)),
+            seconds=round(sum(row["seconds"] for row in history), 1),
+            waiting=round(sum(row["seconds"] * row["waiting"] for row in history), 1),
             model_sha256=sha256_file(folder / run.MODEL),
             recipe_sha256=sha256_file(folder / run.RECIPE),
             tools=versions("bctoolkit", "tensorflow", "keras", "numpy"),
             created=utc_now(),
         )
         (folder / run.FACTS).write_bytes(to_json(facts))
+    shutil.rmtree(training.journal.folder)
     return figures
 
 

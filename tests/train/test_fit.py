@@ -1,93 +1,312 @@
 """The phases of a recipe over a network."""
 
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bctoolkit import networks
-from bctoolkit.data import Dataset, Parts
-from bctoolkit.errors import RecipeError
-from bctoolkit.progress import Silent
-from bctoolkit.recipes import Phase, TrainRecipe
-from bctoolkit.train.fit import fit, unfreeze
+from bctoolkit.data import Dataset
+from bctoolkit.errors import DatasetError, RecipeError
+from bctoolkit.recipes import Augment, Phase, TrainRecipe
+from bctoolkit.train import fit as module
+from bctoolkit.train.fit import Training, fit, unfreeze
+from bctoolkit.train.pipeline import evaluation_batches
+from bctoolkit.train.step import validate
+
+Start = Callable[..., Training]
+PLAIN = Augment(flip=False, rotate90=False, brightness=0, contrast=0, saturation=0)
 
 
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    rng = np.random.default_rng(0)
-    labels = np.arange(24) % 2
-    images = (
-        rng.integers(0, 128, (24, 32, 32, 3), dtype=np.uint8) + (labels * 100).astype(np.uint8)[:, None, None, None]
-    )
-    return Dataset(images, labels, ("dark", "light"), rng.integers(0, 256, (24, 32), dtype=np.uint8), "shades")
+def network(name: str = "baseline_cnn", policy: str = "float32", seed: int = 0) -> Any:
+    keras.utils.set_random_seed(seed)
+    return networks.build(name, 2, (32, 32, 3), layer_scale=1.0, policy=policy)
 
 
-PARTS = Parts(np.arange(16), np.arange(16, 20), np.arange(20, 24))
+def recipe(*phases: Phase, **values: Any) -> TrainRecipe:
+    return TrainRecipe(phases=phases, **({"model": "baseline_cnn", "precision": "float32", "batch_size": 8} | values))
 
 
-def weights(model: keras.Model) -> dict[str, list[np.ndarray]]:
-    return {layer.name: [w.copy() for w in layer.get_weights()] for layer in model.layers if layer.get_weights()}
+def everything(epochs: int = 1, rate: float = 1e-3, name: str = "all", **values: Any) -> Phase:
+    return Phase(name, epochs, rate, ("*",), **values)
+
+
+def weights(model: Any) -> dict[str, list[np.ndarray]]:
+    return {layer.name: [w.copy() for w in layer.get_weights()] for layer in model.layers if layer.weights}
 
 
 def moved(before: dict[str, list[np.ndarray]], after: dict[str, list[np.ndarray]]) -> set[str]:
     return {name for name in before if any((a != b).any() for a, b in zip(before[name], after[name], strict=True))}
 
 
+def validated(training: Training) -> tuple[float, float]:
+    batches = evaluation_batches(training.dataset, training.parts.validation, 8)
+    found: tuple[float, float] = validate(training.model)(batches)
+    return found
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_frozen_layers_do_not_move_by_one_bit_and_the_others_do(dataset: Dataset, policy: str) -> None:
-    keras.utils.set_random_seed(0)
-    model = networks.build("convnext_atto", 2, (32, 32, 3), layer_scale=1.0, policy=policy)
-    start = weights(model)
-    head = Phase("head", 1, 1e-3)
-    fit(model, dataset, PARTS, TrainRecipe(phases=(head,), batch_size=8), policy, Silent())
+def test_frozen_layers_of_a_convnext_do_not_move_by_one_bit_and_the_others_do(start: Start, policy: str) -> None:
+    model = network("convnext_atto", policy)
+    first = weights(model)
+    head, tune = Phase("head", 1, 1e-3), Phase("tune", 1, 1e-3, ("*_depthwise",), unfreeze_stages=1)
+    fit(start(model, recipe(head, precision=policy, keep="last"), name="a"))
     after_head = weights(model)
-    assert moved(start, after_head) == {"head_norm", "head_logits"}
-    epochs = 6 if policy == "mixed_float16" else 1  # loss scaling skips the first steps until the scale fits
-    tune = Phase("tune", epochs, 1e-3, ("*_depthwise", "stage_3_*"))
-    fit(model, dataset, PARTS, TrainRecipe(phases=(tune,), batch_size=8), policy, Silent())
-    expected = {name for name in start if name.endswith("_depthwise") or name.startswith(("stage_3_", "head_"))}
+    assert moved(first, after_head) == {"head_norm", "head_logits"}
+    fit(start(model, recipe(tune, precision=policy, batch_size=2, keep="last"), name="b"))
+    expected = {name for name in first if name.endswith("_depthwise") or name.startswith(("stage_3_", "head_"))}
     assert moved(after_head, weights(model)) == expected
 
 
-def test_the_history_has_a_row_per_epoch_over_all_phases(dataset: Dataset) -> None:
-    model = networks.build("baseline_cnn", 2, (32, 32, 3))
-    phases = (Phase("one", 2, 1e-3, ("*",)), Phase("two", 1, 1e-4, ("*",), schedule="constant"))
-    history = fit(model, dataset, PARTS, TrainRecipe(phases=phases, batch_size=8), "float32", Silent())
+def test_the_history_has_a_row_per_epoch_over_all_phases(start: Start) -> None:
+    phases = (everything(2, name="one"), everything(1, 1e-4, name="two", schedule="constant"))
+    history = fit(start(network(), recipe(*phases)))
     assert [(row["phase"], row["epoch"]) for row in history] == [("one", 1), ("one", 2), ("two", 3)]
-    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"} <= set(history[0])
+    columns = "phase epoch seconds waiting learning_rate loss accuracy val_loss val_accuracy"
+    assert all(list(row) == columns.split() for row in history)
     assert history[1]["learning_rate"] < history[0]["learning_rate"] <= 1e-3
     assert history[2]["learning_rate"] == pytest.approx(1e-4)
+    assert all(0 <= row["waiting"] <= 1 and row["seconds"] > 0 for row in history)
+    assert all(0 <= row[name] <= 1 for row in history for name in ("accuracy", "val_accuracy"))
 
 
-def test_it_learns_what_can_be_learned(dataset: Dataset) -> None:
-    keras.utils.set_random_seed(0)
-    model = networks.build("baseline_cnn", 2, (32, 32, 3))
-    recipe = TrainRecipe(phases=(Phase("all", 8, 1e-3, ("*",)),), batch_size=8)
-    assert fit(model, dataset, PARTS, recipe, "float32", Silent())[-1]["val_accuracy"] == 1.0
+def test_it_learns_what_can_be_learned(start: Start) -> None:
+    history = fit(start(network(), recipe(everything(8), batch_size=4)))
+    assert history[-1]["val_accuracy"] == 1.0
+    assert history[-1]["loss"] < history[0]["loss"]
 
 
-def test_the_same_seed_gives_the_same_weights(dataset: Dataset) -> None:
-    recipe = TrainRecipe(phases=(Phase("all", 2, 1e-3, ("*",)),), batch_size=8, seed=5)
+def test_the_same_seed_gives_the_same_weights_and_another_others(start: Start) -> None:
     results = []
-    for _ in range(2):
-        keras.utils.set_random_seed(recipe.seed)
-        model = networks.build("baseline_cnn", 2, (32, 32, 3))
-        fit(model, dataset, PARTS, recipe, "float32", Silent())
-        results.append(model.get_weights())
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        model = network()
+        fit(start(model, recipe(everything(1), seed=seed), name=name))
+        results.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    np.testing.assert_allclose(results[0], results[1], atol=1e-5)
+    assert np.abs(results[0] - results[2]).max() > 1e-4
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_weights_kept_are_the_ones_that_gave_the_epoch_s_figures(start: Start, keep: Any, ema: float) -> None:
+    """Of a network that gets worse: the rate rises from phase to nothing good."""
+    phase = everything(4, 0.03, schedule="constant", warmup_epochs=4)
+    training = start(network(), recipe(phase, keep=keep, ema=ema, augment=PLAIN, dropout=0.0))
+    history = fit(training)
+    scores = [(row["val_accuracy"], -row["val_loss"]) for row in history]
+    accuracy, negated = max(scores) if keep == "best" else scores[-1]
+    assert validated(training) == (pytest.approx(-negated, rel=1e-4), pytest.approx(accuracy))
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[tuple[float, float]]], None]:
+    """Let validation say what is given: pairs of loss and accuracy."""
+
+    def give(figures: list[tuple[float, float]]) -> None:
+        remaining = iter(figures)
+        monkeypatch.setattr(module, "validate", lambda model: lambda batches: next(remaining))
+
+    return give
+
+
+def test_a_phase_ends_after_so_many_epochs_without_a_better_one_and_the_next_begins_anew(
+    start: Start, scripted: Callable[[list[tuple[float, float]]], None]
+) -> None:
+    scripted([(0.5, 0.6), (0.6, 0.6), (0.4, 0.6), (0.4, 0.6), (0.3, 0.5), (9.0, 0.1), (8.0, 0.1), (7.0, 0.1)])
+    phases = (everything(9, name="one"), everything(3, name="two"))
+    history = fit(start(network(), recipe(*phases, early_stopping=2)))
+    assert [row["phase"] for row in history] == ["one"] * 5 + ["two"] * 3
+
+
+def test_the_best_epoch_is_the_most_accurate_and_among_equals_the_one_of_least_loss(
+    start: Start, scripted: Callable[[list[tuple[float, float]]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted([(0.9, 0.5), (0.8, 0.5), (0.1, 0.4), (0.8, 0.5)])
+    model, after = network(), []
+    end = module._Stretch._end_epoch
+
+    def remember(self: Any, place: Any) -> Any:
+        after.append(model.get_layer("hidden").get_weights()[0])
+        return end(self, place)
+
+    monkeypatch.setattr(module._Stretch, "_end_epoch", remember)
+    fit(start(model, recipe(everything(4))))
+    np.testing.assert_array_equal(model.get_layer("hidden").get_weights()[0], after[1])
+
+
+def test_names_and_stages_say_what_may_move() -> None:
+    model = network("convnext_atto")
+
+    def movable(phase: Phase) -> set[str]:
+        count = unfreeze(model, phase)
+        assert count == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+        return {layer.name for layer in model.layers if layer.trainable_weights}
+
+    names = {layer.name for layer in model.layers if layer.weights}
+    head = {"head_norm", "head_logits"}
+    assert movable(Phase("a", 1, 1.0)) == head
+    assert movable(Phase("a", 1, 1.0, ("*",))) == names
+    assert movable(Phase("a", 1, 1.0, ("stem_*", "stage_0_block_1_norm"))) == {
+        "stem_conv",
+        "stem_norm",
+        "stage_0_block_1_norm",
+        *head,
+    }
+    assert (
+        movable(Phase("a", 1, 1.0, unfreeze_stages=2)) == {n for n in names if n[:7] in ("stage_2", "stage_3")} | head
+    )
+    assert movable(Phase("a", 1, 1.0, unfreeze_stages=4)) == {n for n in names if n.startswith("stage_")} | head
+    assert movable(Phase("a", 1, 1.0)) == head
 
 
 def test_a_pattern_that_matches_no_layer_is_refused_with_a_name_that_exists() -> None:
-    model = networks.build("baseline_cnn", 2, (32, 32, 3))
     with pytest.raises(RecipeError, match=r"unfreeze pattern 'stage_9_\*' matches no layer of baseline_cnn.*'conv_0'"):
-        unfreeze(model, ("stage_9_*",))
+        unfreeze(network(), Phase("a", 1, 1.0, ("stage_9_*",)))
 
 
-def test_a_loss_that_is_not_a_number_stops_and_says_where(dataset: Dataset) -> None:
-    model = networks.build("baseline_cnn", 2, (32, 32, 3))
+def test_more_stages_than_there_are_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"unfreeze_stages = 5, but convnext_atto has 4 stages"):
+        unfreeze(network("convnext_atto"), Phase("a", 1, 1.0, unfreeze_stages=5))
+    with pytest.raises(RecipeError, match=r"unfreeze_stages = 1, but baseline_cnn has 0 stages"):
+        unfreeze(network(), Phase("a", 1, 1.0, unfreeze_stages=1))
+
+
+def test_a_wrong_pattern_of_the_last_phase_is_told_before_the_first_begins(start: Start) -> None:
+    model = network()
+    before = weights(model)
+    with pytest.raises(RecipeError, match="unfreeze pattern 'nowhere'"):
+        fit(start(model, recipe(everything(1), Phase("two", 1, 1e-3, ("nowhere",)))))
+    assert moved(before, weights(model)) == set()
+
+
+def test_a_loss_that_is_not_a_number_at_once_says_where_and_that_nothing_was_learned(start: Start) -> None:
+    model = network()
     layer = model.get_layer("head_logits")
     layer.set_weights([w * np.nan for w in layer.get_weights()])
-    recipe = TrainRecipe(phases=(Phase("all", 1, 1e-3, ("*",)),), batch_size=8)
-    with pytest.raises(RecipeError, match=r"the loss is nan at phase all, epoch 1, step 1; lower"):
-        fit(model, dataset, PARTS, recipe, "float32", Silent())
+    with pytest.raises(
+        RecipeError, match=r"the loss is nan at phase all, epoch 1, step 1; lower .* nothing good was learned yet"
+    ):
+        fit(start(model, recipe(everything(1))))
+
+
+def good_then(start: Start, rate: float, **values: Any) -> tuple[str, Training, list[np.ndarray]]:
+    """A run whose second phase breaks: the message, the run, and the weights it had before that phase."""
+    kept: list[np.ndarray] = []
+
+    class Watch:
+        def say(self, line: str) -> None:
+            if line.startswith("phase two"):
+                kept.extend(training.model.get_weights())
+
+        def step(self, *_: Any) -> None:
+            pass
+
+    phases = (everything(1, name="one"), everything(2, rate, name="two", schedule="constant"))
+    training = start(network(), recipe(*phases, keep="last", **values), Watch())
+    with pytest.raises(RecipeError) as caught:
+        fit(training)
+    return str(caught.value), training, kept
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_after_a_loss_that_is_not_a_number_the_last_good_weights_can_be_used(start: Start, ema: float) -> None:
+    message, training, kept = good_then(start, 1e30, ema=ema)
+    file = training.journal.folder / "last_good.keras"
+    assert "at phase two, epoch 1, step 2; lower the phase's learning_rate" in message
+    assert message.endswith(f"the last good weights are {file}; use them with --weights")
+    assert "\n" not in message
+    stored = networks.load_model(file).get_weights()
+    if not ema:  # with a moving average, the checkpoint holds the weights it was made of
+        for found, expected in zip(stored, kept, strict=True):
+            np.testing.assert_array_equal(found, expected)
+    assert all(np.isfinite(weight).all() for weight in stored)
+    assert "layers of" in networks.load_weights(network(seed=3), str(file))
+
+
+def test_weights_that_are_no_numbers_at_the_end_of_an_epoch_are_never_kept(start: Start) -> None:
+    message, training, kept = good_then(start, float("inf"), batch_size=16)
+    assert "the validation loss is nan at phase two, epoch 1, step 1;" in message
+    stored = networks.load_model(training.journal.folder / "last_good.keras").get_weights()
+    for found, expected in zip(stored, kept, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_weights_that_are_no_numbers_in_the_middle_of_an_epoch_are_never_saved(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SAVE_SECONDS", -1.0)
+    _, training, _ = good_then(start, float("inf"))
+    state = training.journal.load()
+    assert state is not None
+    assert all(np.isfinite(array).all() for array in state[1]["model"])
+
+
+class Slow:
+    """Images of which the first asked for take a second to come."""
+
+    def __init__(self, images: Any) -> None:
+        self._images, self._first = images, True
+        self.shape, self.dtype = images.shape, images.dtype
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._first:
+            self._first = False
+            time.sleep(1)
+        return self._images[index]
+
+
+def test_time_spent_waiting_for_images_is_told(start: Start) -> None:
+    training = start(network(), recipe(everything(1), augment=PLAIN))
+    dataset = replace(training.dataset, images=Slow(training.dataset.images))
+    assert isinstance(dataset, Dataset)
+    training.dataset = dataset
+    (row,) = fit(training)
+    assert row["waiting"] * row["seconds"] > 0.8
+
+
+class Vanishing(Slow):
+    """Images that are gone from the fourth access on."""
+
+    def __init__(self, images: Any) -> None:
+        super().__init__(images)
+        self._left = 3
+
+    def __getitem__(self, index: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise DatasetError("set/left/7.png: cannot be read; is it gone?")
+        return self._images[index]
+
+
+def test_an_image_that_is_gone_is_told_in_one_line(start: Start) -> None:
+    training = start(network(), recipe(everything(3), augment=PLAIN))
+    training.dataset = replace(training.dataset, images=Vanishing(training.dataset.images))
+    with pytest.raises(DatasetError, match=r"^set/left/7\.png: cannot be read; is it gone\?$"):
+        fit(training)
+
+
+def layers_of(model: Any) -> Iterator[str]:
+    return (type(layer).__name__ for layer in model.layers)
+
+
+def test_augmentation_never_enters_the_model(start: Start) -> None:
+    model = network("convnext_atto")
+    before = list(layers_of(model))
+    assert set(before) <= {
+        *("InputLayer", "Rescaling", "Conv2D", "LayerNormalization", "DepthwiseConv2D", "Dense", "Activation", "Add"),
+        *("LayerScale", "GlobalAveragePooling2D", "Dropout"),
+    }
+    images = tf.random.stateless_uniform((4, 32, 32, 3), (0, 0)) * 255
+    once, twice = np.asarray(model(images)), np.asarray(model(images))
+    np.testing.assert_array_equal(once, twice)
+    module.TrainStep(model, module.optimizer_for(model, recipe(everything(1))), recipe(everything(1)), np.ones(2, "f4"))
+    assert list(layers_of(model)) == before

@@ -1,12 +1,13 @@
 """Batches for training."""
 
 from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bctoolkit.data import Dataset
-from bctoolkit.recipes import Augment, Phase, TrainRecipe
+from bctoolkit.recipes import Augment, Changes, Phase, TrainRecipe
 from bctoolkit.train.pipeline import evaluation_batches, steps_per_epoch, training_batches
 
 PLAIN = Augment(flip=False, rotate90=False, brightness=0, contrast=0, saturation=0)
@@ -44,12 +45,12 @@ def test_the_seed_and_the_epoch_decide_the_order(dataset: Dataset) -> None:
     recipe, index = TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN, seed=7), np.arange(20)
     whole = numbers(dataset, index, recipe, 0, 10)
     assert numbers(dataset, index, recipe, 0, 10) == whole
-    assert numbers(dataset, index, recipe, 1, 5) == whole[5:]
+    assert numbers(dataset, index, recipe, 5, 5) == whole[5:]
     assert numbers(dataset, index, TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN), 0, 10) != whole
 
 
 def test_every_epoch_changes_an_image_anew(dataset: Dataset) -> None:
-    recipe = TrainRecipe(phases=PHASES, batch_size=1)
+    recipe = TrainRecipe(phases=PHASES, batch_size=1, augment=Augment(noise=0.5))
     batches = [np.asarray(images) for images, _ in islice(training_batches(dataset, np.array([9]), recipe, 0), 6)]
     assert len({batch.tobytes() for batch in batches}) == 6
 
@@ -67,4 +68,55 @@ def test_an_epoch_can_be_cut_short(dataset: Dataset) -> None:
     whole = TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN)
     batches = numbers(dataset, np.arange(20), recipe, 0, 4)
     assert batches[:2] == numbers(dataset, np.arange(20), whole, 0, 2)
-    assert batches[2:] == numbers(dataset, np.arange(20), whole, 1, 2)
+    assert batches[2:] == numbers(dataset, np.arange(20), whole, 5, 2)  # the next epoch begins with its fifth
+
+
+def raw(dataset: Dataset, recipe: TrainRecipe, first: int, steps: int) -> list[tuple[bytes, bytes]]:
+    batches = islice(training_batches(dataset, np.arange(10), recipe, first), steps)
+    return [(np.asarray(images).tobytes(), np.asarray(labels).tobytes()) for images, labels in batches]
+
+
+def test_training_can_be_taken_up_at_any_step_with_the_same_batches_to_the_last_bit(dataset: Dataset) -> None:
+    pipelines = (Changes(noise=0.2), Changes(rotate=40, blur=1.0))
+    recipe = TrainRecipe(phases=PHASES, batch_size=4, augment=Augment(one_of=pipelines, mixup=0.3, cutmix=1.0), seed=3)
+    whole = raw(dataset, recipe, 0, 9)
+    assert len(set(whole)) == 9
+    for first in (1, 2, 3, 5):
+        assert raw(dataset, recipe, first, 9 - first) == whole[first:]
+    assert raw(dataset, TrainRecipe(phases=PHASES, batch_size=4, augment=recipe.augment, seed=4), 0, 9) != whole
+
+
+def test_the_last_batch_of_an_epoch_is_smaller_and_none_is_empty(dataset: Dataset) -> None:
+    recipe = TrainRecipe(phases=PHASES, batch_size=4, augment=PLAIN)
+    sizes = [len(images) for images, _ in islice(training_batches(dataset, np.arange(10), recipe, 0), 6)]
+    assert sizes == [4, 4, 2, 4, 4, 2]
+    assert [len(images) for images, _ in evaluation_batches(dataset, np.arange(10), 4)] == [4, 4, 2]
+
+
+class OnDisk:
+    """Images that exist only once they are asked for; remembers what was."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self._images = images
+        self.shape, self.dtype = images.shape, images.dtype
+        self.asked = list[int]()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        self.asked += np.arange(len(self))[index].tolist()
+        return self._images[index]
+
+
+def test_images_are_read_only_when_their_batch_is_made(dataset: Dataset) -> None:
+    images = OnDisk(dataset.images)  # type: ignore[arg-type]
+    lazy = Dataset(images, dataset.labels, dataset.classes, dataset.hashes, "numbers")
+    recipe = TrainRecipe(phases=PHASES, batch_size=1, augment=PLAIN)
+    many = np.tile(np.arange(20), 500)
+    assert numbers(lazy, many, recipe, 0, 3) == numbers(dataset, many, recipe, 0, 3)
+    assert 3 <= len(images.asked) < 200
+    images.asked.clear()
+    read = [np.asarray(batch) for batch, _ in evaluation_batches(lazy, np.array([7, 5]), 1)]
+    assert images.asked == [7, 5]
+    assert [batch.dtype for batch in read] == [np.float32] * 2

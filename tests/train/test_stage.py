@@ -1,24 +1,34 @@
-"""The run folder that training leaves."""
+"""The run folder that training leaves, and going on with a run that was interrupted."""
 
+import csv
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from bctoolkit import networks, run
+from bctoolkit.contract import InputContract
 from bctoolkit.data import load
 from bctoolkit.data.split import read as read_split
 from bctoolkit.data.split import split
-from bctoolkit.errors import DatasetError, RecipeError
+from bctoolkit.errors import DatasetError, RecipeError, WeightsError
 from bctoolkit.files import sha256_file
 from bctoolkit.progress import Silent
-from bctoolkit.recipes import Phase, Split, TrainRecipe, read_train_recipe
-from bctoolkit.train import train
+from bctoolkit.recipes import Distill, Phase, Split, TrainRecipe, read_train_recipe
+from bctoolkit.train import look, resume, train
+from bctoolkit.train.journal import unfinished
 
-QUICK = TrainRecipe(model="baseline_cnn", phases=(Phase("all", 1, 1e-3, ("*",)),))
+SMALL = InputContract(height=32, width=32)
+ALL = Phase("all", 1, 1e-3, ("*",))
+QUICK = TrainRecipe(model="baseline_cnn", precision="float32", batch_size=16, input=SMALL, phases=(ALL,))
+TWICE = msgspec.structs.replace(QUICK, phases=(Phase("all", 2, 1e-3, ("*",)),))
 
 
 @pytest.fixture(scope="session")
@@ -26,24 +36,52 @@ def tiny(workspace: Path) -> Path:
     return workspace / "training" / "runs" / "tiny"
 
 
+class StopsAt(Silent):
+    """Ctrl-C after so many training steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, label: str, done: int, total: int, note: str = "") -> None:
+        self.left -= label.startswith("all ")
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+class Remembers(Silent):
+    def __init__(self) -> None:
+        self.lines = list[str]()
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
 def test_a_run_is_whole(tiny: Path) -> None:
-    expected = {run.MODEL, run.RECIPE, run.FACTS, run.HISTORY, run.METRICS, run.SPLIT}
+    expected = {run.MODEL, run.RECIPE, run.FACTS, run.HISTORY, run.METRICS, run.SPLIT, "history.csv", "tensorboard"}
     assert {path.name for path in tiny.iterdir()} == expected | {"learning_curve.png", "confusion_matrix.png"}
     for name in ("learning_curve.png", "confusion_matrix.png"):
         with Image.open(tiny / name) as picture:
             assert min(picture.size) > 300
+    assert [path.name for path in tiny.parent.iterdir()] == ["tiny"]
 
 
 def test_the_stored_recipe_is_the_resolved_one_and_trains_again(tiny: Path, workspace: Path) -> None:
     assert read_train_recipe(tiny / run.RECIPE) == read_train_recipe(workspace / "tiny.toml")
 
 
-def test_the_facts_carry_the_hashes_of_the_files_beside_them(tiny: Path) -> None:
+def test_the_facts_carry_the_hashes_of_the_files_beside_them(tiny: Path, class_folders: Path) -> None:
     facts = run.read(tiny)
+    assert (facts.name, facts.model, facts.precision) == ("tiny", "baseline_cnn", "float32")
     assert facts.model_sha256 == sha256_file(tiny / run.MODEL)
     assert facts.recipe_sha256 == sha256_file(tiny / run.RECIPE)
     assert facts.labels == ("left", "right", "up")
+    assert facts.weights == "fresh weights"
+    assert facts.parameters == networks.load_model(tiny / run.MODEL).count_params()
     assert sum(sum(counts.values()) for counts in facts.data.counts.values()) == 120
+    assert Path(facts.data.source) == class_folders.resolve()
+    assert facts.data.sha256 == load(str(class_folders), facts.input).sha256
+    assert {"bctoolkit", "tensorflow", "keras", "numpy"} <= set(facts.tools)
+    assert 0 <= facts.waiting <= facts.seconds
 
 
 def test_the_stored_split_is_the_one_that_content_decides(tiny: Path, class_folders: Path) -> None:
@@ -62,33 +100,207 @@ def test_the_test_figures_can_be_recomputed_from_the_model_and_the_split(tiny: P
     assert stored["count"] == len(parts.test)
     assert stored["accuracy"] == pytest.approx((predicted == dataset.labels[parts.test]).mean())
     assert stored["accuracy_ci95"][0] <= stored["accuracy"] <= stored["accuracy_ci95"][1]
-    assert np.sum(stored["confusion"]) == stored["count"]
+    for row in range(3):
+        found = [int(((dataset.labels[parts.test] == row) & (predicted == column)).sum()) for column in range(3)]
+        assert stored["confusion"][row] == found
+
+
+def test_the_history_is_there_for_people_for_spreadsheets_and_for_tensorboard(tiny: Path) -> None:
+    rows = json.loads((tiny / run.HISTORY).read_text())
+    assert [(row["phase"], row["epoch"]) for row in rows] == [("head", 1), ("all", 2)]
+    with (tiny / "history.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == [{name: str(value) for name, value in row.items()} for row in rows]
+    found: dict[tuple[int, str], float] = {}
+    for path in (tiny / "tensorboard").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                found[event.step, value.tag] = float(tf.make_ndarray(value.tensor))
+    assert found == {
+        (row["epoch"], name): pytest.approx(figure, rel=1e-6)
+        for row in rows
+        for name, figure in row.items()
+        if isinstance(figure, float)
+    }
+
+
+def test_the_saved_model_is_the_bare_network(tiny: Path) -> None:
+    model = networks.load_model(tiny / run.MODEL)
+    assert [layer.name for layer in model.layers] == [
+        layer.name for layer in networks.build("baseline_cnn", 3, (32, 32, 3)).layers
+    ]
 
 
 def test_a_run_that_exists_is_not_overwritten(tiny: Path, class_folders: Path) -> None:
+    before = sha256_file(tiny / run.FACTS)
     with pytest.raises(RecipeError, match=r"tiny already exists; choose another --name"):
         train(QUICK, str(class_folders), tiny, Silent())
+    assert sha256_file(tiny / run.FACTS) == before
 
 
-def test_a_run_that_fails_leaves_nothing(class_folders: Path, tmp_path: Path) -> None:
-    wrong = TrainRecipe(model="baseline_cnn", phases=(Phase("all", 1, 1e-3, ("nowhere_*",)),))
-    with pytest.raises(RecipeError, match="nowhere"):
-        train(wrong, str(class_folders), tmp_path / "runs" / "x", Silent())
-    assert not (tmp_path / "runs").exists()
-
-
-def test_ctrl_c_while_training_leaves_nothing(
-    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"phases": (Phase("all", 1, 1e-3, ("nowhere_*",)),)}, RecipeError, "nowhere"),
+        ({"distill": Distill("nobody")}, RecipeError, "distill.teacher 'nobody'"),
+        ({"weights": "absent.keras"}, WeightsError, "weights 'absent.keras': neither"),
+        ({"weights": "imagenet"}, WeightsError, "no pre-trained baseline_cnn; it has convnext_tiny, convnext_small"),
+        ({"model": "resnet"}, RecipeError, "unknown model 'resnet'; models: convnext_atto"),
+        (
+            {"phases": (Phase("all", 1, float("inf"), ("*",)),)},
+            RecipeError,
+            "loss is nan at phase all, epoch 1, step 2",
+        ),
+    ],
+)
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(
+    class_folders: Path, tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    wrong = msgspec.structs.replace(QUICK, **changes)
+    with pytest.raises(error, match=message) as caught:
+        train(wrong, str(class_folders), tmp_path / "training" / "runs" / "x", Silent())
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
-    monkeypatch.setattr(keras.Model, "fit", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(QUICK, str(class_folders), tmp_path / "runs" / "x", Silent())
-    assert not (tmp_path / "runs").exists()
+
+def test_weights_of_another_architecture_are_refused_with_the_first_layer_that_differs(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    networks.build("convnext_femto", 3, (32, 32, 3)).save(tmp_path / "femto.keras")
+    wrong = msgspec.structs.replace(QUICK, model="convnext_atto", weights=str(tmp_path / "femto.keras"))
+    with pytest.raises(
+        WeightsError,
+        match=r"femto\.keras: stem_conv/kernel has shape \(4, 4, 3, 48\), this network wants \(4, 4, 3, 40\)",
+    ):
+        train(wrong, str(class_folders), tmp_path / "runs" / "x", Silent())
+    assert [path.name for path in tmp_path.iterdir()] == ["femto.keras"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 half a zip"])
+def test_unreadable_weights_are_named(class_folders: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.keras").write_bytes(content)
+    wrong = msgspec.structs.replace(QUICK, weights=str(tmp_path / "bad.keras"))
+    with pytest.raises(WeightsError, match=r"bad\.keras: not a Keras model that can be loaded"):
+        train(wrong, str(class_folders), tmp_path / "runs" / "x", Silent())
 
 
 def test_images_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="nowhere: no such folder or file"):
         train(QUICK, str(tmp_path / "nowhere"), tmp_path / "x", Silent())
+
+
+def interrupted(images: Path, target: Path, recipe: TrainRecipe = TWICE, steps: int = 8) -> None:
+    """Training that is stopped in its second epoch of five steps."""
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, str(images), target, StopsAt(steps))
+
+
+def test_ctrl_c_before_the_first_checkpoint_leaves_nothing(class_folders: Path, tmp_path: Path) -> None:
+    interrupted(class_folders, tmp_path / "runs" / "x", steps=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_goes_on_to_the_result_of_an_unbroken_one(class_folders: Path, tmp_path: Path) -> None:
+    """Alike up to the order in which threads add up; to the last bit only in deterministic mode, see test_resume.py."""
+    target = tmp_path / "runs" / "x"
+    interrupted(class_folders, target)
+    assert [path.name for path in target.parent.iterdir()] == [".x.unfinished"]
+    with pytest.raises(RecipeError, match=r"the run x was begun and not finished; go on with --resume --name x"):
+        train(TWICE, str(class_folders), target, Silent())
+    figures = resume(target, Silent())
+    assert msgspec.json.decode((target / run.METRICS).read_bytes(), type=run.TestMetrics) == figures
+    train(TWICE, str(class_folders), tmp_path / "runs" / "whole", Silent())
+    models = [networks.load_model(folder / run.MODEL) for folder in (target, tmp_path / "runs" / "whole")]
+    for found, expected in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+    assert {path.name for path in target.parent.iterdir()} == {"x", "whole"}
+
+
+def test_images_that_changed_meanwhile_are_refused(class_folders: Path, tmp_path: Path) -> None:
+    images = Path(shutil.copytree(class_folders, tmp_path / "images"))
+    target = tmp_path / "runs" / "x"
+    interrupted(images, target)
+    first = next((images / "left").iterdir())
+    shutil.copy2(next((images / "right").iterdir()), first)
+    with pytest.raises(RecipeError, match=r"--resume: the images in .*images are not those the run was begun with"):
+        resume(target, Silent())
+    shutil.rmtree(images)
+    with pytest.raises(DatasetError, match="no such folder or file"):
+        resume(target, Silent())
+    assert unfinished(target).is_dir()
+
+
+def test_a_finished_and_an_unknown_run_cannot_be_resumed(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"--resume: the run tiny is finished"):
+        resume(tiny, Silent())
+    with pytest.raises(RecipeError, match=r"--resume: the run absent was not begun, or was interrupted before"):
+        resume(tmp_path / "absent", Silent())
+
+
+def test_what_a_finished_run_could_not_remove_any_more_is_not_trained_again(tiny: Path, tmp_path: Path) -> None:
+    """Killed between putting the run in its place and removing its state."""
+    target = Path(shutil.copytree(tiny, tmp_path / "x"))
+    unfinished(target).mkdir()
+    before = sha256_file(target / run.FACTS)
+    with pytest.raises(RecipeError, match=r"--resume: the run x is finished"):
+        resume(target, Silent())
+    assert sha256_file(target / run.FACTS) == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_with_its_weights_again(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    given = networks.build("baseline_cnn", 3, (32, 32, 3))
+    given.save(tmp_path / "given.keras")
+    frozen = msgspec.structs.replace(QUICK, weights=str(tmp_path / "given.keras"), phases=(Phase("head", 1, 1e-3),))
+    target = tmp_path / "runs" / "x"
+    interrupted(class_folders, target, msgspec.structs.replace(frozen, phases=(Phase("all", 2, 1e-3),)))
+    (unfinished(target) / "state.npz").unlink()
+    keras.utils.set_random_seed(99)
+    resume(target, Silent())
+    trained = networks.load_model(target / run.MODEL)
+    for layer in ("conv_0", "hidden"):
+        for found, expected in zip(
+            trained.get_layer(layer).get_weights(), given.get_layer(layer).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_a_look_says_what_would_move_and_how_long_and_writes_nothing(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    phases = (Phase("head", 2, 1e-3), Phase("all", 3, 1e-3, ("*",)))
+    plans = look(msgspec.structs.replace(QUICK, phases=phases), str(class_folders), None, Silent())
+    model = networks.build("baseline_cnn", 3, (32, 32, 3))
+    assert [(plan.name, plan.epochs, plan.steps) for plan in plans] == [("head", 2, 5), ("all", 3, 5)]
+    assert [plan.moving for plan in plans] == [129 * 3, model.count_params()]
+    assert all(plan.seconds > 0 for plan in plans)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_look_refuses_what_training_would_refuse(class_folders: Path) -> None:
+    wrong = msgspec.structs.replace(QUICK, phases=(Phase("all", 1, 1e-3, ("nowhere_*",)),))
+    with pytest.raises(RecipeError, match="nowhere"):
+        look(wrong, str(class_folders), None, Silent())
+
+
+def test_small_classes_and_the_size_of_the_parts_are_told(class_folders: Path, tmp_path: Path) -> None:
+    told = Remembers()
+    look(QUICK, str(class_folders), tmp_path / "look.png", told)
+    assert any("120 real images of 3 classes" in line for line in told.lines)
+
+
+def test_the_picture_shows_each_class_as_it_is_and_in_twelve_ways(class_folders: Path, tmp_path: Path) -> None:
+    assert look(QUICK, str(class_folders), tmp_path / "look.png", Silent()) == []
+    with Image.open(tmp_path / "look.png") as picture:
+        pixels = np.asarray(picture)
+    side, gap = 32, 4
+    assert pixels.shape == (3 * (side + gap), 13 * (side + gap), 3)
+    dataset = load(str(class_folders), SMALL)
+    cells = pixels.reshape(3, side + gap, 13, side + gap, 3).swapaxes(1, 2)[:, :, :side, :side]
+    for row in range(3):
+        first = dataset.images[np.flatnonzero(dataset.labels == row)[:1]][0]
+        np.testing.assert_array_equal(cells[row, 0], first)
+        assert len({cell.tobytes() for cell in cells[row]}) == 13
+    look(QUICK, str(class_folders), tmp_path / "again.png", Silent())
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "look.png").read_bytes()

@@ -1,0 +1,179 @@
+"""The single changes that augmentation draws from: each takes a batch, a seed and the recipe's strength.
+
+Every change draws one amount per image, uniform up to its strength; strength 0 is never called. Images are float32
+tensors N×H×W×3 with values 0–255, clipped where a change needs it.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = ["CHANGES", "GEOMETRY", "transform"]
+
+Change = Callable[[Any, Any, float], Any]
+
+GEOMETRY = ("rotate", "translate", "zoom")
+"""The changes that are done together, in one interpolation."""
+
+BLUR_RADIUS = 3.0
+"""A Gaussian is cut off at so many standard deviations."""
+
+
+def transform(images: Any, drawn: dict[str, tuple[Any, float]], seed: Any) -> Any:
+    """Turn, shift and scale about the centre in one bilinear interpolation; the edge is mirrored outward.
+
+    Args:
+        images: the batch.
+        drawn: of `GEOMETRY`, which images get the change (bool, N) and its strength.
+        seed: int32 tensor of shape (2,).
+    """
+    count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    turn, down, across, scale = tf.unstack(tf.random.split(seed, 4))
+
+    def amount(name: str, key: Any) -> Any:
+        chosen, strength = drawn.get(name, (tf.zeros((count,), tf.bool), 0.0))
+        return tf.where(chosen, tf.random.stateless_uniform((count,), key, -strength, strength), 0.0)
+
+    angle = amount("rotate", turn) * math.pi / 180
+    zoom = tf.exp(amount("zoom", scale))
+    cos, sin = tf.cos(angle) / zoom, tf.sin(angle) / zoom
+    x, y = (width - 1) / 2, (height - 1) / 2
+    dx = x - cos * x + sin * y + width * amount("translate", across)
+    dy = y - sin * x - cos * y + height * amount("translate", down)
+    zero = tf.zeros_like(cos)
+    rows = tf.stack([cos, -sin, dx, sin, cos, dy, zero, zero], axis=1)
+    moved = tf.reduce_any(tf.stack([chosen for chosen, _ in drawn.values()]), axis=0)
+    index = tf.where(moved)
+    part = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.gather(images, index[:, 0]),
+        transforms=tf.gather(rows, index[:, 0]),
+        output_shape=(height, width),
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+        fill_value=0.0,
+    )
+    return tf.tensor_scatter_nd_update(images, index, part)
+
+
+def brightness(images: Any, seed: Any, strength: float) -> Any:
+    """Add a share of the value range."""
+    return images + 255 * _amount(images, seed, strength)
+
+
+def contrast(images: Any, seed: Any, strength: float) -> Any:
+    """Stretch or shrink the distance from the image's mean colour."""
+    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+    return mean + (images - mean) * (1 + _amount(images, seed, strength))
+
+
+def gamma(images: Any, seed: Any, strength: float) -> Any:
+    """Raise values to the power 2^amount."""
+    return 255 * (tf.clip_by_value(images, 0.0, 255.0) / 255) ** (2 ** _amount(images, seed, strength))
+
+
+def saturation(images: Any, seed: Any, strength: float) -> Any:
+    """Stretch or shrink the distance from grey."""
+    grey = tf.image.rgb_to_grayscale(images)
+    return grey + (images - grey) * (1 + _amount(images, seed, strength))
+
+
+def hue(images: Any, seed: Any, strength: float) -> Any:
+    """Turn the colours about the grey axis; strength 1 is half a turn."""
+    angle = math.pi * _amount(images, seed, strength)[:, 0]
+    third = tf.constant(1 / 3)
+    cos, sin = tf.cos(angle), tf.sin(angle) * math.sqrt(1 / 3)
+    own, ahead, behind = cos + third * (1 - cos), third * (1 - cos) - sin, third * (1 - cos) + sin
+    rows = [[own, ahead, behind], [behind, own, ahead], [ahead, behind, own]]
+    matrix = tf.stack([tf.concat(row, axis=-1) for row in rows], axis=1)
+    return tf.einsum("nhwc,ndc->nhwd", images, tf.reshape(matrix, (-1, 3, 3)))
+
+
+def stain(images: Any, seed: Any, strength: float) -> Any:
+    """Scale and shift each channel's optical density, as another stain or another batch of it does.
+
+    After Tellez et al. 2018 (doi:10.1109/TMI.2018.2820199), in RGB rather than in the space of one stain.
+    """
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    density = -tf.math.log((tf.clip_by_value(images, 0.0, 255.0) + 1) / 256)
+    scale = 1 + tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 3), first, -strength, strength)
+    shift = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 3), second, -strength, strength) / 4
+    return 256 * tf.exp(-(density * scale + shift)) - 1
+
+
+def blur(images: Any, seed: Any, strength: float) -> Any:
+    """Blur with a Gaussian of a standard deviation up to so many pixels."""
+    sigma = tf.maximum(tf.abs(_amount(images, seed, strength)), 1e-3)
+    radius = math.ceil(BLUR_RADIUS * strength)
+    offsets = range(-radius, radius + 1)
+    weights = [tf.exp(-(offset**2) / (2 * sigma**2)) for offset in offsets]
+    total = tf.add_n(weights)
+    for axis in (1, 2):
+        edges = [[0, 0], [0, 0], [0, 0], [0, 0]]
+        edges[axis] = [radius, radius]
+        padded = tf.pad(images, edges, "SYMMETRIC")
+        size = images.shape[axis]
+        shifted = (padded[:, o : o + size] if axis == 1 else padded[:, :, o : o + size] for o in range(2 * radius + 1))
+        images = tf.add_n([part * weight for part, weight in zip(shifted, weights, strict=True)]) / total
+    return images
+
+
+def noise(images: Any, seed: Any, strength: float) -> Any:
+    """Add Gaussian noise of a standard deviation up to so large a share of the value range."""
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    return images + 255 * _amount(images, first, strength) * tf.random.stateless_normal(tf.shape(images), second)
+
+
+def jpeg(images: Any, seed: Any, strength: float) -> Any:
+    """Encode as JPEG and decode; the quality goes down from 100 to 100 − 95·strength."""
+    quality = tf.cast(tf.round(100 - 95 * tf.abs(_amount(images, seed, strength))), tf.int32)[:, 0, 0, 0]
+    pixels = tf.cast(tf.clip_by_value(tf.round(images), 0.0, 255.0), tf.uint8)
+    coded = tf.map_fn(
+        lambda pair: tf.image.adjust_jpeg_quality(pair[0], pair[1]),
+        (pixels, quality),
+        fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8),
+    )
+    return tf.cast(coded, tf.float32)
+
+
+def solarize(images: Any, seed: Any, strength: float) -> Any:
+    """Invert the values above a threshold; strength 1 lets it fall to 0."""
+    threshold = 255 * (1 - tf.abs(_amount(images, seed, strength)))
+    return tf.where(images > threshold, 255 - images, images)
+
+
+def cutout(images: Any, seed: Any, strength: float) -> Any:
+    """Cover a rectangle, each side up to so large a share of the image's, by one random colour.
+
+    After DeVries & Taylor 2017, arXiv:1708.04552.
+    """
+    count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    place, extent, paint = tf.unstack(tf.random.split(seed, 3))
+    centre = tf.random.stateless_uniform((count, 2), place)
+    half = tf.random.stateless_uniform((count, 2), extent, 0.0, strength) / 2
+    rows = tf.abs((tf.range(height, dtype=tf.float32) + 0.5) / height - centre[:, :1]) < half[:, :1]
+    columns = tf.abs((tf.range(width, dtype=tf.float32) + 0.5) / width - centre[:, 1:]) < half[:, 1:]
+    colour = tf.random.stateless_uniform((count, 1, 1, 3), paint, 0.0, 255.0)
+    return tf.where((rows[:, :, None] & columns[:, None, :])[..., None], colour, images)
+
+
+CHANGES: dict[str, Change] = {
+    "brightness": brightness,
+    "contrast": contrast,
+    "gamma": gamma,
+    "saturation": saturation,
+    "hue": hue,
+    "stain": stain,
+    "solarize": solarize,
+    "blur": blur,
+    "noise": noise,
+    "jpeg": jpeg,
+    "cutout": cutout,
+}
+"""In the order they are done: light and colour, sharpness, sensor, file, then what lies on top."""
+
+
+def _amount(images: Any, seed: Any, strength: float) -> Any:
+    """One number per image between −strength and strength, of shape N×1×1×1."""
+    return tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed, -strength, strength)

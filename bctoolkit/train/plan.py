@@ -1,0 +1,72 @@
+"""What a recipe would do with a set of images: who may move, and about how long it takes."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from bctoolkit.data import Dataset, Parts
+from bctoolkit.progress import Progress
+from bctoolkit.recipes import Phase, TrainRecipe
+from bctoolkit.train.fit import unfreeze
+from bctoolkit.train.optimizer import optimizer_for
+from bctoolkit.train.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from bctoolkit.train.step import TrainStep, validate
+
+__all__ = ["PhasePlan", "plan"]
+
+TIMED_STEPS = 3
+
+
+class PhasePlan(NamedTuple):
+    """One phase of a recipe, as it would run here."""
+
+    name: str
+    epochs: int
+    steps: int
+    """Of each epoch."""
+    moving: int
+    """How many weights may move."""
+    seconds: float
+    """Of the whole phase, from a few timed steps."""
+
+
+def plan(
+    model: keras.Model, dataset: Dataset, parts: Parts, recipe: TrainRecipe, progress: Progress
+) -> list[PhasePlan]:
+    """Time a few steps of each phase on real batches; the model's weights are not worth anything afterwards.
+
+    Raises:
+        RecipeError: an `unfreeze` pattern that names no layer.
+    """
+    return [_phase(phase, model, dataset, parts, recipe, progress) for phase in recipe.phases]
+
+
+def _phase(
+    phase: Phase, model: keras.Model, dataset: Dataset, parts: Parts, recipe: TrainRecipe, progress: Progress
+) -> PhasePlan:
+    progress.step(f"timing phase {phase.name}", 0, 1)
+    moving = unfreeze(model, phase)
+    even = np.ones(len(dataset.classes), np.float32)
+    step = TrainStep(model, optimizer_for(model, recipe), recipe, even)
+    batches = iter(training_batches(dataset, parts.train, recipe, 0))
+    training = _median_seconds(lambda: step.run(*next(batches))[0])
+    batch = list(evaluation_batches(dataset, parts.validation, recipe.batch_size).take(1))
+    check = validate(model)
+    validation = _median_seconds(lambda: check(batch)[0]) * len(parts.validation) / len(batch[0][0])
+    steps = steps_per_epoch(len(parts.train), recipe)
+    return PhasePlan(phase.name, phase.epochs, steps, moving, phase.epochs * (steps * training + validation))
+
+
+def _median_seconds(call: Callable[[], Any]) -> float:
+    """Median time of a call whose result is a number; the first call, which compiles, is left out."""
+    float(call())
+    times = []
+    for _ in range(TIMED_STEPS):
+        began = time.perf_counter()
+        float(call())
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)

@@ -1,0 +1,117 @@
+"""One step of training, compiled: gradients, update, and the moving average of the weights."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from bctoolkit.recipes import TrainRecipe
+
+__all__ = ["TrainStep", "balanced", "validate"]
+
+LOGITS = "head_logits"
+
+
+class TrainStep:
+    """Update a model's weights by a batch.
+
+    Args:
+        model: a network of `bctoolkit.networks.build`; what may move is decided by its layers' `trainable`.
+        optimizer: built for the weights that may move.
+        recipe: losses, moving average and distillation.
+        class_weights: float32, one factor on the loss per class.
+        teacher: the run to learn from, a model with the same inputs and classes; None for none.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: Any,
+        recipe: TrainRecipe,
+        class_weights: NDArray[np.float32],
+        teacher: keras.Model | None = None,
+    ) -> None:
+        self._logits = logits_of(model)
+        self._teacher = None if teacher is None else logits_of(teacher)
+        self._optimizer, self._recipe, self._class_weights = optimizer, recipe, class_weights
+        self._moving = model.trainable_variables
+        self._kernels = [weight for weight in self._moving if weight.name.endswith("kernel")]
+        self.average = [tf.Variable(weight.value, trainable=False) for weight in self._moving] if recipe.ema else []
+        """The moving average of each weight that may move."""
+        shape, classes = model.input_shape, model.output_shape[1]
+        gpu = bool(tf.config.list_physical_devices("GPU"))
+        self.run = tf.function(
+            self._run,
+            input_signature=[tf.TensorSpec(shape, tf.float32), tf.TensorSpec((None, classes), tf.float32)],
+            jit_compile=gpu or None,  # XLA slows these networks on CPUs
+        )
+        """Batch of images and labels → mean loss, number of images whose likeliest class is the label's."""
+
+    def averaged(self) -> list[tuple[Any, Any]]:
+        """Pairs of each weight that may move and its moving average."""
+        return list(zip(self._moving, self.average, strict=True)) if self.average else []
+
+    def _run(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            logits = tf.cast(self._logits(images, training=True), tf.float32)
+            loss = self._loss(logits, labels, images)
+            scaled = self._optimizer.scale_loss(loss)
+        self._optimizer.apply(tape.gradient(scaled, self._moving), self._moving)
+        if self.average:
+            done = tf.cast(self._optimizer.iterations, tf.float32)
+            share = 1 - tf.minimum(self._recipe.ema, (1 + done) / (10 + done))
+            for weight, average in zip(self._moving, self.average, strict=True):
+                average.assign_add(share * (weight.value - average))
+        return loss, _correct(logits, labels)
+
+    def _loss(self, logits: Any, labels: Any, images: Any) -> Any:
+        recipe, classes = self._recipe, labels.shape[1]
+        smooth = labels * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
+        each = tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
+        if self._teacher is not None:
+            each = (1 - recipe.distill.weight) * each + recipe.distill.weight * self._from_teacher(logits, images)
+        loss = tf.reduce_mean(each * tf.linalg.matvec(labels, self._class_weights))
+        if recipe.l2:
+            loss += recipe.l2 * tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in self._kernels])
+        return loss
+
+    def _from_teacher(self, logits: Any, images: Any) -> Any:
+        """Cross entropy with the teacher's softened probabilities, times T² (Hinton et al. 2015, section 2)."""
+        heat = self._recipe.distill.temperature
+        wanted = tf.nn.softmax(tf.cast(self._teacher(images, training=False), tf.float32) / heat)  # type: ignore[misc]
+        return heat**2 * tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(wanted), logits / heat)
+
+
+def validate(model: keras.Model) -> Any:
+    """A compiled function: batches of (images, labels) → mean cross entropy and accuracy over all images."""
+    logits_model = logits_of(model)
+
+    def one(images: Any, labels: Any) -> tuple[Any, Any, Any]:
+        logits = tf.cast(logits_model(images, training=False), tf.float32)
+        loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+        return loss, _correct(logits, labels), tf.shape(images)[0]
+
+    compiled = tf.function(one, reduce_retracing=True)
+
+    def over(batches: Any) -> tuple[float, float]:
+        sums = np.sum([[float(figure) for figure in compiled(*batch)] for batch in batches], axis=0)
+        return float(sums[0] / sums[2]), float(sums[1] / sums[2])
+
+    return over
+
+
+def balanced(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Factors by which every class counts the same: images / (classes · images of the class)."""
+    counts = np.bincount(labels, minlength=classes)
+    return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+
+def logits_of(model: keras.Model) -> keras.Model:
+    """The same network up to its logits, sharing all weights."""
+    return keras.Model(model.input, model.get_layer(LOGITS).output)
+
+
+def _correct(logits: Any, labels: Any) -> Any:
+    return tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == tf.argmax(labels, 1), tf.float32))

@@ -1,0 +1,197 @@
+"""The learning rate at each step, and the optimizer that uses it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bctoolkit import networks
+from bctoolkit.recipes import Phase, TrainRecipe
+from bctoolkit.train.optimizer import layer_rates, learning_rate, optimizer_for
+
+PHASES = (Phase("all", 1, 1e-3, ("*",)),)
+
+
+def recipe(**values: Any) -> TrainRecipe:
+    return TrainRecipe(model="baseline_cnn", phases=PHASES, **({"precision": "float32"} | values))
+
+
+def rates(phase: Phase, steps: int) -> np.ndarray:
+    return np.array([learning_rate(phase, step, steps) for step in range(phase.epochs * steps)])
+
+
+def test_a_constant_rate_stays() -> None:
+    assert (rates(Phase("a", 3, 1e-3, schedule="constant"), 5) == 1e-3).all()
+
+
+def test_a_cosine_falls_from_the_whole_rate_over_half_way_to_one_hundredth() -> None:
+    phase = Phase("a", 4, 1e-2)
+    found = rates(phase, 25)
+    assert found[0] == 1e-2
+    assert found[50] == pytest.approx(1e-2 * (1 + 0.01) / 2)
+    assert learning_rate(phase, 100, 25) == pytest.approx(1e-4)
+    assert (np.diff(found) < 0).all()
+    middle = 1e-2 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * 0.3)))
+    assert found[30] == pytest.approx(middle)
+
+
+def test_an_exponential_falls_by_the_same_factor_each_step_to_one_hundredth() -> None:
+    phase = Phase("a", 2, 1e-2, schedule="exponential")
+    found = rates(phase, 10)
+    np.testing.assert_allclose(found[1:] / found[:-1], 0.01 ** (1 / 20))
+    assert found[0] == 1e-2
+    assert learning_rate(phase, 20, 10) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
+def test_the_warm_up_rises_evenly_and_the_schedule_starts_where_it_ends(schedule: Any) -> None:
+    phase = Phase("a", 3, 1.0, schedule=schedule, warmup_epochs=0.5)
+    found = rates(phase, 10)
+    np.testing.assert_allclose(found[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
+    assert found[5] == 1.0
+    assert learning_rate(phase, 30, 10) == pytest.approx(1.0 if schedule == "constant" else 0.01)
+
+
+def test_a_warm_up_as_long_as_the_phase_is_all_there_is() -> None:
+    np.testing.assert_allclose(rates(Phase("a", 1, 1.0, warmup_epochs=2), 4), [0.125, 0.25, 0.375, 0.5])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
+def test_a_phase_may_end_before_the_rate_has_fallen(schedule: Any) -> None:
+    whole = rates(Phase("a", 6, 1.0, schedule=schedule, warmup_epochs=1), 10)
+    cut = rates(Phase("a", 4, 1.0, schedule=schedule, warmup_epochs=1, decay_epochs=6), 10)
+    np.testing.assert_array_equal(cut, whole[:40])
+
+
+def twins(**values: Any) -> tuple[Any, Any, Any, Any]:
+    """Two equal networks, with our optimizer and with Keras's own of the same settings."""
+    ours = networks.build("baseline_cnn", 2, (32, 32, 3))
+    theirs = keras.models.clone_model(ours)
+    theirs.set_weights(ours.get_weights())
+    optimizer = optimizer_for(ours, recipe(**values))
+    clip = values.get("clip_norm", 0.0) or None
+    reference = keras.optimizers.AdamW(1e-3, weight_decay=values.get("weight_decay", 0.05), global_clipnorm=clip)
+    reference.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return ours, theirs, optimizer, reference
+
+
+def gradients(model: Any, seed: int, size: float = 1.0) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    return [tf.constant(rng.normal(0, size, weight.shape), tf.float32) for weight in model.trainable_variables]
+
+
+@pytest.mark.parametrize(
+    "values", [{"weight_decay": 0.3}, {"weight_decay": 0.0}, {"weight_decay": 0.3, "clip_norm": 1.0}]
+)
+def test_it_takes_the_steps_of_keras_adamw(values: dict[str, float]) -> None:
+    ours, theirs, optimizer, reference = twins(**values)
+    for step in range(4):
+        rate = 1e-3 / (step + 1)
+        optimizer.learning_rate = rate
+        reference.learning_rate = rate
+        optimizer.apply(gradients(ours, step, 3.0), ours.trainable_variables)
+        reference.apply(gradients(ours, step, 3.0), theirs.trainable_variables)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-8)
+
+
+def test_without_gradients_kernels_decay_and_biases_stay() -> None:
+    model = networks.build("baseline_cnn", 2, (32, 32, 3))
+    for weight in model.trainable_variables:
+        weight.assign(tf.ones(weight.shape))
+    optimizer = optimizer_for(model, recipe(weight_decay=0.5))
+    optimizer.learning_rate = 0.1
+    optimizer.apply([tf.zeros(weight.shape) for weight in model.trainable_variables], model.trainable_variables)
+    for weight in model.trainable_variables:
+        expected = 1 - 0.1 * 0.5 if weight.name == "kernel" else 1.0
+        np.testing.assert_allclose(np.asarray(weight), expected, rtol=1e-6)
+
+
+def test_a_convnext_decays_its_kernels_only() -> None:
+    model = networks.build("convnext_atto", 2, (32, 32, 3))
+    for weight in model.trainable_variables:
+        weight.assign(tf.ones(weight.shape))
+    optimizer = optimizer_for(model, recipe(weight_decay=0.5))
+    optimizer.learning_rate = 0.1
+    optimizer.apply([tf.zeros(weight.shape) for weight in model.trainable_variables], model.trainable_variables)
+    decayed = {weight.path for weight in model.trainable_variables if np.asarray(weight).max() < 1}
+    assert decayed == {weight.path for weight in model.trainable_variables if weight.path.endswith("/kernel")}
+    assert any("depthwise" in path for path in decayed)
+
+
+def test_a_norm_limit_makes_all_gradients_smaller_by_one_factor() -> None:
+    model = networks.build("baseline_cnn", 2, (32, 32, 3))
+    given = gradients(model, 0, 5.0)
+    norm = float(tf.linalg.global_norm(given))
+    steps = []
+    for limit, scale in ((0.5, 1.0), (0.0, 0.5 / norm)):
+        keras.utils.set_random_seed(0)
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        optimizer = optimizer_for(copy, recipe(weight_decay=0.0, clip_norm=limit))
+        optimizer.learning_rate = 1e-3
+        optimizer.apply([gradient * scale for gradient in given], copy.trainable_variables)
+        steps.append([a - b for a, b in zip(copy.get_weights(), model.get_weights(), strict=True)])
+    for clipped, scaled in zip(*steps, strict=True):
+        np.testing.assert_allclose(clipped, scaled, rtol=1e-3, atol=1e-8)
+
+
+def test_rates_of_layers_fall_from_the_head_block_by_block() -> None:
+    model = networks.build("convnext_atto", 2, (32, 32, 3))
+    found = layer_rates(model, 0.5)
+    assert set(found) == {layer.name for layer in model.layers if layer.weights}
+    assert found["head_logits"] == found["head_norm"] == 1.0
+    assert found["stage_3_block_1_depthwise"] == found["stage_3_block_1_scale"] == 0.5
+    assert found["stage_3_block_0_project"] == 0.25
+    assert found["stage_3_downsample_conv"] == found["stage_3_downsample_norm"] == 0.125
+    blocks, downsamplings = 2 + 2 + 6 + 2, 3
+    assert found["stem_conv"] == found["stem_norm"] == 0.5 ** (blocks + downsamplings + 1)
+    assert set(layer_rates(model, 1.0).values()) == {1.0}
+
+
+def test_rates_of_layers_hold_for_a_network_without_blocks() -> None:
+    found = layer_rates(networks.build("baseline_cnn", 2, (32, 32, 3)), 0.1)
+    np.testing.assert_allclose(
+        [found[name] for name in ("head_logits", "hidden", "conv_2", "conv_1", "conv_0")], [1, 0.1, 0.01, 1e-3, 1e-4]
+    )
+
+
+def test_steps_are_as_long_as_the_layer_s_rate_says() -> None:
+    """Adam's first step is the rate times the gradient's sign."""
+    model = networks.build("baseline_cnn", 2, (32, 32, 3))
+    before = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    optimizer = optimizer_for(model, recipe(layer_decay=0.5, weight_decay=0.0))
+    optimizer.learning_rate = 0.01
+    optimizer.apply([tf.ones(weight.shape) for weight in model.trainable_variables], model.trainable_variables)
+    for name, factor in layer_rates(model, 0.5).items():
+        for old, new in zip(before[name], model.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_allclose(old - new, 0.01 * factor, rtol=1e-3)
+
+
+def test_decay_follows_the_layer_s_rate_too() -> None:
+    model = networks.build("baseline_cnn", 2, (32, 32, 3))
+    for weight in model.trainable_variables:
+        weight.assign(tf.ones(weight.shape))
+    optimizer = optimizer_for(model, recipe(layer_decay=0.5, weight_decay=1.0))
+    optimizer.learning_rate = 0.1
+    optimizer.apply([tf.zeros(weight.shape) for weight in model.trainable_variables], model.trainable_variables)
+    for name, factor in layer_rates(model, 0.5).items():
+        np.testing.assert_allclose(model.get_layer(name).get_weights()[0], 1 - 0.1 * factor, rtol=1e-5)
+
+
+def test_float16_gets_loss_scaling_that_skips_a_step_with_infinite_gradients() -> None:
+    model = networks.build("baseline_cnn", 2, (32, 32, 3), policy="mixed_float16")
+    optimizer = optimizer_for(model, recipe(precision="mixed_float16"))
+    scale = float(optimizer.scale_loss(tf.constant(1.0)))
+    assert scale > 1
+    before = model.get_weights()
+    broken = [gradient * np.inf for gradient in gradients(model, 0)]
+    optimizer.apply(broken, model.trainable_variables)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert float(optimizer.scale_loss(tf.constant(1.0))) == scale / 2
+    assert int(optimizer.iterations) == 0
+    optimizer.apply(gradients(model, 0), model.trainable_variables)
+    assert int(optimizer.iterations) == 1
