@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check quick bench docs clean
+.PHONY: help demo test check quick bench zoo docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,6 +36,12 @@ bench: $(INSTALLED)  ## our hot paths, and the same work done by peers side by s
 	$(BIN)/python -m pytest --quiet benchmarks/speed --benchmark-columns=median,iqr,rounds --benchmark-sort=name
 	$(BIN)/python benchmarks/versus/latency.py
 	$(BIN)/python benchmarks/versus/train_step.py
+
+zoo: $(INSTALLED)  ## train and export the model in exports/zoo anew: make zoo DATA=images/
+	$(BIN)/bctk train --recipe convnext_atto --data $(DATA) --name atto
+	$(BIN)/bctk export atto --recipe zoo --data $(DATA) --golden synthetic --out exports/zoo
+	for name in onnx tflite; do $(BIN)/bctk evaluate exports/zoo/atto-$$name-int8-dynamic --data $(DATA) --corruptions --json \
+		> exports/zoo/atto-$$name-int8-dynamic.json; done
 
 docs: $(INSTALLED)  ## regenerate docs/reference.md from the code
 	$(BIN)/python docs/generate.py

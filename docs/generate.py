@@ -24,6 +24,9 @@ def commands(group: click.Group, name: str) -> Iterator[str]:
     """The help of each command, as the terminal shows it."""
     for key in sorted(group.commands):
         command = group.commands[key]
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} {key}")
+            continue
         with click.Context(command, info_name=f"{name} {key}", terminal_width=100, max_content_width=100) as context:
             yield f"### {name} {key}\n\n```text\n{command.get_help(context)}\n```\n"
 

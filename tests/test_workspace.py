@@ -178,3 +178,35 @@ def test_the_workspaces_own_images_are_class_folders_or_a_single_archive(tmp_pat
     assert workspace.default_data() is None
     (workspace.data / "lymphocyte").mkdir()
     assert workspace.default_data() == str(workspace.data)
+
+
+def unfinished_run(root: Path, name: str, when: int) -> Path:
+    folder = root / "training" / "runs" / f".{name}.unfinished"
+    folder.mkdir(parents=True)
+    os.utime(folder, (when, when))
+    return folder.with_name(name)
+
+
+def test_the_run_begun_last_is_the_one_to_go_on_with(tmp_path: Path) -> None:
+    unfinished_run(tmp_path, "a", 1_000)
+    newest = unfinished_run(tmp_path, "b.c", 3_000)
+    unfinished_run(tmp_path, "c", 2_000)
+    assert Workspace(tmp_path).unfinished_run(None) == newest
+    assert Workspace(tmp_path).unfinished_run("a") == newest.with_name("a")
+
+
+def test_a_finished_run_is_not_one_to_go_on_with_whatever_it_left(tmp_path: Path) -> None:
+    begun = unfinished_run(tmp_path, "a", 1_000)
+    unfinished_run(tmp_path, "b", 2_000)
+    finished_run(tmp_path, "b", 3_000)
+    assert Workspace(tmp_path).unfinished_run(None) == begun
+    finished_run(tmp_path, "a", 3_000)
+    with pytest.raises(RecipeError, match=r"--resume: no unfinished run in .*runs"):
+        Workspace(tmp_path).unfinished_run(None)
+
+
+def test_an_unfinished_run_is_not_one_to_export(tmp_path: Path) -> None:
+    folder = unfinished_run(tmp_path, "a", 1_000).with_name(".a.unfinished")
+    (folder / "model.keras").write_bytes(b"stub")
+    with pytest.raises(ExportError, match="no finished run"):
+        Workspace(tmp_path).model(None)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import bench, demo, device, export, init, train
+from bctoolkit.cli import bench, data, demo, device, evaluate, export, init, train
 from bctoolkit.errors import BctkError
 
 __all__ = ["cli", "main"]
@@ -26,7 +26,17 @@ def cli() -> None:
     """
 
 
-for command in (demo.demo, init.init, train.train, export.export, bench.bench, device.predict, device.verify):
+for command in (
+    demo.demo,
+    init.init,
+    data.data,
+    train.train,
+    evaluate.evaluate,
+    export.export,
+    bench.bench,
+    device.predict,
+    device.verify,
+):
     cli.add_command(command)
 
 

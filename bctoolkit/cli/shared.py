@@ -18,6 +18,7 @@ __all__ = ["quiet_engines", "require_extras", "stamp"]
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("tensorflow", "keras", "PIL", "matplotlib", "scipy", "tomli_w"),
     "export": ("tensorflow", "keras", "PIL", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert"),
+    "data": ("PIL", "scipy", "rich"),
     "bench": ("psutil", "scipy", "rich", "PIL"),
 }
 """What each stage imports besides bctoolkit's own dependencies."""

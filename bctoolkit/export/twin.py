@@ -12,7 +12,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.export.walk import Operation, edges, rebuild
-from bctoolkit.networks import LayerScale, leaves
+from bctoolkit.networks import Gelu, LayerScale, leaves
 
 __all__ = ["fold", "freeze", "reference"]
 
@@ -34,7 +34,7 @@ def freeze(model: keras.Model) -> keras.Model:
 
     Requires: a functional or sequential model. Ensures: a flat float32 functional model with the same outputs at
     inference; no layer that acts only while training; no grouped convolution with one channel per group; every
-    LayerScale is ours.
+    LayerScale is ours; no Gelu is.
     """
     weights: dict[int, Weights] = {}
 
@@ -47,6 +47,8 @@ def freeze(model: keras.Model) -> keras.Model:
             return _depthwise(operation)
         if type(operation).__name__ == "LayerScale":  # Keras's own, which is not public
             return LayerScale(dtype="float32", name=operation.name)
+        if isinstance(operation, Gelu):
+            return layers.Activation("gelu", dtype="float32", name=operation.name)
         return _float32(operation)
 
     return rebuild(model, replace, weights)

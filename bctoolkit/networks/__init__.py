@@ -5,7 +5,7 @@ Importing this package registers the layers that a saved `.keras` file of ours n
 
 from bctoolkit.networks.build import NETWORKS, build
 from bctoolkit.networks.files import load_model
-from bctoolkit.networks.layers import LayerScale, StochasticDepth, leaves
+from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth, leaves
 from bctoolkit.networks.weights import load_weights
 
-__all__ = ["NETWORKS", "LayerScale", "StochasticDepth", "build", "leaves", "load_model", "load_weights"]
+__all__ = ["NETWORKS", "Gelu", "LayerScale", "StochasticDepth", "build", "leaves", "load_model", "load_weights"]

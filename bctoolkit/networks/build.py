@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers
 
 from bctoolkit.errors import RecipeError
-from bctoolkit.networks.layers import LayerScale, StochasticDepth
+from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth
 
 __all__ = ["NETWORKS", "Depths", "build"]
 
@@ -115,7 +115,7 @@ def _block(x: Any, channels: int, name: str, drop_path: float, layer_scale: floa
     y = layers.DepthwiseConv2D(7, padding="same", name=f"{name}_depthwise")(x)
     y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(y)
     y = layers.Dense(4 * channels, name=f"{name}_expand")(y)
-    y = layers.Activation("gelu", name=f"{name}_gelu")(y)
+    y = Gelu(name=f"{name}_gelu")(y)
     y = layers.Dense(channels, name=f"{name}_project")(y)
     y = LayerScale(layer_scale, name=f"{name}_scale")(y)
     if drop_path:

@@ -1,12 +1,15 @@
 """The layers Keras has no public class for, registered so that saved files load in safe mode."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
-__all__ = ["LayerScale", "StochasticDepth", "leaves"]
+__all__ = ["Gelu", "LayerScale", "StochasticDepth", "leaves"]
 
 
 def leaves(model: keras.Model) -> Iterator[Any]:
@@ -16,6 +19,55 @@ def leaves(model: keras.Model) -> Iterator[Any]:
             yield from leaves(layer)
         else:
             yield layer
+
+
+@keras.saving.register_keras_serializable(package="bctoolkit")
+class Gelu(keras.layers.Layer):
+    """Exact GELU, x · Φ(x) (Hendrycks & Gimpel 2016, arXiv:1606.08415), fast in training.
+
+    TensorFlow makes some ten passes over the widest tensor of a block, in bfloat16 a third of a training step. While
+    training, value and gradient are one loop each, computed in float32; at inference this is Keras's own function,
+    which converters know.
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activate element by element."""
+        return _gelu(inputs) if training else keras.activations.gelu(inputs)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """That of the input."""
+        return input_shape
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _gelu(x: Any) -> tuple[Any, Callable[[Any], Any]]:
+    value, slope = _loops(x.dtype)
+    flat = tf.reshape(x, [-1])
+    return tf.reshape(value(flat), tf.shape(x)), lambda dy: tf.reshape(slope(flat, tf.reshape(dy, [-1])), tf.shape(x))
+
+
+@cache
+def _loops(dtype: Any) -> tuple[Any, Any]:
+    """GELU of a flat tensor and its gradient, each compiled into one loop; flat, so that no shape traces them anew."""
+    flat = tf.TensorSpec([None], dtype)
+
+    @tf.function(input_signature=[flat], jit_compile=True)  # type: ignore[untyped-decorator]
+    def value(x: Any) -> Any:
+        wide = tf.cast(x, tf.float32)
+        return tf.cast(wide * _phi(wide), dtype)
+
+    @tf.function(input_signature=[flat, flat], jit_compile=True)  # type: ignore[untyped-decorator]
+    def slope(x: Any, dy: Any) -> Any:
+        wide = tf.cast(x, tf.float32)
+        density = tf.exp(-0.5 * wide * wide) / math.sqrt(2 * math.pi)
+        return tf.cast(tf.cast(dy, tf.float32) * (_phi(wide) + wide * density), dtype)
+
+    return value, slope
+
+
+def _phi(x: Any) -> Any:
+    """The normal distribution function."""
+    return 0.5 * (1 + tf.math.erf(x / math.sqrt(2)))
 
 
 @keras.saving.register_keras_serializable(package="bctoolkit")

@@ -1,9 +1,17 @@
-"""The PyTorch peer: ConvNeXtSmall as a PyTorch user would write and export it (Liu et al. 2022, arXiv:2201.03545)."""
+"""The PyTorch peer: ConvNeXtSmall as a PyTorch user would write it (Liu et al. 2022, arXiv:2201.03545).
 
+usage: python peers_torch.py BATCH   trains it step by step, as often as a line on stdin asks for
+
+Needs PyTorch and nothing of ours, so that it may run in an environment of its own.
+"""
+
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
+from turns import answer
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -47,3 +55,25 @@ def export(path: Path) -> None:
     """Export with PyTorch's current exporter, as its documentation recommends."""
     image = torch.rand(1, 3, 96, 96)
     torch.onnx.export(build().eval(), (image,), str(path), opset_version=20, dynamo=True, external_data=False)
+
+
+def train_step(batch: int) -> Callable[[], float]:
+    """A training step as PyTorch's documentation advises for CPUs: channels-last, bfloat16 by autocast, AdamW."""
+    model = build().to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    images = torch.rand(batch, 3, 96, 96).to(memory_format=torch.channels_last)
+    labels = torch.randint(0, 8, (batch,))
+
+    def step() -> float:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = nn.functional.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+if __name__ == "__main__":
+    answer(train_step(int(sys.argv[1])), warm_up=2)

@@ -46,7 +46,8 @@ def test_version_is_the_package_s(bctk: Bctk) -> None:
 
 def test_train_leaves_a_whole_run(run_folder: Path) -> None:
     names = (
-        "model.keras recipe.toml run.json history.json metrics.json split.npz learning_curve.png confusion_matrix.png"
+        "model.keras recipe.toml run.json history.json metrics.json split.npz learning_curve.png confusion_matrix.png "
+        "history.csv tensorboard"
     )
     assert {path.name for path in run_folder.iterdir()} == set(names.split())
     assert [path.name for path in run_folder.parent.iterdir()] == ["tiny"]

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from bctoolkit.networks import LayerScale, StochasticDepth
+from bctoolkit.networks import Gelu, LayerScale, StochasticDepth
 
 
 def test_layer_scale_multiplies_each_channel() -> None:
@@ -27,6 +28,26 @@ def test_stochastic_depth_drops_whole_images_and_keeps_the_mean() -> None:
     assert dropped.mean() == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("layer", [LayerScale(0.25, name="a"), StochasticDepth(0.3, seed=7, name="b")])
+@pytest.mark.parametrize("layer", [LayerScale(0.25, name="a"), StochasticDepth(0.3, seed=7, name="b"), Gelu(name="c")])
 def test_a_layer_is_rebuilt_from_its_config(layer: keras.layers.Layer) -> None:
     assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 2**-8), ("float16", 2**-11)])
+def test_gelu_in_training_is_exact_to_the_rounding_of_its_dtype(dtype: str, tolerance: float) -> None:
+    x = tf.cast(tf.linspace(-9.0, 9.0, 6 * 5 * 50), dtype)
+    x = tf.reshape(x, (6, 5, 50))
+    dy = tf.cast(tf.random.stateless_normal(x.shape, (0, 0)), dtype)
+    exact = tf.cast(x, tf.float64)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, exact])
+        found, expected = Gelu(dtype=dtype)(x, training=True), tf.nn.gelu(exact, approximate=False)
+    assert found.dtype == x.dtype
+    slopes = tape.gradient(found, x, dy), tape.gradient(expected, exact, tf.cast(dy, tf.float64))
+    for ours, true in ((found, expected), slopes):
+        np.testing.assert_allclose(np.asarray(tf.cast(ours, tf.float64)), true, rtol=tolerance, atol=tolerance)
+
+
+def test_gelu_at_inference_is_keras_own_bit_by_bit() -> None:
+    x = tf.random.stateless_normal((4, 7), (0, 1)) * 3
+    np.testing.assert_array_equal(Gelu()(x), keras.activations.gelu(x))

@@ -15,6 +15,7 @@ import io
 import json
 import os
 import resource
+import signal
 import sys
 import tempfile
 import traceback
@@ -42,22 +43,22 @@ def disturb(job: dict[str, Any]) -> None:
     if "in_save" in job:
         within_save(job["in_save"], job["signal"])
     if "in_finish" in job:
-        stage.plots.learning_curve = lambda *_: os.kill(os.getpid(), job["signal"])
+        stage.learning_curve = lambda *_: os.kill(os.getpid(), job["signal"])
 
 
-def after_steps(number: int, signal: int) -> None:
+def after_steps(number: int, kind: int) -> None:
     left = [number]
 
     def step(self: Any, label: str, *_: Any) -> None:
         if label[-1].isdigit():  # "phase 1/2"
             left[0] -= 1
             if left[0] == 0:
-                os.kill(os.getpid(), signal)
+                os.kill(os.getpid(), kind)
 
     progress.Terminal.step = step  # type: ignore[method-assign]
 
 
-def within_save(number: int, signal: int) -> None:
+def within_save(number: int, kind: int) -> None:
     left, original = [number], np.savez
 
     def savez(file: Any, **arrays: Any) -> None:
@@ -69,7 +70,7 @@ def within_save(number: int, signal: int) -> None:
         original(whole, **arrays)
         file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
         file.flush()
-        os.kill(os.getpid(), signal)
+        os.kill(os.getpid(), kind)
 
     np.savez = savez
 
@@ -79,6 +80,7 @@ def child(job: dict[str, Any], output: int, errors: int) -> None:
     os.dup2(errors, 2)
     code: Any = 99
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
         os.chdir(job["cwd"])
         disturb(job)
         main(job["arguments"])

@@ -1,8 +1,9 @@
-"""Both phases of the shipped recipe `convnext_small`, at full size, on real images, from a Keras application's weights."""
+"""Both phases of the shipped recipe `convnext_small` at full size, on real images, from the application's weights."""
 
 import shutil
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -26,8 +27,8 @@ STEPS = 4
 PER_CLASS = 8
 VALIDATION = 8
 
-FOLLOWS = 0.05
-"""Largest relative difference of a step's loss between the precisions."""
+FOLLOWS = 0.005
+"""Largest relative difference of a loss between the precisions; found: 0.02–0.22 %, bfloat16 rounds by 0.2 %."""
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -123,21 +124,19 @@ def test_each_phase_moves_what_the_recipe_unfreezes_and_nothing_else_by_one_bit(
     precision: str, runs: dict[str, Trained]
 ) -> None:
     trained = runs[precision]
-    for phase, before, after in zip(trained.recipe.phases, trained.states, trained.states[1:], strict=True):
+    for phase, (before, after) in zip(trained.recipe.phases, pairwise(trained.states), strict=True):
         moved = {name for name in before if before[name].tobytes() != after[name].tobytes()}
         assert moved == unfrozen(before, phase), phase.name
     head, tuned = (unfrozen(trained.states[0], phase) for phase in trained.recipe.phases)
     assert head < tuned < trained.states[0].keys()
 
 
-def test_the_loss_in_mixed_precision_follows_that_in_float32(runs: dict[str, Trained]) -> None:
-    exact, mixed = ([row["loss"] for row in runs[name].history] for name in ("float32", "mixed_bfloat16"))
-    assert len(exact) == len(mixed) == 2 * STEPS
-    print(
-        exact,
-        mixed,
-        [row["val_loss"] for row in runs["float32"].history],
-        [row["val_loss"] for row in runs["mixed_bfloat16"].history],
+def test_the_losses_in_mixed_precision_follow_those_in_float32(runs: dict[str, Trained]) -> None:
+    exact, mixed = (
+        np.array([[row["loss"], row["val_loss"]] for row in runs[precision].history])
+        for precision in ("float32", "mixed_bfloat16")
     )
-    assert exact != mixed  # they are computed differently
+    assert exact.shape == mixed.shape == (2 * STEPS, 2)
+    assert (exact != mixed).all()
+    assert exact[-1, 1] < exact[0, 1] * (1 - 5 * FOLLOWS), "the validation loss must move far more than it may differ"
     np.testing.assert_allclose(mixed, exact, rtol=FOLLOWS)

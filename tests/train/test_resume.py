@@ -116,7 +116,7 @@ def assert_same(cwd: Path, unbroken: Any) -> None:
     assert [path.name for path in (cwd / "training" / "runs").iterdir()] == ["x"]
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_again_and_again_it_ends_with_the_same_bits(
     bctk_in: Run, place: Path, class_folders: Path, unbroken: Any, seed: int
 ) -> None:
@@ -134,7 +134,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(
     assert_same(place, unbroken)
 
 
-@pytest.mark.parametrize("save", [1, 9])
+@pytest.mark.parametrize("save", [1, pytest.param(9, marks=pytest.mark.slow)])
 def test_killed_while_a_checkpoint_is_written_it_goes_on_from_the_one_before(
     bctk_in: Run, place: Path, class_folders: Path, unbroken: Any, save: int
 ) -> None:
@@ -195,6 +195,7 @@ def test_ctrl_c_before_the_first_checkpoint_leaves_nothing(bctk_in: Run, place: 
     assert [path.name for path in place.iterdir()] == ["recipe.toml"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_one_line_and_training_goes_on_once_there_is_room(
     bctk_in: Run, place: Path, class_folders: Path, unbroken: Any
 ) -> None:

@@ -1,0 +1,140 @@
+"""`bctk data inspect`: what a set of images holds, and what in it is suspicious."""
+
+from collections import Counter
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.data.collection import Collection, open_collection
+from bctoolkit.data.findings import Finding, find
+from bctoolkit.data.foreign import FEWEST
+from bctoolkit.data.measures import Measures, measure
+from bctoolkit.documents import Document
+from bctoolkit.progress import Progress, Silent
+
+__all__ = ["ClassFigures", "Inspection", "Size", "inspect", "look_over"]
+
+
+class ClassFigures(Document, frozen=True, kw_only=True):
+    """The images filed under one label; means over those that can be decoded, None where there are none."""
+
+    count: int
+    unreadable: int
+    mean_rgb: tuple[float, float, float] | None
+    """0–255."""
+    saturation: float | None
+    """0–1, of the HSV model."""
+    brightness: float | None
+    """Luma, 0–255."""
+    sharpness: float | None
+    """Median over the images: variance of the luma's Laplacian at native size, in squared grey levels."""
+
+
+class Size(Document, frozen=True):
+    """How many images have this size."""
+
+    width: int
+    height: int
+    count: int
+
+
+class Inspection(Document, frozen=True, kw_only=True):
+    """What `bctk data inspect` found."""
+
+    schema: int = 1
+    created: str
+    source: str
+    count: int
+    classes: dict[str, ClassFigures]
+    sizes: tuple[Size, ...]
+    """The most frequent first."""
+    modes: dict[str, int]
+    """Pillow's name for the kind of pixels → images."""
+    pictures: int
+    """Different pictures: copies and near copies count once."""
+    foreign_judged: bool
+    """False where there are too few different pictures to tell which are like no other."""
+    flagged: dict[str, int]
+    """Reason → images."""
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
+def inspect(source: str, progress: Progress | None = None) -> Inspection:
+    """Look at every image of a set; bad ones are reported, none stops it.
+
+    Args:
+        source: a folder of class folders, an `.npz`, a folder of arrays, or `synthetic`.
+        progress: told how many images are read.
+
+    Raises:
+        DatasetError: nothing there, or nothing that is a set of images.
+    """
+    collection = open_collection(source)
+    return look_over(collection, measure(collection, progress or Silent()))
+
+
+def look_over(collection: Collection, measures: Measures) -> Inspection:
+    """Draw the conclusions from what was measured."""
+    found = find(collection, measures)
+    readable = measures.readable
+    sizes = Counter(map(tuple, measures.sizes[readable].tolist())).most_common()
+    return Inspection(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        source=collection.source,
+        count=len(collection.names),
+        classes={name: _figures(measures, collection.labels == i) for i, name in enumerate(collection.classes)},
+        sizes=tuple(Size(width, height, count) for (width, height), count in sizes),
+        modes=dict(Counter(measures.modes[i] for i in readable).most_common()),
+        pictures=found.pictures,
+        foreign_judged=found.judged,
+        flagged=_flagged(found.findings),
+        findings=found.findings,
+        notes=(*collection.notes, *_notes(collection, measures, found.pictures, found.judged)),
+    )
+
+
+def _flagged(findings: tuple[Finding, ...]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for finding in findings:
+        counts[finding.reason] += len(finding.images)
+    return dict(counts)
+
+
+def _figures(measures: Measures, member: NDArray[np.bool_]) -> ClassFigures:
+    bad = np.isin(np.flatnonzero(member), list(measures.problems))
+    tones = measures.tones[np.flatnonzero(member)[~bad]]
+    count, unreadable = int(member.sum()), int(bad.sum())
+    if not len(tones):
+        return ClassFigures(
+            count=count, unreadable=unreadable, mean_rgb=None, saturation=None, brightness=None, sharpness=None
+        )
+    red, green, blue, saturation, brightness = tones[:, :5].mean(0, dtype=np.float64).tolist()
+    return ClassFigures(
+        count=count,
+        unreadable=unreadable,
+        mean_rgb=(red, green, blue),
+        saturation=saturation,
+        brightness=brightness,
+        sharpness=float(np.median(tones[:, 5])),
+    )
+
+
+def _notes(collection: Collection, measures: Measures, pictures: int, judged: bool) -> list[str]:
+    """What is odd about the set as a whole."""
+    notes = []
+    filled = np.unique(collection.labels).size
+    if filled < 2:
+        notes.append("all images are of one class: nothing can be learned from them; add a second class")
+    if not judged:
+        notes.append(f"{pictures} different pictures: too few to tell foreign ones, which takes {FEWEST}")
+    counts = np.bincount(collection.labels, minlength=len(collection.classes))
+    if filled >= 2 and counts.max() > 20 * max(counts[counts > 0].min(), 1):
+        least, most = (
+            collection.classes[i] for i in (np.where(counts > 0, counts, counts.max()).argmin(), counts.argmax())
+        )
+        notes.append(f"{most!r} has {counts.max()} images and {least!r} {counts[counts > 0].min()}: weigh the classes")
+    if len({(w, h) for w, h in measures.sizes[measures.readable].tolist()}) > 1:
+        notes.append("the images have different sizes: training resizes them, and they fit no .npz")
+    return notes

@@ -1,0 +1,202 @@
+"""Cleaning takes what does not belong, keeps what does, and never touches what it reads."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from bctoolkit.contract import InputContract
+from bctoolkit.data import cleaned, load
+from bctoolkit.data.clean import Manifest, clean
+from bctoolkit.data.synthetic import draw
+from bctoolkit.documents import parse
+from bctoolkit.errors import BctkError, DatasetError, RecipeError
+
+Pixels = NDArray[np.uint8]
+MakeImages = Callable[..., Pixels]
+Save = Callable[..., str]
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Every file below `root` with the hash of its content."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 drawn cells in eight class folders. Read only."""
+    root = tmp_path_factory.mktemp("drawn") / "set"
+    pixels, labels, classes = draw(per_class=50, seed=5, size=64)
+    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        (root / classes[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(root / classes[label] / f"{index:04d}.png")
+    return root
+
+
+@pytest.fixture
+def own(drawn: Path, tmp_path: Path) -> Path:
+    """The drawn cells, to be spoilt."""
+    return Path(shutil.copytree(drawn, tmp_path / "set"))
+
+
+def test_files_are_copied_byte_for_byte_and_the_manifest_adds_up(own: Path, tmp_path: Path) -> None:
+    file = next(own.glob("*/*.png"))
+    shutil.copy(file, file.with_name("copy.png"))
+    manifest, _ = clean(str(own), tmp_path / "out")
+    after = contents(tmp_path / "out")
+    stored = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert parse(Manifest, stored, "manifest", BctkError) == manifest
+    assert len(after) == 401
+    assert all(contents(own)[name] == digest for name, digest in after.items() if name != "manifest.json")
+    (gone,) = manifest.removed
+    assert gone.reason == "duplicate"
+    assert {gone.image, gone.kept_instead} == {f"{file.parent.name}/{name}" for name in (file.name, "copy.png")}
+    assert sum(manifest.counts_before.values()) == 401
+    assert sum(manifest.counts_after.values()) == 400
+
+
+def test_the_manifest_s_hash_is_the_one_training_records(own: Path, tmp_path: Path) -> None:
+    manifest, _ = clean(str(own), tmp_path / "out")
+    loaded = load(str(tmp_path / "out"), InputContract(height=64, width=64))
+    assert loaded.sha256 == manifest.dataset_sha256
+
+
+def test_copies_under_different_labels_all_go_unless_they_are_to_stay(own: Path, tmp_path: Path) -> None:
+    here, there = sorted(own.iterdir())[:2]
+    file = next(here.glob("*.png"))
+    shutil.copy(file, there / "other.png")
+    both = {f"{here.name}/{file.name}", f"{there.name}/other.png"}
+    manifest, _ = clean(str(own), tmp_path / "out")
+    assert {entry.image for entry in manifest.removed} == both
+    kept, _ = clean(str(own), tmp_path / "kept", keep=("label-conflict",))
+    assert not kept.removed
+    assert kept.flagged_but_kept == {"label-conflict": 2}
+
+
+def test_near_copies_stay_unless_they_are_to_go(own: Path, tmp_path: Path) -> None:
+    file = next(own.glob("*/*.png"))
+    with Image.open(file) as picture:
+        picture.resize((60, 60), Image.Resampling.LANCZOS).save(file.with_name("zz.jpg"), quality=90)
+    manifest, _ = clean(str(own), tmp_path / "out")
+    assert manifest.flagged_but_kept["near-duplicate"] == 2
+    assert not manifest.removed
+    dropped, _ = clean(str(own), tmp_path / "out", drop=("near-duplicate",))
+    assert [entry.image for entry in dropped.removed] == [f"{file.parent.name}/zz.jpg"]
+
+
+def test_damaged_and_odd_files_go_and_the_rest_trains(own: Path, tmp_path: Path) -> None:
+    folder = sorted(own.iterdir())[0]
+    (folder / "empty.png").write_bytes(b"")
+    Image.new("L", (64, 64), 99).save(folder / "grey.png")
+    manifest, _ = clean(str(own), tmp_path / "out", keep=("foreign",))
+    assert {entry.image.split("/")[1]: entry.reason for entry in manifest.removed} == {
+        "empty.png": "unreadable",
+        "grey.png": "not-rgb",
+    }
+    assert len(load(str(tmp_path / "out"), InputContract(height=64, width=64))) == 400
+
+
+def test_an_archive_keeps_its_parts(make_images: MakeImages, save_npz: Save, tmp_path: Path) -> None:
+    pixels = make_images(6)
+    source = save_npz(
+        train_images=pixels[:4],
+        train_labels=np.array([[0], [1], [0], [1]]),
+        test_images=np.stack([pixels[0], pixels[5]]),
+        test_labels=np.array([[0], [1]]),
+    )
+    manifest, _ = clean(source, tmp_path / "out.npz")
+    assert [entry.image for entry in manifest.removed] == ["test_images[0]"]
+    with np.load(tmp_path / "out.npz") as stored:
+        assert sorted(stored.files) == ["classes", "test_images", "test_labels", "train_images", "train_labels"]
+        assert (stored["train_images"] == pixels[:4]).all()
+        assert (stored["test_images"] == pixels[5:]).all()
+        assert stored["test_labels"].tolist() == [1]
+    again = load(str(tmp_path / "out.npz"), InputContract(height=8, width=8))
+    assert again.sha256 == manifest.dataset_sha256
+    assert (tmp_path / "out.manifest.json").is_file()
+
+
+def test_a_folder_becomes_an_archive_and_an_archive_a_folder(drawn: Path, tmp_path: Path) -> None:
+    contract = InputContract(height=64, width=64)
+    clean(str(drawn), tmp_path / "out.npz")
+    clean(str(tmp_path / "out.npz"), tmp_path / "again")
+    hashes = {load(str(path), contract).sha256 for path in (drawn, tmp_path / "out.npz", tmp_path / "again")}
+    assert len(hashes) == 1
+
+
+def test_an_archive_has_room_for_one_size(own: Path, tmp_path: Path) -> None:
+    file = next(own.glob("*/*.png"))
+    with Image.open(file) as picture:
+        picture.resize((32, 32)).save(file.with_name("small.png"))
+    with pytest.raises(DatasetError, match=r"32×32 and of 64×64 pixels.*clean into a folder"):
+        clean(str(own), tmp_path / "out.npz")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_class_that_would_be_empty_is_named(own: Path, tmp_path: Path) -> None:
+    folder = own / "zebra"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"'zebra' would have no image left of 1 \(1 unreadable\).*--keep REASON"):
+        clean(str(own), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("where", ["set", "set/inside", "."])
+def test_the_set_that_is_read_is_never_written_to(own: Path, tmp_path: Path, where: str) -> None:
+    before = contents(tmp_path)
+    with pytest.raises(RecipeError, match="never written to"):
+        clean(str(own), tmp_path / where)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "manifest.json"])
+def test_a_folder_that_is_no_cleaned_set_is_left_alone(drawn: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text('{"name": "a bundle"}')
+    with pytest.raises(RecipeError, match="exists and is no earlier cleaned set"):
+        clean(str(drawn), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_an_archive_that_is_no_cleaned_set_is_left_alone(drawn: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.npz").write_bytes(b"precious")
+    with pytest.raises(RecipeError, match="exists and is no earlier cleaned set"):
+        clean(str(drawn), tmp_path / "out.npz")
+    assert (tmp_path / "out.npz").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("keep", "drop", "message"),
+    [
+        (("ugly",), (), "unknown reason 'ugly'; there are: unreadable, repeated"),
+        ((), ("duplicates",), "unknown reason 'duplicates'"),
+        (("foreign",), ("foreign",), "both to be kept and to be dropped"),
+        (("unreadable",), (), "cannot be kept"),
+    ],
+)
+def test_reasons_that_make_no_sense_are_refused(
+    drawn: Path, tmp_path: Path, keep: tuple[str, ...], drop: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        clean(str(drawn), tmp_path / "out", keep=keep, drop=drop)
+
+
+@pytest.mark.parametrize("target", ["out", "out.npz"])
+def test_a_failure_half_way_leaves_nothing(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    def full(document: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cleaned, "to_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        clean(str(drawn), tmp_path / target)
+    assert not list(tmp_path.iterdir())
