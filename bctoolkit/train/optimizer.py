@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from bctoolkit.recipes import Phase, TrainRecipe
 
@@ -17,8 +18,11 @@ UNDECAYED = ("bias", "gamma", "beta")
 """Weight decay pulls kernels only (He et al. 2019, arXiv:1812.01187, section 3.1)."""
 
 
-class AdamW(keras.optimizers.Adam):
+class AdamW(keras.optimizers.Optimizer):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101) and a rate of its own per layer.
+
+    Keras's own gives the same numbers by some ten operations per weight, which takes an eighth of a training step of
+    ConvNeXtSmall; TensorFlow's fused one updates moments and weight in one pass.
 
     Args:
         rates: for each weight that may move, by its TensorFlow variable's reference: the factor on the learning rate,
@@ -26,16 +30,42 @@ class AdamW(keras.optimizers.Adam):
         clip_norm: largest norm of all gradients together; 0 for no limit.
     """
 
+    beta_1, beta_2, epsilon = 0.9, 0.999, 1e-7
+
     def __init__(self, rates: dict[Any, tuple[float, float]], clip_norm: float) -> None:
         super().__init__(1.0, global_clipnorm=clip_norm or None)
         self._rates = rates
+        self._moments: dict[Any, tuple[Any, Any]] = {}
+
+    def build(self, variables: list[Any]) -> None:
+        """Make the two moments of each weight."""
+        if self.built:
+            return
+        super().build(variables)
+        for variable in variables:
+            first, second = (self.add_variable_from_reference(variable, name) for name in ("momentum", "velocity"))
+            self._moments[variable.value.ref()] = (first.value, second.value)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Decay the weight, then do Adam's step."""
         factor, decay = self._rates[variable.ref()]
+        rate = tf.cast(learning_rate * factor, variable.dtype)
         if decay:
-            variable.assign_sub(variable * keras.ops.cast(learning_rate * factor * decay, variable.dtype))
-        super().update_step(gradient, variable, learning_rate * factor)
+            variable.assign_sub(variable * (rate * decay))
+        first, second = self._moments[variable.ref()]
+        done = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=first.handle,
+            v=second.handle,
+            beta1_power=self.beta_1**done,
+            beta2_power=self.beta_2**done,
+            lr=rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, variable.dtype),
+        )
 
 
 def optimizer_for(model: keras.Model, recipe: TrainRecipe) -> Any:

@@ -61,6 +61,7 @@ def test_freezing_leaves_the_trained_model_as_it_was(images: NDArray[np.uint8]) 
 
 
 def test_a_folded_convnext_has_no_factor_left_to_multiply(images: NDArray[np.uint8]) -> None:
+    keras.utils.set_random_seed(0)
     twin = freeze(build("convnext_atto", 4, (32, 32, 3), layer_scale=0.5))
     folded = fold(twin)
     assert not {"LayerScale", "Rescaling"} & set(kinds(folded))

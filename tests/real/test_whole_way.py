@@ -26,8 +26,8 @@ def test_real_cells_go_the_whole_way(sample: Path, bctk: Callable[..., object], 
         assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
         return str(done.stdout)  # type: ignore[attr-defined]
 
-    quick = ("--set", "phases.0.epochs=3", "--set", "phases.1.epochs=1", "--set", "ema=0")
-    few_changes = ("--set", "augment={flip=true, rotate90=true}")
+    quick = ("--set", "phases=[{name='all', epochs=3, learning_rate=2e-3, unfreeze=['*'], warmup_epochs=1}]")
+    few_changes = ("--set", "augment={flip=true, rotate90=true}", "--set", "ema=0.0")
     run("train", "--recipe", "convnext_atto", "--data", sample, *quick, *few_changes, "--name", "cells")
     run("export", "--format", "onnx", "--format", "tflite", "--quantize", "fp32", "--quantize", "int8-dynamic")
     run("bench", "--quick", "--data", sample, "--out", tmp_path / "report")

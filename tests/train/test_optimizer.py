@@ -94,7 +94,7 @@ def test_it_takes_the_steps_of_keras_adamw(values: dict[str, float]) -> None:
         optimizer.apply(gradients(ours, step, 3.0), ours.trainable_variables)
         reference.apply(gradients(ours, step, 3.0), theirs.trainable_variables)
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)  # a ten-thousandth of the smallest step
 
 
 def test_without_gradients_kernels_decay_and_biases_stay() -> None:
