@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data.dataset import Dataset, rows
+from bctoolkit.data.dataset import Dataset, positions, rows
 from bctoolkit.errors import DatasetError
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.recipes import Split
@@ -76,8 +76,8 @@ def save(path: Path, dataset: Dataset, parts: Parts) -> None:
 def read(path: Path, dataset: Dataset) -> Parts:
     """The stored parts of the images of `dataset`; images the stored split does not know are left out."""
     with np.load(path, allow_pickle=False) as stored:
-        known = dict(zip(rows(stored["hashes"]), stored["part"].tolist(), strict=True))
-    part = np.array([known.get(key, -1) for key in rows(dataset.hashes)])
+        place = positions(dataset.hashes, stored["hashes"])
+        part = np.where(place < 0, -1, stored["part"].astype(np.int64)[place])
     return Parts(*(np.flatnonzero(part == i) for i in range(len(PARTS))))
 
 

@@ -65,8 +65,9 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
     beginning = Beginning(str(_absolute(source)), dataset.sha256, origin)
     with Journal(unfinished(target)).begun(recipe, beginning) as journal:
         teacher = load_teacher(recipe, target.parent, dataset.classes)
-        history = fit(Training(model, dataset, parts, recipe, progress, journal, teacher))
-    return _finish(target, Training(model, dataset, parts, recipe, progress, journal), beginning, history)
+        training = Training(model, dataset, parts, recipe, progress, journal, teacher)
+        history = fit(training)
+    return _finish(target, training, beginning, history)
 
 
 def resume(target: Path, progress: Progress) -> run.TestMetrics:
