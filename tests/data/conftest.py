@@ -1,5 +1,6 @@
 """Small sets of random images, built in memory or written in the containers that users have."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import content_hash
+from bctoolkit.data.synthetic import draw
 
 Pixels = NDArray[np.uint8]
 MakeImages = Callable[..., Pixels]
@@ -76,3 +78,20 @@ def save_folders(tmp_path: Path) -> SaveFolders:
 def eight() -> InputContract:
     """A contract of 8×8 pixels, the size of `make_images`."""
     return InputContract(height=8, width=8)
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 drawn cells in eight class folders. Read only."""
+    root = tmp_path_factory.mktemp("drawn") / "set"
+    pixels, labels, classes = draw(per_class=50, seed=5, size=64)
+    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        (root / classes[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(root / classes[label] / f"{index:04d}.png")
+    return root
+
+
+@pytest.fixture
+def own(drawn: Path, tmp_path: Path) -> Path:
+    """The drawn cells, to be spoilt."""
+    return Path(shutil.copytree(drawn, tmp_path / "set"))

@@ -14,7 +14,6 @@ from PIL import Image
 from bctoolkit.contract import InputContract
 from bctoolkit.data import cleaned, load
 from bctoolkit.data.clean import Manifest, clean
-from bctoolkit.data.synthetic import draw
 from bctoolkit.documents import parse
 from bctoolkit.errors import BctkError, DatasetError, RecipeError
 
@@ -27,23 +26,6 @@ def contents(root: Path) -> dict[str, str]:
     """Every file below `root` with the hash of its content."""
     files = (path for path in root.rglob("*") if path.is_file())
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 drawn cells in eight class folders. Read only."""
-    root = tmp_path_factory.mktemp("drawn") / "set"
-    pixels, labels, classes = draw(per_class=50, seed=5, size=64)
-    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
-        (root / classes[label]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(root / classes[label] / f"{index:04d}.png")
-    return root
-
-
-@pytest.fixture
-def own(drawn: Path, tmp_path: Path) -> Path:
-    """The drawn cells, to be spoilt."""
-    return Path(shutil.copytree(drawn, tmp_path / "set"))
 
 
 def test_files_are_copied_byte_for_byte_and_the_manifest_adds_up(own: Path, tmp_path: Path) -> None:

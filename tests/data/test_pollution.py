@@ -19,7 +19,6 @@ from PIL import Image, ImageDraw
 
 from bctoolkit.data.clean import clean
 from bctoolkit.data.inspect import inspect
-from bctoolkit.data.synthetic import draw
 
 Pixels = NDArray[np.uint8]
 
@@ -146,23 +145,6 @@ def contents(root: Path) -> dict[str, str]:
 
 def images(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.glob("*/*")}
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 drawn cells in eight class folders. Read only."""
-    root = tmp_path_factory.mktemp("drawn") / "set"
-    pixels, labels, classes = draw(per_class=50, seed=5, size=64)
-    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
-        (root / classes[label]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(root / classes[label] / f"{index:04d}.png")
-    return root
-
-
-@pytest.fixture
-def own(drawn: Path, tmp_path: Path) -> Path:
-    """The drawn cells, to be spoilt."""
-    return Path(shutil.copytree(drawn, tmp_path / "set"))
 
 
 @pytest.mark.parametrize("encode", [as_it_is, saved_again], ids=["same-bytes", "saved-again"])
