@@ -47,7 +47,7 @@ class Format(NamedTuple):
     suffix: str
     summary: str
     exporter: str
-    """`module:attribute` of a callable `(twin: keras.Model, quantization: str, contract: InputContract) -> bytes`."""
+    """`module:attribute` of a class that is an `export.exporter.Exporter`."""
     batch: int | None
     """The fixed batch size of the exported graph; None where it is free."""
     quantizations: tuple[str, ...]
@@ -56,8 +56,16 @@ class Format(NamedTuple):
 
 QUANTIZATIONS: dict[str, Quantization] = {
     "fp32": Quantization("float32 weights and activations", Tolerance(1e-4, 1e-5, 1.0)),
+    "fp16": Quantization("float16 weights and arithmetic, for GPUs", Tolerance(0.02, 2e-3, 0.99)),
+    "fp16-weights": Quantization("float16 weights, computed in float32: half the size", Tolerance(0.02, 2e-3, 0.99)),
     "int8-dynamic": Quantization(
         "int8 weights per channel, activations quantized at run time", Tolerance(0.35, 0.02, 0.98)
+    ),
+    "int8": Quantization(
+        "int8 weights per channel, int8 activations with calibrated ranges", Tolerance(0.5, 0.03, 0.95)
+    ),
+    "int8-full": Quantization(
+        "int8 throughout where the format can, uint8 in and out, for NPUs", Tolerance(0.5, 0.03, 0.95)
     ),
 }
 
@@ -65,7 +73,7 @@ FORMATS: dict[str, Format] = {
     "onnx": Format(
         suffix=".onnx",
         summary="ONNX, for ONNX Runtime",
-        exporter="bctoolkit.export.to_onnx:convert",
+        exporter="bctoolkit.export.to_onnx:OnnxExporter",
         batch=None,
         quantizations=("fp32", "int8-dynamic"),
         engines={"onnxruntime": Engine("bctoolkit.runtime.on_onnxruntime:open_model", "onnx", ("cpu", "cuda"))},
@@ -73,7 +81,7 @@ FORMATS: dict[str, Format] = {
     "tflite": Format(
         suffix=".tflite",
         summary="TFLite (LiteRT), for phones and small boards",
-        exporter="bctoolkit.export.to_tflite:convert",
+        exporter="bctoolkit.export.to_tflite:TfliteExporter",
         batch=1,
         quantizations=("fp32", "int8-dynamic"),
         engines={"litert": Engine("bctoolkit.runtime.on_litert:open_model", "tflite", ("cpu",))},

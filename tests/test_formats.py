@@ -19,10 +19,11 @@ def test_every_engine_s_code_takes_model_provider_and_threads(name: str, engine:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_exporter_takes_twin_quantization_and_contract(name: str) -> None:
-    module, _, function = FORMATS[name].exporter.partition(":")
-    convert = attribute(f"{module}:{function}")
-    assert list(inspect.signature(convert).parameters) == ["twin", "quantization", "contract"]
+def test_every_exporter_takes_a_twin_and_settings_and_converts(name: str) -> None:
+    exporter = attribute(FORMATS[name].exporter)
+    assert list(inspect.signature(exporter).parameters) == ["twin", "settings"]
+    assert list(inspect.signature(exporter.convert).parameters) == ["self", "quantization", "quantizing"]
+    assert list(inspect.signature(exporter.quantizable).parameters) == ["self", "quantization"]
 
 
 def test_suffixes_begin_with_a_dot_and_differ() -> None:

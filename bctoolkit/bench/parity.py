@@ -4,8 +4,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import metrics
-from bctoolkit.bench import stats
+from bctoolkit import metrics, paired
 from bctoolkit.bench.latency import predict
 from bctoolkit.bench.report import Labelled, ParityReport
 from bctoolkit.bundle import Bundle
@@ -52,8 +51,8 @@ def _against(
         alone,
         reference_accuracy=float(reference_right.mean()),
         accuracy_drop=float(reference_right.mean() - right.mean()),
-        accuracy_drop_ci95=stats.drop_interval(reference_right, right),
-        mcnemar_p=stats.mcnemar(reference_right, right),
+        accuracy_drop_ci95=paired.drop_interval(reference_right, right),
+        mcnemar_p=paired.mcnemar(reference_right, right),
         top1_agreement=metrics.parity(reference, observed).top1_agreement,
         worst_recall_drop=float(np.nanmax(before - after)),
         ece_drift=alone.ece - metrics.expected_calibration_error(labels, reference),

@@ -14,6 +14,7 @@ from bctoolkit.bundle import Bundle, Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts
 from bctoolkit.errors import ExportError, ParityFailed, RecipeError
+from bctoolkit.export.exporter import Exporter, Quantizing, Settings
 from bctoolkit.export.golden import answers, freeze_golden, freeze_reference, stratified
 from bctoolkit.export.origin import Origin, images_of, open_origin
 from bctoolkit.export.twin import fold, freeze, reference
@@ -78,7 +79,11 @@ def export(
     original = reference(origin.model)
     evidence = _gather(origin, original, recipe, known, golden, progress)
     twin = _checked_twin(origin.model, evidence, progress)
-    return [_seal(twin, name, kind, contract, origin, evidence, target, progress) for name, kind in artifacts]
+    settings = Settings(contract)
+    exporters = {name: attribute(FORMATS[name].exporter)(twin, settings) for name in dict.fromkeys(recipe.formats)}
+    return [
+        _seal(exporters[name], name, kind, contract, origin, evidence, target, progress) for name, kind in artifacts
+    ]
 
 
 def _plan(recipe: ExportRecipe) -> list[tuple[str, str]]:
@@ -125,7 +130,7 @@ def _checked_twin(model: keras.Model, evidence: _Evidence, progress: Progress) -
 
 
 def _seal(
-    twin: keras.Model,
+    exporter: Exporter,
     format_name: str,
     quantization: str,
     contract: InputContract,
@@ -135,10 +140,9 @@ def _seal(
     progress: Progress,
 ) -> Bundle:
     """Make one artifact, check it in the engine that will run it, and write its bundle."""
-    row = FORMATS[format_name]
     name = f"{origin.name}-{format_name}-{quantization}"
     progress.step(f"{name}: converting", 0, 1)
-    model: bytes = attribute(row.exporter)(twin, quantization, contract)
+    model = exporter.convert(quantization, Quantizing())
     observed = _run(model, format_name, evidence.images.astype(contract.dtype), name, progress)
     _require(f"float32 twin → {format_name} {quantization}", evidence, observed, QUANTIZATIONS[quantization].tolerance)
     golden = evidence.golden

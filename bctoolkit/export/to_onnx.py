@@ -1,6 +1,7 @@
 """Write a float32 twin as ONNX, layer by layer, and quantize it."""
 
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import onnx
 from onnx import TensorProto
 
 from bctoolkit.contract import InputContract
+from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.onnx_graph import Graph, Value
 from bctoolkit.export.onnx_layers import emit
 from bctoolkit.export.walk import walk
 
-__all__ = ["convert", "graph_of"]
+__all__ = ["OnnxExporter", "graph_of"]
 
 OPSET, IR_VERSION = 20, 10
 """Opset 20 is the first with Gelu; ONNX Runtime reads it since 1.17."""
@@ -21,22 +23,31 @@ OPSET, IR_VERSION = 20, 10
 ELEMENT = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 
 
-def convert(twin: keras.Model, quantization: str, contract: InputContract) -> bytes:
-    """An ONNX file's bytes.
+class OnnxExporter:
+    """Writes a float32 twin as ONNX: shape (batch, height, width, channels) with a free batch."""
 
-    Args:
-        twin: a model of `bctoolkit.export.twin`.
-        quantization: `fp32` or `int8-dynamic`.
-        contract: dtype of the input; shape (batch, height, width, channels) with a free batch.
+    def __init__(self, twin: keras.Model, settings: Settings) -> None:
+        self._twin, self._settings = twin, settings
 
-    Raises:
-        UnsupportedOp: a layer has no ONNX form.
-    """
-    model = graph_of(twin, contract)
-    if quantization == "int8-dynamic":
-        model = _quantize_dynamically(model)
-    content: bytes = model.SerializeToString()
-    return content
+    @cached_property
+    def _float32(self) -> onnx.ModelProto:
+        return graph_of(self._twin, self._settings.contract)
+
+    def quantizable(self, quantization: str) -> tuple[str, ...]:
+        """Layers whose matrix product becomes one of integers."""
+        return tuple(layer.name for layer in self._twin.layers if isinstance(layer, keras.layers.Dense))
+
+    def convert(self, quantization: str, quantizing: Quantizing) -> bytes:
+        """An ONNX file's bytes.
+
+        Raises:
+            UnsupportedOp: a layer has no ONNX form.
+        """
+        model = self._float32
+        if quantization == "int8-dynamic":
+            model = _quantize_dynamically(model)
+        content: bytes = model.SerializeToString()
+        return content
 
 
 def graph_of(twin: keras.Model, contract: InputContract) -> onnx.ModelProto:

@@ -51,13 +51,15 @@ def _write_keras_files(files: dict[str, Path]) -> None:
     import tensorflow as tf
     from peers import stock_classifier
 
+    from bctoolkit.export.exporter import Quantizing, Settings
     from bctoolkit.export.twin import fold, freeze
 
     model = stock_classifier()
     twin = fold(freeze(model))
     for name, row in FORMATS.items():
+        exporter = attribute(row.exporter)(twin, Settings(InputContract(dtype="float32")))
         for quantization in ("fp32", "int8-dynamic"):
-            content = attribute(row.exporter)(twin, quantization, InputContract(dtype="float32"))
+            content = exporter.convert(quantization, Quantizing())
             files[f"ours {name} {quantization}"].write_bytes(content)
     model.export(str(files["keras litert fp32"]), format="litert", verbose=False)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import parity, stats
+from bctoolkit import paired
+from bctoolkit.bench import parity
 from bctoolkit.bench.report import ParityReport
 from bctoolkit.bundle import Bundle, Golden, Reference
 from bctoolkit.contract import InputContract
@@ -165,8 +166,8 @@ def test_paired_figures_are_those_of_a_plain_recomputation(
     assert found.count == len(held_out)
     assert found.reference_accuracy == pytest.approx(before.mean())
     assert found.accuracy_drop == pytest.approx(before.mean() - after.mean())
-    assert found.accuracy_drop_ci95 == stats.drop_interval(before, after)
-    assert found.mcnemar_p == stats.mcnemar(before, after)
+    assert found.accuracy_drop_ci95 == paired.drop_interval(before, after)
+    assert found.mcnemar_p == paired.mcnemar(before, after)
     assert found.top1_agreement == pytest.approx((said == answers.argmax(1)).mean())
     lost = [before[held_out.labels == i].mean() - after[held_out.labels == i].mean() for i in range(3)]
     assert found.worst_recall_drop == pytest.approx(max(lost))

@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
+from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.twin import fold, freeze
 from bctoolkit.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
@@ -36,13 +37,21 @@ def expected(network: keras.Model) -> NDArray[np.float32]:
     return np.asarray(plain(IMAGES.astype(np.float32), training=False))
 
 
+def convert(name: str, network: keras.Model, quantization: str) -> bytes:
+    exporter = attribute(FORMATS[name].exporter)(fold(freeze(network)), Settings(InputContract()))
+    content: bytes = exporter.convert(quantization, Quantizing())
+    return content
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_small_exports_in_float32_within_a_ten_thousandth(
     name: str, network: keras.Model, expected: NDArray[np.float32]
 ) -> None:
     assert np.ptp(expected, axis=0).max() > 0.02  # the answers differ between images
-    content = attribute(FORMATS[name].exporter)(fold(freeze(network)), "fp32", InputContract())
+    content = attribute(FORMATS[name].exporter)(fold(freeze(network)), Settings(InputContract())).convert(
+        "fp32", Quantizing()
+    )
     observed = attribute(engine_for(name).backend)(content, "cpu", 2).run(IMAGES)
     assert np.abs(observed - expected).max() <= 1e-4
     assert len(content) <= 199e6
@@ -53,7 +62,9 @@ def test_small_exports_in_float32_within_a_ten_thousandth(
 def test_small_exports_in_int8_at_about_a_quarter_of_the_size(
     name: str, network: keras.Model, expected: NDArray[np.float32]
 ) -> None:
-    content = attribute(FORMATS[name].exporter)(fold(freeze(network)), "int8-dynamic", InputContract())
+    content = attribute(FORMATS[name].exporter)(fold(freeze(network)), Settings(InputContract())).convert(
+        "int8-dynamic", Quantizing()
+    )
     observed = attribute(engine_for(name).backend)(content, "cpu", 2).run(IMAGES)
     assert 0 < np.abs(observed - expected).max() <= 0.1
     assert len(content) <= 57e6

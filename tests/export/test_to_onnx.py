@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import UnsupportedOp
-from bctoolkit.export.to_onnx import convert, graph_of
+from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.to_onnx import OnnxExporter, graph_of
 from bctoolkit.export.twin import fold, freeze
 from bctoolkit.networks import LayerScale, build
 
 Graph = Callable[..., keras.Model]
 FLOAT = InputContract(height=32, width=32, dtype="float32")
+
+
+def convert(twin: keras.Model, quantization: str, contract: InputContract) -> bytes:
+    return OnnxExporter(twin, Settings(contract)).convert(quantization, Quantizing())
 
 
 def run(model: keras.Model, images: NDArray[np.uint8], contract: InputContract = FLOAT) -> NDArray[np.float32]:

@@ -9,10 +9,15 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export.to_tflite import convert
+from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.to_tflite import TfliteExporter
 from bctoolkit.export.twin import fold, freeze
 from bctoolkit.networks import build
 from bctoolkit.runtime.on_litert import open_model
+
+
+def convert(twin: keras.Model, quantization: str, contract: InputContract) -> bytes:
+    return TfliteExporter(twin, Settings(contract)).convert(quantization, Quantizing())
 
 
 @pytest.fixture(scope="module")
