@@ -1,9 +1,11 @@
 """Shared fixtures: tiny real networks, tiny real bundles, and the command line as a user calls it."""
 
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -102,3 +104,19 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> 
 def bundle(workspace: Path) -> Path:
     """A small ONNX fp32 bundle. Read only."""
     return workspace / "exports" / "bundles" / "tiny-onnx-fp32"
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """As if the disk were full once a file has so many bytes: the system refuses to write on, and Python raises."""
+
+    @contextmanager
+    def files_no_larger_than(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return files_no_larger_than

@@ -81,7 +81,7 @@ def train(
             "are with --data PATH (--data synthetic trains on drawn pictures)"
         )
     if dry_run or preview:
-        _look(chosen, source, preview)
+        _look(chosen, source, preview, workspace.runs)
         return
     _work(workspace.runs / (name or f"{path.stem}-{stamp()}"), chosen, source)
 
@@ -115,14 +115,14 @@ def _work(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") -
     click.echo(f"next: bctk export {target.name} --format onnx")
 
 
-def _look(recipe: "TrainRecipe", source: str, picture: Path | None) -> None:
+def _look(recipe: "TrainRecipe", source: str, picture: Path | None, runs: Path) -> None:
     """Print what the recipe would do, or draw what the network would see."""
     import msgspec
 
     with _ready() as progress:
         from bctoolkit.train import look
 
-        plans = look(recipe, source, picture, progress)
+        plans = look(recipe, source, picture, runs, progress)
     if picture is not None:
         click.echo(f"{picture}: one row per class, the image as it is and twelve times as training changes it")
         return

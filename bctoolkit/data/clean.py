@@ -77,7 +77,7 @@ def clean(
         progress: told how many images are read and written.
 
     Raises:
-        DatasetError: the set cannot be read, or a class would have no image left.
+        DatasetError: the set cannot be read, a class would have no image left, or the disk does not take the set.
         RecipeError: unknown or contradicting reasons, or an `out` that is in the way.
     """
     reasons = _reasons(keep, drop)
@@ -91,10 +91,14 @@ def clean(
     kept = np.array([i for i, name in enumerate(collection.names) if name not in gone], np.int64)
     manifest = _manifest(collection, measures, seen, reasons, removed, kept)
     _require_images(manifest)
-    if out.suffix == ".npz":
-        write_archive(collection, measures, kept, out, manifest, told)
-    else:
-        write_folder(collection, kept, out, manifest, told)
+    try:
+        if out.suffix == ".npz":
+            write_archive(collection, measures, kept, out, manifest, told)
+        else:
+            write_folder(collection, kept, out, manifest, told)
+    except OSError as problem:
+        what = f"{problem.filename}: " if problem.filename else ""
+        raise DatasetError(f"cannot write {out}: {what}{problem.strerror or problem}; nothing is left of it") from None
     return manifest, seen
 
 

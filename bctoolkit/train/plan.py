@@ -35,24 +35,35 @@ class PhasePlan(NamedTuple):
 
 
 def plan(
-    model: keras.Model, dataset: Dataset, parts: Parts, recipe: TrainRecipe, progress: Progress
+    model: keras.Model,
+    dataset: Dataset,
+    parts: Parts,
+    recipe: TrainRecipe,
+    progress: Progress,
+    teacher: keras.Model | None = None,
 ) -> list[PhasePlan]:
     """Time a few steps of each phase on real batches; the model's weights are not worth anything afterwards.
 
     Raises:
         RecipeError: an `unfreeze` pattern that names no layer.
     """
-    return [_phase(phase, model, dataset, parts, recipe, progress) for phase in recipe.phases]
+    return [_phase(phase, model, dataset, parts, recipe, progress, teacher) for phase in recipe.phases]
 
 
 def _phase(
-    phase: Phase, model: keras.Model, dataset: Dataset, parts: Parts, recipe: TrainRecipe, progress: Progress
+    phase: Phase,
+    model: keras.Model,
+    dataset: Dataset,
+    parts: Parts,
+    recipe: TrainRecipe,
+    progress: Progress,
+    teacher: keras.Model | None,
 ) -> PhasePlan:
     progress.step(f"timing phase {phase.name}", 0, 1)
     moving = unfreeze(model, phase)
     even = np.ones(len(dataset.classes), np.float32)
-    step = TrainStep(model, optimizer_for(model, recipe), recipe, even)
-    batches = iter(training_batches(dataset, parts.train, recipe, 0))
+    step = TrainStep(model, optimizer_for(model, recipe), recipe, even, teacher)
+    batches = iter(training_batches(dataset, parts.train, recipe, 0, phase.pipelines))
     training = _median_seconds(lambda: step.run(*next(batches))[0])
     batch = list(evaluation_batches(dataset, parts.validation, recipe.batch_size).take(1))
     check = validate(model)

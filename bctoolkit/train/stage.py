@@ -57,7 +57,7 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
             f"the run {target.name} was begun and not finished; go on with --resume --name {target.name}, "
             f"choose another --name, or remove {unfinished(target)}"
         )
-    recipe = msgspec.structs.replace(recipe, precision=resolve_policy(recipe.precision))
+    recipe = _settled(recipe)
     dataset, parts = _images(recipe, source, progress)
     model = _network(recipe, dataset)
     origin = networks.load_weights(model, recipe.weights)
@@ -92,24 +92,33 @@ def resume(target: Path, progress: Progress) -> run.TestMetrics:
     return _finish(target, training, beginning, fit(training))
 
 
-def look(recipe: TrainRecipe, source: str, picture: Path | None, progress: Progress) -> list[PhasePlan]:
+def look(recipe: TrainRecipe, source: str, picture: Path | None, runs: Path, progress: Progress) -> list[PhasePlan]:
     """Say what `train` would do, without training; nothing but `picture` is written.
 
     Args:
         recipe: as for `train`.
         source: as for `train`.
         picture: a PNG to write that shows what the network would see; instead of timing the phases.
+        runs: where a teacher named by the recipe lies.
         progress: told what goes on.
 
     Returns:
         One plan per phase; empty with a picture.
     """
-    recipe = msgspec.structs.replace(recipe, precision=resolve_policy(recipe.precision))
+    recipe = _settled(recipe)
     dataset, parts = _images(recipe, source, progress)
     if picture is not None:
         preview(picture, dataset, recipe)
         return []
-    return plan(_network(recipe, dataset), dataset, parts, recipe, progress)
+    teacher = load_teacher(recipe, runs, dataset.classes)
+    return plan(_network(recipe, dataset), dataset, parts, recipe, progress, teacher)
+
+
+def _settled(recipe: TrainRecipe) -> TrainRecipe:
+    """The recipe with what depends on this machine and this working folder decided, as it is stored with the run."""
+    named = recipe.weights in ("none", "imagenet") or not Path(recipe.weights).exists()
+    weights = recipe.weights if named else str(Path(recipe.weights).resolve())
+    return msgspec.structs.replace(recipe, precision=resolve_policy(recipe.precision), weights=weights)
 
 
 def _images(recipe: TrainRecipe, source: str, progress: Progress) -> tuple[Dataset, Parts]:

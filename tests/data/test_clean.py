@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,15 @@ def test_a_failure_half_way_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         clean(str(drawn), tmp_path / target)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out", "out.npz"])
+def test_a_disk_that_does_not_take_the_set_is_one_line_and_nothing_is_left(
+    own: Path, tmp_path: Path, name: str, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    before = contents(own)
+    problem = rf"cannot write .*{name}: .*File too large; nothing is left of it"
+    with full_disk(2_000), pytest.raises(DatasetError, match=problem):
+        clean(str(own), tmp_path / "made" / name)
+    assert contents(own) == before
+    assert not any(path.is_file() for path in (tmp_path / "made").rglob("*"))

@@ -1,9 +1,8 @@
 """What unfinished training keeps on disk."""
 
 import csv
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +25,13 @@ RECIPE = TrainRecipe(
 BEGINNING = Beginning("/images", "abc", "fresh weights")
 ROW = {"phase": "one", "epoch": 1, "seconds": 1.5, "loss": 0.25, "val_loss": 0.5, "val_accuracy": 0.75}
 
+FullDisk = Callable[[int], AbstractContextManager[None]]
+
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with Journal(unfinished(tmp_path / "runs" / "x")).begun(RECIPE, BEGINNING) as begun:
         yield begun
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """As if the disk were full; the system then refuses to write on, and Python raises."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -94,11 +84,11 @@ def test_a_place_keeps_every_bit_of_its_sums(loss: float, correct: float, best: 
     assert msgspec.json.decode(msgspec.json.encode(place), type=Place) == place
 
 
-def test_a_full_disk_is_one_line_and_the_state_before_stays(journal: Journal) -> None:
+def test_a_full_disk_is_one_line_and_the_state_before_stays(journal: Journal, full_disk: FullDisk) -> None:
     journal.save(Place(epoch=1), arrays())
     before = content(journal.folder)
     with (
-        files_no_larger_than(64 * 1024),
+        full_disk(64 * 1024),
         pytest.raises(RecipeError, match=r"cannot write .*state\.npz: File too large; make room") as caught,
     ):
         journal.save(Place(epoch=2), arrays(size=100_000))
@@ -109,8 +99,8 @@ def test_a_full_disk_is_one_line_and_the_state_before_stays(journal: Journal) ->
     assert stored[0].epoch == 1
 
 
-def test_a_full_disk_while_the_log_is_written_is_one_line_too(journal: Journal) -> None:
-    with files_no_larger_than(0), pytest.raises(RecipeError, match=r"cannot write .*history\.csv: File too large"):
+def test_a_full_disk_while_the_log_is_written_is_one_line_too(journal: Journal, full_disk: FullDisk) -> None:
+    with full_disk(0), pytest.raises(RecipeError, match=r"cannot write .*history\.csv: File too large"):
         journal.log([ROW])
 
 
@@ -121,9 +111,9 @@ def test_a_full_disk_while_tensorboard_s_file_is_written_is_one_line_too(journal
     assert "\n" not in str(caught.value)
 
 
-def test_a_full_disk_at_the_very_beginning_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_at_the_very_beginning_leaves_nothing(tmp_path: Path, full_disk: FullDisk) -> None:
     with (
-        files_no_larger_than(0),
+        full_disk(0),
         pytest.raises(RecipeError, match=r"cannot write .*\.x\.unfinished: File too large"),
         Journal(unfinished(tmp_path / "runs" / "x")).begun(RECIPE, BEGINNING),
     ):

@@ -270,7 +270,7 @@ def test_a_look_says_what_would_move_and_how_long_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     phases = (Phase("head", 2, 1e-3), Phase("all", 3, 1e-3, ("*",)))
-    plans = look(msgspec.structs.replace(QUICK, phases=phases), str(class_folders), None, Silent())
+    plans = look(msgspec.structs.replace(QUICK, phases=phases), str(class_folders), None, tmp_path, Silent())
     model = networks.build("baseline_cnn", 3, (32, 32, 3))
     assert [(plan.name, plan.epochs, plan.steps) for plan in plans] == [("head", 2, 5), ("all", 3, 5)]
     assert [plan.moving for plan in plans] == [129 * 3, model.count_params()]
@@ -278,20 +278,37 @@ def test_a_look_says_what_would_move_and_how_long_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_look_refuses_what_training_would_refuse(class_folders: Path) -> None:
+def test_a_look_refuses_what_training_would_refuse(class_folders: Path, tmp_path: Path) -> None:
     wrong = msgspec.structs.replace(QUICK, phases=(Phase("all", 1, 1e-3, ("nowhere_*",)),))
     with pytest.raises(RecipeError, match="nowhere"):
-        look(wrong, str(class_folders), None, Silent())
+        look(wrong, str(class_folders), None, tmp_path, Silent())
+
+
+def test_a_look_asks_for_the_teacher_that_training_would_ask_for(class_folders: Path, tmp_path: Path) -> None:
+    distilled = msgspec.structs.replace(QUICK, distill=Distill("nobody"))
+    with pytest.raises(RecipeError, match="no finished run of that name"):
+        look(distilled, str(class_folders), None, tmp_path, Silent())
+
+
+def test_weights_are_stored_with_a_path_that_leads_to_them_from_anywhere(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks.build("baseline_cnn", 3, (32, 32, 3)).save(tmp_path / "given.keras")
+    monkeypatch.chdir(tmp_path)
+    chosen = msgspec.structs.replace(QUICK, weights="given.keras")
+    train(chosen, str(class_folders), tmp_path / "runs" / "x", Silent())
+    stored = read_train_recipe(tmp_path / "runs" / "x" / run.RECIPE)
+    assert stored.weights == str(tmp_path / "given.keras")
 
 
 def test_small_classes_and_the_size_of_the_parts_are_told(class_folders: Path, tmp_path: Path) -> None:
     told = Remembers()
-    look(QUICK, str(class_folders), tmp_path / "look.png", told)
+    look(QUICK, str(class_folders), tmp_path / "look.png", tmp_path, told)
     assert any("120 real images of 3 classes" in line for line in told.lines)
 
 
 def test_the_picture_shows_each_class_as_it_is_and_in_twelve_ways(class_folders: Path, tmp_path: Path) -> None:
-    assert look(QUICK, str(class_folders), tmp_path / "look.png", Silent()) == []
+    assert look(QUICK, str(class_folders), tmp_path / "look.png", tmp_path, Silent()) == []
     with Image.open(tmp_path / "look.png") as picture:
         pixels = np.asarray(picture)
     side, gap = 32, 4
@@ -302,5 +319,5 @@ def test_the_picture_shows_each_class_as_it_is_and_in_twelve_ways(class_folders:
         first = dataset.images[np.flatnonzero(dataset.labels == row)[:1]][0]
         np.testing.assert_array_equal(cells[row, 0], first)
         assert len({cell.tobytes() for cell in cells[row]}) == 13
-    look(QUICK, str(class_folders), tmp_path / "again.png", Silent())
+    look(QUICK, str(class_folders), tmp_path / "again.png", tmp_path, Silent())
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "look.png").read_bytes()
