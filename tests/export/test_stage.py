@@ -11,7 +11,6 @@ from PIL import Image
 
 from bctoolkit import bundle as bundles
 from bctoolkit import networks
-from bctoolkit.data import load
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed
 from bctoolkit.export import export, stage
 from bctoolkit.files import sha256_file
