@@ -75,7 +75,7 @@ FORMATS: dict[str, Format] = {
         summary="ONNX, for ONNX Runtime",
         exporter="bctoolkit.export.to_onnx:OnnxExporter",
         batch=None,
-        quantizations=("fp32", "int8-dynamic"),
+        quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
         engines={"onnxruntime": Engine("bctoolkit.runtime.on_onnxruntime:open_model", "onnx", ("cpu", "cuda"))},
     ),
     "tflite": Format(

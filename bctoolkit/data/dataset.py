@@ -12,7 +12,7 @@ from bctoolkit.contract import ImageKind
 from bctoolkit.data.stores import Images, take
 from bctoolkit.errors import DatasetError
 
-__all__ = ["Dataset", "content_hash", "positions", "rows"]
+__all__ = ["Dataset", "content_hash", "positions", "rows", "stratified"]
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,13 @@ def positions(hashes: NDArray[np.uint8], known: NDArray[np.uint8]) -> NDArray[np
     """For each row of N × 32 `hashes` the row of `known` that equals it; -1 where there is none."""
     place = {key: index for index, key in enumerate(rows(known))}
     return np.array([place.get(key, -1) for key in rows(hashes)], np.int64)
+
+
+def stratified(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Up to `count` of the positions `index`, one of each class in turn; an image's content decides its turn."""
+    ordered = index[np.lexsort(dataset.hashes[index].T[::-1])]
+    labels = dataset.labels[ordered]
+    turn = np.empty(len(ordered), np.int64)
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange((labels == label).sum())
+    return ordered[np.lexsort((labels, turn))][:count]

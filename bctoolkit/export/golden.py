@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from bctoolkit.bundle import Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts, load, load_unlabelled
+from bctoolkit.data.dataset import stratified
 from bctoolkit.data.stores import Images
 from bctoolkit.errors import DatasetError, ExportError
 from bctoolkit.progress import Progress
 
-__all__ = ["answers", "freeze_golden", "freeze_reference", "stratified"]
+__all__ = ["answers", "freeze_golden", "freeze_reference"]
 
 BATCH = 32
 
@@ -29,16 +30,6 @@ def answers(model: keras.Model, images: Images, label: str, progress: Progress) 
         parts.append(compiled(images[start : start + BATCH].astype(np.float32)).numpy())
     progress.step(label, len(images), len(images))
     return np.concatenate(parts)
-
-
-def stratified(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Up to `count` of the positions `index`, one of each class in turn; an image's content decides its turn."""
-    ordered = index[np.lexsort(dataset.hashes[index].T[::-1])]
-    labels = dataset.labels[ordered]
-    turn = np.empty(len(ordered), np.int64)
-    for label in np.unique(labels):
-        turn[labels == label] = np.arange((labels == label).sum())
-    return ordered[np.lexsort((labels, turn))][:count]
 
 
 def freeze_golden(

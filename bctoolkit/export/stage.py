@@ -13,9 +13,10 @@ from bctoolkit import metrics
 from bctoolkit.bundle import Bundle, Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts
+from bctoolkit.data.dataset import stratified
 from bctoolkit.errors import ExportError, ParityFailed, RecipeError
 from bctoolkit.export.exporter import Exporter, Quantizing, Settings
-from bctoolkit.export.golden import answers, freeze_golden, freeze_reference, stratified
+from bctoolkit.export.golden import answers, freeze_golden, freeze_reference
 from bctoolkit.export.origin import Origin, images_of, open_origin
 from bctoolkit.export.twin import fold, freeze, reference
 from bctoolkit.formats import FORMATS, QUANTIZATIONS, Tolerance, engine_for
