@@ -50,8 +50,8 @@ def _splittable(graph: Graph, operator: Operator) -> NDArray[np.float32] | None:
 
 def _parts(graph: Graph, operator: Operator, kernel: NDArray[np.float32]) -> list[Operator]:
     """The operators that replace one."""
-    source, _, bias = (int(tensor) for tensor in operator.inputs)
-    (target,) = (int(tensor) for tensor in operator.outputs)
+    source, _, bias = operator.inputs
+    (target,) = operator.outputs
     name, shape = graph.name(operator.inputs[1]), graph.shape(target)
     activation = operator.builtinOptions.fusedActivationFunction
     pieces = list(_rows(_reachable(kernel, graph.shape(source))))

@@ -62,8 +62,10 @@ class Graph:
         self._body = self._model.subgraphs[0]
         self._size = len(content)
         self.operators: list[Operator] = self._body.operators
-        self.inputs: list[int] = list(self._body.inputs)
-        self.outputs: list[int] = list(self._body.outputs)
+        self.inputs: list[int] = self._body.inputs.tolist()
+        self.outputs: list[int] = self._body.outputs.tolist()
+        for operator in self.operators:
+            operator.inputs, operator.outputs = operator.inputs.tolist(), operator.outputs.tolist()
 
     def kind(self, operator: Operator) -> str:
         """The operator's name in the schema, e.g. `FULLY_CONNECTED`."""
@@ -117,7 +119,7 @@ class Graph:
     def operator(self, kind: str, inputs: Iterable[int], outputs: Iterable[int], version: int = 1) -> Operator:
         """A new operator, not yet in the graph; one of fixed arithmetic has its default options."""
         made = _made(schema.OperatorT(), opcodeIndex=self._code(kind, version))
-        made.inputs, made.outputs = np.array(list(inputs), np.int32), np.array(list(outputs), np.int32)
+        made.inputs, made.outputs = list(inputs), list(outputs)
         if kind == "ADD":
             made.builtinOptionsType, made.builtinOptions = schema.BuiltinOptions.AddOptions, schema.AddOptionsT()
         return made
@@ -125,7 +127,7 @@ class Graph:
     def copy(self, operator: Operator, inputs: Iterable[int], outputs: Iterable[int], **options: int) -> Operator:
         """A copy of an operator on other tensors, with some of its options changed."""
         made = copy(operator)
-        made.inputs, made.outputs = np.array(list(inputs), np.int32), np.array(list(outputs), np.int32)
+        made.inputs, made.outputs = list(inputs), list(outputs)
         if options:
             made.builtinOptions = _made(copy(operator.builtinOptions), **options)
         return made
@@ -140,7 +142,7 @@ class Graph:
         found: dict[int, list[Operator]] = {}
         for operator in self.operators:
             for tensor in operator.inputs:
-                found.setdefault(int(tensor), []).append(operator)
+                found.setdefault(tensor, []).append(operator)
         return found
 
     def content(self, properties: dict[str, str] | None = None) -> bytes:
@@ -154,8 +156,7 @@ class Graph:
             entry = _made(schema.MetadataT(), name=name.encode(), buffer=len(self._model.buffers) - 1)
             self._model.metadata = [*(self._model.metadata or []), entry]
         self._drop_unused()
-        self._body.operators = self.operators
-        self._body.inputs, self._body.outputs = np.array(self.inputs, np.int32), np.array(self.outputs, np.int32)
+        self._body.operators, self._body.inputs, self._body.outputs = self.operators, self.inputs, self.outputs
         builder = _Builder(self._size + 2**20)
         builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
@@ -177,12 +178,12 @@ class Graph:
         """Drop tensors that no operator touches any more, and the buffers of those that were constants."""
         used = {*self.inputs, *self.outputs}
         for operator in self.operators:
-            used.update(int(tensor) for tensor in (*operator.inputs, *operator.outputs))
+            used.update(operator.inputs, operator.outputs)
         place = {old: new for new, old in enumerate(sorted(used - {-1}))} | {-1: -1}
         self._body.tensors = [self._body.tensors[old] for old in place if old >= 0]
         for operator in self.operators:
-            operator.inputs = np.array([place[int(tensor)] for tensor in operator.inputs], np.int32)
-            operator.outputs = np.array([place[int(tensor)] for tensor in operator.outputs], np.int32)
+            operator.inputs = [place[tensor] for tensor in operator.inputs]
+            operator.outputs = [place[tensor] for tensor in operator.outputs]
         self.inputs, self.outputs = [place[i] for i in self.inputs], [place[i] for i in self.outputs]
         holders = [*self._body.tensors, *(self._model.metadata or [])]
         kept = sorted({0, *(holder.buffer for holder in holders)})
