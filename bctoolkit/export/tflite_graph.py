@@ -80,6 +80,11 @@ class Graph:
         """Give a tensor another name."""
         self._body.tensors[tensor].name = name.encode()
 
+    def scopes(self, operator: Operator) -> list[str]:
+        """The first parts of the names of what an operator was made from: its weights' first, then its output's."""
+        tensors = [t for t in operator.inputs[1:] if self.constant(t) is not None] + operator.outputs
+        return [part.split("/")[0] for tensor in tensors for part in self.name(tensor).split(";")]
+
     def shape(self, tensor: int) -> tuple[int, ...]:
         """A tensor's shape."""
         shape = self._body.tensors[tensor].shape
@@ -157,9 +162,18 @@ class Graph:
             self._model.metadata = [*(self._model.metadata or []), entry]
         self._drop_unused()
         self._body.operators, self._body.inputs, self._body.outputs = self.operators, self.inputs, self.outputs
+        self._model.signatureDefs = [self._signature()]
         builder = _Builder(self._size + 2**20)
         builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
+
+    def _signature(self) -> Any:
+        """Input and output by name, for apps that call the model by its signature."""
+        inputs, outputs = (
+            [_made(schema.TensorMapT(), name=self.name(tensor).encode(), tensorIndex=tensor) for tensor in tensors]
+            for tensors in (self.inputs, self.outputs)
+        )
+        return _made(schema.SignatureDefT(), signatureKey=b"serving_default", inputs=inputs, outputs=outputs)
 
     def _code(self, kind: str, version: int) -> int:
         """The index of an operator code, added if need be."""
