@@ -10,7 +10,8 @@ from bctoolkit.bundle import Source
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.data.split import read as read_split
-from bctoolkit.errors import DatasetError, ExportError
+from bctoolkit.errors import DatasetError
+from bctoolkit.export.classifier import require_classifier
 from bctoolkit.files import sha256_file
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Split
@@ -38,6 +39,7 @@ def open_origin(path: Path) -> Origin:
 
     Raises:
         ExportError: a run without its facts, or a network that is no image classifier.
+        UnsupportedOp: a subclassed model, which has no graph.
         WeightsError: a file that Keras cannot load safely.
     """
     if path.is_dir():
@@ -47,10 +49,9 @@ def open_origin(path: Path) -> Origin:
         model = networks.load_model(model_file)
         return Origin(facts.name, model, facts.input, facts.labels, facts.data.source, path / run.SPLIT, source)
     model = networks.load_model(path)
-    shape, outputs = model.input_shape, model.output_shape
-    if isinstance(shape, list) or len(shape) != 4 or None in shape[1:] or shape[3] != 3 or len(outputs) != 2:
-        raise ExportError(f"{path}: input {shape} and output {outputs}; wanted N×height×width×3 in, N×classes out")
-    contract = InputContract(height=shape[1], width=shape[2])
+    require_classifier(model, str(path))
+    _, height, width, _ = model.input_shape
+    contract = InputContract(height=height, width=width)
     return Origin(path.stem, model, contract, None, None, None, Source(path.stem, sha256_file(path)))
 
 
