@@ -64,8 +64,10 @@ def layer_outputs(model: keras.Model, image: NDArray[np.uint8]) -> list[LayerOut
     return made
 
 
-def first_departure(layers: list[LayerOutput], tensors: list[Tensor], limit: float) -> Departure | None:
-    """The earliest layer that departs and leads to the output through layers that depart; None if the output agrees.
+def first_departure(layers: list[LayerOutput], tensors: list[Tensor], limit: float) -> Departure:
+    """The earliest layer that departs and leads to the output through layers that depart.
+
+    The network's output itself is taken to depart: that is why one asks, and probabilities near 0 and 1 hide it.
 
     Args:
         layers: outputs of the form that is right, in the order they run; the last is the network's output.
@@ -77,6 +79,7 @@ def first_departure(layers: list[LayerOutput], tensors: list[Tensor], limit: flo
         by_size.setdefault(tensor.size, []).append(np.ravel(tensor))
     by_name = {output.layer: output for output in layers}
     departing = {name for name, output in by_name.items() if _error(output.value, by_size) > limit}
+    departing.add(layers[-1].layer)
     leading: set[str] = set()
     pending = [layers[-1].layer]
     while pending:
@@ -84,8 +87,6 @@ def first_departure(layers: list[LayerOutput], tensors: list[Tensor], limit: flo
         if name in departing and name not in leading:
             leading.add(name)
             pending += by_name[name].inputs
-    if not leading:
-        return None
     first = next(name for name in by_name if name in leading)
     return Departure(first, next((name for name in by_name[first].inputs if name not in departing), None))
 

@@ -134,8 +134,9 @@ def require_names(after: Stage, labels: tuple[str, ...], reference: Stage, evide
 
 def _blame(before: Stage, after: Stage, image: NDArray[np.uint8], limit: float) -> str:
     """The first layer whose output departs, in words."""
-    found = first_departure(before.layers(image), after.tensors(image), limit)
-    if found is None:
-        return f"no layer's output departs by more than {limit:g} on the worst image"
+    tensors = after.tensors(image)
+    if not tensors:
+        return "its engine shows no intermediate outputs"
+    found = first_departure(before.layers(image), tensors, limit)
     held = f", those of {found.after} still agree" if found.after else ""
     return f"the first output to depart is that of layer {found.layer!r}{held}"
