@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.onnx_graph import Graph, Value
+from bctoolkit.export.onnx_table import shape_of
 
 __all__ = ["splice"]
 
@@ -46,7 +47,8 @@ def splice(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
     if foreign or len(model.graph.output) != 1:
         reason = f"ONNX has no {foreign[0]}" if foreign else "it has several outputs"
         raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: {reason}")
-    return Value(tuple(operation.output.shape), last=_copy(graph, model, [graph.last(value) for value in values]))
+    shape = shape_of(operation, *args, **kwargs)
+    return Value(shape, last=_copy(graph, model, [graph.last(value) for value in values]))
 
 
 def _convert(call: Any, shapes: list[tuple[int | None, ...]]) -> onnx.ModelProto:

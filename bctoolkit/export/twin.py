@@ -9,79 +9,119 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
-from numpy.typing import NDArray
 
+from bctoolkit.errors import UnsupportedOp
+from bctoolkit.export.affine import (
+    Weights,
+    absorb_after,
+    absorb_before,
+    affine_of,
+    affine_of_norm,
+    is_linear,
+    is_unpadded,
+)
 from bctoolkit.export.walk import Operation, edges, rebuild
 from bctoolkit.networks import Gelu, LayerScale, leaves
 
 __all__ = ["fold", "freeze", "reference"]
 
-IDLE = ("Dropout", "StochasticDepth", "GaussianNoise", "ActivityRegularization", "Random", "Identity")
+IDLE = ("Dropout", "StochasticDepth", "GaussianNoise", "ActivityRegularization", "Identity")
 """Layers that do nothing at inference; their class names contain one of these."""
 
-Weights = list[NDArray[Any]]
+AUGMENTATION = ("Random", "AugMix", "CutMix", "MixUp", "RandAugment")
+"""So do Keras's augmentation layers, but for RandomCrop, which cuts at inference too."""
 
 
 def reference(model: keras.Model) -> keras.Model:
     """The trained network computing in float32: itself, or a copy where its layers have another dtype policy."""
     if all(getattr(layer, "compute_dtype", "float32") == "float32" for layer in leaves(model)):
         return model
-    return rebuild(model, _float32)
+    return rebuild(model, lambda operation: [_float32(operation)])
 
 
 def freeze(model: keras.Model) -> keras.Model:
     """The float32 twin of a trained classifier.
 
-    Requires: a functional or sequential model. Ensures: a flat float32 functional model with the same outputs at
-    inference; no layer that acts only while training; no grouped convolution with one channel per group; every
-    LayerScale is ours; no Gelu is.
+    Requires: a functional or sequential model with one input and one output. Ensures: a flat float32 functional model
+    with the same outputs at inference; no layer that acts only while training; no grouped convolution with one channel
+    per group; no separable convolution; every input normalization is given by constants; every LayerScale is ours; no
+    Gelu is.
+
+    Raises:
+        UnsupportedOp: a layer wants channels first, or a model is a subclass without a graph.
     """
     weights: dict[int, Weights] = {}
 
-    def replace(operation: Operation) -> Operation | None:
+    def replace(operation: Operation) -> list[Operation]:
+        if getattr(operation, "data_format", None) == "channels_first":
+            raise UnsupportedOp(
+                f"layer {operation.name!r} ({type(operation).__name__}) wants channels first; "
+                "build the network with data_format='channels_last'"
+            )
         if _is_idle(operation):
-            return None
+            return []
         if _is_depthwise(operation):
             kernel, *bias = operation.get_weights()
-            weights[id(operation)] = [np.swapaxes(kernel, 2, 3), *bias]
-            return _depthwise(operation)
+            height, width, _, filters = kernel.shape
+            weights[id(operation)] = [kernel.reshape(height, width, operation.groups, -1), *bias]
+            return [_depthwise(operation, filters // operation.groups)]
+        if type(operation) is layers.SeparableConv2D:
+            return _separate(operation)
         if type(operation).__name__ == "LayerScale":  # Keras's own, which is not public
-            return LayerScale(dtype="float32", name=operation.name)
+            return [LayerScale(dtype="float32", name=operation.name)]
+        if type(operation).__name__ == "CustomScaleLayer":  # that of Keras's InceptionResNetV2
+            return [_scaled_sum(operation)]
         if isinstance(operation, Gelu):
-            return layers.Activation("gelu", dtype="float32", name=operation.name)
-        return _float32(operation)
+            return [layers.Activation("gelu", dtype="float32", name=operation.name)]
+        return [_float32(operation)]
 
     return rebuild(model, replace, weights)
 
 
 def fold(twin: keras.Model) -> keras.Model:
-    """Move per-channel factors into the neighbouring kernels.
+    """Move per-channel factors and offsets into the neighbouring kernels.
 
-    Requires: a model made by `freeze`. Ensures: a flat float32 model with the same outputs in which every input
-    normalization and every LayerNormalization affine that feeds exactly one unpadded convolution or dense layer, and
-    every LayerScale that follows one, is part of that layer's kernel and bias.
+    Requires: a model made by `freeze`. Ensures: a flat float32 model with the same outputs in which these are part of
+    the layer's kernel and bias: every batch normalization, rescaling and LayerScale that alone follows a convolution or
+    dense layer without activation; every one, and every LayerNormalization's affine, that feeds exactly one unpadded
+    convolution or dense layer.
     """
-    weights = {id(layer): layer.get_weights() for layer in twin.layers}
-    gone: set[int] = set()
+    weights: dict[int, Weights] = {}
+    home: dict[int, Operation] = {}  # the layer that does the work of one which is gone
     plain: set[int] = set()
-    for producer, consumer in edges(twin):
-        if _is_linear(consumer, padded=False):
-            affine = _affine(producer)
-            if affine is None:
-                continue
-            weights[id(consumer)] = _absorb_before(weights[id(consumer)], *affine)
-            (plain if isinstance(producer, layers.LayerNormalization) else gone).add(id(producer))
-        elif isinstance(consumer, LayerScale) and _is_linear(producer, padded=True):
-            weights[id(producer)] = [array * weights[id(consumer)][0] for array in weights[id(producer)]]
-            gone.add(id(consumer))
+    pairs = list(edges(twin))
 
-    def replace(operation: Operation) -> Operation | None:
-        if id(operation) in gone:
-            return None
+    def weights_of(layer: Operation) -> Weights:
+        return weights.get(id(layer)) or layer.get_weights()
+
+    for producer, consumer in pairs:
+        linear = home.get(id(producer), producer)
+        affine = affine_of(consumer) if is_linear(linear) else None
+        if affine is not None:
+            weights[id(linear)] = absorb_after(linear, weights_of(linear), *affine)
+            home[id(consumer)] = linear
+    for producer, consumer in reversed(pairs):
+        linear = home.get(id(consumer), consumer)
+        if id(producer) in home or not is_unpadded(linear):
+            continue
+        norm = affine_of_norm(producer)
+        affine = norm or affine_of(producer)
+        if affine is not None:
+            weights[id(linear)] = absorb_before(weights_of(linear), *affine)
+            if norm:
+                plain.add(id(producer))
+            else:
+                home[id(producer)] = linear
+
+    def replace(operation: Operation) -> list[Operation]:
+        if id(operation) in home:
+            return []
         if id(operation) in plain:
             weights[id(operation)] = []
-            return _like(operation, center=False, scale=False)
-        return _float32(operation)
+            return [_like(operation, center=False, scale=False)]
+        if id(operation) in weights:
+            return [_like(operation, use_bias=True)]
+        return [_float32(operation)]
 
     return rebuild(twin, replace, weights)
 
@@ -93,13 +133,20 @@ def _like(layer: Operation, **changes: Any) -> Operation:
 
 def _float32(operation: Operation) -> Operation:
     """A float32 copy of a layer; operations without weights are used as they are."""
+    if type(operation) is layers.Normalization:  # what it was adapted to would stay behind: it computes with constants
+        return _like(operation, mean=np.squeeze(operation.mean), variance=np.squeeze(operation.variance))
     return _like(operation) if isinstance(operation, layers.Layer) else operation
 
 
 def _is_idle(operation: Operation) -> bool:
     if isinstance(operation, layers.Activation):
         return bool(operation.activation is keras.activations.linear)
-    return isinstance(operation, layers.Layer) and any(word in type(operation).__name__ for word in IDLE)
+    if not isinstance(operation, layers.Layer):
+        return False
+    kind = type(operation)
+    if kind.__module__.startswith("keras.") and kind.__name__.startswith(AUGMENTATION):
+        return kind is not layers.RandomCrop
+    return any(word in kind.__name__ for word in IDLE)
 
 
 def _is_depthwise(operation: Operation) -> bool:
@@ -108,48 +155,35 @@ def _is_depthwise(operation: Operation) -> bool:
         type(operation) is layers.Conv2D
         and operation.groups > 1
         and operation.kernel.shape[2] == 1
-        and operation.filters == operation.groups
         and len(set(operation.strides)) == 1
     )
 
 
-def _depthwise(conv: Operation) -> Operation:
+def _depthwise(conv: Operation, multiplier: int) -> Operation:
     config = {key: getattr(conv, key) for key in ("kernel_size", "strides", "padding", "dilation_rate", "use_bias")}
-    return layers.DepthwiseConv2D(**config, activation=conv.activation, dtype="float32", name=conv.name)
+    return layers.DepthwiseConv2D(
+        **config, depth_multiplier=multiplier, activation=conv.activation, dtype="float32", name=conv.name
+    )
 
 
-def _is_linear(operation: Operation, padded: bool) -> bool:
-    """A dense layer or convolution with a bias and, before a factor, no activation.
-
-    A constant added before a zero-padded convolution would be missing from the padding, so `padded=False` asks for
-    none.
-    """
-    if type(operation) not in (layers.Dense, layers.Conv2D) or not operation.use_bias:
-        return False
-    if padded:
-        return bool(operation.activation is keras.activations.linear)
-    return type(operation) is layers.Dense or (operation.padding == "valid" and operation.groups == 1)
-
-
-def _affine(operation: Operation) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Factor and offset per channel that an operation ends with; None for any other operation."""
-    if type(operation) is layers.LayerNormalization and operation.center and operation.scale:
-        if list(np.atleast_1d(operation.axis)) not in ([-1], [len(operation.output.shape) - 1]):
-            return None
-        gamma, beta = operation.get_weights()
-        return gamma, beta
-    if type(operation) is layers.Rescaling:
-        channels = operation.output.shape[-1]
-        return np.broadcast_to(operation.scale, channels), np.broadcast_to(operation.offset, channels)
-    if type(operation) is layers.Normalization and not operation.invert:
-        mean, deviation = np.ravel(operation.mean), np.sqrt(np.ravel(operation.variance))
-        deviation = np.maximum(deviation, keras.backend.epsilon())
-        return (1 / deviation, -mean / deviation) if mean.size == operation.output.shape[-1] else None
-    return None
+def _separate(conv: Operation) -> list[Operation]:
+    """A separable convolution as the two that it is; its weights are those of the first, then those of the second."""
+    config = {key: getattr(conv, key) for key in ("kernel_size", "strides", "padding", "dilation_rate")}
+    first = layers.DepthwiseConv2D(
+        **config,
+        depth_multiplier=conv.depth_multiplier,
+        use_bias=False,
+        dtype="float32",
+        name=f"{conv.name}_depthwise",
+    )
+    second = layers.Conv2D(
+        conv.filters, 1, use_bias=conv.use_bias, activation=conv.activation, dtype="float32", name=conv.name
+    )
+    return [first, second]
 
 
-def _absorb_before(weights: Weights, factor: NDArray[Any], offset: NDArray[Any]) -> Weights:
-    """Kernel and bias that do `kernel · (factor · x + offset) + bias`; the kernel's last axes are input, output."""
-    kernel, bias = (array.astype(np.float64) for array in weights)
-    added = (kernel * offset[:, None]).reshape(-1, kernel.shape[-1]).sum(0)
-    return [(kernel * factor[:, None]).astype(np.float32), (bias + added).astype(np.float32)]
+def _scaled_sum(operation: Operation) -> Operation:
+    """A sum whose second part is scaled, as layers that say so."""
+    scale = layers.Rescaling(operation.scale, dtype="float32", name=f"{operation.name}_scale")
+    total = layers.Add(dtype="float32", name=operation.name)
+    return lambda parts: total([parts[0], scale(parts[1])])

@@ -1,6 +1,6 @@
 """Walk a Keras graph, and rebuild it with other layers: what every pass over a network is made of."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,7 +26,7 @@ def walk(model: keras.Model, inputs: Any, visit: Callable[..., Any]) -> Any:
 
     def enter(operation: Operation) -> Callable[..., Any]:
         if isinstance(operation, keras.Model):
-            return lambda *args, **kwargs: walk(operation, args[0], visit)
+            return lambda *args, **kwargs: walk(operation, args, visit)
         return lambda *args, **kwargs: visit(operation, *args, **_telling(kwargs))
 
     return _graph(model)._run_through_graph(inputs, operation_fn=enter)
@@ -48,34 +48,50 @@ def _telling(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def rebuild(
     model: keras.Model,
-    replace: Callable[[Operation], Operation | None],
+    replace: Callable[[Operation], Sequence[Operation]],
     weights: Mapping[int, list[NDArray[Any]]] | None = None,
 ) -> keras.Model:
     """Build a flat functional model anew, operation by operation.
 
     Args:
         model: a functional or sequential model with one input, nested or not.
-        replace: gives the operation to use in place of one; None lets its first input pass through.
-        weights: arrays for the replacement of a layer, by the layer's `id`; by default the layer's own.
+        replace: gives the operations to use in place of one, to be run in a row; where there are none, its first input
+            passes through.
+        weights: arrays for what replaces a layer, in a row too, by the layer's `id`; by default the layer's own.
 
     Returns:
-        A model with new layers and the same input name and shape.
+        A model with new layers and the same input name and shape, and a float32 input.
     """
-    made: dict[int, tuple[Operation, Operation | None]] = {}
+    made: dict[int, tuple[Operation, Sequence[Operation]]] = {}
 
     def visit(operation: Operation, *args: Any, **kwargs: Any) -> Any:
         if id(operation) not in made:
             made[id(operation)] = (operation, replace(operation))
-        replacement = made[id(operation)][1]
-        return args[0] if replacement is None else replacement(*args, **kwargs)
+        row = made[id(operation)][1]
+        if not row:
+            return args[0]
+        first, *others = row
+        result = first(*args, **kwargs)
+        for other in others:
+            result = other(result)
+        return result
 
     (given,) = _graph(model).inputs
-    inputs = keras.Input(given.shape[1:], dtype=given.dtype, name=given.name)
-    rebuilt = keras.Model(inputs, walk(model, inputs, visit), name=model.name)
-    for key, (old, new) in made.items():
-        if new is not None and getattr(old, "weights", None):
-            new.set_weights(weights[key] if weights and key in weights else old.get_weights())
+    inputs = keras.Input(given.shape[1:], dtype="float32", name=given.name)
+    (outputs,) = keras.tree.flatten(walk(model, inputs, visit))
+    rebuilt = keras.Model(inputs, outputs, name=model.name)
+    for key, (old, row) in made.items():
+        if getattr(old, "weights", None):
+            _fill(row, weights[key] if weights and key in weights else old.get_weights())
     return rebuilt
+
+
+def _fill(row: Sequence[Operation], arrays: list[NDArray[Any]]) -> None:
+    """Hand each operation of a row as many arrays as it has weights; one that computes with constants has none."""
+    for operation in row:
+        count = len(operation.weights)
+        operation.set_weights(arrays[:count])
+        arrays = arrays[count:]
 
 
 def edges(model: keras.Model) -> Iterator[tuple[Operation, Operation]]:
@@ -85,11 +101,10 @@ def edges(model: keras.Model) -> Iterator[tuple[Operation, Operation]]:
     """
     readers: dict[int, list[Operation]] = {}
     calls: dict[int, int] = {}
-    for operation in model.operations:
-        for node in operation._inbound_nodes:
-            calls[id(operation)] = calls.get(id(operation), 0) + 1
-            for tensor in node.input_tensors:
-                readers.setdefault(id(tensor._keras_history.operation), []).append(operation)
+    for node in (node for nodes in model._nodes_by_depth.values() for node in nodes):
+        calls[id(node.operation)] = calls.get(id(node.operation), 0) + 1
+        for tensor in node.input_tensors:
+            readers.setdefault(id(tensor._keras_history.operation), []).append(node.operation)
     outputs = {id(tensor._keras_history.operation) for tensor in model.outputs}
     for producer in model.operations:
         found = readers.get(id(producer), [])

@@ -81,7 +81,34 @@ def test_a_folded_convnext_has_no_factor_left_to_multiply(images: NDArray[np.uin
         ((layers.LayerNormalization(), layers.Dense(4)), ["LayerNormalization", "Dense"]),
         ((layers.LayerNormalization(), layers.Conv2D(4, 2, strides=2)), ["LayerNormalization", "Conv2D"]),
         ((layers.Dense(4), LayerScale(0.5)), ["Dense"]),
+        ((layers.Dense(4, use_bias=False), LayerScale(0.5)), ["Dense"]),
         ((layers.Conv2D(4, 3, padding="same"), LayerScale(0.5)), ["Conv2D"]),
+        ((layers.Conv2D(4, 3, use_bias=False, padding="same"), layers.BatchNormalization()), ["Conv2D"]),
+        ((layers.DepthwiseConv2D(3, depth_multiplier=2), layers.BatchNormalization()), ["DepthwiseConv2D"]),
+        (
+            (layers.Conv2D(6, 1), layers.Conv2D(6, 3, groups=3, use_bias=False), layers.BatchNormalization()),
+            ["Conv2D", "Conv2D"],
+        ),
+        ((layers.SeparableConv2D(4, 3), layers.BatchNormalization(scale=False)), ["DepthwiseConv2D", "Conv2D"]),
+        ((layers.BatchNormalization(center=False), layers.Conv2D(4, 3, use_bias=False)), ["Conv2D"]),
+        ((layers.BatchNormalization(), layers.Dense(4)), ["Dense"]),
+        (
+            (
+                layers.Conv2D(4, 3, padding="same"),
+                layers.BatchNormalization(),
+                layers.Rescaling(2.0, 1.0),
+                LayerScale(3),
+            ),
+            ["Conv2D"],
+        ),
+        (
+            (layers.Rescaling(0.1), layers.Normalization(mean=3.0, variance=4.0), layers.Conv2D(4, 3)),
+            ["Conv2D"],
+        ),
+        (
+            (layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.Conv2D(4, 3)),
+            ["Conv2D", "Conv2D"],
+        ),
         ((layers.LayerNormalization(), layers.Dense(4), LayerScale(0.5)), ["LayerNormalization", "Dense"]),
     ],
 )
@@ -101,8 +128,13 @@ def test_factors_move_into_the_neighbouring_kernel(
         (layers.Rescaling(2.0, 1.0), layers.Conv2D(4, 3, padding="same")),  # the offset is missing from the padding
         (layers.Rescaling(2.0, 1.0), layers.DepthwiseConv2D(3)),
         (layers.Dense(4, activation="relu"), LayerScale(0.5)),  # the factor comes after the activation
-        (layers.Dense(4, use_bias=False), LayerScale(0.5)),
         (layers.LayerNormalization(axis=1), layers.Dense(4)),
+        (layers.BatchNormalization(), layers.Conv2D(4, 3, padding="same")),
+        (layers.BatchNormalization(), layers.ZeroPadding2D(1), layers.Conv2D(4, 3)),
+        (layers.BatchNormalization(axis=1), layers.Dense(4)),
+        (layers.BatchNormalization(), layers.Conv2D(6, 3, groups=3)),
+        (layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization()),
+        (layers.Conv2D(4, 3), layers.ReLU(), layers.BatchNormalization()),
     ],
 )
 def test_factors_stay_where_moving_them_would_not_be_exact(
@@ -127,6 +159,54 @@ def test_a_layer_used_twice_is_shared_in_the_twin_too(images: NDArray[np.uint8])
     dense = layers.Dense(3, bias_initializer="ones")
     twin = freeze(keras.Model(inputs, dense(dense(inputs))))
     assert kinds(twin).count("Dense") == 1
+
+
+@pytest.mark.parametrize("multiplier", [1, 3])
+def test_a_convolution_with_a_group_for_each_channel_becomes_depthwise(
+    multiplier: int, graph: Graph, images: NDArray[np.uint8]
+) -> None:
+    model = graph(layers.Conv2D(4, 1), layers.Conv2D(4 * multiplier, 3, groups=4, strides=2, activation="relu"))
+    twin = freeze(model)
+    assert kinds(twin) == ["Conv2D", "DepthwiseConv2D"]
+    assert difference(model, twin, images) <= 1e-4
+
+
+def test_augmentation_vanishes_and_what_cuts_at_inference_stays(graph: Graph, images: NDArray[np.uint8]) -> None:
+    model = graph(
+        layers.RandomFlip(),
+        layers.RandomRotation(0.1),
+        layers.RandAugment((0, 255)),
+        layers.GaussianNoise(1.0),
+        layers.SpatialDropout2D(0.5),
+        layers.RandomCrop(16, 16),
+        layers.CenterCrop(8, 8),
+    )
+    twin = freeze(model)
+    assert kinds(twin) == ["RandomCrop", "CenterCrop"]
+    assert difference(model, twin, images) == 0
+
+
+def test_a_normalization_keeps_what_it_was_adapted_to(images: NDArray[np.uint8]) -> None:
+    norm = layers.Normalization()
+    norm.adapt(images.astype(np.float32))
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, layers.Dense(3, dtype="mixed_bfloat16")(norm(inputs)))
+    for twin in (reference(model), freeze(model), fold(freeze(model))):
+        assert np.abs(np.asarray(twin(images.astype(np.float32)))).max() < 20
+
+
+def test_a_sequential_model_inside_another_and_a_shared_activation(images: NDArray[np.uint8]) -> None:
+    relu = layers.ReLU()
+    stem = keras.Sequential([layers.Conv2D(4, 3), relu, layers.MaxPooling2D(), relu])
+    model = keras.Sequential([keras.Input((32, 32, 3)), layers.Rescaling(1 / 255), stem, layers.Flatten()])
+    twin = fold(freeze(model))
+    assert kinds(twin) == ["Conv2D", "ReLU", "MaxPooling2D", "Flatten"]
+    assert difference(model, twin, images) <= 1e-5
+
+
+def test_a_layer_that_wants_channels_first_is_named(graph: Graph) -> None:
+    with pytest.raises(UnsupportedOp, match=r"layer 'pad' \(ZeroPadding2D\) wants channels first"):
+        freeze(graph(layers.ZeroPadding2D(1, data_format="channels_first", name="pad")))
 
 
 def test_a_subclassed_model_is_refused_by_name() -> None:
