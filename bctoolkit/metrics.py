@@ -90,8 +90,7 @@ def logit_error(reference: Probabilities, observed: Probabilities) -> float:
 
     Where a network is sure of itself its probabilities hardly move whatever becomes of the logits, so a fault stays
     below any limit on |Δp|. z = log p less its mean over the classes, which for a softmax is the logits up to a
-    constant; values outside 0–1 are taken for logits as they are. Probabilities below the least one that the observed
-    form can tell from zero count as that.
+    constant. Probabilities below the least one that the observed form can tell from zero count as that.
 
     Args:
         reference: N × classes.
@@ -104,10 +103,8 @@ def logit_error(reference: Probabilities, observed: Probabilities) -> float:
     return float(np.sqrt(((after - before) ** 2).mean())) / size
 
 
-def _logits(values: Probabilities, floor: float) -> NDArray[np.float64]:
-    exact = values.astype(np.float64)
-    if exact.min() >= 0 and exact.max() <= 1 + 1e-3:
-        exact = np.log(np.maximum(exact, floor))
+def _logits(probabilities: Probabilities, floor: float) -> NDArray[np.float64]:
+    exact = np.log(np.maximum(probabilities.astype(np.float64), floor))
     centred: NDArray[np.float64] = exact - exact.mean(1, keepdims=True)
     return centred
 

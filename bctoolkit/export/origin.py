@@ -71,6 +71,7 @@ def open_origin(path: Path) -> Origin:
 
     Raises:
         ExportError: a run without its facts, or a network that is no image classifier.
+        UnsupportedOp: a subclassed model, which has no graph.
         WeightsError: a file that Keras cannot load safely.
     """
     if path.is_dir():
@@ -87,10 +88,8 @@ def open_origin(path: Path) -> Origin:
             trained=_trained(path / run.METRICS),
         )
     model = _load(path)
-    shape, outputs = model.input_shape, model.output_shape
-    if isinstance(shape, list) or len(shape) != 4 or None in shape[1:] or shape[3] != 3 or len(outputs) != 2:
-        raise ExportError(f"{path}: input {shape} and output {outputs}; wanted N×height×width×3 in, N×classes out")
-    contract = InputContract(height=shape[1], width=shape[2])
+    _, height, width, _ = model.input_shape
+    contract = InputContract(height=height, width=width)
     return Origin(path.stem, path, contract, Source(path.stem, sha256_file(path)), loaded=model)
 
 
@@ -121,9 +120,12 @@ def images_of(origin: Origin, data: str | None, progress: Progress) -> Known | N
 
 
 def _load(path: Path) -> Any:
-    from bctoolkit.networks import load_model  # imports TensorFlow
+    from bctoolkit.export.classifier import require_classifier  # imports TensorFlow
+    from bctoolkit.networks import load_model
 
-    return load_model(path)
+    model = load_model(path)
+    require_classifier(model, str(path))
+    return model
 
 
 def _trained(path: Path) -> TestMetrics | None:
