@@ -89,7 +89,7 @@ FORMATS: dict[str, Format] = {
         summary="ONNX, for ONNX Runtime",
         exporter="bctoolkit.export.to_onnx:OnnxExporter",
         batch=None,
-        quantizations=("fp32", "int8-dynamic"),
+        quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
         engines={"onnxruntime": Engine("bctoolkit.runtime.on_onnxruntime:open_model", "onnx", ("cpu", "cuda"))},
     ),
     "tflite": Format(
@@ -97,7 +97,7 @@ FORMATS: dict[str, Format] = {
         summary="TFLite (LiteRT), for phones and small boards",
         exporter="bctoolkit.export.to_tflite:TfliteExporter",
         batch=1,
-        quantizations=("fp32", "int8-dynamic"),
+        quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full"),
         engines={"litert": Engine("bctoolkit.runtime.on_litert:open_model", "tflite", ("cpu",))},
     ),
 }

@@ -37,7 +37,8 @@ def formats() -> Iterator[str]:
     for name, row in FORMATS.items():
         engines = ", ".join(f"{engine} ({', '.join(entry.providers)})" for engine, entry in row.engines.items())
         yield f"| `{name}` {row.suffix} | {', '.join(row.quantizations)} | {row.batch or 'free'} | {engines} |"
-    yield "\n| quantization | what it is | max Δp | mean Δp | least agreement | logit error |\n|---|---|---|---|---|---|"
+    yield "\n| quantization | what it is | max Δp | mean Δp | least agreement | logit error |"
+    yield "|---|---|---|---|---|---|"
     for name, entry in QUANTIZATIONS.items():
         limits = entry.tolerance
         share = f"{limits.top1_agreement:.0%}"

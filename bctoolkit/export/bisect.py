@@ -6,19 +6,16 @@ form holds the same values, and the fault begins at the earliest of the outputs 
 that do not agree lead to the network's output.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from bctoolkit.export.walk import walk
-from bctoolkit.lazy import require
 
-__all__ = ["ARTIFACT_TENSORS", "Departure", "LayerOutput", "Tensor", "first_departure", "layer_outputs"]
+__all__ = ["Departure", "LayerOutput", "Tensor", "first_departure", "layer_outputs"]
 
 Tensor = NDArray[np.float32]
 
@@ -99,45 +96,3 @@ def _error(value: Tensor, by_size: dict[int, list[Tensor]]) -> float:
         forms.append(np.ravel(value.transpose(CHANNELS_FIRST)))
     found = [float(np.linalg.norm(form - other)) / size for other in by_size.get(value.size, ()) for form in forms]
     return min((error for error in found if np.isfinite(error)), default=np.inf)
-
-
-def _of_onnx(model: bytes, image: NDArray[Any]) -> list[Tensor]:
-    """Every float tensor that ONNX Runtime computes."""
-    runtime = require("onnxruntime", "onnx")
-    graph = onnx.load_from_string(model)
-    standing = {output.name for output in graph.graph.output}
-    names = [name for node in graph.graph.node for name in node.output if name and name not in standing]
-    graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    session = runtime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    values = session.run(None, {session.get_inputs()[0].name: image})
-    return [value.astype(np.float32) for value in values if value.dtype.kind == "f"]
-
-
-def _of_tflite(model: bytes, image: NDArray[Any]) -> list[Tensor]:
-    """Every tensor that LiteRT's own kernels compute, integers turned back into what they stand for."""
-    litert = require("ai_edge_litert.interpreter", "tflite")
-    resolver = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = litert.Interpreter(
-        model_content=model, experimental_preserve_all_tensors=True, experimental_op_resolver_type=resolver
-    )
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-    interpreter.invoke()
-    found = []
-    for entry in interpreter.get_tensor_details():
-        try:
-            value = interpreter.get_tensor(entry["index"])
-        except ValueError:  # no data is kept for it
-            continue
-        scale, zero = entry["quantization"]
-        if scale:
-            found.append((value.astype(np.float32) - zero) * scale)
-        elif value.dtype.kind == "f":
-            found.append(value.astype(np.float32))
-    return found
-
-
-ARTIFACT_TENSORS: dict[str, Callable[[bytes, NDArray[Any]], list[Tensor]]] = {"onnx": _of_onnx, "tflite": _of_tflite}
-"""Format → every tensor of an artifact on one image 1 × height × width × channels in the dtype of its input."""

@@ -50,6 +50,12 @@ class Job:
         outputs = self.origin.load().output_shape[-1]
         return tuple(f"class_{i}" for i in range(outputs))
 
+    @property
+    def reports(self) -> Path:
+        """Where it is told what quantization harmed: in the run's folder, or beside the bundles of a bare file."""
+        folder = self.target if self.origin.stored_split is None else self.origin.file.parent
+        return folder / "quantization"
+
     def name(self, artifact: Artifact) -> str:
         """The bundle's name."""
         return "-".join((self.origin.name, *artifact))

@@ -17,13 +17,15 @@ from bctoolkit.bundle import Bundle, Golden, Link, Reference
 from bctoolkit.errors import ExportError, ParityFailed, RecipeError
 from bctoolkit.export import calibration, harm
 from bctoolkit.export.answers import ReferenceAnswers, answers
-from bctoolkit.export.bisect import ARTIFACT_TENSORS, layer_outputs
+from bctoolkit.export.bisect import layer_outputs
 from bctoolkit.export.calibration import Calibration
 from bctoolkit.export.exporter import Exporter, Quantizing, Settings
 from bctoolkit.export.harm import Validation
+from bctoolkit.export.harm_report import write_report
+from bctoolkit.export.inside import INSIDE, coarse_channel
 from bctoolkit.export.job import Artifact, Job
 from bctoolkit.export.links import Limits, Stage, join, require_names, require_trained_accuracy
-from bctoolkit.export.reuse import TOOLS
+from bctoolkit.export.reuse import TOOLS, digest
 from bctoolkit.export.twin import fold, freeze, reference
 from bctoolkit.formats import FORMATS, QUANTIZATIONS, Tolerance, engine_for
 from bctoolkit.lazy import attribute
@@ -202,6 +204,8 @@ def _quantized(shared: _Shared, artifact: Artifact, exporter: Exporter, single: 
         model, keep_float = _settled(shared, artifact, exporter, quantizing, shared.validation)
     else:
         model = exporter.convert(kind, quantizing)
+    if row.gated:
+        _require_fine_weights(single.stage.name, artifact, model)
     stage = _of_artifact(shared, artifact, model)
     return _Made(model, stage, single.links + _joined(shared, single.stage, stage, kind), keep_float)
 
@@ -218,16 +222,28 @@ def _settled(
         lambda model, images: _observe(job, artifact, model, images),
         validation,
         job.recipe.gate,
-        subject=f"{artifact[0]}-{job.origin.source.model_sha256}",
+        subject=f"{artifact[0]} {digest(job.origin.source.model_sha256)}",
         folder=job.cache or job.target,
         progress=job.progress,
     )
+    if settled.ranking is not None:
+        job.reports.mkdir(parents=True, exist_ok=True)
+        write_report(job.reports, name, job.recipe.gate, settled)
+        job.progress.say(f"  {name}: {len(settled.keep_float)} layers in float, see {job.reports / name}.md")
     reasons = "; ".join(settled.judgement.reasons)
     if settled.judgement.outcome == "failed":
         raise ParityFailed(f"{artifact[0]} fp32 → {' '.join(artifact)}: {reasons}; no bundle was written")
     if settled.judgement.outcome == "undecided":
         job.progress.say(f"  {name}: {reasons}")
     return settled.model, settled.keep_float
+
+
+def _require_fine_weights(before: str, artifact: Artifact, model: bytes) -> None:
+    """Each output channel of integer weights needs a scale of its own."""
+    inside = INSIDE.get(artifact[0])
+    coarse = coarse_channel(inside.integer_weights(model)) if inside else None
+    if coarse:
+        raise ParityFailed(f"{before} → {' '.join(artifact)}: {coarse}; no bundle was written")
 
 
 def _joined(shared: _Shared, before: Stage, after: Stage, kind: str) -> tuple[Link, ...]:
@@ -293,13 +309,13 @@ def _of_keras(name: str, model: Any, probabilities: NDArray[np.float32]) -> Stag
 
 
 def _of_artifact(shared: _Shared, artifact: Artifact, model: bytes) -> Stage:
-    job, look_inside = shared.job, ARTIFACT_TENSORS.get(artifact[0])
+    job, inside = shared.job, INSIDE.get(artifact[0])
     dtype = job.contract.dtype
     return Stage(
         " ".join(artifact),
         _observe(job, artifact, model, job.evidence.images),
         layers=shared.folded.layers,
-        tensors=lambda image: [] if look_inside is None else look_inside(model, image.astype(dtype)),
+        tensors=lambda image: [] if inside is None else inside.tensors(model, image.astype(dtype)),
     )
 
 

@@ -183,9 +183,7 @@ class Graph:
             if max(code.builtinCode, code.deprecatedBuiltinCode) == number and code.version == version:
                 return index
         old = min(number, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
-        codes.append(
-            _made(schema.OperatorCodeT(), builtinCode=number, deprecatedBuiltinCode=old, version=version)
-        )
+        codes.append(_made(schema.OperatorCodeT(), builtinCode=number, deprecatedBuiltinCode=old, version=version))
         return len(codes) - 1
 
     def _drop_unused(self) -> None:

@@ -75,7 +75,7 @@ def stock_convnext() -> keras.Model:
 
 
 def small_convnext(seed: int, classes: int = 3) -> keras.Model:
-    """Two ConvNeXt blocks with drawn weights; depthwise channels differ in size, and the norm after them evens it out."""
+    """Two ConvNeXt blocks with drawn weights; depthwise channels differ in size, the norm after them evens it out."""
     rng = np.random.default_rng(seed)
     layers = keras.layers
     inputs = keras.Input((SIZE, SIZE, 3), name="image")

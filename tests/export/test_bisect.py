@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export.bisect import ARTIFACT_TENSORS, LayerOutput, first_departure, layer_outputs
+from bctoolkit.export.bisect import LayerOutput, first_departure, layer_outputs
 from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.inside import INSIDE
 from bctoolkit.export.twin import fold, freeze
 from bctoolkit.formats import FORMATS
 from bctoolkit.lazy import attribute
@@ -84,7 +85,7 @@ def test_every_layer_of_a_twin_is_found_in_its_artifact(
 ) -> None:
     twin = fold(freeze(stock_convnext))
     exporter = attribute(FORMATS[name].exporter)(twin, Settings(InputContract(height=32, width=32)))
-    tensors = ARTIFACT_TENSORS[name](exporter.convert("fp32", Quantizing()), images[:1])
+    tensors = INSIDE[name].tensors(exporter.convert("fp32", Quantizing()), images[:1])
     outputs = layer_outputs(twin, images[:1])
     assert first_departure(outputs, tensors, 1e-4).layer == outputs[-1].layer
 

@@ -51,9 +51,7 @@ def test_a_link_that_holds_keeps_its_figures(logits: NDArray[np.float64], eviden
     assert link.logit_error <= 1e-6
 
 
-def test_stages_are_compared_on_the_images_both_have_answered(
-    logits: NDArray[np.float64], evidence: Evidence
-) -> None:
+def test_stages_are_compared_on_the_images_both_have_answered(logits: NDArray[np.float64], evidence: Evidence) -> None:
     answers = softmax(logits)
     assert join(stage("a", answers), stage("b", answers[:5]), LIMITS, evidence, bisect=False).count == 5
 

@@ -17,11 +17,12 @@ from onnx import helper, numpy_helper
 from bctoolkit import networks
 from bctoolkit.data import stores
 from bctoolkit.errors import ParityFailed
-from bctoolkit.export import export, making
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export import export, making, tflite_integers
+from bctoolkit.export.exporter import Quantizing
 from bctoolkit.export.job import Job
+from bctoolkit.export.tflite_graph import Grid
 from bctoolkit.export.walk import rebuild
-from bctoolkit.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.formats import FORMATS
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import LayerScale
 from bctoolkit.progress import Silent
@@ -65,7 +66,9 @@ def again(operation: Any, **changes: Any) -> Any:
 
 
 def coarse_norms(operation: Any) -> Any:
-    return again(operation, epsilon=1e-3) if isinstance(operation, keras.layers.LayerNormalization) else again(operation)
+    return (
+        again(operation, epsilon=1e-3) if isinstance(operation, keras.layers.LayerNormalization) else again(operation)
+    )
 
 
 @keras.saving.register_keras_serializable("planted")
@@ -96,33 +99,16 @@ def divided_twice(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, model(keras.layers.Rescaling(1 / 255, name="divide")(inputs)))
 
 
-def per_tensor(kernel: NDArray[Any]) -> NDArray[Any]:
-    """What is left of a kernel whose channels share one int8 scale."""
-    step = np.abs(kernel).max() / 127
-    return np.round(kernel / step) * step
-
-
 bgr = with_weights("stem_conv", lambda kernel: kernel[:, :, ::-1])
 turned = with_weights("block_1_depthwise", lambda kernel: kernel.transpose(1, 0, 2, 3))
-per_tensor_depthwise = with_weights("_depthwise", per_tensor)
 
 
-def faulty_exporter(monkeypatch: pytest.MonkeyPatch, name: str, change: Change, only: str | None = None) -> None:
-    """Let a format's exporter work on a changed twin, for one quantization or for all."""
-    module, _, attribute_name = FORMATS[name].exporter.partition(":")
+def faulty_exporter(monkeypatch: pytest.MonkeyPatch, name: str, change: Change) -> None:
+    """Let a format's exporter work on a changed twin."""
     right = attribute(FORMATS[name].exporter)
-
-    class Faulty(right):  # type: ignore[misc]
-        def __init__(self, twin: keras.Model, settings: Settings) -> None:
-            super().__init__(twin, settings)
-            self._wrong = right(change(twin), settings)
-
-        def convert(self, quantization: str, quantizing: Quantizing) -> bytes:
-            chosen = self._wrong if only in (None, quantization) else super()
-            content: bytes = chosen.convert(quantization, quantizing)
-            return content
-
-    monkeypatch.setattr(f"{module}.{attribute_name}", Faulty)
+    monkeypatch.setattr(
+        FORMATS[name].exporter.replace(":", "."), lambda twin, settings: right(change(twin), settings)
+    )
 
 
 def faulty_bytes(monkeypatch: pytest.MonkeyPatch, damage: Callable[[onnx.ModelProto], None]) -> None:
@@ -177,7 +163,9 @@ def test_layer_scale_that_folding_forgets_is_blamed_on_folding(
     monkeypatch.setattr(making, "fold", lambda twin: right(with_layers(without_scales)(twin)))
     message = refused(cells, tmp_path / "out", bisect=True)
     assert message.startswith("frozen twin → folded twin: ")
-    assert "the first output to depart is that of layer 'block_0_scale', those of block_0_project still agree" in message
+    assert (
+        "the first output to depart is that of layer 'block_0_scale', those of block_0_project still agree" in message
+    )
 
 
 def test_a_mean_that_folding_forgets_is_blamed_on_folding(
@@ -206,7 +194,6 @@ def test_a_fault_of_an_exporter_is_blamed_on_its_format_and_traced_to_the_layer(
     faulty_exporter(monkeypatch, name, change)
     message = refused(cells, tmp_path / "out", (name,), bisect=True)
     assert message.startswith(f"folded twin → {name} fp32: ")
-    print(message)
     assert f"layer {layer!r}" in message or fault == "softmax twice"
 
 
@@ -238,15 +225,35 @@ def test_channels_read_in_another_order_are_blamed_on_the_onnx_graph(
     assert refused(cells, tmp_path / "out").startswith("folded twin → onnx fp32: ")
 
 
-@pytest.mark.parametrize("name", FORMATS)
 def test_one_scale_for_all_channels_of_a_depthwise_kernel_is_blamed_on_quantization(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_scale(kernel: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], Grid]:
+        scale = np.abs(kernel).max() / 127
+        return np.rint(kernel / scale).astype(np.int8), Grid(np.full(kernel.shape[axis], scale), 0, axis)
+
+    monkeypatch.setattr(tflite_integers, "int8_weights", one_scale)
+    message = refused(cells, tmp_path / "out", ("tflite",), "int8-full")
+    assert message.startswith("tflite fp32 → tflite int8-full: ")
+    assert "channels of the weights 'block_0_depthwise" in message
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_calibration_on_noise_is_blamed_on_quantization(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    kind = next(kind for kind in reversed(FORMATS[name].quantizations) if QUANTIZATIONS[kind].gated)
-    faulty_exporter(monkeypatch, name, per_tensor_depthwise, only=kind)
-    message = refused(cells, tmp_path / "out", (name,), kind)
-    print(message)
-    assert message.startswith(f"{name} fp32 → {name} {kind}: ")
+    right = attribute(FORMATS[name].exporter)
+
+    class Faulty(right):  # type: ignore[misc]
+        def convert(self, quantization: str, quantizing: Quantizing) -> bytes:
+            if quantizing.images is not None:
+                noise = np.random.default_rng(0).integers(0, 256, quantizing.images.shape, dtype=np.uint8)
+                quantizing = dataclasses.replace(quantizing, images=noise)
+            content: bytes = super().convert(quantization, quantizing)
+            return content
+
+    monkeypatch.setattr(FORMATS[name].exporter.replace(":", "."), Faulty)
+    assert refused(cells, tmp_path / "out", (name,), "int8").startswith(f"{name} fp32 → {name} int8: ")
 
 
 PREPARED = {"BGR for RGB": lambda array: array[..., ::-1], "/255 twice": lambda array: array // 255}
@@ -293,7 +300,6 @@ def test_a_float32_copy_that_lost_a_kernel_is_blamed_on_the_copying(
 
 @pytest.mark.slow
 def test_twenty_honest_exports_raise_no_alarm(class_folders: Path, cells: Path, tmp_path: Path) -> None:
-    from bctoolkit.data import load
     from bctoolkit.export.origin import images_of, open_origin
 
     known = images_of(open_origin(cells), None, Silent())
@@ -306,4 +312,3 @@ def test_twenty_honest_exports_raise_no_alarm(class_folders: Path, cells: Path, 
         model.save(tmp_path / "net.keras")
         made = export(tmp_path / "net.keras", recipe, tmp_path / "out", Silent(), data=str(class_folders))
         assert len(made) == 4
-        print(seed, [f"{max(l.logit_error for l in bundle.manifest.links):.1e}" for bundle in made])
