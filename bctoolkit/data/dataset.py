@@ -1,7 +1,7 @@
 """`Dataset`: images as the model eats them, their labels, and the content hash that identifies each."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from bctoolkit.contract import ImageKind
 from bctoolkit.data.stores import Images, take
 from bctoolkit.errors import DatasetError
 
-__all__ = ["Dataset", "content_hash", "positions", "rows"]
+__all__ = ["Dataset", "content_hash", "positions", "rows", "stratified"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Dataset:
     kind: ImageKind = "real"
     published: NDArray[np.int64] | None = None
     """N positions in `PARTS`, where the publisher already split the set."""
+    files: NDArray[np.object_] | None = None
+    """N names of files, where each image has one."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -38,9 +40,14 @@ class Dataset:
 
     def take(self, index: NDArray[Any]) -> "Dataset":
         """The images at `index`, in that order; what is on disk stays there."""
-        published = None if self.published is None else self.published[index]
-        images, hashes = take(self.images, index), self.hashes[index]
-        return Dataset(images, self.labels[index], self.classes, hashes, self.source, self.kind, published)
+        return replace(
+            self,
+            images=take(self.images, index),
+            labels=self.labels[index],
+            hashes=self.hashes[index],
+            published=None if self.published is None else self.published[index],
+            files=None if self.files is None else self.files[index],
+        )
 
     @cached_property
     def sha256(self) -> str:
@@ -59,7 +66,7 @@ class Dataset:
         if unknown:
             raise DatasetError(f"{self.source}: class {unknown[0]!r} is not one of {', '.join(classes)}")
         position = np.array([classes.index(name) for name in self.classes])
-        return Dataset(self.images, position[self.labels], classes, self.hashes, self.source, self.kind, self.published)
+        return replace(self, labels=position[self.labels], classes=classes)
 
 
 def content_hash(pixels: NDArray[np.uint8]) -> bytes:
@@ -78,3 +85,13 @@ def positions(hashes: NDArray[np.uint8], known: NDArray[np.uint8]) -> NDArray[np
     """For each row of N × 32 `hashes` the row of `known` that equals it; -1 where there is none."""
     place = {key: index for index, key in enumerate(rows(known))}
     return np.array([place.get(key, -1) for key in rows(hashes)], np.int64)
+
+
+def stratified(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Up to `count` of the positions `index`, one of each class in turn; an image's content decides its turn."""
+    ordered = index[np.lexsort(dataset.hashes[index].T[::-1])]
+    labels = dataset.labels[ordered]
+    turn = np.empty(len(ordered), np.int64)
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange((labels == label).sum())
+    return ordered[np.lexsort((labels, turn))][:count]

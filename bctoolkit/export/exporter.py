@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
+from bctoolkit.quantizing import Method
 
-__all__ = ["Exporter", "Method", "Quantizing", "Settings"]
-
-Method = Literal["minmax", "percentile", "entropy"]
+__all__ = ["Exporter", "Quantizing", "Settings"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from keras import activations, layers
 
+from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.onnx_foreign import splice
 from bctoolkit.export.onnx_graph import Graph, Value
 from bctoolkit.export.onnx_table import Table, elementwise
@@ -27,6 +28,15 @@ def _clip(graph: Graph, x: str, low: float, high: float) -> str:
     return graph.add("Clip", [x, *bounds])
 
 
+def _exact_gelu(graph: Graph, x: str) -> str:
+    """GELU as x · Φ(x), with Φ the normal distribution: one operator since opset 20."""
+    if graph.opset >= 20:
+        return graph.add("Gelu", [x], approximate="none")
+    half, root, one = (graph.constant(np.array(number, np.float32), "constant") for number in (0.5, 0.5**0.5, 1.0))
+    twice = graph.add("Add", [graph.add("Erf", [graph.add("Mul", [x, root])]), one])
+    return graph.add("Mul", [graph.add("Mul", [x, twice]), half])
+
+
 FUNCTIONS: dict[Any, Write] = {
     activations.relu: lambda g, x: g.add("Relu", [x]),
     activations.relu6: _relu6,
@@ -38,7 +48,7 @@ FUNCTIONS: dict[Any, Write] = {
     activations.softplus: lambda g, x: g.add("Softplus", [x]),
     activations.softsign: lambda g, x: g.add("Softsign", [x]),
     activations.exponential: lambda g, x: g.add("Exp", [x]),
-    activations.gelu: lambda g, x: g.add("Gelu", [x], approximate="none"),
+    activations.gelu: _exact_gelu,
     activations.silu: lambda g, x: g.add("Mul", [x, g.add("Sigmoid", [x])]),
     activations.hard_sigmoid: lambda g, x: g.add("HardSigmoid", [x], alpha=1 / 6, beta=0.5),
     activations.hard_silu: lambda g, x: g.add("HardSwish", [x]),
@@ -84,8 +94,11 @@ def _operation(graph: Graph, operation: Any, x: Value) -> Value:
 
 @EMITTERS.writes("Gelu")
 def _gelu(graph: Graph, operation: Any, x: Value) -> Value:
-    approximate = "tanh" if operation.approximate else "none"
-    return elementwise(graph, lambda name: graph.add("Gelu", [name], approximate=approximate), x.shape, x)
+    if not operation.approximate:
+        return elementwise(graph, partial(_exact_gelu, graph), x.shape, x)
+    if graph.opset < 20:
+        raise UnsupportedOp(f"layer {operation.name!r} needs the tanh form of Gelu, which opset {graph.opset} has not")
+    return elementwise(graph, lambda name: graph.add("Gelu", [name], approximate="tanh"), x.shape, x)
 
 
 @EMITTERS.writes(layers.ReLU)

@@ -1,13 +1,23 @@
 """An ONNX graph under construction: nodes, constants stored once, and values that remember their layout."""
 
-from typing import Any
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["TO_CHANNELS_FIRST", "Graph", "Value"]
+from bctoolkit.errors import ExportError
+
+__all__ = ["TO_CHANNELS_FIRST", "Form", "Graph", "Value"]
+
+Form = Literal["Conv", "MatMul"]
+"""The operator that a layer's matrix product over the pixels of an image is written as."""
+
+OPSETS = range(18, onnx.defs.onnx_opset_version() + 1)
+"""Since 18, ReduceMean, ReduceMax and Pad take their axes as an input, as they are written here."""
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
@@ -28,8 +38,20 @@ class Value:
 class Graph:
     """Collects nodes and constants and turns them into a model."""
 
-    def __init__(self, name: str, opset: int, ir_version: int) -> None:
-        self._name, self._opset, self._ir_version = name, opset, ir_version
+    def __init__(self, name: str, opset: int, form: Form = "Conv") -> None:
+        """Start an empty graph.
+
+        Raises:
+            ExportError: the operators are not written for `opset`.
+        """
+        if opset not in OPSETS:
+            last = OPSETS[-1]
+            raise ExportError(
+                f"opset {opset} is not one of {OPSETS[0]} to {last}: ReduceMean takes its axes as an input only since "
+                f"{OPSETS[0]}, and ONNX {onnx.__version__} ends at {last}"
+            )
+        self.opset, self.form = opset, form
+        self._name = name
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
         self._count: dict[str, int] = {}
@@ -48,10 +70,10 @@ class Graph:
 
     def constant(self, array: NDArray[Any], role: str) -> str:
         """The name of a constant; equal arrays are stored once."""
-        key = (str(array.dtype), array.shape, array.tobytes())
+        array = np.ascontiguousarray(array)
+        key = (str(array.dtype), array.shape, hashlib.sha256(array.data).digest())
         if key not in self._constants:
-            name = self._name_for(role)
-            self._constants[key] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            self._constants[key] = numpy_helper.from_array(array, self._name_for(role))
         return str(self._constants[key].name)
 
     def last(self, value: Value) -> str:
@@ -68,12 +90,15 @@ class Graph:
             value.first = self.add("Transpose", [value.last], perm=TO_CHANNELS_FIRST)
         return value.first
 
-    def model(self, inputs: tuple[str, int, list[Any]], output: tuple[str, list[Any]]) -> onnx.ModelProto:
+    def model(
+        self, inputs: tuple[str, int, list[Any]], output: tuple[str, list[Any]], properties: Mapping[str, str]
+    ) -> onnx.ModelProto:
         """The finished, checked model.
 
         Args:
             inputs: name, element type and shape of the input.
             output: name and shape of the float32 output.
+            properties: what the file says about itself.
         """
         name, element, shape = inputs
         graph = helper.make_graph(
@@ -83,8 +108,10 @@ class Graph:
             [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, output[1])],
             list(self._constants.values()),
         )
-        opset = helper.make_opsetid("", self._opset)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=self._ir_version, producer_name="bctoolkit")
+        opset = helper.make_opsetid("", self.opset)
+        oldest = helper.find_min_ir_version_for([opset])
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=oldest, producer_name="bctoolkit")
+        helper.set_model_props(model, dict(properties))
         onnx.checker.check_model(model, full_check=True)
         return model
 

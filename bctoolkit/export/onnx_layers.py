@@ -1,7 +1,7 @@
 """How each Keras layer is written in ONNX: one small function per layer, found by the layer's class.
 
 The input is a float32 twin, so dtypes, dropout and grouped depthwise convolutions are settled. Operators are those of
-opset 20 (https://onnx.ai/onnx/operators/).
+https://onnx.ai/onnx/operators/.
 """
 
 from typing import Any
@@ -10,17 +10,21 @@ import keras
 import numpy as np
 from keras import layers
 
-from bctoolkit.export import onnx_activations, onnx_arithmetic, onnx_shapes, onnx_spatial
-from bctoolkit.export.onnx_activations import activate
+from bctoolkit.export import onnx_activations, onnx_arithmetic, onnx_products, onnx_shapes, onnx_spatial
 from bctoolkit.export.onnx_foreign import splice
 from bctoolkit.export.onnx_graph import Graph, Value
-from bctoolkit.export.onnx_spatial import pads
-from bctoolkit.export.onnx_table import Table, elementwise, is_first, shape_of
+from bctoolkit.export.onnx_table import Table, elementwise, is_first
 from bctoolkit.networks import LayerScale
 
 __all__ = ["emit"]
 
-EMITTERS = Table(onnx_activations.EMITTERS | onnx_arithmetic.EMITTERS | onnx_shapes.EMITTERS | onnx_spatial.EMITTERS)
+EMITTERS = Table(
+    onnx_activations.EMITTERS
+    | onnx_arithmetic.EMITTERS
+    | onnx_products.EMITTERS
+    | onnx_shapes.EMITTERS
+    | onnx_spatial.EMITTERS
+)
 
 
 def emit(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
@@ -32,44 +36,6 @@ def emit(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
     graph.scope = operation.name
     emitter = EMITTERS.find(operation) or splice
     return emitter(graph, operation, *args, **kwargs)
-
-
-@EMITTERS.writes(layers.Dense)
-def _dense(graph: Graph, layer: Any, x: Value) -> Value:
-    y = graph.add("MatMul", [graph.last(x), graph.constant(np.asarray(layer.kernel), "kernel")])
-    if layer.use_bias:
-        y = graph.add("Add", [y, graph.constant(np.asarray(layer.bias), "bias")])
-    return activate(graph, layer, Value(shape_of(layer, x), last=y))
-
-
-@EMITTERS.writes(layers.Conv2D)
-def _conv(graph: Graph, layer: Any, x: Value) -> Value:
-    kernel = np.asarray(layer.kernel).transpose(3, 2, 0, 1)
-    return _convolve(graph, layer, x, kernel, layer.groups)
-
-
-@EMITTERS.writes(layers.DepthwiseConv2D)
-def _depthwise(graph: Graph, layer: Any, x: Value) -> Value:
-    height, width, channels, multiplier = layer.kernel.shape
-    kernel = np.asarray(layer.kernel).transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
-    return _convolve(graph, layer, x, kernel, channels)
-
-
-def _convolve(graph: Graph, layer: Any, x: Value, kernel: Any, groups: int) -> Value:
-    inputs = [graph.first(x), graph.constant(kernel, "kernel")]
-    if layer.use_bias:
-        inputs.append(graph.constant(np.asarray(layer.bias), "bias"))
-    around = pads(x.shape, kernel.shape[2:], layer.strides, layer.dilation_rate, layer.padding)
-    y = graph.add(
-        "Conv",
-        inputs,
-        kernel_shape=kernel.shape[2:],
-        strides=layer.strides,
-        dilations=layer.dilation_rate,
-        group=groups,
-        pads=around,
-    )
-    return activate(graph, layer, Value(shape_of(layer, x), first=y))
 
 
 @EMITTERS.writes(layers.LayerNormalization)

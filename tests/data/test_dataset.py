@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset
-from bctoolkit.data.dataset import content_hash, positions, rows
+from bctoolkit.data.dataset import content_hash, positions, rows, stratified
 from bctoolkit.errors import DatasetError
 
 MakeImages = Callable[..., NDArray[np.uint8]]
@@ -118,3 +118,17 @@ def test_positions_lead_back_to_the_row_that_equals() -> None:
     asked = np.concatenate([known[[2, 0]], np.full((1, 32), 255, np.uint8), known[[2]]])
     assert positions(asked, known).tolist() == [2, 0, -1, 2]
     assert positions(asked, known[:0]).tolist() == [-1] * 4
+
+
+def test_chosen_images_are_stratified_and_do_not_depend_on_the_order(three_classes: Dataset) -> None:
+    index = np.arange(len(three_classes))
+    chosen = stratified(three_classes, index, 6)
+    assert np.bincount(three_classes.labels[chosen]).tolist() == [2, 2, 2]
+    assert stratified(three_classes, index[::-1], 6).tolist() == chosen.tolist()
+
+
+def test_choosing_more_images_adds_to_fewer(three_classes: Dataset) -> None:
+    index = np.arange(len(three_classes))
+    chosen = stratified(three_classes, index, 100)
+    assert sorted(chosen) == index.tolist()
+    assert stratified(three_classes, index, 5).tolist() == chosen[:5].tolist()

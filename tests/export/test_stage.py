@@ -11,10 +11,8 @@ from PIL import Image
 
 from bctoolkit import bundle as bundles
 from bctoolkit import networks
-from bctoolkit.data import load
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed
 from bctoolkit.export import export, stage
-from bctoolkit.export.golden import stratified
 from bctoolkit.files import sha256_file
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
@@ -57,15 +55,6 @@ def test_the_reference_covers_the_test_part_and_nothing_else(bundle: Path, tiny:
     with np.load(tiny / "split.npz") as stored:
         test = {bytes(row) for row in stored["hashes"][stored["part"] == 2]}
     assert {bytes(row) for row in reference.hashes} == test
-
-
-def test_chosen_images_are_stratified_and_do_not_depend_on_the_order(class_folders: Path, tiny: Path) -> None:
-    dataset = load(str(class_folders), read_run(tiny).input)
-    index = np.arange(len(dataset))
-    chosen = stratified(dataset, index, 9)
-    assert np.bincount(dataset.labels[chosen]).tolist() == [3, 3, 3]
-    shuffled = np.random.default_rng(0).permutation(index)
-    assert stratified(dataset, shuffled, 9).tolist() == chosen.tolist()
 
 
 def test_synthetic_golden_images_are_called_synthetic(tiny: Path, tmp_path: Path) -> None:

@@ -1,0 +1,134 @@
+"""Whether a quantized artifact may ship: the float32 reference and the artifact on the same labelled images."""
+
+import math
+from bisect import bisect_left
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.documents import Document
+from bctoolkit.metrics import by_class
+from bctoolkit.paired import drop_interval
+from bctoolkit.quantizing import Gate
+
+__all__ = ["Judgement", "Outcome", "fewest", "judge"]
+
+Outcome = Literal["passed", "undecided", "failed"]
+Finding = tuple[Outcome, str]
+Decisions = NDArray[np.bool_]
+
+
+class Judgement(Document, frozen=True, kw_only=True):
+    """What the gate says of one artifact."""
+
+    outcome: Outcome
+    """`undecided`: too few images to show that the accuracy holds, and nothing shows that it does not."""
+    reasons: tuple[str, ...]
+    """What speaks against the artifact, the gravest first; empty where nothing does."""
+    count: int
+    """Images it was judged on."""
+    accuracy: float
+    accuracy_drop: float
+    """Reference − artifact, 0–1."""
+    accuracy_drop_ci95: tuple[float, float]
+    """Paired interval, see `paired.drop_interval`."""
+    recall_drop: dict[str, float | None]
+    """Of each class; None for a class without images."""
+    worst_class: str
+    worst_recall_drop: float
+
+
+def fewest(limit: float) -> int:
+    """Images without which not even an artifact that decides all of them alike is shown to lose at most `limit`."""
+
+    def is_enough(count: int) -> bool:
+        alike = np.ones(count, np.bool_)
+        return drop_interval(alike, alike)[1] <= limit
+
+    counts = range(1, math.ceil(8 / limit))  # twice the 3.7 / limit of an exact bound, the 3.8 / limit of a score's
+    return counts[bisect_left(counts, True, key=is_enough)]
+
+
+def judge(
+    labels: NDArray[np.integer[Any]],
+    reference: NDArray[np.float32],
+    observed: NDArray[np.float32],
+    classes: tuple[str, ...],
+    gate: Gate,
+) -> Judgement:
+    """Hold an artifact's probabilities against the reference's on the same labelled images.
+
+    Accuracy: the artifact has to prove itself. The upper end of the paired 95 % interval of its drop must not exceed
+    the limit. With fewer than `fewest(limit)` images no artifact could prove that; then only a lower end above the
+    limit fails.
+
+    Recall: a class has far fewer images, and one of thirty is 3.3 points, so no artifact could prove itself on small
+    classes. A class fails if its observed drop exceeds the limit and the drop's paired 95 % interval lies above zero:
+    the loss is too large, and real. Without gains to set against them, up to three lost images may be chance.
+
+    Args:
+        labels: N true classes.
+        reference: N × classes, the float32 reference's probabilities.
+        observed: N × classes, the artifact's.
+        classes: names of the classes.
+        gate: the limits.
+
+    Raises:
+        ValueError: there are no images, or the shapes do not belong together.
+    """
+    if not len(labels) or not reference.shape == observed.shape == (len(labels), len(classes)):
+        raise ValueError(f"{len(labels)} labels, {reference.shape} and {observed.shape} for {len(classes)} classes")
+    right, kept = reference.argmax(1) == labels, observed.argmax(1) == labels
+    interval = drop_interval(right, kept)
+    members = [labels == index for index in range(len(classes))]
+    drops = np.array([_drop(right[chosen], kept[chosen]) for chosen in members])
+    findings = _accuracy(len(labels), interval, gate.max_accuracy_drop)
+    for name, chosen in zip(classes, members, strict=True):
+        findings += _recall(name, right[chosen], kept[chosen], gate.max_recall_drop)
+    findings.sort(key=lambda finding: GRAVITY.index(finding[0]), reverse=True)
+    worst = int(np.nanargmax(drops))
+    return Judgement(
+        outcome=findings[0][0] if findings else "passed",
+        reasons=tuple(reason for _, reason in findings),
+        count=len(labels),
+        accuracy=float(kept.mean()),
+        accuracy_drop=_drop(right, kept),
+        accuracy_drop_ci95=interval,
+        recall_drop=by_class(drops, classes),
+        worst_class=classes[worst],
+        worst_recall_drop=float(drops[worst]),
+    )
+
+
+GRAVITY: tuple[Outcome, ...] = ("passed", "undecided", "failed")
+
+
+def _accuracy(count: int, interval: tuple[float, float], limit: float) -> list[Finding]:
+    low, high = interval
+    needed = fewest(limit)
+    if high <= limit:
+        return []
+    if count >= needed:
+        return [("failed", f"accuracy may drop by {high:.2%} (95 % interval's upper end), allowed are {limit:.2%}")]
+    if low > limit:
+        return [
+            ("failed", f"accuracy drops by at least {low:.2%} (95 % interval's lower end), allowed are {limit:.2%}")
+        ]
+    few = f"{count} labelled validation images are too few to show that accuracy drops by at most {limit:.2%}"
+    return [("undecided", f"{few}; that takes {needed} or more")]
+
+
+def _recall(name: str, right: Decisions, kept: Decisions, limit: float) -> list[Finding]:
+    drop = _drop(right, kept)
+    if not drop > limit:  # NaN, too, for a class without images
+        return []
+    lost = f"class {name!r} loses {drop:.2%} of its recall on {len(right)} images, allowed are {limit:.2%}"
+    if drop_interval(right, kept)[0] > 0:
+        return [("failed", lost)]
+    return [("passed", f"{lost}; so few images may be chance")]
+
+
+def _drop(right: Decisions, kept: Decisions) -> float:
+    """The share of images that the reference decides rightly less that of the artifact; NaN without images."""
+    return (int(right.sum()) - int(kept.sum())) / len(right) if len(right) else math.nan

@@ -1,0 +1,211 @@
+"""A TFLite graph to read and change: tensors, constants, operators, and the bytes they make."""
+
+from collections.abc import Iterable
+from copy import copy
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from bctoolkit.errors import UnsupportedOp
+
+__all__ = ["Graph", "Grid", "Operator"]
+
+Operator = Any
+"""The schema's `OperatorT`."""
+
+KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+TYPES = {
+    np.dtype(np.float32): schema.TensorType.FLOAT32,
+    np.dtype(np.float16): schema.TensorType.FLOAT16,
+    np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.uint8): schema.TensorType.UINT8,
+}
+DTYPES = {code: dtype for dtype, code in TYPES.items()}
+
+
+class Grid:
+    """The real values that integers stand for: `scale · (q - zero)`, one scale per slice along `axis` or one in all."""
+
+    def __init__(self, scale: Any, zero: int = 0, axis: int = 0) -> None:
+        self.scale = np.atleast_1d(np.asarray(scale, np.float32))
+        self.zero = zero
+        self.axis = axis
+
+
+class _Builder(flatbuffers.Builder):
+    """Aligns every vector to 16 bytes, as the schema asks of constants and Python's builder does not."""
+
+    def CreateNumpyVector(self, x: NDArray[Any]) -> int:
+        self.Prep(16, x.nbytes)
+        offset: int = super().CreateNumpyVector(x)
+        return offset
+
+
+class Graph:
+    """One TFLite model with a single graph.
+
+    Args:
+        content: a TFLite file's bytes.
+
+    Raises:
+        UnsupportedOp: the model has control flow.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+        if len(self._model.subgraphs) != 1:
+            raise UnsupportedOp(f"the network needs control flow ({len(self._model.subgraphs)} graphs in TFLite)")
+        self._body = self._model.subgraphs[0]
+        self._size = len(content)
+        self.operators: list[Operator] = self._body.operators
+        self.inputs: list[int] = self._body.inputs.tolist()
+        self.outputs: list[int] = self._body.outputs.tolist()
+        for operator in self.operators:
+            operator.inputs, operator.outputs = operator.inputs.tolist(), operator.outputs.tolist()
+
+    def kind(self, operator: Operator) -> str:
+        """The operator's name in the schema, e.g. `FULLY_CONNECTED`."""
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        return KINDS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def name(self, tensor: int) -> str:
+        """A tensor's name."""
+        return str(self._body.tensors[tensor].name.decode())
+
+    def rename(self, tensor: int, name: str) -> None:
+        """Give a tensor another name."""
+        self._body.tensors[tensor].name = name.encode()
+
+    def scopes(self, operator: Operator) -> list[str]:
+        """The first parts of the names of what an operator was made from: its weights' first, then its output's."""
+        tensors = [t for t in operator.inputs[1:] if self.constant(t) is not None] + operator.outputs
+        return [part.split("/")[0] for tensor in tensors for part in self.name(tensor).split(";")]
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """A tensor's shape."""
+        shape = self._body.tensors[tensor].shape
+        return () if shape is None else tuple(int(size) for size in shape)
+
+    def dtype(self, tensor: int) -> np.dtype[Any]:
+        """A tensor's dtype; object for one that is not used here."""
+        return DTYPES.get(self._body.tensors[tensor].type, np.dtype(object))
+
+    def constant(self, tensor: int) -> NDArray[Any] | None:
+        """A constant's values; None for a tensor that is computed, or for an input left out (-1)."""
+        if tensor < 0:
+            return None
+        data = self._model.buffers[self._body.tensors[tensor].buffer].data
+        return None if data is None else data.view(self.dtype(tensor)).reshape(self.shape(tensor))
+
+    def add_constant(self, array: NDArray[Any], name: str, grid: Grid | None = None) -> int:
+        """Add a constant."""
+        tensor = self.add_tensor(array.shape, array.dtype, name, grid)
+        data = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+        self._model.buffers.append(_made(schema.BufferT(), data=data))
+        self._body.tensors[tensor].buffer = len(self._model.buffers) - 1
+        return tensor
+
+    def add_tensor(self, shape: tuple[int, ...], dtype: Any, name: str, grid: Grid | None = None) -> int:
+        """Add a tensor that an operator computes."""
+        made = _made(schema.TensorT(), shape=np.array(shape, np.int32), type=TYPES[np.dtype(dtype)], name=name.encode())
+        made.hasRank = True
+        if grid is not None:
+            zeros = np.full(grid.scale.shape, grid.zero, np.int64)
+            made.quantization = _made(
+                schema.QuantizationParametersT(), scale=grid.scale, zeroPoint=zeros, quantizedDimension=grid.axis
+            )
+        self._body.tensors.append(made)
+        return len(self._body.tensors) - 1
+
+    def operator(self, kind: str, inputs: Iterable[int], outputs: Iterable[int], version: int = 1) -> Operator:
+        """A new operator, not yet in the graph; one of fixed arithmetic has its default options."""
+        made = _made(schema.OperatorT(), opcodeIndex=self._code(kind, version))
+        made.inputs, made.outputs = list(inputs), list(outputs)
+        if kind == "ADD":
+            made.builtinOptionsType, made.builtinOptions = schema.BuiltinOptions.AddOptions, schema.AddOptionsT()
+        return made
+
+    def copy(self, operator: Operator, inputs: Iterable[int], outputs: Iterable[int], **options: int) -> Operator:
+        """A copy of an operator on other tensors, with some of its options changed."""
+        made = copy(operator)
+        made.inputs, made.outputs = list(inputs), list(outputs)
+        if options:
+            made.builtinOptions = _made(copy(operator.builtinOptions), **options)
+        return made
+
+    def set_version(self, operator: Operator, version: int) -> None:
+        """Ask for at least this version of an operator, so that an older runtime refuses what it cannot read."""
+        old = self._model.operatorCodes[operator.opcodeIndex].version
+        operator.opcodeIndex = self._code(self.kind(operator), max(version, old))
+
+    def readers(self) -> dict[int, list[Operator]]:
+        """The operators that read each tensor."""
+        found: dict[int, list[Operator]] = {}
+        for operator in self.operators:
+            for tensor in operator.inputs:
+                found.setdefault(tensor, []).append(operator)
+        return found
+
+    def content(self, properties: dict[str, str] | None = None) -> bytes:
+        """The file's bytes.
+
+        Args:
+            properties: stored as metadata buffers of these names, UTF-8.
+        """
+        for name, text in (properties or {}).items():
+            self._model.buffers.append(_made(schema.BufferT(), data=np.frombuffer(text.encode(), np.uint8)))
+            entry = _made(schema.MetadataT(), name=name.encode(), buffer=len(self._model.buffers) - 1)
+            self._model.metadata = [*(self._model.metadata or []), entry]
+        self._drop_unused()
+        self._body.operators, self._body.inputs, self._body.outputs = self.operators, self.inputs, self.outputs
+        self._model.signatureDefs = [self._signature()]
+        builder = _Builder(self._size + 2**20)
+        builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
+        return bytes(builder.Output())
+
+    def _signature(self) -> Any:
+        """Input and output by name, for apps that call the model by its signature."""
+        inputs, outputs = (
+            [_made(schema.TensorMapT(), name=self.name(tensor).encode(), tensorIndex=tensor) for tensor in tensors]
+            for tensors in (self.inputs, self.outputs)
+        )
+        return _made(schema.SignatureDefT(), signatureKey=b"serving_default", inputs=inputs, outputs=outputs)
+
+    def _code(self, kind: str, version: int) -> int:
+        """The index of an operator code, added if need be."""
+        number = getattr(schema.BuiltinOperator, kind)
+        codes = self._model.operatorCodes
+        for index, code in enumerate(codes):
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == number and code.version == version:
+                return index
+        old = min(number, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
+        codes.append(_made(schema.OperatorCodeT(), builtinCode=number, deprecatedBuiltinCode=old, version=version))
+        return len(codes) - 1
+
+    def _drop_unused(self) -> None:
+        """Drop tensors that no operator touches any more, and the buffers of those that were constants."""
+        used = {*self.inputs, *self.outputs}
+        for operator in self.operators:
+            used.update(operator.inputs, operator.outputs)
+        place = {old: new for new, old in enumerate(sorted(used - {-1}))} | {-1: -1}
+        self._body.tensors = [self._body.tensors[old] for old in place if old >= 0]
+        for operator in self.operators:
+            operator.inputs = [place[tensor] for tensor in operator.inputs]
+            operator.outputs = [place[tensor] for tensor in operator.outputs]
+        self.inputs, self.outputs = [place[i] for i in self.inputs], [place[i] for i in self.outputs]
+        holders = [*self._body.tensors, *(self._model.metadata or [])]
+        kept = sorted({0, *(holder.buffer for holder in holders)})
+        for holder in holders:
+            holder.buffer = kept.index(holder.buffer)
+        self._model.buffers = [self._model.buffers[old] for old in kept]
+
+
+def _made(made: Any, **fields: Any) -> Any:
+    """Set the fields of an object of the schema, whose constructors take none."""
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
