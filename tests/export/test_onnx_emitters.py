@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.export import onnx_activations, onnx_layers, onnx_spatial
+from bctoolkit.export.exporter import Settings
 from bctoolkit.export.to_onnx import graph_of
 
 FLOAT = InputContract(height=32, width=32, dtype="float32")
@@ -32,15 +33,15 @@ def no_foreign_converter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def network(block: Block, channels_first: bool) -> keras.Model:
-    """The block after an operator that gives its result in one order of channels."""
+    """The block after an operator that gives its result in that order of channels."""
     inputs = keras.Input((32, 32, 3))
-    layer = layers.Conv2D(4, 3, strides=2) if channels_first else layers.Dense(4)
-    return keras.Model(inputs, block(layer(layers.Rescaling(1 / 64, -2.0)(inputs))))
+    x = layers.Conv2D(4, 3, strides=2)(layers.Rescaling(1 / 64, -2.0)(inputs))
+    return keras.Model(inputs, block(x if channels_first else layers.LayerNormalization()(x)))
 
 
 def assert_same(model: keras.Model, images: NDArray[np.uint8]) -> onnx.ModelProto:
     x = images.astype(np.float32)
-    written = graph_of(model, FLOAT)
+    written = graph_of(model, Settings(FLOAT))
     observed = onnxruntime.InferenceSession(written.SerializeToString()).run(None, {"image": x})[0]
     np.testing.assert_allclose(observed, np.asarray(model(x, training=False)), rtol=1e-4, atol=1e-4)
     return written
