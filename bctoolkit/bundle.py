@@ -6,6 +6,7 @@
       model.onnx | model.tflite   the artifact
       golden.npz                  images (N×H×W×C uint8), labels, and the Keras reference's probabilities (float32)
       reference.npz               optional: the reference's probabilities of the test part, keyed by image hash
+      calibration.npz             optional: which images of the training part set the ranges, by hash
       manifest.json               what all this is, with the SHA-256 of each file
       manifest.json.sha256        the manifest's own, in the format of `sha256sum -c`
 
@@ -30,10 +31,11 @@ from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.metrics import Parity
 
-__all__ = ["Bundle", "Golden", "Manifest", "Reference", "Source", "newest", "read", "write"]
+__all__ = ["Bundle", "Golden", "Link", "Manifest", "Reference", "Source", "newest", "read", "write"]
 
 SCHEMA = 1
-GOLDEN, REFERENCE, MANIFEST, SEAL = "golden.npz", "reference.npz", "manifest.json", "manifest.json.sha256"
+GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"
+MANIFEST, SEAL = "manifest.json", "manifest.json.sha256"
 
 
 class ModelFile(Document, frozen=True):
@@ -62,6 +64,19 @@ class Source(Document, frozen=True):
     recipe_sha256: str = ""
 
 
+class Link(Document, frozen=True, kw_only=True):
+    """What one step on the way from the trained network to the artifact changed, on the same images."""
+
+    link: str
+    """From what to what, e.g. `folded twin → onnx fp32`."""
+    count: int
+    top1_agreement: float
+    max_abs_diff: float
+    mean_abs_diff: float
+    logit_error: float
+    """See `metrics.logit_error`."""
+
+
 class Manifest(Document, frozen=True, kw_only=True):
     """`manifest.json`."""
 
@@ -74,9 +89,16 @@ class Manifest(Document, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     golden: ArrayFile
     reference: ArrayFile | None = None
+    calibration: ArrayFile | None = None
+    keep_float: tuple[str, ...] = ()
+    """Layers of the network that an integer form computes in float."""
     source: Source
     tools: dict[str, str] = field(default_factory=dict)
     parity: Parity
+    links: tuple[Link, ...] = ()
+    """In the order they were checked."""
+    inputs_sha256: str = ""
+    """Of all that decides the artifact: where it is the same, an export uses the bundle again."""
     created: str
 
 
@@ -132,6 +154,23 @@ class Bundle:
         arrays = self._arrays(self.manifest.reference, ("hashes", "probabilities"))
         return Reference(arrays["hashes"], arrays["probabilities"], self.manifest.reference.images)
 
+    def calibration(self) -> NDArray[np.uint8] | None:
+        """N × 32: SHA-256 of the pixels of each image that set the ranges, where the bundle tells."""
+        entry = self.manifest.calibration
+        hashes: NDArray[np.uint8] | None = None if entry is None else self._arrays(entry, ("hashes",))["hashes"]
+        return hashes
+
+    def check(self) -> None:
+        """Compare every file with its hash in the manifest.
+
+        Raises:
+            BundleCorrupt: a file is missing or differs.
+        """
+        manifest = self.manifest
+        for entry in (manifest.model, manifest.golden, manifest.reference, manifest.calibration):
+            if entry is not None:
+                _checked(self.path, entry.file, entry.sha256)
+
     def _arrays(self, entry: ArrayFile, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         content = _checked(self.path, entry.file, entry.sha256)
         try:
@@ -184,6 +223,10 @@ def write(
     tools: dict[str, str],
     parity: Parity,
     created: str,
+    links: tuple[Link, ...] = (),
+    calibration: NDArray[np.uint8] | None = None,
+    keep_float: tuple[str, ...] = (),
+    inputs_sha256: str = "",
 ) -> Bundle:
     """Write a bundle to the folder `target`, all of it or nothing; an earlier bundle there is replaced.
 
@@ -200,6 +243,10 @@ def write(
         tools: package → version, of what made it.
         parity: the artifact against the reference on the golden images.
         created: ISO 8601 time in UTC.
+        links: what each step from the trained network to the artifact changed.
+        calibration: N × 32, SHA-256 of the pixels of each image that set the ranges.
+        keep_float: layers that an integer form computes in float.
+        inputs_sha256: of all that decides the artifact.
     """
     with atomic_folder(target, MANIFEST) as folder:
         model_name = f"model{FORMATS[format].suffix}"
@@ -209,10 +256,12 @@ def write(
             "probabilities": golden.probabilities,
             "labels": golden.labels,
         }
-        kept = None
+        kept = ranges = None
         if reference is not None:
             content: dict[str, NDArray[Any]] = {"hashes": reference.hashes, "probabilities": reference.probabilities}
             kept = _write_arrays(folder / REFERENCE, content, reference.kind)
+        if calibration is not None:
+            ranges = _write_arrays(folder / CALIBRATION, {"hashes": calibration}, golden.kind)
         manifest = Manifest(
             name=target.name,
             format=format,
@@ -222,9 +271,13 @@ def write(
             labels=labels,
             golden=_write_arrays(folder / GOLDEN, arrays, golden.kind),
             reference=kept,
+            calibration=ranges,
+            keep_float=keep_float,
             source=source,
             tools=tools,
             parity=parity,
+            links=links,
+            inputs_sha256=inputs_sha256,
             created=created,
         )
         content_bytes = to_json(manifest)
@@ -279,6 +332,5 @@ def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]], images: ImageKind
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes any keyword for a switch
     path.write_bytes(buffer.getvalue())
-    return ArrayFile(
-        file=path.name, sha256=sha256_bytes(buffer.getvalue()), count=len(arrays["probabilities"]), images=images
-    )
+    count = len(next(iter(arrays.values())))
+    return ArrayFile(file=path.name, sha256=sha256_bytes(buffer.getvalue()), count=count, images=images)

@@ -1,4 +1,4 @@
-"""Folders that are either whole or absent, and content hashes."""
+"""Files and folders that are either whole or absent, and content hashes."""
 
 import glob
 import hashlib
@@ -13,7 +13,7 @@ from types import FrameType
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt"]
+__all__ = ["atomic_file", "atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt"]
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -25,6 +25,19 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file's content in hexadecimal, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def atomic_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path`; a kill at any moment leaves the earlier file or the new one, whole."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

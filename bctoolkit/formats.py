@@ -28,6 +28,12 @@ class Quantization(NamedTuple):
 
     summary: str
     tolerance: Tolerance
+    logit_error: float
+    """Largest `metrics.logit_error` against what the artifact was made from, before it is refused at export."""
+    gated: bool = False
+    """Integer arithmetic: what it costs in accuracy is judged on labelled images of the validation part."""
+    calibrated: bool = False
+    """The ranges of its activations come from images of the training part."""
 
 
 class Engine(NamedTuple):
@@ -55,17 +61,25 @@ class Format(NamedTuple):
 
 
 QUANTIZATIONS: dict[str, Quantization] = {
-    "fp32": Quantization("float32 weights and activations", Tolerance(1e-4, 1e-5, 1.0)),
-    "fp16": Quantization("float16 weights and arithmetic, for GPUs", Tolerance(0.02, 2e-3, 0.99)),
-    "fp16-weights": Quantization("float16 weights, computed in float32: half the size", Tolerance(0.02, 2e-3, 0.99)),
+    "fp32": Quantization("float32 weights and activations", Tolerance(1e-4, 1e-5, 1.0), 1e-5),
+    "fp16": Quantization("float16 weights and arithmetic, for GPUs", Tolerance(0.02, 2e-3, 0.99), 0.03),
+    "fp16-weights": Quantization(
+        "float16 weights, computed in float32: half the size", Tolerance(0.02, 2e-3, 0.99), 0.03
+    ),
     "int8-dynamic": Quantization(
-        "int8 weights per channel, activations quantized at run time", Tolerance(0.35, 0.02, 0.98)
+        "int8 weights per channel, activations quantized at run time", Tolerance(0.35, 0.02, 0.98), 0.1, gated=True
     ),
     "int8": Quantization(
-        "int8 weights per channel, int8 activations with calibrated ranges", Tolerance(0.5, 0.03, 0.95)
+        "int8 weights per channel, int8 activations with calibrated ranges",
+        *(Tolerance(0.5, 0.03, 0.95), 0.2),
+        gated=True,
+        calibrated=True,
     ),
     "int8-full": Quantization(
-        "int8 throughout where the format can, uint8 in and out, for NPUs", Tolerance(0.5, 0.03, 0.95)
+        "int8 throughout where the format can, uint8 in and out, for NPUs",
+        *(Tolerance(0.5, 0.03, 0.95), 0.2),
+        gated=True,
+        calibrated=True,
     ),
 }
 

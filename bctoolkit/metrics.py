@@ -19,6 +19,7 @@ __all__ = [
     "exact_interval",
     "expected_calibration_error",
     "f1",
+    "logit_error",
     "macro_f1",
     "parity",
     "precision",
@@ -82,6 +83,30 @@ def broken_limits(reference: Probabilities, observed: Probabilities, limits: Tol
     if agreement < limits.top1_agreement:
         broken.append(f"top-1 agreement {agreement:.2%} < {limits.top1_agreement:.2%}")
     return broken
+
+
+def logit_error(reference: Probabilities, observed: Probabilities) -> float:
+    """How far the observed logits are from the reference's, relative to their size: ‖z' − z‖ / max(‖z‖, 1) in RMS.
+
+    Where a network is sure of itself its probabilities hardly move whatever becomes of the logits, so a fault stays
+    below any limit on |Δp|. z = log p less its mean over the classes, which for a softmax is the logits up to a
+    constant. Probabilities below the least one that the observed form can tell from zero count as that.
+
+    Args:
+        reference: N × classes.
+        observed: N × classes.
+    """
+    positive = observed[observed > 0]
+    floor = float(positive.min()) if positive.size else 1.0
+    before, after = _logits(reference, floor), _logits(observed, floor)
+    size = max(float(np.sqrt((before**2).mean())), 1.0)
+    return float(np.sqrt(((after - before) ** 2).mean())) / size
+
+
+def _logits(probabilities: Probabilities, floor: float) -> NDArray[np.float64]:
+    exact = np.log(np.maximum(probabilities.astype(np.float64), floor))
+    centred: NDArray[np.float64] = exact - exact.mean(1, keepdims=True)
+    return centred
 
 
 def accuracy(labels: Labels, probabilities: Probabilities) -> float:

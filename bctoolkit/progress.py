@@ -7,7 +7,7 @@ print themselves.
 import sys
 from typing import Protocol, TextIO
 
-__all__ = ["Progress", "Silent", "Terminal"]
+__all__ = ["Progress", "Silent", "Terminal", "duration"]
 
 
 class Progress(Protocol):
@@ -62,3 +62,8 @@ class Terminal:
         if self._drawn:
             self._stream.write("\r\x1b[K")
             self._drawn = 0
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, in words as exact as an estimate is."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -14,6 +14,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.documents import Document, parse, read_toml
 from bctoolkit.errors import RecipeError
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.quantizing import CalibrationSettings, Gate
 
 __all__ = [
     "Augment",
@@ -205,10 +206,21 @@ class ExportRecipe(Document, frozen=True):
 
     formats: tuple[str, ...] = ("onnx",)
     quantizations: tuple[str, ...] = ("fp32",)
+    """Numeric forms that each of the formats has; `all` for every one a format has."""
     input: Literal["uint8", "float32"] = "uint8"
     """dtype of the exported graph's input; values are 0–255 in both."""
     golden: Annotated[int, Meta(ge=8, le=4096)] = 64
     """How many golden images a bundle carries."""
+    reference: bool = True
+    """Whether a bundle carries the reference's answers on the whole test part, to pair accuracies on the device."""
+    opset: Positive | None = None
+    """Version of ONNX's operator set; left out, the one the exporter is written for."""
+    keep_float: tuple[str, ...] = ()
+    """Shell-style patterns of layer names that integer forms compute in float, e.g. `stage_0_*`."""
+    licence: str = ""
+    """Of the data the network was trained on; stored inside the model file."""
+    calibration: CalibrationSettings = CalibrationSettings()
+    gate: Gate = Gate()
 
     def __post_init__(self) -> None:
         """Refuse formats and quantizations that are not in the table."""
@@ -216,8 +228,8 @@ class ExportRecipe(Document, frozen=True):
             if name not in FORMATS:
                 raise ValueError(f"unknown format {name!r}; formats: {', '.join(FORMATS)}")
         for name in self.quantizations:
-            if name not in QUANTIZATIONS:
-                raise ValueError(f"unknown quantization {name!r}; quantizations: {', '.join(QUANTIZATIONS)}")
+            if name not in (*QUANTIZATIONS, "all"):
+                raise ValueError(f"unknown quantization {name!r}; quantizations: {', '.join(QUANTIZATIONS)}, all")
 
 
 class Budget(Document, frozen=True):
@@ -251,8 +263,14 @@ def read_train_recipe(path: Path, settings: tuple[str, ...] = ()) -> TrainRecipe
 
 
 def read_export_recipe(path: Path, changes: dict[str, Any]) -> ExportRecipe:
-    """Read an export recipe; `changes` replace whole fields."""
-    return parse(ExportRecipe, read_toml(path, RecipeError) | changes, str(path), RecipeError)
+    """Read an export recipe; `changes` replace whole fields, and single keys of its tables."""
+    raw = read_toml(path, RecipeError)
+    tables = {
+        key: raw[key] | value
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(raw.get(key), dict)
+    }
+    return parse(ExportRecipe, raw | changes | tables, str(path), RecipeError)
 
 
 def read_budget(path: Path) -> Budget:

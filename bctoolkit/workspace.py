@@ -19,7 +19,7 @@ SHELVES: dict[str, tuple[str, str]] = {
 }
 """Shelf → the folder of declared inputs, the folder a stage fills."""
 
-IGNORED = "data/\nruns/\nbundles/\nreports/\n"
+IGNORED = "data/\nruns/\nbundles/\nreports/\n.cache/\n"
 
 
 def shipped() -> Path:
@@ -36,6 +36,7 @@ class Workspace:
         self.root = root or Path()
         self.runs = self.root / "training" / "runs"
         self.bundles = self.root / "exports" / "bundles"
+        self.answers = self.root / "exports" / ".cache"
         self.reports = self.root / "benchmarks" / "reports"
         self.data = self.root / "training" / "data"
 

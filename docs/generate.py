@@ -37,11 +37,13 @@ def formats() -> Iterator[str]:
     for name, row in FORMATS.items():
         engines = ", ".join(f"{engine} ({', '.join(entry.providers)})" for engine, entry in row.engines.items())
         yield f"| `{name}` {row.suffix} | {', '.join(row.quantizations)} | {row.batch or 'free'} | {engines} |"
-    yield "\n| quantization | what it is | max Δp | mean Δp | least agreement |\n|---|---|---|---|---|"
+    yield "\n| quantization | what it is | max Δp | mean Δp | least agreement | logit error |"
+    yield "|---|---|---|---|---|---|"
     for name, entry in QUANTIZATIONS.items():
         limits = entry.tolerance
         share = f"{limits.top1_agreement:.0%}"
-        yield f"| `{name}` | {entry.summary} | {limits.max_abs_diff:g} | {limits.mean_abs_diff:g} | {share} |"
+        differences = f"{limits.max_abs_diff:g} | {limits.mean_abs_diff:g}"
+        yield f"| `{name}` | {entry.summary} | {differences} | {share} | {entry.logit_error:g} |"
 
 
 def names(kind: type[msgspec.Struct], depth: int = 0) -> Iterator[str]:

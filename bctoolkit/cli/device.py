@@ -57,7 +57,7 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
 
     opened = bundles.read(bundle)
     golden = opened.golden()
-    opened.reference()
+    opened.check()
     with quiet_engines():
         classifier = load(bundle, threads=threads, provider=provider)
     observed = classifier.predict(golden.images.astype(classifier.contract.dtype)).probabilities

@@ -1,12 +1,13 @@
 """`bctk export`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.quantizing import Method
 
 __all__ = ["export"]
 
@@ -25,8 +26,16 @@ __all__ = ["export"]
     "quantizations",
     multiple=True,
     type=click.Choice([*QUANTIZATIONS, "all"]),
-    help="Numeric form; repeatable. Default: fp32.",
+    help="Numeric form; repeatable; all: each that a format has. Default: fp32.",
 )
+@click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="PATTERN",
+    help="Layers that integer forms compute in float, such as 'stage_0_*'; repeatable.",
+)
+@click.option("--calibrate", type=click.Choice(get_args(Method)), help="How int8 ranges are found. Default: minmax.")
+@click.option("--opset", type=click.IntRange(min=1), help="Version of ONNX's operators. Default: the exporter's own.")
 @click.option(
     "--input",
     "dtype",
@@ -37,6 +46,10 @@ __all__ = ["export"]
 @click.option(
     "--golden", metavar="WHAT", help="'synthetic', or images of your own, where no test image may leave the lab."
 )
+@click.option("--licence", metavar="TEXT", help="Of the network's images; stored inside the model file.")
+@click.option("--no-reference", is_flag=True, help="Leave out the reference's answers on the whole test part.")
+@click.option("--bisect", is_flag=True, help="Trace a failed check to the first layer whose output departs.")
+@click.option("--force", is_flag=True, help="Make every artifact anew, even where nothing has changed.")
 @click.option("--recipe", default="default", show_default=True, help="A recipe's name, or a .toml file.")
 @click.option(
     "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."
@@ -45,36 +58,66 @@ def export(
     source: str | None,
     formats: tuple[str, ...],
     quantizations: tuple[str, ...],
+    keep_float: tuple[str, ...],
+    calibrate: str | None,
+    opset: int | None,
     dtype: str | None,
     data: str | None,
     golden: str | None,
+    licence: str | None,
+    no_reference: bool,
+    bisect: bool,
+    force: bool,
     recipe: str,
     out: Path | None,
 ) -> None:
     """Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
 
-    Without an argument: the newest run. Each artifact becomes a folder RUN-FORMAT-QUANTIZATION.
+    Without an argument: the newest run. Each artifact becomes a folder RUN-FORMAT-QUANTIZATION; where it stands and
+    nothing it is made from has changed, it is kept.
 
     \b
     Examples:
       bctk export --format onnx
       bctk export atto --format onnx --format tflite --quantize fp32 --quantize int8-dynamic
+      bctk export atto --format onnx --format tflite --quantize all
+      bctk export atto --quantize int8 --calibrate percentile --keep-float 'stage_0_*'
       bctk export model.keras --format tflite --data images/ --golden synthetic
     """
     from bctoolkit.recipes import read_export_recipe
     from bctoolkit.workspace import Workspace
 
     workspace = Workspace()
-    kinds = tuple(QUANTIZATIONS) if "all" in quantizations else quantizations
-    given: dict[str, Any] = {"formats": list(formats), "quantizations": list(kinds), "input": dtype}
-    chosen = read_export_recipe(workspace.declared("exports", recipe), {k: v for k, v in given.items() if v})
+    given: dict[str, Any] = {
+        "formats": list(formats),
+        "quantizations": list(quantizations),
+        "keep_float": list(keep_float),
+        "calibration": {"method": calibrate} if calibrate else {},
+        "opset": opset,
+        "input": dtype,
+        "licence": licence,
+    }
+    if no_reference:
+        given["reference"] = False
+    chosen = read_export_recipe(
+        workspace.declared("exports", recipe), {k: v for k, v in given.items() if v or v is False}
+    )
     path = workspace.model(source)
     with quiet_engines() as progress:
-        progress.step("starting TensorFlow", 0, 1)
         require_extras("export")
         from bctoolkit.export import export as run_export
 
-        made = run_export(path, chosen, out or workspace.bundles, progress, data=data, golden=golden)
+        made = run_export(
+            path,
+            chosen,
+            out or workspace.bundles,
+            progress,
+            data=data,
+            golden=golden,
+            cache=workspace.answers,
+            force=force,
+            bisect=bisect,
+        )
     for bundle in made:
         click.echo(bundle.path)
     click.echo("next: bctk bench" + (f" {out}/*" if out else ""))

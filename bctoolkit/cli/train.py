@@ -9,6 +9,7 @@ import click
 
 from bctoolkit.cli.shared import quiet_engines, require_extras, stamp
 from bctoolkit.errors import DatasetError, RecipeError
+from bctoolkit.progress import duration
 
 if TYPE_CHECKING:
     from bctoolkit.progress import Terminal
@@ -130,13 +131,9 @@ def _look(recipe: "TrainRecipe", source: str, picture: Path | None, runs: Path) 
     for phase in plans:
         click.echo(
             f"# phase {phase.name}: {phase.epochs} epochs of {phase.steps} steps, {phase.moving:,} weights may move, "
-            f"about {_duration(phase.seconds)}"
+            f"about {duration(phase.seconds)}"
         )
-    click.echo(f"# all phases: about {_duration(sum(phase.seconds for phase in plans))} on this machine")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    click.echo(f"# all phases: about {duration(sum(phase.seconds for phase in plans))} on this machine")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """`Dataset`: images as the model eats them, their labels, and the content hash that identifies each."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,8 @@ class Dataset:
     kind: ImageKind = "real"
     published: NDArray[np.int64] | None = None
     """N positions in `PARTS`, where the publisher already split the set."""
+    files: NDArray[np.object_] | None = None
+    """N names of files, where each image has one."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -38,9 +40,14 @@ class Dataset:
 
     def take(self, index: NDArray[Any]) -> "Dataset":
         """The images at `index`, in that order; what is on disk stays there."""
-        published = None if self.published is None else self.published[index]
-        images, hashes = take(self.images, index), self.hashes[index]
-        return Dataset(images, self.labels[index], self.classes, hashes, self.source, self.kind, published)
+        return replace(
+            self,
+            images=take(self.images, index),
+            labels=self.labels[index],
+            hashes=self.hashes[index],
+            published=None if self.published is None else self.published[index],
+            files=None if self.files is None else self.files[index],
+        )
 
     @cached_property
     def sha256(self) -> str:
@@ -59,7 +66,7 @@ class Dataset:
         if unknown:
             raise DatasetError(f"{self.source}: class {unknown[0]!r} is not one of {', '.join(classes)}")
         position = np.array([classes.index(name) for name in self.classes])
-        return Dataset(self.images, position[self.labels], classes, self.hashes, self.source, self.kind, self.published)
+        return replace(self, labels=position[self.labels], classes=classes)
 
 
 def content_hash(pixels: NDArray[np.uint8]) -> bytes:

@@ -76,8 +76,9 @@ def load_unlabelled(folder: Path, contract: InputContract) -> Dataset:
     files = image_files(folder)
     if not files:
         raise DatasetError(f"{folder}: holds no JPEG or PNG image")
-    images, hashes = _read_files(files, contract, Silent(), MOST_IN_MEMORY)
-    return Dataset(images, np.zeros(len(files), np.int64), ("unlabelled",), hashes, str(folder))
+    names = _names(files)
+    images, hashes = _read_files(names, contract, Silent(), MOST_IN_MEMORY)
+    return Dataset(images, np.zeros(len(files), np.int64), ("unlabelled",), hashes, str(folder), files=names)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -101,18 +102,22 @@ def _load_folder(path: Path, contract: InputContract, progress: Progress, most: 
     if empty:
         raise DatasetError(f"{empty[0]}: class folder without a JPEG or PNG image")
     labels = np.repeat(np.arange(len(folders)), [len(found) for found in files])
-    images, hashes = _read_files([file for found in files for file in found], contract, progress, most)
-    return Dataset(images, labels, tuple(folder.name for folder in folders), hashes, str(path))
+    names = _names([file for found in files for file in found])
+    images, hashes = _read_files(names, contract, progress, most)
+    return Dataset(images, labels, tuple(folder.name for folder in folders), hashes, str(path), files=names)
+
+
+def _names(files: list[Path]) -> NDArray[np.object_]:
+    return np.array([str(file) for file in files], object)
 
 
 def _read_files(
-    files: list[Path], contract: InputContract, progress: Progress, most: int
+    names: NDArray[np.object_], contract: InputContract, progress: Progress, most: int
 ) -> tuple[Images, NDArray[np.uint8]]:
-    names = [str(file) for file in files]
-    pieces = [names[start : start + PIECE] for start in range(0, len(names), PIECE)]
+    pieces = [names[start : start + PIECE].tolist() for start in range(0, len(names), PIECE)]
     if _prepared_bytes(len(names), contract) > most:
         hashes = _read(pieces, len(names), contract, None, progress)
-        return LazyImages(np.array(names, object), _decoded, contract), hashes
+        return LazyImages(names, _decoded, contract), hashes
     images = np.empty((len(names), *contract.shape), np.uint8)
     return images, _read(pieces, len(names), contract, images, progress)
 

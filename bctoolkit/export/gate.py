@@ -1,6 +1,7 @@
 """Whether a quantized artifact may ship: the float32 reference and the artifact on the same labelled images."""
 
 import math
+from bisect import bisect_left
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +32,7 @@ class Judgement(Document, frozen=True, kw_only=True):
     accuracy_drop: float
     """Reference − artifact, 0–1."""
     accuracy_drop_ci95: tuple[float, float]
-    """Paired bootstrap interval."""
+    """Paired interval, see `paired.drop_interval`."""
     recall_drop: dict[str, float | None]
     """Of each class; None for a class without images."""
     worst_class: str
@@ -39,11 +40,14 @@ class Judgement(Document, frozen=True, kw_only=True):
 
 
 def fewest(limit: float) -> int:
-    """Images without which not even an artifact that decides all of them alike is shown to lose at most `limit`.
+    """Images without which not even an artifact that decides all of them alike is shown to lose at most `limit`."""
 
-    The upper bound without a differing decision is 1 − 0.025^(1/N), see `paired.drop_interval`.
-    """
-    return math.ceil(math.log(0.025) / math.log1p(-limit))
+    def is_enough(count: int) -> bool:
+        alike = np.ones(count, np.bool_)
+        return drop_interval(alike, alike)[1] <= limit
+
+    counts = range(1, math.ceil(8 / limit))  # twice the 3.7 / limit of an exact bound, the 3.8 / limit of a score's
+    return counts[bisect_left(counts, True, key=is_enough)]
 
 
 def judge(

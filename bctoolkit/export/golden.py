@@ -1,51 +1,51 @@
-"""The images that travel with a bundle, and what the float32 Keras reference says of them."""
+"""The images an export is checked on; the first of them are the golden images that travel with each bundle."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from bctoolkit.bundle import Golden, Reference
-from bctoolkit.contract import InputContract
-from bctoolkit.data import Dataset, Parts, load, load_unlabelled
+from bctoolkit.contract import ImageKind, InputContract
+from bctoolkit.data import Dataset, load, load_unlabelled
 from bctoolkit.data.dataset import stratified
-from bctoolkit.data.stores import Images
 from bctoolkit.errors import DatasetError, ExportError
+from bctoolkit.export.origin import Known
 from bctoolkit.progress import Progress
 
-__all__ = ["answers", "freeze_golden", "freeze_reference"]
+__all__ = ["Evidence", "choose_evidence"]
 
-BATCH = 32
-
-
-def answers(model: keras.Model, images: Images, label: str, progress: Progress) -> NDArray[np.float32]:
-    """A Keras model's probabilities, N × classes, of images N × height × width × channels."""
-    signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
-    compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
-    parts = []
-    for start in range(0, len(images), BATCH):
-        progress.step(label, start, len(images))
-        parts.append(compiled(images[start : start + BATCH].astype(np.float32)).numpy())
-    progress.step(label, len(images), len(images))
-    return np.concatenate(parts)
+FURTHER = 64
+"""Images of the test part that an artifact is checked on besides the golden ones."""
 
 
-def freeze_golden(
-    reference: keras.Model,
-    choice: str | None,
-    count: int,
-    known: tuple[Dataset, Parts] | None,
-    contract: InputContract,
-    progress: Progress,
-) -> Golden:
-    """Choose the golden images and ask the reference about them.
+@dataclass(frozen=True)
+class Evidence:
+    """The images on which every stage of an export is compared with the one before."""
+
+    images: NDArray[np.uint8]
+    """N × height × width × channels."""
+    hashes: NDArray[np.uint8]
+    """N × 32: SHA-256 of each image's decoded pixels."""
+    labels: NDArray[np.int64]
+    """N true classes in the order of the network's outputs; -1 where unknown."""
+    truth: tuple[str, ...]
+    """N names of the true classes as the set has them; empty where unknown."""
+    names: tuple[str, ...]
+    """N: what a message calls each image."""
+    golden: int
+    """So many of the first images are golden."""
+    kind: ImageKind
+
+
+def choose_evidence(
+    choice: str | None, count: int, known: Known | None, contract: InputContract, progress: Progress
+) -> Evidence:
+    """Choose the golden images and further ones of the test part.
 
     Args:
-        reference: the float32 Keras reference.
-        choice: None for images of the test part, `synthetic` for drawn ones, or a path to images of the user's own.
-        count: how many at the most.
+        choice: None for golden images of the test part, `synthetic` for drawn ones, or a path to the user's own.
+        count: how many golden images at the most.
         known: the network's images and their parts.
         contract: what images are prepared for.
         progress: told where the work is.
@@ -57,21 +57,46 @@ def freeze_golden(
     if choice is None:
         if known is None:
             raise ExportError("no images to check the export on; say where they are with --data, or --golden synthetic")
-        dataset, parts = known
-        chosen = dataset.take(stratified(dataset, parts.test, count))
-        labels = chosen.labels
-    else:
-        dataset = _given(choice, contract, progress)
-        chosen = dataset.take(stratified(dataset, np.arange(len(dataset)), count))
-        labels = np.full(len(chosen), -1, np.int64)
-    images = chosen.images[:]
-    return Golden(images, answers(reference, images, "golden images", progress), labels, chosen.kind)
+        chosen = stratified(known.dataset, known.parts.test, count + FURTHER)
+        return _of_test_part(known, chosen, min(count, len(chosen)))
+    given = _given(choice, contract, progress)
+    chosen = stratified(given, np.arange(len(given)), count)
+    own = _unlabelled(given.take(chosen))
+    if known is None:
+        return own
+    return _joined(own, _of_test_part(known, stratified(known.dataset, known.parts.test, FURTHER), 0))
 
 
-def freeze_reference(reference: keras.Model, dataset: Dataset, parts: Parts, progress: Progress) -> Reference:
-    """The reference's probabilities of the whole test part, keyed by content hash."""
-    probabilities = answers(reference, dataset.take(parts.test).images, "reference on the test part", progress)
-    return Reference(dataset.hashes[parts.test], probabilities, dataset.kind)
+def _of_test_part(known: Known, chosen: NDArray[np.int64], golden: int) -> Evidence:
+    dataset = known.dataset.take(chosen)
+    truth = tuple(known.truth[chosen].tolist())
+    return Evidence(dataset.images[:], dataset.hashes, dataset.labels, truth, _names(dataset), golden, dataset.kind)
+
+
+def _unlabelled(dataset: Dataset) -> Evidence:
+    """Images of another set, whose classes may be others than the network's."""
+    count = len(dataset)
+    labels = np.full(count, -1, np.int64)
+    return Evidence(dataset.images[:], dataset.hashes, labels, ("",) * count, _names(dataset), count, dataset.kind)
+
+
+def _joined(golden: Evidence, further: Evidence) -> Evidence:
+    return Evidence(
+        images=np.concatenate([golden.images, further.images]),
+        hashes=np.concatenate([golden.hashes, further.hashes]),
+        labels=np.concatenate([golden.labels, further.labels]),
+        truth=golden.truth + further.truth,
+        names=golden.names + further.names,
+        golden=golden.golden,
+        kind=golden.kind,
+    )
+
+
+def _names(dataset: Dataset) -> tuple[str, ...]:
+    if dataset.files is not None:
+        return tuple(dataset.files.tolist())
+    names = [dataset.classes[label] for label in dataset.labels]
+    return tuple(f"{name} {bytes(row[:4]).hex()}…" for name, row in zip(names, dataset.hashes, strict=True))
 
 
 def _given(choice: str, contract: InputContract, progress: Progress) -> Dataset:

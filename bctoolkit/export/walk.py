@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.errors import UnsupportedOp
 
-__all__ = ["Operation", "edges", "rebuild", "walk"]
+__all__ = ["Operation", "edges", "functional", "rebuild", "walk"]
 
 Operation = Any
 """A Keras layer, or an operation such as the addition that `a + b` records."""
@@ -29,12 +29,18 @@ def walk(model: keras.Model, inputs: Any, visit: Callable[..., Any]) -> Any:
             return lambda *args, **kwargs: walk(operation, args, visit)
         return lambda *args, **kwargs: visit(operation, *args, **_telling(kwargs))
 
-    return _graph(model)._run_through_graph(inputs, operation_fn=enter)
+    return functional(model)._run_through_graph(inputs, operation_fn=enter)
 
 
-def _graph(model: keras.Model) -> Any:
-    """The model as Keras's own graph of operations; a sequential model becomes a functional one."""
+def functional(model: keras.Model) -> Any:
+    """The model as Keras's own graph of operations; a sequential model becomes a functional one.
+
+    Raises:
+        UnsupportedOp: the model is a subclass, whose graph Keras does not know, or it has no input shape yet.
+    """
     if isinstance(model, keras.Sequential):
+        if not model.built:
+            raise UnsupportedOp(f"{model.name}: has no input shape; begin the sequential model with keras.Input(shape)")
         return keras.Model(model.inputs, model.outputs)
     if not hasattr(model, "_run_through_graph"):
         raise UnsupportedOp(f"{model.name}: a subclassed model has no graph to export; build it as a functional model")
@@ -76,7 +82,7 @@ def rebuild(
             result = other(result)
         return result
 
-    (given,) = _graph(model).inputs
+    (given,) = functional(model).inputs
     inputs = keras.Input(given.shape[1:], dtype="float32", name=given.name)
     (outputs,) = keras.tree.flatten(walk(model, inputs, visit))
     rebuilt = keras.Model(inputs, outputs, name=model.name)

@@ -1,0 +1,269 @@
+"""Fall-back: the ranking finds the layer that quantization harms, and no more than it returns to float."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from keras import layers
+from numpy.typing import NDArray
+
+from bctoolkit.contract import InputContract
+from bctoolkit.errors import ExportError
+from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.harm import LEAST, MOST, Settled, Validation, divergence, settle
+from bctoolkit.export.to_onnx import OnnxExporter
+from bctoolkit.progress import Silent
+from bctoolkit.quantizing import Gate
+from bctoolkit.runtime.on_onnxruntime import open_model
+
+CONTRACT = InputContract(height=4, width=4)
+KIND = "int8-dynamic"
+
+
+class Dynamic:
+    """ONNX with integer matrix products, except those of the layers to keep; it counts how often it converts."""
+
+    def __init__(self, twin: keras.Model, settings: Settings) -> None:
+        self._float32 = OnnxExporter(twin, settings).convert("fp32", Quantizing())
+        self._layers = tuple(layer.name for layer in twin.layers if isinstance(layer, layers.Dense))
+        self.kept: list[frozenset[str]] = []
+
+    def quantizable(self, quantization: str) -> tuple[str, ...]:
+        return self._layers
+
+    def convert(self, quantization: str, quantizing: Quantizing) -> bytes:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        self.kept.append(quantizing.keep_float)
+        model = onnx.load_from_string(self._float32)
+        kept = [node.name for node in model.graph.node if node.name.split("/")[0] in quantizing.keep_float]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            quantize_dynamic(
+                model, path, op_types_to_quantize=["MatMul"], nodes_to_exclude=kept, weight_type=QuantType.QInt8,
+                per_channel=True,
+            )  # fmt: skip
+            return path.read_bytes()
+
+
+class Log(Silent):
+    """Keeps the lines it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def run(model: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return open_model(model, "cpu", 1).run(images)
+
+
+def network(*hostile: str) -> keras.Model:
+    """Five dense layers; the input of a hostile one has a huge feature that it does not read.
+
+    Quantized with one scale for all features, the others vanish beside it.
+    """
+    rng = np.random.default_rng(3)
+    inputs = keras.Input((4, 4, 3), name="image")
+    x = layers.Flatten()(layers.Rescaling(1 / 64, -2.0)(inputs))
+    stack = [layers.Dense(24, activation="relu", name=f"dense_{index}") for index in range(4)]
+    stack.append(layers.Dense(3, activation="softmax", name="head"))
+    for layer in stack:
+        x = layer(x)
+    model = keras.Model(inputs, x, name="tiny")
+    for before, layer in zip([None, *stack], stack, strict=False):
+        kernel, bias = (rng.normal(0, 1 / np.sqrt(shape[0]), shape) for shape in (layer.kernel.shape, layer.bias.shape))
+        if layer.name in hostile:
+            assert before is not None
+            before.set_weights([before.get_weights()[0], np.r_[1e5, before.get_weights()[1][1:]]])
+            kernel[0] = 0
+        layer.set_weights([kernel * 1.5, bias * 0.3])
+    logits = np.log(np.asarray(model(drawn(200).astype(np.float32), training=False)))
+    stack[-1].set_weights([kernel * 1.5, bias * 0.3 - logits.mean(0)])  # all classes occur
+    return model
+
+
+def drawn(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+
+
+@dataclass
+class Case:
+    """A network, its exporter and images labelled as the network itself would."""
+
+    exporter: Dynamic
+    validation: Validation
+    folder: Path
+    log: Log = field(default_factory=Log)
+
+    def settle(self, run: Callable[..., NDArray[np.float32]] = run, **changes: object) -> Settled:
+        chosen: dict[str, object] = {"quantizing": Quantizing(), "gate": Gate(), "subject": "tiny", "seconds": 60.0}
+        chosen |= changes
+        return settle(
+            self.exporter, KIND, chosen["quantizing"], run, self.validation, chosen["gate"], subject=chosen["subject"],
+            folder=self.folder, progress=self.log, seconds=chosen["seconds"],
+        )  # fmt: skip
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Callable[..., Case]:
+    def make(*hostile: str, count: int = 1500) -> Case:
+        model = network(*hostile)
+        images = drawn(count)
+        reference = np.asarray(model(images.astype(np.float32), training=False))
+        validation = Validation(images, reference.argmax(1), reference, ("a", "b", "c"))
+        return Case(Dynamic(model, Settings(CONTRACT)), validation, tmp_path / "cache")
+
+    return make
+
+
+LENIENT = Gate(max_accuracy_drop=0.03, max_recall_drop=0.05)
+"""For networks with drawn weights, whose decisions are much closer than a trained one's."""
+
+
+def test_without_a_hostile_layer_nothing_is_ranked(case: Callable[..., Case]) -> None:
+    made = case()
+    found = made.settle(gate=LENIENT)
+    assert found.judgement.outcome == "passed"
+    assert found.first == found.judgement
+    assert (found.ranking, found.keep_float) == (None, frozenset())
+    assert len(made.exporter.kept) == 1
+    assert not made.folder.exists()
+
+
+@pytest.mark.parametrize("hostile", ["dense_2", "head"])
+def test_the_hostile_layer_comes_first_and_alone_returns_to_float(case: Callable[..., Case], hostile: str) -> None:
+    made = case(hostile)
+    found = made.settle(gate=LENIENT)
+    assert found.first.outcome == "failed"
+    assert found.judgement.outcome == "passed"
+    assert found.keep_float == {hostile}
+    assert found.ranking is not None
+    first, second, *_ = found.ranking.layers
+    assert first.layer == hostile
+    assert first.harm > 20 * second.harm
+    assert {entry.layer for entry in found.ranking.layers} == set(made.exporter.quantizable(KIND))
+    observed = run(found.model, made.validation.images)
+    assert (observed.argmax(1) == made.validation.labels).mean() == found.judgement.accuracy
+
+
+def test_several_hostile_layers_mask_each_other_and_all_return(case: Callable[..., Case]) -> None:
+    """Returning any one of them alone gains nothing: only layers measured alone can be told apart."""
+    found = case("dense_1", "dense_2", "head").settle(gate=LENIENT)
+    assert found.judgement.outcome == "passed"
+    assert found.keep_float == {"dense_1", "dense_2", "head"}
+
+
+def test_layers_asked_for_stay_in_float_and_are_not_ranked(case: Callable[..., Case]) -> None:
+    made = case("dense_1", "dense_3")
+    asked = frozenset({"dense_1"})
+    found = made.settle(gate=LENIENT, quantizing=Quantizing(keep_float=asked))
+    assert found.keep_float == {"dense_1", "dense_3"}
+    assert found.ranking is not None
+    assert "dense_1" not in {entry.layer for entry in found.ranking.layers}
+    assert all(asked <= kept for kept in made.exporter.kept)
+
+
+def test_a_network_that_fails_with_all_layers_in_float_says_so(case: Callable[..., Case]) -> None:
+    """The reference is another network's, so no layer is to blame."""
+    made = case()
+    other = np.roll(made.validation.reference, 1, axis=1)
+    made.validation = replace(made.validation, reference=other, labels=other.argmax(1))
+    found = made.settle()
+    assert found.judgement.outcome == "failed"
+    assert found.keep_float == set(made.exporter.quantizable(KIND))
+
+
+def test_too_few_images_are_no_reason_to_fall_back_and_are_said(case: Callable[..., Case]) -> None:
+    found = case(count=60).settle()
+    assert found.judgement.outcome == "undecided"
+    assert "60 labelled validation images are too few" in found.judgement.reasons[0]
+    assert found.ranking is None
+
+
+def test_too_few_images_still_find_a_ruined_network(case: Callable[..., Case]) -> None:
+    found = case("dense_2", count=60).settle()
+    assert found.first.outcome == "failed"
+    assert found.keep_float == {"dense_2"}
+    assert found.judgement.outcome == "undecided"
+
+
+def test_an_interrupted_ranking_goes_on_where_it_was(case: Callable[..., Case]) -> None:
+    made = case("dense_2")
+    calls = 0
+
+    def interrupted(model: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        nonlocal calls
+        calls += 1
+        if calls == 6:  # the whole artifact, two to time the first layer, two layers, and the third
+            raise KeyboardInterrupt
+        return run(model, images)
+
+    with pytest.raises(KeyboardInterrupt):
+        made.settle(interrupted, gate=LENIENT)
+    (path,) = made.folder.iterdir()
+    assert [entry["layer"] for entry in json.loads(path.read_bytes())["layers"]] == ["dense_0", "dense_1"]
+    made.exporter.kept.clear()
+    resumed = made.settle(gate=LENIENT)
+    ranked = {"dense_0", "dense_1", "dense_2", "dense_3", "head"}
+    assert [ranked - kept for kept in made.exporter.kept[1:4]] == [{"dense_2"}, {"dense_3"}, {"head"}]
+    assert "resuming the ranking after 2 of 5 layers" in made.log.lines[-2]
+    path.unlink()
+    whole = made.settle(gate=LENIENT)
+    assert resumed.ranking is not None
+    assert whole.ranking is not None
+    assert resumed.ranking.layers == whole.ranking.layers
+    assert resumed.model == whole.model
+
+
+def test_a_finished_ranking_is_used_again_but_not_for_another_network(case: Callable[..., Case]) -> None:
+    made = case("dense_2")
+    made.settle(gate=LENIENT)
+    made.exporter.kept.clear()
+    made.settle(gate=LENIENT)
+    assert len(made.exporter.kept) == 2  # the whole artifact, and the one that passes
+    made.exporter.kept.clear()
+    made.settle(gate=LENIENT, subject="another")
+    assert len(made.exporter.kept) == 8
+    assert len(list(made.folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"images": "many"}', b'{"images": 3, "layer": []}'])
+def test_a_damaged_ranking_is_refused_by_name(case: Callable[..., Case], content: bytes) -> None:
+    made = case("dense_2")
+    made.settle(gate=LENIENT)
+    (path,) = made.folder.iterdir()
+    path.write_bytes(content)
+    with pytest.raises(ExportError, match=f"{path}.*remove it and export again"):
+        made.settle(gate=LENIENT)
+
+
+def test_time_allowed_decides_how_many_images_are_used(case: Callable[..., Case]) -> None:
+    generous, hurried = case("dense_2").settle(gate=LENIENT), None
+    made = case("dense_2")
+    hurried = made.settle(gate=LENIENT, seconds=1e-3, subject="hurried")
+    assert generous.ranking is not None
+    assert hurried.ranking is not None
+    assert (generous.ranking.images, hurried.ranking.images) == (MOST, LEAST)
+    assert "ranking 5 layers by their harm on 32 validation images: about" in made.log.lines[1]
+
+
+def test_divergence_by_hand() -> None:
+    reference = np.array([[0.5, 0.5], [1.0, 0.0]], np.float32)
+    observed = np.array([[0.25, 0.75], [1.0, 0.0]], np.float32)
+    assert divergence(reference, observed) == pytest.approx((0.5 * np.log(2) + 0.5 * np.log(2 / 3)) / 2)
+    assert divergence(reference, reference) == 0
+
+
+def test_answers_that_are_no_numbers_are_the_worst_harm() -> None:
+    reference = np.array([[0.5, 0.5]], np.float32)
+    wrong = np.array([[1.0, 0.0]], np.float32)
+    assert divergence(reference, np.full((1, 2), np.nan, np.float32)) > divergence(reference, wrong) > 10

@@ -1,0 +1,90 @@
+"""What is kept of an earlier export, and when it is not used."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bctoolkit.export import reuse
+from bctoolkit.export.reuse import digest, kept_answers
+
+ANSWERS = np.array([[0.25, 0.75]], np.float32)
+
+
+class Asked:
+    """Counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> NDArray[np.float32]:
+        self.times += 1
+        return ANSWERS
+
+
+def test_answers_are_asked_for_once(tmp_path: Path) -> None:
+    ask = Asked()
+    for _ in range(3):
+        assert np.array_equal(kept_answers(tmp_path / "new" / "folder", "a" * 64, ask), ANSWERS)
+    assert ask.times == 1
+    kept_answers(tmp_path / "new" / "folder", "b" * 64, ask)
+    assert ask.times == 2
+
+
+def test_without_a_folder_nothing_is_kept() -> None:
+    ask = Asked()
+    assert np.array_equal(kept_answers(None, "a" * 64, ask), ANSWERS)
+    kept_answers(None, "a" * 64, ask)
+    assert ask.times == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"no archive", b"PK\x03\x04 torn"])
+def test_damaged_answers_are_asked_for_again(tmp_path: Path, damage: bytes) -> None:
+    ask = Asked()
+    kept_answers(tmp_path, "a" * 64, ask)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damage)
+    assert np.array_equal(kept_answers(tmp_path, "a" * 64, ask), ANSWERS)
+    kept_answers(tmp_path, "a" * 64, ask)
+    assert ask.times == 2
+
+
+def test_a_flipped_bit_of_kept_answers_is_noticed(tmp_path: Path) -> None:
+    ask = Asked()
+    kept_answers(tmp_path, "a" * 64, ask)
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    content[content.index(ANSWERS.tobytes())] ^= 1
+    file.write_bytes(content)
+    assert np.array_equal(kept_answers(tmp_path, "a" * 64, ask), ANSWERS)
+    assert ask.times == 2
+
+
+def test_the_answers_used_longest_ago_go_first(tmp_path: Path) -> None:
+    ask = Asked()
+    for age, key in ((300, "a"), (200, "b"), (100, "c")):
+        kept_answers(tmp_path, key * 64, ask)
+        path = tmp_path / f"answers-{key * 32}.npz"
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
+    kept_answers(tmp_path, "a" * 64, ask)  # used now
+    size = (tmp_path / f"answers-{'a' * 32}.npz").stat().st_size
+    kept_answers(tmp_path, "d" * 64, ask, most=2 * size)
+    assert {path.name[8] for path in tmp_path.iterdir()} == {"a", "d"}
+
+
+PARTS = st.lists(st.one_of(st.text(max_size=5), st.integers(0, 9), st.lists(st.integers(0, 9), max_size=3)), max_size=4)
+
+
+@given(PARTS, PARTS)
+def test_different_parts_have_different_digests(first: list[object], second: list[object]) -> None:
+    assert (digest(*first) == digest(*second)) == (first == second)
+
+
+def test_another_version_of_a_tool_is_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest("a")
+    monkeypatch.setattr(reuse, "versions", lambda *names: dict.fromkeys(names, "0"))
+    assert digest("a") != before
