@@ -30,7 +30,7 @@ from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.metrics import Parity
 
-__all__ = ["Bundle", "Golden", "Manifest", "Reference", "Source", "newest", "read", "write"]
+__all__ = ["MANIFEST", "Bundle", "Golden", "Manifest", "Reference", "Source", "newest", "read", "write"]
 
 SCHEMA = 1
 GOLDEN, REFERENCE, MANIFEST, SEAL = "golden.npz", "reference.npz", "manifest.json", "manifest.json.sha256"

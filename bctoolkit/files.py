@@ -13,7 +13,7 @@ from types import FrameType
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt"]
+__all__ = ["atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt", "unfinished"]
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -25,6 +25,11 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file's content in hexadecimal, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unfinished(target: Path) -> Path:
+    """The hidden folder beside `target` that keeps what long work has reached until it is finished."""
+    return target.with_name(f".{target.name}.unfinished")
 
 
 @contextmanager

@@ -43,8 +43,8 @@ def drop_interval(reference_right: NDArray[np.bool_], observed_right: NDArray[np
 def loss_limits(losses: float, gains: float, count: float) -> tuple[float, float]:
     """95 % score interval of (losses − gains) / count (Tango 1998, Statistics in Medicine 17:891–908).
 
-    The drops that a two-sided score test at 5 % does not refuse. At no drop that test is McNemar's, so the interval lies
-    above 0 exactly where it refuses. Unlike the bootstrap it holds where few or no images are decided differently.
+    The drops that a two-sided score test at 5 % does not refuse. At no drop that test is McNemar's, so the interval
+    lies above 0 exactly where it refuses. Unlike the bootstrap it holds where few or no images are decided differently.
     """
     drop = (losses - gains) / count
     normal = float(require("scipy.stats", "bench").norm.ppf(0.975))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -42,7 +43,7 @@ class Answered:
 
     def save(self, path: Path) -> None:
         """Write an `.npz`."""
-        arrays = {"golden": self.golden}
+        arrays: dict[str, NDArray[Any]] = {"golden": self.golden}
         if (known := self.labelled) is not None:
             arrays |= {"hashes": known.hashes, "labels": known.labels, "observed": known.observed}
             arrays |= {} if known.reference is None else {"reference": known.reference}

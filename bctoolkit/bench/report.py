@@ -237,6 +237,9 @@ class Settings(Document, frozen=True):
     warmup_seconds: float
     threads: int
     seed: int
+    """Decides the order of the images."""
+    sweep: tuple[int, ...] = ()
+    """Numbers of threads that each bundle is timed with; empty: `threads` alone."""
 
 
 class Report(Document, frozen=True, kw_only=True):

@@ -84,8 +84,8 @@ def ratio(old: ArrayLike, new: ArrayLike, *, paired: bool) -> Ratio:
     Args:
         old: the sessions' figures.
         new: the same of what is compared with it.
-        paired: whether session i of both was measured in the same turn, so that a drifting machine cancels out: Student's
-            interval of the log ratios. Otherwise Welch's (Welch 1947, Biometrika 34:28–35) of the logarithms.
+        paired: whether session i of both was measured in the same turn, so that a drifting machine cancels out:
+            Student's interval of the log ratios. Otherwise Welch's (Welch 1947, Biometrika 34:28–35) of the logarithms.
 
     Raises:
         ValueError: fewer than two sessions, or paired ones that differ in number.
@@ -137,5 +137,5 @@ def _quantile_interval(sessions: list[Samples], share: float) -> tuple[float, fl
     worth = len(samples) / max(1.0, float(over.var(ddof=1)) / expected)
     stats: Any = require("scipy.stats", "bench")
     shares = stats.beta.ppf((0.025, 0.975), worth * share + 0.5, worth * (1 - share) + 0.5)
-    low, high = np.quantile(samples, shares)
+    low, high = np.quantile(samples, shares, method="weibull")  # the mean share below the i-th of n is i / (n + 1)
     return float(low), float(high)

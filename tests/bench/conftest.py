@@ -19,7 +19,6 @@ from bctoolkit.bench.report import (
     Settings,
     Verdict,
 )
-from bctoolkit.bench.verdict import UNSTABLE
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.metrics import Parity
@@ -162,7 +161,13 @@ def report() -> Report:
         ece_drift=None,
     )
     checks = (
-        Check("max_p50_ms", 20.0, 8.0, False, UNSTABLE),
+        Check(
+            "max_p50_ms",
+            20.0,
+            8.0,
+            False,
+            "unstable: sessions lie more than 10 % apart; measure again on a quieter machine",
+        ),
         Check("max_p99_ms", 30.0, None, False, "not measured: p99 needs at least 1,000 samples"),
         Check("min_top1_agreement", 0.99, 0.984375, False),
     )
