@@ -116,7 +116,7 @@ def _work(
     with atomic_folder(target, write.REPORT) as folder, begun:
         datasets = _datasets(opened, asked.data, progress)
         answered = parity_of_all(opened, datasets, asked, journal, progress)
-        sessions = sessions_of_all(opened, asked, journal, progress)
+        sessions = sessions_of_all(opened, asked, journal, progress) if answered else {}
         failures = tuple(found for number in range(len(opened)) if (found := journal.failure(number)))
         if not sessions:
             journal.remove()
