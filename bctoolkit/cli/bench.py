@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli.compare import print_table
 from bctoolkit.cli.shared import require_extras, stamp
 from bctoolkit.errors import BackendError, RecipeError
 
@@ -134,21 +135,10 @@ def settings_for(effort: str, threads: tuple[int, ...] | None = None) -> "Settin
 
 def show(report: "Report") -> None:
     """Print the report's table, and each limit that fails."""
-    from rich.console import Console
-    from rich.table import Table
-
     from bctoolkit.bench.tables import HEADINGS, check_words, outcome_of, row, title
 
     swept = bool(report.settings.sweep)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "bundle" else "right", no_wrap=heading == "bundle")
-    for result in report.results:
-        table.add_row(*row(result, swept))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+    print_table(HEADINGS, [row(result, swept) for result in report.results])
     for result in report.results:
         losing = () if result.parity.labelled is None else result.parity.labelled.losing
         if losing:

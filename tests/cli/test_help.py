@@ -31,7 +31,10 @@ def help_of(name: str) -> str:
 
 
 def test_the_commands_that_are_contract_are_there() -> None:
-    contract = "demo, init, data inspect, data clean, data fetch, train, evaluate, export, bench, predict, verify"
+    contract = (
+        "demo, init, data inspect, data clean, data fetch, train, evaluate, export, bench, compare, choose, predict, "
+        "verify"
+    )
     assert set(contract.split(", ")) <= set(COMMANDS)
 
 
