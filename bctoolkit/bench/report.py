@@ -9,6 +9,8 @@ from bctoolkit.metrics import Parity
 from bctoolkit.paired import Loss
 
 __all__ = [
+    "ANSWERS",
+    "REPORT",
     "Check",
     "Failure",
     "Labelled",
@@ -23,6 +25,9 @@ __all__ = [
     "Unstable",
     "Verdict",
 ]
+
+REPORT, ANSWERS = "report.json", "answers"
+"""In a report's folder: the document, and what each bundle said of each image."""
 
 Interval = tuple[float, float]
 

@@ -12,7 +12,7 @@ from bctoolkit.bench import parity, stats, verdict, write
 from bctoolkit.bench.cases import Case, image_key, parity_of_all, sessions_of_all
 from bctoolkit.bench.journal import Asked, Journal
 from bctoolkit.bench.machine import fingerprint
-from bctoolkit.bench.report import Failure, ParityReport, Report, Result, Session, Settings, Unstable
+from bctoolkit.bench.report import REPORT, Failure, ParityReport, Report, Result, Session, Settings, Unstable
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
@@ -113,7 +113,7 @@ def _work(
     target: Path,
     progress: Progress,
 ) -> Report:
-    with atomic_folder(target, write.REPORT) as folder, begun:
+    with atomic_folder(target, REPORT) as folder, begun:
         datasets = _datasets(opened, asked.data, progress)
         answered = parity_of_all(opened, datasets, asked, journal, progress)
         sessions = sessions_of_all(opened, asked, journal, progress) if answered else {}
@@ -123,7 +123,7 @@ def _work(
             raise BackendError("; ".join(failure.message for failure in failures))
         report = _report(opened, asked, datasets, answered, sessions, failures)
         named = {opened[number].manifest.name: answers for number, answers in answered.items()}
-        write.folder(folder, report, named, sessions, opened)
+        write.folder(folder, report, named, sessions, opened, datasets)
     journal.remove()
     return report
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bctoolkit.bench.parity import Answered
-from bctoolkit.bench.report import Report
-from bctoolkit.bench.write import ANSWERS, REPORT
+from bctoolkit.bench.report import ANSWERS, REPORT, Report
 from bctoolkit.documents import parse
 from bctoolkit.errors import RecipeError
 

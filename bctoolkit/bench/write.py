@@ -17,18 +17,22 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
+import numpy as np
 
-from bctoolkit.bench import tables
-from bctoolkit.bench.cases import Case
+from bctoolkit.bench import page, tables
+from bctoolkit.bench.cases import Case, image_key
+from bctoolkit.bench.page import Evidence
 from bctoolkit.bench.parity import Answered
-from bctoolkit.bench.report import Check, Outcome, Report, Result
+from bctoolkit.bench.report import ANSWERS, REPORT, Check, Outcome, Report, Result
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
+from bctoolkit.contract import InputContract
+from bctoolkit.data import Dataset
 from bctoolkit.documents import to_json
 
-__all__ = ["ANSWERS", "REPORT", "SAMPLES", "csv_rows", "folder", "junit", "sample_key"]
+__all__ = ["csv_rows", "folder", "junit", "sample_key"]
 
-REPORT, SAMPLES, ANSWERS = "report.json", "samples.json", "answers"
+SAMPLES = "samples.json"
 
 
 def folder(
@@ -37,6 +41,7 @@ def folder(
     answered: dict[str, Answered],
     sessions: dict[Case, list[Answer]],
     opened: list[Bundle],
+    datasets: dict[InputContract, Dataset],
 ) -> None:
     """Write every file of a report into the empty folder `target`.
 
@@ -46,13 +51,24 @@ def folder(
         answered: each bundle's answers, by its name.
         sessions: the raw samples.
         opened: the bundles, in the order that the cases count.
+        datasets: the labelled images, by how they were prepared.
     """
+    evidence = [
+        Evidence(
+            [np.array(answer.model, np.float64) / 1e6 for answer in answers],
+            opened[case.bundle],
+            answered[opened[case.bundle].manifest.name],
+            datasets.get(image_key(opened[case.bundle])),
+        )
+        for case, answers in sessions.items()
+    ]
     raw = {
         sample_key(opened[case.bundle].manifest.name, case.threads, report): answers
         for case, answers in sessions.items()
     }
     (target / REPORT).write_bytes(to_json(report))
     (target / "report.md").write_text(tables.markdown(report), encoding="utf-8")
+    (target / "report.html").write_text(page.render(report, evidence), encoding="utf-8")
     (target / "report.csv").write_text(csv_rows(report), encoding="utf-8", newline="")
     (target / "junit.xml").write_bytes(junit(report))
     (target / SAMPLES).write_bytes(msgspec.json.encode(raw) + b"\n")

@@ -46,7 +46,7 @@ def left_behind(folder: Path) -> list[str]:
 
 def test_the_folder_is_whole_and_nothing_stands_beside_it(whole: tuple[Report, Path]) -> None:
     _, target = whole
-    files = ["answers", "junit.xml", "report.csv", "report.json", "report.md", "samples.json"]
+    files = ["answers", "junit.xml", "report.csv", "report.html", "report.json", "report.md", "samples.json"]
     assert left_behind(target) == files
     assert left_behind(target.parent) == ["whole"]
 
