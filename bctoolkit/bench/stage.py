@@ -54,17 +54,14 @@ def bench(
         provider: what to run on; each engine's first by default.
 
     Raises:
-        BundleError: no bundle, a damaged one, or two of the same name.
+        BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
         RecipeError: `target` exists and is no report, or an unfinished one stands beside it.
         BackendError: no bundle can run here.
         DatasetError: the labelled images cannot be used.
     """
     if not paths:
         raise BundleError("no bundle to measure")
-    opened = [bundles.read(path) for path in paths]
-    names = [bundle.manifest.name for bundle in opened]
-    if len(set(names)) < len(names):
-        raise BundleError(f"two bundles are called {max(names, key=names.count)!r}; results could not be told apart")
+    opened = _opened(paths)
     journal = Journal(unfinished(target))
     if journal.folder.exists():
         raise RecipeError(f"{journal.folder} holds an unfinished report; go on with --resume, or remove it")
@@ -92,7 +89,7 @@ def resume(target: Path, progress: Progress) -> Report:
     if not journal.folder.is_dir():
         raise RecipeError(f"--resume: {target} has no unfinished report beside it")
     asked = journal.asked()
-    opened = [bundles.read(path) for path in asked.bundles]
+    opened = _opened([Path(path) for path in asked.bundles])
     for bundle, sha256 in zip(opened, asked.manifests, strict=True):
         if _seal(bundle) != sha256:
             raise RecipeError(f"--resume: {bundle.path} has changed since; remove {journal.folder} and measure anew")
@@ -103,6 +100,23 @@ def resume(target: Path, progress: Progress) -> Report:
             f"{here.cores_usable}; measure anew"
         )
     return _work(opened, asked, journal, nullcontext(), target, progress)
+
+
+def _opened(paths: list[Path]) -> list[Bundle]:
+    """The bundles under names that tell their results apart: their own, or where two share one, their folders'."""
+    opened = [bundles.read(path) for path in paths]
+    if len({bundle.manifest.name for bundle in opened}) < len(opened):
+        opened = [
+            Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, name=bundle.path.absolute().name))
+            for bundle in opened
+        ]
+    names = [bundle.manifest.name for bundle in opened]
+    if len(set(names)) < len(names):
+        raise BundleError(
+            f"two bundles are called {max(names, key=names.count)!r}; results could not be told apart, so give one "
+            "folder another name"
+        )
+    return opened
 
 
 def _work(

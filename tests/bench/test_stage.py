@@ -181,6 +181,17 @@ def test_two_bundles_of_one_name_are_refused(bundle: Path, fastest: Settings, tm
     assert not (tmp_path / "report").exists()
 
 
+def test_an_old_and_a_new_bundle_of_one_name_go_by_their_folders(
+    bundle: Path, fastest: Settings, tmp_path: Path
+) -> None:
+    """As a pull request is measured beside what it changes."""
+    for name in ("old", "new"):
+        shutil.copytree(bundle, tmp_path / name)
+    report = bench([tmp_path / "old", tmp_path / "new"], fastest, tmp_path / "report", Silent())
+    assert [result.bundle for result in report.results] == ["old", "new"]
+    assert left_behind(tmp_path / "report" / "answers") == ["new.npz", "old.npz"]
+
+
 def test_no_bundle_is_refused(fastest: Settings, tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         bench([], fastest, tmp_path / "report", Silent())

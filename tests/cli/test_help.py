@@ -66,7 +66,7 @@ def test_lines_of_the_group_s_help_stay_lines() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_in_an_example_exists(name: str) -> None:
-    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", help_of(name).split("\nOptions:")[0]))
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", help_of(name).split("\nOptions:")[0]))
     known = {flag for parameter in COMMANDS[name].params for flag in parameter.opts}
     elsewhere = {flag for command in COMMANDS.values() for parameter in command.params for flag in parameter.opts}
     assert mentioned <= (elsewhere if name == "init" else known)
