@@ -31,7 +31,7 @@ from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.metrics import Parity
 
-__all__ = ["Bundle", "Golden", "Link", "Manifest", "Reference", "Source", "newest", "read", "write"]
+__all__ = ["MANIFEST", "Bundle", "Golden", "Link", "Manifest", "Reference", "Source", "newest", "read", "write"]
 
 SCHEMA = 1
 GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"

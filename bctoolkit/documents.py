@@ -7,7 +7,7 @@ error class with the file, the field and the valid names.
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -62,6 +62,11 @@ def _refuse_unknown_keys(kind: Any, raw: object, source: str, where: str, error:
         for index, item in enumerate(raw):
             for inner in get_args(kind):
                 _refuse_unknown_keys(inner, item, source, f"{where}[{index}]", error)
+        return
+    inside = next((c for c in (kind, *get_args(kind)) if get_origin(c) is dict), None)
+    if inside is not None and isinstance(raw, dict):
+        for key, value in raw.items():
+            _refuse_unknown_keys(get_args(inside)[1], value, source, f"{where}.{key}".lstrip("."), error)
         return
     struct = next((c for c in (kind, *get_args(kind)) if isinstance(c, type) and issubclass(c, msgspec.Struct)), None)
     if struct is None or not isinstance(raw, dict):

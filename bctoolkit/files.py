@@ -13,7 +13,7 @@ from types import FrameType
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["atomic_file", "atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt"]
+__all__ = ["atomic_file", "atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt", "unfinished"]
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -38,6 +38,11 @@ def atomic_file(path: Path, content: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def unfinished(target: Path) -> Path:
+    """The hidden folder beside `target` that keeps what long work has reached until it is finished."""
+    return target.with_name(f".{target.name}.unfinished")
 
 
 @contextmanager

@@ -233,22 +233,29 @@ class ExportRecipe(Document, frozen=True):
 
 
 class Budget(Document, frozen=True):
-    """Limits a bundle must keep on its device; a limit left out is not checked."""
+    """Limits a bundle must keep on its device; a limit left out is not checked.
+
+    A limit is kept where the whole 95 % interval of the figure keeps it, broken where the whole interval lies beyond.
+    """
 
     device: str
     max_p50_ms: Rate | None = None
     max_p99_ms: Rate | None = None
     max_load_ms: Rate | None = None
     max_first_ms: Rate | None = None
+    max_cold_start_ms: Rate | None = None
+    """From opening the bundle in a fresh process to the first answer."""
+    max_end_to_end_p50_ms: Rate | None = None
+    """From a PNG's bytes to the label."""
     max_size_mb: Rate | None = None
     max_peak_rss_mb: Rate | None = None
     max_abs_diff: Rate | None = None
     min_top1_agreement: Share | None = None
     min_accuracy: Share | None = None
     max_accuracy_drop: Rate | None = None
-    """In points of accuracy, 0–1; compared with the upper end of the drop's 95 % interval."""
+    """Against the float32 reference on the same labelled images; a share, 0–1."""
     max_recall_drop: Rate | None = None
-    """Largest loss of recall of any class, 0–1."""
+    """Of the worst class, a share, 0–1."""
     why: dict[str, str] = field(default_factory=dict)
     """The reason of each limit, by its name."""
 

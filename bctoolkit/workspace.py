@@ -78,14 +78,15 @@ class Workspace:
         Raises:
             RecipeError: no run was begun and not finished.
         """
-        if name is not None:
-            return self.runs / name
-        begun = sorted(self.runs.glob(".*.unfinished"), key=lambda path: path.stat().st_mtime)
-        targets = [path.with_name(path.name[1:].removesuffix(".unfinished")) for path in begun]
-        open_ones = [target for target in targets if not target.exists()]
-        if not open_ones:
-            raise RecipeError(f"--resume: no unfinished run in {self.runs}")
-        return open_ones[-1]
+        return self.runs / name if name is not None else _begun_last(self.runs, "run")
+
+    def unfinished_report(self) -> Path:
+        """The report that `bctk bench --resume` goes on with: the one begun last.
+
+        Raises:
+            RecipeError: no report was begun and not finished.
+        """
+        return _begun_last(self.reports, "report")
 
     def model(self, name: str | None) -> Path:
         """What `bctk export` is asked to export: a finished run by path or name, a model file, or the newest run.
@@ -107,6 +108,15 @@ class Workspace:
                 return candidate
         names = ", ".join(path.parent.name for path in finished) or "none"
         raise ExportError(f"no finished run {name!r}; runs in {self.runs}: {names}")
+
+
+def _begun_last(shelf: Path, what: str) -> Path:
+    begun = sorted(shelf.glob(".*.unfinished"), key=lambda path: path.stat().st_mtime)
+    targets = [path.with_name(path.name[1:].removesuffix(".unfinished")) for path in begun]
+    open_ones = [target for target in targets if not target.exists()]
+    if not open_ones:
+        raise RecipeError(f"--resume: no unfinished {what} in {shelf}")
+    return open_ones[-1]
 
 
 def create(root: Path) -> list[Path]:

@@ -22,6 +22,7 @@ class Tree(Document, frozen=True):
     best: Leaf | None = None
     kind: Literal["oak", "ash"] = "oak"
     notes: dict[str, str] = msgspec.field(default_factory=dict)
+    twigs: dict[str, Leaf] = msgspec.field(default_factory=dict)
 
 
 def read(raw: object) -> Tree:
@@ -40,11 +41,18 @@ def test_a_document_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"leafs": []}, "tree.toml: unknown key 'leafs'; did you mean 'leaves'? valid keys: leaves, best, kind, notes"),
-        ({"zzz": 1}, "tree.toml: unknown key 'zzz'; valid keys: leaves, best, kind, notes"),
+        (
+            {"leafs": []},
+            "tree.toml: unknown key 'leafs'; did you mean 'leaves'? valid keys: leaves, best, kind, notes, twigs",
+        ),
+        ({"zzz": 1}, "tree.toml: unknown key 'zzz'; valid keys: leaves, best, kind, notes, twigs"),
         (
             {"leaves": [{"name": "a"}, {"nam": "b"}]},
             "tree.toml: unknown key 'nam' in leaves[1]; did you mean 'name'? valid keys: name, size",
+        ),
+        (
+            {"twigs": {"low": {"name": "a"}, "high": {"sise": 2}}},
+            "tree.toml: unknown key 'sise' in twigs.high; did you mean 'size'? valid keys: name, size",
         ),
         ({"best": {"sise": 2}}, "tree.toml: unknown key 'sise' in best; did you mean 'size'? valid keys: name, size"),
     ],
@@ -128,10 +136,10 @@ def test_toml_is_utf_8(tmp_path: Path) -> None:
 def test_json_is_readable_ordered_and_ends_in_a_newline() -> None:
     text = to_json(Tree(leaves=(Leaf("a", 2),), notes={"b": "1", "a": "2"})).decode()
     assert text.endswith("}\n")
-    assert list(json.loads(text)) == ["leaves", "best", "kind", "notes"]
+    assert list(json.loads(text)) == ["leaves", "best", "kind", "notes", "twigs"]
     assert '\n  "leaves": [' in text
 
 
 def test_json_comes_back_as_the_same_document() -> None:
-    tree = Tree(leaves=(Leaf("a", 2), Leaf("b")), best=Leaf("a", 2), notes={"why": "Δ"})
+    tree = Tree(leaves=(Leaf("a", 2), Leaf("b")), best=Leaf("a", 2), notes={"why": "Δ"}, twigs={"low": Leaf("c")})
     assert read(json.loads(to_json(tree))) == tree

@@ -1,5 +1,5 @@
 """The benchmark: bundles in; parity, latency and a verdict out. It knows nothing of how a bundle was made."""
 
-from bctoolkit.bench.stage import bench
+from bctoolkit.bench.stage import bench, resume
 
-__all__ = ["bench"]
+__all__ = ["bench", "resume"]

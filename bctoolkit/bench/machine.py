@@ -1,15 +1,18 @@
-"""The machine's fingerprint, from what the system tells; nothing is guessed."""
+"""The machine's fingerprint and state, from what the system tells; nothing is guessed."""
 
+import itertools
 import os
 import platform
 import sys
+import time
 from pathlib import Path
+from typing import NamedTuple
 
-from bctoolkit.bench.report import Machine
+from bctoolkit.bench.report import Machine, Unstable
 from bctoolkit.lazy import require
 from bctoolkit.tools import cpu_info, usable_cpus, versions
 
-__all__ = ["fingerprint", "peak_rss"]
+__all__ = ["Reading", "clock_tick", "disturbances", "fingerprint", "peak_rss", "reading", "steady_rss"]
 
 TELLING_FLAGS = (
     "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
@@ -17,7 +20,24 @@ TELLING_FLAGS = (
 )  # fmt: skip
 """Instruction sets that decide how fast float32, bfloat16 and int8 products run on x86 and Arm."""
 
+THROTTLE_COUNTS = "cpu[0-9]*/thermal_throttle/core_throttle_count"
 PACKAGES = ("bctoolkit", "numpy", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert")
+
+MOST_OTHERS, LEAST_SPEED = 0.25, 0.9
+SHORTEST_WATCH = 0.2
+"""Seconds; the system counts CPU time in hundredths."""
+
+
+class Reading(NamedTuple):
+    """The state of the CPUs this process may use, at one moment."""
+
+    wall: float
+    busy: float
+    """Seconds all programs together have computed on them."""
+    own: float
+    """Seconds this process has computed."""
+    throttles: int
+    mhz: float | None
 
 
 def fingerprint() -> Machine:
@@ -61,6 +81,45 @@ def peak_rss() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def steady_rss() -> int:
+    """Resident set of this process now, in bytes."""
+    return int(require("psutil", "bench").Process().memory_info().rss)
+
+
+def reading() -> Reading:
+    """Read the counters of the CPUs this process may use."""
+    psutil = require("psutil", "bench")
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    times = [entry for number, entry in enumerate(psutil.cpu_times(percpu=True)) if number in usable]
+    busy = sum(sum(entry) - entry.idle - getattr(entry, "iowait", 0.0) for entry in times)
+    return Reading(time.perf_counter(), busy, time.process_time(), _throttles(), _frequency(psutil))
+
+
+def disturbances(before: Reading, after: Reading, cpus: int) -> list[Unstable]:
+    """What disturbed a measurement between two readings on so many CPUs, as far as the system tells."""
+    found = []
+    wall = after.wall - before.wall
+    others = (after.busy - before.busy) - (after.own - before.own)
+    if wall >= SHORTEST_WATCH and others > MOST_OTHERS * wall * cpus:
+        found.append(Unstable.LOAD)
+    slowed = before.mhz and after.mhz and after.mhz < LEAST_SPEED * before.mhz
+    if slowed or after.throttles > before.throttles:
+        found.append(Unstable.THROTTLING)
+    return found
+
+
+def clock_tick() -> int:
+    """The least time above 0 that two readings of the clock lie apart, in nanoseconds."""
+    readings = [time.perf_counter_ns() for _ in range(1000)]
+    return min((b - a for a, b in itertools.pairwise(readings) if b > a), default=1)
+
+
+def _throttles() -> int:
+    """How often the cores have throttled themselves since the system started; 0 where it does not tell."""
+    counts = [_first_line(str(path)) for path in Path("/sys/devices/system/cpu").glob(THROTTLE_COUNTS)]
+    return sum(int(count) for count in counts if count)
 
 
 def _first_line(path: str) -> str | None:

@@ -1,5 +1,9 @@
 """Judge an artifact against the float32 Keras reference: on golden images always, on labelled ones when given."""
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -11,55 +15,123 @@ from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 
-__all__ = ["judge"]
+__all__ = ["Answered", "LabelledAnswers", "ask", "judge"]
+
+Probabilities = NDArray[np.float32]
 
 
-def judge(bundle: Bundle, dataset: Dataset | None, threads: int, provider: str | None) -> ParityReport:
-    """Run the golden images, and the labelled ones of `dataset`, through a bundle and compare."""
-    golden = bundle.golden()
-    observed = predict(bundle.path, golden.images, threads, provider)
-    labelled = None if dataset is None else _labelled(bundle, dataset, threads, provider)
-    return ParityReport(metrics.parity(golden.probabilities, observed), golden.kind, labelled)
+@dataclass(frozen=True)
+class LabelledAnswers:
+    """What a bundle, and where it is known the reference, say of N labelled images."""
+
+    hashes: NDArray[np.uint8]
+    """N × 32: each image's content hash."""
+    labels: NDArray[np.int64]
+    """N positions in the bundle's labels."""
+    observed: Probabilities
+    """N × classes."""
+    reference: Probabilities | None
+    """None where the bundle knows none of these images."""
 
 
-def _labelled(bundle: Bundle, dataset: Dataset, threads: int, provider: str | None) -> Labelled:
+@dataclass(frozen=True)
+class Answered:
+    """All answers parity rests on: the raw truth of `ParityReport`."""
+
+    golden: Probabilities
+    labelled: LabelledAnswers | None
+
+    def save(self, path: Path) -> None:
+        """Write an `.npz`."""
+        arrays: dict[str, NDArray[Any]] = {"golden": self.golden}
+        if (known := self.labelled) is not None:
+            arrays |= {"hashes": known.hashes, "labels": known.labels, "observed": known.observed}
+            arrays |= {} if known.reference is None else {"reference": known.reference}
+        with path.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def read(cls, path: Path) -> "Answered":
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        golden = arrays.pop("golden")
+        return cls(golden, LabelledAnswers(**{"reference": None} | arrays) if arrays else None)
+
+
+def ask(bundle: Bundle, dataset: Dataset | None, threads: int, provider: str | None) -> Answered:
+    """Run the golden images, and the labelled ones of `dataset`, through a bundle."""
+    golden = predict(bundle.path, bundle.golden().images, threads, provider)
+    if dataset is None:
+        return Answered(golden, None)
     ordered = dataset.in_order_of(bundle.manifest.labels)
     index, reference = _paired(bundle, ordered)
-    labels = ordered.labels[index]
     observed = predict(bundle.path, ordered.take(index).images, threads, provider)
+    return Answered(golden, LabelledAnswers(ordered.hashes[index], ordered.labels[index], observed, reference))
+
+
+def judge(bundle: Bundle, answered: Answered, source: str) -> ParityReport:
+    """Compare the answers with the reference's.
+
+    Args:
+        bundle: whose answers they are.
+        answered: what `ask` gave.
+        source: where the labelled images come from, in the user's words.
+    """
+    golden = bundle.golden()
+    found = metrics.parity(golden.probabilities, answered.golden)
+    agreeing = round(found.top1_agreement * found.count)
+    labelled = None if answered.labelled is None else _labelled(answered.labelled, bundle.manifest.labels, source)
+    return ParityReport(found, golden.kind, labelled, metrics.exact_interval(agreeing, found.count))
+
+
+def _labelled(answers: LabelledAnswers, names: tuple[str, ...], source: str) -> Labelled:
+    labels, observed = answers.labels, answers.observed
     right = observed.argmax(1) == labels
+    temperature = metrics.temperature(labels, observed)
+    tempered = metrics.tempered(observed, temperature).astype(np.float32)
     alone = Labelled(
-        split="all images" if reference is None else "test part",
-        source=dataset.source,
+        split="all images" if answers.reference is None else "test part",
+        source=source,
         count=len(labels),
         accuracy=float(right.mean()),
         accuracy_ci95=metrics.exact_interval(int(right.sum()), len(labels)),
-        recall=metrics.recall_by_class(metrics.confusion(labels, observed), ordered.classes),
+        recall=metrics.recall_by_class(metrics.confusion(labels, observed), names),
         ece=metrics.expected_calibration_error(labels, observed),
+        temperature=temperature,
+        ece_tempered=metrics.expected_calibration_error(labels, tempered),
     )
-    return alone if reference is None else _against(alone, labels, reference, observed)
+    return alone if answers.reference is None else _against(alone, answers, answers.reference, names)
 
 
-def _against(
-    alone: Labelled, labels: NDArray[np.int64], reference: NDArray[np.float32], observed: NDArray[np.float32]
-) -> Labelled:
+def _against(alone: Labelled, answers: LabelledAnswers, reference: Probabilities, names: tuple[str, ...]) -> Labelled:
     """Add what pairing with the reference's answers tells."""
+    labels, observed = answers.labels, answers.observed
     reference_right, right = reference.argmax(1) == labels, observed.argmax(1) == labels
-    before = metrics.recall(metrics.confusion(labels, reference))
-    after = metrics.recall(metrics.confusion(labels, observed))
+    loss = paired.loss(reference_right, right)
+    by_class = {
+        name: paired.loss(reference_right[labels == position], right[labels == position])
+        for position, name in enumerate(names)
+        if (labels == position).any()
+    }
+    agreeing = int((reference.argmax(1) == observed.argmax(1)).sum())
     return msgspec.structs.replace(
         alone,
         reference_accuracy=float(reference_right.mean()),
-        accuracy_drop=float(reference_right.mean() - right.mean()),
-        accuracy_drop_ci95=paired.drop_interval(reference_right, right),
+        accuracy_drop=loss.drop,
+        accuracy_drop_ci95=loss.ci95,
         mcnemar_p=paired.mcnemar(reference_right, right),
-        top1_agreement=metrics.parity(reference, observed).top1_agreement,
-        worst_recall_drop=float(np.nanmax(before - after)),
+        top1_agreement=agreeing / len(labels),
+        top1_agreement_ci95=metrics.exact_interval(agreeing, len(labels)),
+        worst_recall_drop=max(lost.drop for lost in by_class.values()),
+        loss=loss,
+        class_loss=by_class,
+        losing=tuple(name for name, lost in by_class.items() if lost.ci95[0] > 0),
         ece_drift=alone.ece - metrics.expected_calibration_error(labels, reference),
     )
 
 
-def _paired(bundle: Bundle, dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
+def _paired(bundle: Bundle, dataset: Dataset) -> tuple[NDArray[np.int64], Probabilities | None]:
     """The images of `dataset` that the bundle's reference knows, with its answers.
 
     The reference holds the test part only, so nothing trained on is among them. Where the bundle carries no reference,

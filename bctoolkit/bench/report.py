@@ -1,11 +1,70 @@
 """The report document: `report.json`, whose names are contract, and its readable form."""
 
+from enum import StrEnum
+
 from msgspec import field
 
 from bctoolkit.documents import Document
 from bctoolkit.metrics import Parity
+from bctoolkit.paired import Loss
 
-__all__ = ["Check", "Labelled", "Latency", "Machine", "ParityReport", "Report", "Result", "Settings", "Verdict"]
+__all__ = [
+    "ANSWERS",
+    "REPORT",
+    "Check",
+    "Failure",
+    "Labelled",
+    "Latency",
+    "Machine",
+    "Outcome",
+    "ParityReport",
+    "Report",
+    "Result",
+    "Session",
+    "Settings",
+    "Unstable",
+    "Verdict",
+]
+
+REPORT, ANSWERS = "report.json", "answers"
+"""In a report's folder: the document, and what each bundle said of each image."""
+
+Interval = tuple[float, float]
+
+
+class Outcome(StrEnum):
+    """What a check or a verdict comes to."""
+
+    PASSED = "passed"
+    """The whole interval keeps the limit."""
+    FAILED = "failed"
+    """The whole interval lies beyond it."""
+    UNDECIDED = "undecided"
+    """The limit lies inside the interval, or there is none: not enough data to say."""
+
+
+class Unstable(StrEnum):
+    """Why no verdict rests on a latency."""
+
+    SPREAD = "spread"
+    LOAD = "load"
+    THROTTLING = "throttling"
+    CLOCK = "clock"
+    FEW = "few samples"
+
+    @property
+    def advice(self) -> str:
+        """What was seen, and what to do."""
+        return ADVICE[self]
+
+
+ADVICE = {
+    Unstable.SPREAD: "sessions lie more than 10 % apart; measure again on a quieter machine, or longer with --publish",
+    Unstable.LOAD: "other programs took more than a quarter of the CPUs meanwhile; end them and measure again",
+    Unstable.THROTTLING: "the CPU throttled itself or its clock fell by more than 10 %; cool it, or fix its frequency",
+    Unstable.CLOCK: "one tick of the clock is more than 1 % of a run; measure a batch",
+    Unstable.FEW: "fewer than 3 sessions or 100 runs; measure without --quick",
+}
 
 
 class Latency(Document, frozen=True, kw_only=True):
@@ -18,13 +77,28 @@ class Latency(Document, frozen=True, kw_only=True):
     mean: float
     min: float
     max: float
-    ci95_p50: tuple[float, float]
-    """Bootstrap interval of the median over sessions and blocks."""
+    ci95_p50: Interval
+    """Student's interval over the sessions' medians."""
+    ci95_p99: Interval | None = None
+    """None below 1,000 samples."""
     n: int
     stable: bool
-    """False where the sessions' medians lie more than 10 % apart: no verdict rests on such a result."""
+    """False where `unstable` names a reason: no verdict rests on such a result."""
+    unstable: tuple[Unstable, ...] = ()
     spread: float
     """(largest − smallest) / median of the sessions' medians."""
+
+
+class Session(Document, frozen=True, kw_only=True):
+    """One fresh process: what later comparisons rest on."""
+
+    p50_ms: float
+    end_to_end_p50_ms: float
+    load_ms: float
+    first_ms: float
+    peak_rss_bytes: int
+    steady_rss_bytes: int
+    """Resident set after the last timed run."""
 
 
 class Labelled(Document, frozen=True, kw_only=True):
@@ -35,18 +109,32 @@ class Labelled(Document, frozen=True, kw_only=True):
     source: str
     count: int
     accuracy: float
-    accuracy_ci95: tuple[float, float]
+    accuracy_ci95: Interval
+    """Exact binomial."""
     reference_accuracy: float | None = None
     accuracy_drop: float | None = None
-    accuracy_drop_ci95: tuple[float, float] | None = None
-    """Paired bootstrap over the images."""
+    accuracy_drop_ci95: Interval | None = None
+    """Paired score interval (Tango 1998)."""
     mcnemar_p: float | None = None
     """Exact, two-sided."""
     top1_agreement: float | None = None
+    top1_agreement_ci95: Interval | None = None
+    """Exact binomial."""
     recall: dict[str, float | None]
     worst_recall_drop: float | None = None
+    loss: Loss | None = None
+    """What the artifact is right on beside the reference, over all images."""
+    class_loss: dict[str, Loss] = field(default_factory=dict)
+    """The same within each class that has images: `drop` is that of its recall."""
+    losing: tuple[str, ...] = ()
+    """Classes whose recall has fallen beyond chance: the interval of their loss lies above 0."""
     ece: float
     ece_drift: float | None = None
+    """ECE − the reference's on the same images."""
+    temperature: float | None = None
+    """Fitted anew to this artifact on these images; 1 where it is as sure as it is right. Nothing applies it."""
+    ece_tempered: float | None = None
+    """ECE at that temperature, on the images it was fitted to."""
 
 
 class ParityReport(Document, frozen=True):
@@ -56,6 +144,8 @@ class ParityReport(Document, frozen=True):
     golden_images: str
     """`real` or `synthetic`."""
     labelled: Labelled | None = None
+    golden_agreement_ci95: Interval | None = None
+    """Exact binomial."""
 
 
 class Check(Document, frozen=True):
@@ -64,8 +154,15 @@ class Check(Document, frozen=True):
     name: str
     limit: float
     observed: float | None
+    """The unfavourable end of the interval; None where nothing was measured."""
     passed: bool
     note: str = ""
+    outcome: Outcome | None = None
+    """None in reports written when there were two."""
+    interval: Interval | None = None
+    """95 %; both ends alike for what has no error of measurement."""
+    enough: int | None = None
+    """How many images would decide, if the rates stay what they are; None where more images are no remedy."""
 
 
 class Verdict(Document, frozen=True):
@@ -73,6 +170,17 @@ class Verdict(Document, frozen=True):
 
     passed: bool
     checks: tuple[Check, ...]
+    outcome: Outcome | None = None
+    """Failed if one check is, else undecided if one is. None in reports written when there were two outcomes."""
+
+
+class Failure(Document, frozen=True):
+    """A bundle that could not be measured."""
+
+    bundle: str
+    format: str
+    quantization: str
+    message: str
 
 
 class Result(Document, frozen=True, kw_only=True):
@@ -97,6 +205,12 @@ class Result(Document, frozen=True, kw_only=True):
     """Images per second, one after the other, model alone."""
     peak_rss_bytes: int
     """Largest resident set of a session's process."""
+    steady_rss_bytes: int | None = None
+    """Median over the sessions: resident set after the last timed run."""
+    repeat_ratio: float | None = None
+    """Latency of one image repeated / of different images, median over the sessions; below 0.9 the bundle fails."""
+    sessions: tuple[Session, ...] = ()
+    """In the order of the turns: session i of every result was measured in turn i."""
     parity: ParityReport
     verdict: Verdict | None = None
 
@@ -128,6 +242,9 @@ class Settings(Document, frozen=True):
     warmup_seconds: float
     threads: int
     seed: int
+    """Decides the order of the images."""
+    sweep: tuple[int, ...] = ()
+    """Numbers of threads that each bundle is timed with; empty: `threads` alone."""
 
 
 class Report(Document, frozen=True, kw_only=True):
@@ -138,3 +255,4 @@ class Report(Document, frozen=True, kw_only=True):
     machine: Machine
     settings: Settings
     results: tuple[Result, ...]
+    failures: tuple[Failure, ...] = ()

@@ -1,28 +1,32 @@
 """`bench`: bundles → parity, latency, verdict → report folder."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import latency, parity, stats, tables, verdict
+from bctoolkit.bench import parity, stats, verdict, write
+from bctoolkit.bench.cases import Case, image_key, parity_of_all, sessions_of_all
+from bctoolkit.bench.journal import Asked, Journal
 from bctoolkit.bench.machine import fingerprint
-from bctoolkit.bench.report import ParityReport, Report, Result, Settings
+from bctoolkit.bench.report import REPORT, Failure, ParityReport, Report, Result, Session, Settings, Unstable
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
-from bctoolkit.documents import to_json
-from bctoolkit.errors import BundleError
-from bctoolkit.files import atomic_folder
+from bctoolkit.errors import BackendError, BundleError, RecipeError
+from bctoolkit.files import atomic_folder, sha256_file, unfinished
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Budget
 from bctoolkit.tools import utc_now
 
-__all__ = ["bench"]
+__all__ = ["bench", "resume"]
 
-REPORT = "report.json"
+COARSE_TICK = 0.01
+"""Share of a run that one tick of the clock may be."""
 
 
 def bench(
@@ -35,7 +39,10 @@ def bench(
     budget: Budget | None = None,
     provider: str | None = None,
 ) -> Report:
-    """Measure bundles and write the report folder `target`: `report.json`, `report.md` and the raw samples.
+    """Measure bundles and write the report folder `target`.
+
+    Each finished case is kept in a hidden folder beside `target` until the report is written. A bundle that cannot be
+    measured is named in the report's failures, and the others go on.
 
     Args:
         paths: bundle folders.
@@ -47,42 +54,125 @@ def bench(
         provider: what to run on; each engine's first by default.
 
     Raises:
-        BundleError: no bundle, a damaged one, or two of the same name.
-        RecipeError: `target` exists and is no report.
-        BackendError: a bundle cannot run here.
+        BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
+        RecipeError: `target` exists and is no report, or an unfinished one stands beside it.
+        BackendError: no bundle can run here.
         DatasetError: the labelled images cannot be used.
     """
     if not paths:
         raise BundleError("no bundle to measure")
+    opened = _opened(paths)
+    journal = Journal(unfinished(target))
+    if journal.folder.exists():
+        raise RecipeError(f"{journal.folder} holds an unfinished report; go on with --resume, or remove it")
+    asked = Asked(
+        bundles=tuple(str(bundle.path.absolute()) for bundle in opened),
+        manifests=tuple(_seal(bundle) for bundle in opened),
+        settings=settings,
+        data=data,
+        budget=budget,
+        provider=provider,
+        machine=fingerprint(),
+        created=utc_now(),
+    )
+    return _work(opened, asked, journal, journal.begun(asked), target, progress)
+
+
+def resume(target: Path, progress: Progress) -> Report:
+    """Go on with a benchmark that was interrupted: the cases that are finished are not measured again.
+
+    Raises:
+        RecipeError: there is none, its bundles have changed, or this is another machine.
+        BctkError: as `bench` does.
+    """
+    journal = Journal(unfinished(target))
+    if not journal.folder.is_dir():
+        raise RecipeError(f"--resume: {target} has no unfinished report beside it")
+    asked = journal.asked()
+    opened = _opened([Path(path) for path in asked.bundles])
+    for bundle, sha256 in zip(opened, asked.manifests, strict=True):
+        if _seal(bundle) != sha256:
+            raise RecipeError(f"--resume: {bundle.path} has changed since; remove {journal.folder} and measure anew")
+    here = fingerprint()
+    if (here.cpu, here.cores_usable) != (asked.machine.cpu, asked.machine.cores_usable):
+        raise RecipeError(
+            f"--resume: begun on {asked.machine.cpu} with {asked.machine.cores_usable} cores, this is {here.cpu} with "
+            f"{here.cores_usable}; measure anew"
+        )
+    return _work(opened, asked, journal, nullcontext(), target, progress)
+
+
+def _opened(paths: list[Path]) -> list[Bundle]:
+    """The bundles under names that tell their results apart: their own, or where two share one, their folders'."""
     opened = [bundles.read(path) for path in paths]
+    if len({bundle.manifest.name for bundle in opened}) < len(opened):
+        opened = [
+            Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, name=bundle.path.absolute().name))
+            for bundle in opened
+        ]
     names = [bundle.manifest.name for bundle in opened]
     if len(set(names)) < len(names):
-        raise BundleError(f"two bundles are called {max(names, key=names.count)!r}; results could not be told apart")
-    with atomic_folder(target, REPORT) as folder:
-        machine = fingerprint()
-        datasets = _datasets(opened, data, progress)
-        judged = []
-        for number, bundle in enumerate(opened):
-            progress.step("parity", number, len(opened), bundle.manifest.name)
-            judged.append(parity.judge(bundle, datasets.get(_image_key(bundle)), settings.threads, provider))
-        answers = latency.sessions([bundle.path for bundle in opened], settings, provider, progress)
-        results = []
-        for bundle, figures in zip(opened, judged, strict=True):
-            result = _result(bundle, answers[bundle.path], figures, settings.seed)
-            if budget is not None:
-                result = msgspec.structs.replace(result, verdict=verdict.judge(result, budget))
-            results.append(result)
-        report = Report(created=utc_now(), machine=machine, settings=settings, results=tuple(results))
-        raw = {bundle.manifest.name: answers[bundle.path] for bundle in opened}
-        (folder / REPORT).write_bytes(to_json(report))
-        (folder / "report.md").write_text(tables.markdown(report), encoding="utf-8")
-        (folder / "samples.json").write_bytes(msgspec.json.encode(raw) + b"\n")
+        raise BundleError(
+            f"two bundles are called {max(names, key=names.count)!r}; results could not be told apart, so give one "
+            "folder another name"
+        )
+    return opened
+
+
+def _work(
+    opened: list[Bundle],
+    asked: Asked,
+    journal: Journal,
+    begun: AbstractContextManager[object],
+    target: Path,
+    progress: Progress,
+) -> Report:
+    with atomic_folder(target, REPORT) as folder, begun:
+        datasets = _datasets(opened, asked.data, progress)
+        answered = parity_of_all(opened, datasets, asked, journal, progress)
+        sessions = sessions_of_all(opened, asked, journal, progress) if answered else {}
+        failures = tuple(found for number in range(len(opened)) if (found := journal.failure(number)))
+        if not sessions:
+            journal.remove()
+            raise BackendError("; ".join(failure.message for failure in failures))
+        report = _report(opened, asked, datasets, answered, sessions, failures)
+        named = {opened[number].manifest.name: answers for number, answers in answered.items()}
+        write.folder(folder, report, named, sessions, opened, datasets)
+    journal.remove()
     return report
 
 
-def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport, seed: int) -> Result:
+def _report(
+    opened: list[Bundle],
+    asked: Asked,
+    datasets: dict[InputContract, Dataset],
+    answered: dict[int, parity.Answered],
+    sessions: dict[Case, list[Answer]],
+    failures: tuple[Failure, ...],
+) -> Report:
+    judged = {}
+    for number, answers in answered.items():
+        dataset = datasets.get(image_key(opened[number]))
+        judged[number] = parity.judge(opened[number], answers, "" if dataset is None else dataset.source)
+    results = []
+    for case, answer in sessions.items():
+        result = _result(opened[case.bundle], answer, judged[case.bundle])
+        if asked.budget is not None:
+            result = msgspec.structs.replace(result, verdict=verdict.judge(result, asked.budget))
+        results.append(result)
+    return Report(
+        created=asked.created,
+        machine=asked.machine,
+        settings=asked.settings,
+        results=tuple(results),
+        failures=failures,
+    )
+
+
+def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport) -> Result:
     manifest = bundle.manifest
-    model = stats.latency([_milliseconds(answer.model) for answer in answers], seed)
+    conditions = _conditions(answers)
+    model = stats.latency([_milliseconds(answer.model) for answer in answers], conditions)
     return Result(
         bundle=manifest.name,
         format=manifest.format,
@@ -94,24 +184,45 @@ def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport, seed: 
         load_ms=float(np.median(_milliseconds([answer.load for answer in answers]))),
         first_ms=float(np.median(_milliseconds([answer.first for answer in answers]))),
         latency_ms=model,
-        end_to_end_ms=stats.latency([_milliseconds(answer.end_to_end) for answer in answers], seed),
+        end_to_end_ms=stats.latency([_milliseconds(answer.end_to_end) for answer in answers], conditions),
         throughput_per_s=1000 / model.mean,
         peak_rss_bytes=max(answer.peak_rss for answer in answers),
+        steady_rss_bytes=int(np.median([answer.steady_rss for answer in answers])),
+        repeat_ratio=float(np.median([answer.repeat_ratio for answer in answers])),
+        sessions=tuple(map(_session, answers)),
         parity=figures,
     )
 
 
-def _milliseconds(nanoseconds: list[int]) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+def _session(answer: Answer) -> Session:
+    return Session(
+        p50_ms=float(np.median(answer.model)) / 1e6,
+        end_to_end_p50_ms=float(np.median(answer.end_to_end)) / 1e6,
+        load_ms=answer.load / 1e6,
+        first_ms=answer.first / 1e6,
+        peak_rss_bytes=answer.peak_rss,
+        steady_rss_bytes=answer.steady_rss,
+    )
+
+
+def _conditions(answers: list[Answer]) -> tuple[Unstable, ...]:
+    """What disturbed any of the sessions."""
+    found = {reason for answer in answers for reason in answer.disturbed}
+    if any(answer.clock_tick > COARSE_TICK * float(np.median(answer.model)) for answer in answers):
+        found.add(Unstable.CLOCK)
+    return tuple(reason for reason in Unstable if reason in found)
+
+
+def _milliseconds(nanoseconds: list[int]) -> NDArray[np.float64]:
     return np.array(nanoseconds, np.float64) / 1e6
 
 
-def _image_key(bundle: Bundle) -> InputContract:
-    """What decides how images are prepared for a bundle, whatever dtype it eats."""
-    return msgspec.structs.replace(bundle.manifest.input, dtype="uint8")
+def _seal(bundle: Bundle) -> str:
+    return sha256_file(bundle.path / bundles.MANIFEST)
 
 
 def _datasets(opened: list[Bundle], data: str | None, progress: Progress) -> dict[InputContract, Dataset]:
     """The labelled images, prepared once for each contract among the bundles."""
     if data is None:
         return {}
-    return {key: load(data, key, progress) for key in dict.fromkeys(map(_image_key, opened))}
+    return {key: load(data, key, progress) for key in dict.fromkeys(map(image_key, opened))}

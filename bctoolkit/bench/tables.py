@@ -1,8 +1,8 @@
 """The report as people read it: one table for the terminal and for Markdown, and what stands below it."""
 
-from bctoolkit.bench.report import Labelled, Latency, Report, Result
+from bctoolkit.bench.report import Check, Labelled, Latency, Outcome, Report, Result, Verdict
 
-__all__ = ["HEADINGS", "markdown", "row"]
+__all__ = ["HEADINGS", "check_words", "markdown", "outcome_of", "points", "row", "title"]
 
 HEADINGS = (
     "bundle", "size MB", "load ms", "first ms", "p50 ms", "p99 ms", "end-to-end ms", "images/s", "peak MB",
@@ -10,11 +10,11 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def row(result: Result) -> tuple[str, ...]:
+def row(result: Result, swept: bool = False) -> tuple[str, ...]:
     """One result in the order of `HEADINGS`."""
     latency, golden = result.latency_ms, result.parity.golden
     return (
-        result.bundle,
+        title(result, swept),
         f"{result.size_bytes / 1e6:.1f}",
         f"{result.load_ms:.0f}",
         f"{result.first_ms:.1f}",
@@ -29,14 +29,34 @@ def row(result: Result) -> tuple[str, ...]:
     )
 
 
+def title(result: Result, swept: bool = False) -> str:
+    """The bundle's name, and where numbers of threads are swept over its own."""
+    return f"{result.bundle}, threads {result.threads}" if swept else result.bundle
+
+
+def outcome_of(verdict: Verdict) -> str:
+    """The verdict in one word; reports of the time before there were three outcomes know two."""
+    return verdict.outcome or (Outcome.PASSED if verdict.passed else Outcome.FAILED)
+
+
+def check_words(check: Check) -> str:
+    """One check in a line: the limit, what was observed, what that means."""
+    outcome = check.outcome or (Outcome.PASSED if check.passed else Outcome.FAILED)
+    means = {Outcome.PASSED: "holds", Outcome.FAILED: "fails", Outcome.UNDECIDED: "undecided"}[outcome]
+    observed = "–" if check.observed is None else f"{check.observed:.4g}"
+    if check.interval is not None and check.interval[0] != check.interval[1]:
+        observed = f"{check.interval[0]:.4g} to {check.interval[1]:.4g}"
+    return f"{check.name} {check.limit:g}: {observed} {means}{f' ({check.note})' if check.note else ''}"
+
+
 def _accuracy(labelled: Labelled | None) -> str:
     if labelled is None:
         return "–"
     drop = labelled.accuracy_drop
-    return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({_points(-drop, '+')})")
+    return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({points(-drop, '+')})")
 
 
-def _points(share: float, sign: str = "-") -> str:
+def points(share: float, sign: str = "-") -> str:
     """A share in points with two decimals; no sign on zero."""
     text = f"{share * 100:{sign}.2f}"
     return "0.00" if float(text) == 0 else text
@@ -44,7 +64,8 @@ def _points(share: float, sign: str = "-") -> str:
 
 def markdown(report: Report) -> str:
     """The whole report in Markdown."""
-    machine, settings = report.machine, report.settings
+    machine, settings, swept = report.machine, report.settings, bool(report.settings.sweep)
+    threads = ", ".join(map(str, settings.sweep or (settings.threads,)))
     first = report.results[0].parity.golden
     kind = report.results[0].parity.golden_images
     lines = [
@@ -54,17 +75,20 @@ def markdown(report: Report) -> str:
         "",
         f"| {' | '.join(HEADINGS)} |",
         "|" + "---|" * len(HEADINGS),
-        *(f"| {' | '.join(row(result))} |" for result in report.results),
+        *(f"| {' | '.join(row(result, swept))} |" for result in report.results),
         "",
-        f"Batch 1, {settings.threads} threads, {settings.sessions} sessions per bundle in turns, each a fresh process; "
-        f"at least {settings.min_runs} runs and {settings.min_seconds:g} s each after warm-up. `~` marks a result "
-        "whose sessions lie more than 10 % apart. p99 needs 1,000 samples. Peak is resident memory.",
+        f"Batch 1, {threads} threads, {settings.sessions} sessions per bundle in turns, each a fresh process; "
+        f"at least {settings.min_runs} runs and {settings.min_seconds:g} s each after warm-up. `~` marks an "
+        "unstable result: no verdict rests on it. p99 needs 1,000 samples. Peak is resident memory. Loading is timed "
+        "in a fresh process, with the bundle's files in the system's page cache.",
         "",
         f"Parity: against the float32 Keras reference on {first.count} {kind} golden images. Accuracy: on labelled "
         "images (in brackets the change in points against the reference on the same images).",
     ]
+    if report.failures:
+        lines += ["", "Not measured:", "", *(f"- {failure.message}" for failure in report.failures)]
     for result in report.results:
-        lines += ["", f"## {result.bundle}", "", *_details(result)]
+        lines += ["", f"## {title(result, swept)}", "", *_details(result)]
     return "\n".join(lines) + "\n"
 
 
@@ -78,19 +102,18 @@ def _details(result: Result) -> list[str]:
     if result.parity.labelled is not None:
         lines += _labelled(result.parity.labelled)
     if result.verdict is not None:
-        lines.append(f"- verdict: **{'passed' if result.verdict.passed else 'failed'}**")
-        lines += [
-            f"  - {check.name} {check.limit:g}: {'–' if check.observed is None else f'{check.observed:.4g}'} "
-            f"{'holds' if check.passed else 'fails'}{f' ({check.note})' if check.note else ''}"
-            for check in result.verdict.checks
-        ]
+        lines.append(f"- verdict: **{outcome_of(result.verdict)}**")
+        lines += [f"  - {check_words(check)}" for check in result.verdict.checks]
     return lines
 
 
 def _latency(latency: Latency) -> str:
     p99 = "" if latency.p99 is None else f", p99 {latency.p99:.2f}"
+    if latency.ci95_p99 is not None:
+        p99 += f" ({latency.ci95_p99[0]:.2f}–{latency.ci95_p99[1]:.2f})"
     low, high = latency.ci95_p50
-    state = "stable" if latency.stable else "unstable"
+    reasons = "; ".join(reason.advice for reason in latency.unstable)
+    state = "stable" if latency.stable else f"unstable: {reasons}".rstrip(": ")
     return (
         f"p50 {latency.p50:.2f} ms (95 % interval {low:.2f}–{high:.2f}), p90 {latency.p90:.2f}{p99}, "
         f"{latency.n} runs, sessions {latency.spread:.0%} apart: {state}"
@@ -108,10 +131,22 @@ def _labelled(labelled: Labelled) -> list[str]:
     else:
         low, high = labelled.accuracy_drop_ci95
         lines.append(
-            f"- against the reference's {labelled.reference_accuracy:.2%}: drop {_points(labelled.accuracy_drop)} "
-            f"points (95 % interval {_points(low)} to {_points(high)}), McNemar p {labelled.mcnemar_p:.3f}, "
+            f"- against the reference's {labelled.reference_accuracy:.2%}: drop {points(labelled.accuracy_drop)} "
+            f"points (95 % interval {points(low)} to {points(high)}), McNemar p {labelled.mcnemar_p:.3f}, "
             f"top-1 agreement {labelled.top1_agreement:.2%}, "
-            f"worst class loses {_points(labelled.worst_recall_drop or 0)} points of recall"
+            f"worst class loses {points(labelled.worst_recall_drop or 0)} points of recall"
+        )
+    if labelled.losing:
+        lost = ", ".join(
+            f"{name} {points(labelled.class_loss[name].drop)} points ({points(labelled.class_loss[name].ci95[0])} to "
+            f"{points(labelled.class_loss[name].ci95[1])})"
+            for name in labelled.losing
+        )
+        lines.append(f"- **classes that lose recall beyond chance: {lost}**")
+    if labelled.temperature is not None:
+        lines.append(
+            f"- temperature fitted anew: {labelled.temperature:.2f}, with it ECE {labelled.ece_tempered:.4f} on the "
+            "same images (nothing applies it)"
         )
     recall = ", ".join(f"{name} {'–' if r is None else f'{r:.2%}'}" for name, r in labelled.recall.items())
     return [*lines, f"- recall: {recall}"]

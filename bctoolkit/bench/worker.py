@@ -16,18 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.machine import peak_rss
-from bctoolkit.bench.report import Settings
+from bctoolkit.bench.machine import clock_tick, disturbances, peak_rss, reading, steady_rss
+from bctoolkit.bench.report import Settings, Unstable
 from bctoolkit.contract import prepare
 from bctoolkit.errors import BctkError
 from bctoolkit.lazy import require
 from bctoolkit.runtime import Classifier, load
+from bctoolkit.tools import usable_cpus
 
 __all__ = ["Answer", "Job"]
 
 BLOCK = 10
 """Runs per block while warming up; three blocks in a row within 5 % count as settled."""
 LONGEST_WARMUP = 10.0
+REPEAT_ROUNDS, REPEAT_RUNS = 8, 3
 
 
 class Job(msgspec.Struct, tag_field="kind", tag=str.lower):
@@ -62,8 +64,13 @@ class Answer(msgspec.Struct):
     model: list[int] = []
     end_to_end: list[int] = []
     peak_rss: int = 0
+    steady_rss: int = 0
     wrong: int = 0
     """Answers while timing that departed from the session's first ones."""
+    repeat_ratio: float = 1.0
+    """Latency of one image repeated / of different images."""
+    disturbed: list[Unstable] = []
+    clock_tick: int = 1
     error: str = ""
 
 
@@ -99,7 +106,9 @@ def measure(job: Measure) -> Answer:
     first = _timed(classifier.backend.run, batches[0])
     expected = [classifier.backend.run(batch) for batch in batches]
     _warm_up(classifier, batches, settings)
+    repeat_ratio = _repeat_ratio(classifier, batches)
     wrong, samples = 0, list[int]()
+    before = reading()
     deadline = time.perf_counter() + settings.min_seconds
     while len(samples) < settings.min_runs or time.perf_counter() < deadline:
         at = len(samples) % len(batches)
@@ -107,6 +116,8 @@ def measure(job: Measure) -> Answer:
         probabilities = classifier.backend.run(batches[at])
         samples.append(time.perf_counter_ns() - begin)
         wrong += not np.allclose(probabilities, expected[at], atol=1e-5)
+    disturbed = disturbances(before, reading(), usable_cpus())
+    steady = steady_rss()
     return Answer(
         provider=classifier.backend.provider,
         threads=classifier.backend.threads,
@@ -115,7 +126,11 @@ def measure(job: Measure) -> Answer:
         model=samples,
         end_to_end=_end_to_end(classifier, golden[order], settings),
         peak_rss=peak_rss(),
+        steady_rss=steady,
         wrong=wrong,
+        repeat_ratio=repeat_ratio,
+        disturbed=disturbed,
+        clock_tick=clock_tick(),
     )
 
 
@@ -131,6 +146,17 @@ def _warm_up(classifier: Classifier, batches: list[NDArray[Any]], settings: Sett
         enough = runs >= settings.warmup_runs and elapsed >= settings.warmup_seconds
         if enough and (settled or elapsed > LONGEST_WARMUP):
             return
+
+
+def _repeat_ratio(classifier: Classifier, batches: list[NDArray[Any]]) -> float:
+    """How much faster one image repeated is than different ones, in turns: far below 1 where answers are kept."""
+    ratios = []
+    for turn in range(REPEAT_ROUNDS):
+        places = [(turn * REPEAT_RUNS + i) % len(batches) for i in range(REPEAT_RUNS)]
+        different = [_timed(classifier.backend.run, batches[place]) for place in places]
+        same = [_timed(classifier.backend.run, batches[places[-1]]) for _ in range(REPEAT_RUNS)]
+        ratios.append(float(np.median(same)) / float(np.median(different)))
+    return float(np.median(ratios))
 
 
 def _end_to_end(classifier: Classifier, images: NDArray[Any], settings: Settings) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import bench, data, demo, device, evaluate, export, init, train
+from bctoolkit.cli import bench, choose, compare, data, demo, device, evaluate, export, init, train
 from bctoolkit.errors import BctkError
 
 __all__ = ["cli", "main"]
@@ -34,6 +34,8 @@ for command in (
     evaluate.evaluate,
     export.export,
     bench.bench,
+    compare.compare,
+    choose.choose,
     device.predict,
     device.verify,
 ):

@@ -5,97 +5,147 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli.compare import print_table
 from bctoolkit.cli.shared import require_extras, stamp
+from bctoolkit.errors import BackendError, RecipeError
 
 if TYPE_CHECKING:
     from bctoolkit.bench.report import Report, Settings
 
 __all__ = ["bench", "settings_for", "show"]
 
-EFFORTS = {"quick": (2, 50, 1.0), "default": (3, 300, 5.0), "publish": (10, 1024, 60.0)}
+EFFORTS = {"quick": (3, 50, 0.7), "default": (5, 300, 5.0), "publish": (10, 1024, 60.0)}
 """Sessions, least runs and least seconds of each session."""
+
+
+def thread_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """The numbers in `2` or `1,2,4`."""
+    if value is None:
+        return None
+    parts = value.split(",")
+    for part in parts:
+        if not part.isdecimal() or not 1 <= int(part) <= 256:
+            raise click.BadParameter(f"{part} is not in the range 1<=x<=256; give one number or several: 1,2,4")
+    if len(set(parts)) < len(parts):
+        raise click.BadParameter(f"{value!r} names a number of threads twice")
+    return tuple(map(int, parts))
 
 
 @click.command()
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...", type=click.Path(path_type=Path))
 @click.option("--data", metavar="PATH", help="Labelled images: accuracy besides golden parity.")
-@click.option("--budget", metavar="NAME|FILE", help="Limits to judge by; exit code 3 when one fails.")
+@click.option("--budget", metavar="NAME|FILE", help="Limits to judge by; exit code 3 unless all are kept.")
+@click.option("--allow-undecided", is_flag=True, help="Exit code 0 where no limit is broken, though some cannot tell.")
 @click.option(
     "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: benchmarks/reports/TIME."
 )
-@click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
+@click.option(
+    "--threads",
+    metavar="N[,N…]",
+    callback=thread_numbers,
+    help="Several: a sweep. Default: the CPUs at hand, at most 4.",
+)
 @click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: each engine's first.")
-@click.option("--quick", "effort", flag_value="quick", help="2 sessions of 1 s: a first look.")
+@click.option("--quick", "effort", flag_value="quick", help="3 sessions of 0.7 s: a first look.")
 @click.option("--publish", "effort", flag_value="publish", help="10 sessions of 60 s: figures to quote.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted benchmark: that of --out, or the newest.")
 @click.pass_context
 def bench(
     context: click.Context,
     bundles: tuple[Path, ...],
     data: str | None,
     budget: str | None,
+    allow_undecided: bool,
     out: Path | None,
-    threads: int | None,
+    threads: tuple[int, ...] | None,
     provider: str | None,
     effort: str | None,
+    resume: bool,
 ) -> None:
     """Measure bundles on this machine: parity with the Keras reference, latency, memory, size.
 
     Without an argument: the bundles of the run that was exported last. Bundles are timed in turns, each session in a
-    fresh process; the default is 3 sessions of at least 300 runs and 5 s per bundle.
+    fresh process; the default is 5 sessions of at least 300 runs and 5 s per bundle. A bundle that cannot be measured
+    is named at the end, with exit code 1, and the others go on.
 
     \b
     Examples:
       bctk bench
       bctk bench exports/bundles/atto-* --data images/ --budget server-cpu
+      bctk bench --threads 1,2,4
     """
-    from bctoolkit.bench import bench as run_bench
+    from bctoolkit import bench as stage
     from bctoolkit.bundle import newest
+    from bctoolkit.files import unfinished
     from bctoolkit.progress import Terminal
     from bctoolkit.recipes import read_budget
     from bctoolkit.workspace import Workspace
 
     require_extras("bench")
-    workspace = Workspace()
-    limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
-    settings = settings_for(effort or "default", threads)
-    target = out or workspace.reports / stamp()
-    paths = list(bundles) or newest(workspace.bundles)
-    report = run_bench(paths, settings, target, Terminal(), data=data, budget=limits, provider=provider)
+    workspace, progress = Workspace(), Terminal()
+    target = out or (workspace.unfinished_report() if resume else workspace.reports / stamp())
+    try:
+        if resume:
+            _refuse_beside_resume(context)
+            report = stage.resume(target, progress)
+        else:
+            limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
+            settings = settings_for(effort or "default", threads)
+            paths = list(bundles) or newest(workspace.bundles)
+            report = stage.bench(paths, settings, target, progress, data=data, budget=limits, provider=provider)
+    except KeyboardInterrupt:
+        if unfinished(target).exists():
+            click.echo(f"interrupted; go on with: bctk bench --resume --out {target}", err=True)
+        raise
     show(report)
-    click.echo(f"report: {target / 'report.md'}")
-    if any(result.verdict is not None and not result.verdict.passed for result in report.results):
-        context.exit(3)
+    click.echo(f"report: {target / 'report.html'}")
+    if report.failures:
+        raise BackendError("; ".join(failure.message for failure in report.failures))
+    context.exit(_exit_code(report, allow_undecided))
 
 
-def settings_for(effort: str, threads: int | None = None) -> "Settings":
-    """How to measure with one of `EFFORTS`."""
+def _refuse_beside_resume(context: click.Context) -> None:
+    """A resumed benchmark has its bundles and settings already."""
+    given = click.core.ParameterSource.COMMANDLINE
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if name not in ("resume", "out", "allow_undecided") and context.get_parameter_source(name) == given:
+            what = parameter.opts[0] if isinstance(parameter, click.Option) else "BUNDLE"
+            raise RecipeError(f"{what} cannot go with --resume: the benchmark goes on as it was begun")
+
+
+def _exit_code(report: "Report", allow_undecided: bool) -> int:
+    from bctoolkit.bench.report import Outcome
+
+    outcomes = {result.verdict.outcome for result in report.results if result.verdict is not None}
+    kept = {Outcome.PASSED, Outcome.UNDECIDED} if allow_undecided else {Outcome.PASSED}
+    return 0 if outcomes <= kept else 3
+
+
+def settings_for(effort: str, threads: tuple[int, ...] | None = None) -> "Settings":
+    """How to measure with one of `EFFORTS`, and with one number of threads or several."""
     from bctoolkit.bench.report import Settings
     from bctoolkit.runtime.backends import default_threads
 
     sessions, runs, seconds = EFFORTS[effort]
-    return Settings(sessions, runs, seconds, 20, 0.5, threads or default_threads(), seed=0)
+    chosen = threads or (default_threads(),)
+    sweep = chosen if len(chosen) > 1 else ()
+    return Settings(sessions, runs, seconds, 20, 0.5, chosen[0], seed=0, sweep=sweep)
 
 
 def show(report: "Report") -> None:
     """Print the report's table, and each limit that fails."""
-    from rich.console import Console
-    from rich.table import Table
+    from bctoolkit.bench.tables import HEADINGS, check_words, outcome_of, row, title
 
-    from bctoolkit.bench.tables import HEADINGS, row
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "bundle" else "right", no_wrap=heading == "bundle")
+    swept = bool(report.settings.sweep)
+    print_table(HEADINGS, [row(result, swept) for result in report.results])
     for result in report.results:
-        table.add_row(*row(result))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
-    for result in report.results:
+        losing = () if result.parity.labelled is None else result.parity.labelled.losing
+        if losing:
+            click.echo(f"{title(result, swept)}: loses recall beyond chance in {', '.join(losing)}")
         if result.verdict is not None:
-            click.echo(f"{result.bundle}: verdict {'passed' if result.verdict.passed else 'FAILED'}")
+            outcome = outcome_of(result.verdict)
+            click.echo(f"{title(result, swept)}: verdict {outcome.upper() if outcome != 'passed' else outcome}")
             for check in result.verdict.checks:
                 if not check.passed:
-                    observed = "not measured" if check.observed is None else f"{check.observed:.4g}"
-                    click.echo(f"  {check.name} {check.limit:g}: {observed} {check.note}".rstrip())
+                    click.echo(f"  {check_words(check)}")

@@ -47,4 +47,4 @@ def demo(out: Path | None) -> None:
         progress.say("3/3 measure the bundles in turns, each session in a fresh process")
         report = bench([bundle.path for bundle in made], settings_for("quick"), target, progress, data="synthetic")
     show(report)
-    click.echo(f"report: {target / 'report.md'} (synthetic pictures: the figures say nothing about real cells)")
+    click.echo(f"report: {target / 'report.html'} (synthetic pictures: the figures say nothing about real cells)")

@@ -19,7 +19,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("tensorflow", "keras", "PIL", "matplotlib", "scipy", "tomli_w"),
     "export": ("tensorflow", "keras", "PIL", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert"),
     "data": ("PIL", "scipy", "rich"),
-    "bench": ("psutil", "scipy", "rich", "PIL"),
+    "bench": ("psutil", "scipy", "rich", "PIL", "matplotlib"),
 }
 """What each stage imports besides bctoolkit's own dependencies."""
 

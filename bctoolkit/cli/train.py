@@ -103,7 +103,7 @@ def _work(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") -
 
             figures = stage.train(recipe, source, target, progress) if recipe else stage.resume(target, progress)
     except KeyboardInterrupt:
-        from bctoolkit.train.journal import unfinished
+        from bctoolkit.files import unfinished
 
         if unfinished(target).exists():
             click.echo(f"interrupted; go on with: bctk train --resume --name {target.name}", err=True)

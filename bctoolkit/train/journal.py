@@ -32,7 +32,7 @@ from bctoolkit.errors import RecipeError
 from bctoolkit.files import sigterm_as_interrupt
 from bctoolkit.recipes import TrainRecipe, read_train_recipe
 
-__all__ = ["CSV", "TENSORBOARD", "Beginning", "Epoch", "Journal", "Place", "told_of_the_disk", "unfinished"]
+__all__ = ["CSV", "TENSORBOARD", "Beginning", "Epoch", "Journal", "Place", "told_of_the_disk"]
 
 RECIPE, BEGINNING, STATE = "recipe.toml", "beginning.json", "state.npz"
 CSV, TENSORBOARD = "history.csv", "tensorboard"
@@ -69,11 +69,6 @@ class Beginning(Document, frozen=True):
     """Of the images and labels."""
     weights: str
     """What the network started from, in words."""
-
-
-def unfinished(target: Path) -> Path:
-    """The hidden folder that keeps the state of a run until it is finished."""
-    return target.with_name(f".{target.name}.unfinished")
 
 
 @contextmanager

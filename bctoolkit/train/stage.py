@@ -13,7 +13,7 @@ from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.data.split import save as save_split
 from bctoolkit.documents import to_json
 from bctoolkit.errors import RecipeError
-from bctoolkit.files import atomic_folder, sha256_file
+from bctoolkit.files import atomic_folder, sha256_file, unfinished
 from bctoolkit.metrics import Probabilities
 from bctoolkit.plots import confusion_matrix
 from bctoolkit.progress import Progress
@@ -21,7 +21,7 @@ from bctoolkit.recipes import TrainRecipe
 from bctoolkit.tools import utc_now, versions
 from bctoolkit.train.distill import load_teacher
 from bctoolkit.train.fit import Training, fit
-from bctoolkit.train.journal import CSV, TENSORBOARD, Beginning, Epoch, Journal, told_of_the_disk, unfinished
+from bctoolkit.train.journal import CSV, TENSORBOARD, Beginning, Epoch, Journal, told_of_the_disk
 from bctoolkit.train.pipeline import evaluation_batches, told_of_images
 from bctoolkit.train.plan import PhasePlan, plan
 from bctoolkit.train.plots import learning_curve

@@ -10,19 +10,23 @@ from PIL import Image
 
 from bctoolkit.bench.report import (
     Check,
+    Failure,
     Labelled,
     Latency,
     Machine,
+    Outcome,
     ParityReport,
     Report,
     Result,
+    Session,
     Settings,
+    Unstable,
     Verdict,
 )
-from bctoolkit.bench.verdict import UNSTABLE
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.metrics import Parity
+from bctoolkit.paired import Loss, loss_limits
 
 
 class Recorder:
@@ -130,6 +134,33 @@ def result(**changes: object) -> Result:
     return msgspec.structs.replace(usual, **changes)
 
 
+def measured(**changes: object) -> Session:
+    usual = Session(
+        p50_ms=12.3,
+        end_to_end_p50_ms=14.0,
+        load_ms=84.0,
+        first_ms=21.0,
+        peak_rss_bytes=209_000_000,
+        steady_rss_bytes=190_000_000,
+    )
+    return msgspec.structs.replace(usual, **changes)
+
+
+def sessions_at(p50: float, noise: tuple[float, ...] = (-0.01, 0.0, 0.005, 0.01, -0.005)) -> tuple[Session, ...]:
+    """Five sessions around a median; each has its share of noise in every figure."""
+    return tuple(
+        measured(
+            p50_ms=p50 * (1 + n), end_to_end_p50_ms=(p50 + 2) * (1 + n), load_ms=84.0 * (1 + n), first_ms=21.0 * (1 - n)
+        )
+        for n in noise
+    )
+
+
+@pytest.fixture
+def make_sessions() -> Callable[..., tuple[Session, ...]]:
+    return sessions_at
+
+
 @pytest.fixture
 def make_latency() -> Callable[..., Latency]:
     return latency
@@ -162,7 +193,13 @@ def report() -> Report:
         ece_drift=None,
     )
     checks = (
-        Check("max_p50_ms", 20.0, 8.0, False, UNSTABLE),
+        Check(
+            "max_p50_ms",
+            20.0,
+            8.0,
+            False,
+            "unstable: sessions lie more than 10 % apart; measure again on a quieter machine",
+        ),
         Check("max_p99_ms", 30.0, None, False, "not measured: p99 needs at least 1,000 samples"),
         Check("min_top1_agreement", 0.99, 0.984375, False),
     )
@@ -202,5 +239,68 @@ def report() -> Report:
                 parity=ParityReport(golden, "real"),
                 verdict=Verdict(True, (Check("max_p50_ms", 20.0, 12.5, True),)),
             ),
+        ),
+    )
+
+
+@pytest.fixture
+def full_report(report: Report) -> Report:
+    """Three results with all that is measured today: sessions, outcomes, classes that lose, a bundle that died."""
+    lost = {
+        "left": Loss(120, 7, 0, 7 / 120, loss_limits(7, 0, 120)),
+        "right": Loss(80, 1, 1, 0.0, loss_limits(1, 1, 80)),
+    }
+    whole = Loss(200, 8, 1, 0.035, loss_limits(8, 1, 200))
+    known = labelled(
+        class_loss=lost,
+        loss=whole,
+        accuracy_drop=0.035,
+        accuracy_drop_ci95=whole.ci95,
+        losing=("left",),
+        top1_agreement_ci95=(0.956, 0.997),
+        temperature=1.234,
+        ece_tempered=0.0102,
+    )
+    fine = labelled(
+        class_loss={"left": Loss(120, 0, 0, 0.0, loss_limits(0, 0, 120))},
+        accuracy_drop=0.0,
+        temperature=1.0,
+        ece_tempered=0.02,
+    )
+    checks = (
+        Check("max_p50_ms", 20.0, 8.0, False, f"unstable: {Unstable.SPREAD.advice}", Outcome.UNDECIDED, (6.0, 8.0)),
+        Check(
+            "min_top1_agreement", 0.98, 0.956, False, "200 images cannot say", Outcome.UNDECIDED, (0.956, 0.997), 640
+        ),
+        Check("max_size_mb", 3.0, 3.4, False, "", Outcome.FAILED, (3.4, 3.4)),
+    )
+    first, second, third = report.results
+    quick = latency(p50=6.5, ci95_p50=(6.0, 8.0), n=1200, stable=False, unstable=(Unstable.SPREAD,), spread=0.31,
+                    ci95_p99=(14.5, 16.25))  # fmt: skip
+    parity = ParityReport(Parity(64, 1.0, 3.2e-6, 2.1e-7), "real", fine, (0.944, 1.0))
+    return msgspec.structs.replace(
+        report,
+        settings=msgspec.structs.replace(report.settings, sessions=5),
+        results=(
+            msgspec.structs.replace(
+                first, sessions=sessions_at(12.3), steady_rss_bytes=190_000_000, repeat_ratio=0.99, parity=parity
+            ),
+            msgspec.structs.replace(
+                second,
+                sessions=sessions_at(6.5, (-0.1, 0.0, 0.2, 0.05, -0.05)),
+                latency_ms=quick,
+                parity=msgspec.structs.replace(second.parity, labelled=known, golden_agreement_ci95=(0.916, 0.9996)),
+                verdict=Verdict(False, checks, Outcome.FAILED),
+            ),
+            msgspec.structs.replace(
+                third,
+                sessions=sessions_at(12.4),
+                verdict=Verdict(
+                    True, (Check("max_p50_ms", 20.0, 12.5, True, "", Outcome.PASSED, (12.25, 12.5)),), Outcome.PASSED
+                ),
+            ),
+        ),
+        failures=(
+            Failure("cells-tflite-int8", "tflite", "int8", "cells-tflite-int8: its process ended with signal 9"),
         ),
     )

@@ -20,20 +20,9 @@ MEGABYTE = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def answers(
-    four_bundles: list[Path], quick: Settings
-) -> tuple[dict[Path, list[Answer]], list[tuple[str, int, int, str]]]:
-    """One ONNX and one TFLite bundle in two sessions each, and what was told meanwhile."""
-    steps: list[tuple[str, int, int, str]] = []
-
-    class Told:
-        def say(self, line: str) -> None:
-            pass
-
-        def step(self, label: str, done: int, total: int, note: str = "") -> None:
-            steps.append((label, done, total, note))
-
-    return latency.sessions([four_bundles[0], four_bundles[3]], quick, None, Told()), steps
+def answers(four_bundles: list[Path], quick: Settings) -> list[Answer]:
+    """A session of an ONNX bundle and one of a TFLite bundle."""
+    return [latency.session(four_bundles[place], quick, None) for place in (0, 3)]
 
 
 @pytest.fixture
@@ -54,52 +43,40 @@ def fake_child(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> No
     monkeypatch.setattr(sys, "executable", str(program))
 
 
-def test_every_session_keeps_its_raw_samples(answers: Any, four_bundles: list[Path], quick: Settings) -> None:
-    found, _ = answers
-    assert list(found) == [four_bundles[0], four_bundles[3]]
-    for sessions in found.values():
-        assert len(sessions) == quick.sessions
-        for answer in sessions:
-            assert len(answer.model) >= quick.min_runs
-            assert len(answer.end_to_end) >= quick.min_runs // 4
-            assert min(answer.model) > 0
-            assert min(answer.end_to_end) > 0
+def test_every_session_keeps_its_raw_samples(answers: list[Answer], quick: Settings) -> None:
+    for answer in answers:
+        assert len(answer.model) >= quick.min_runs
+        assert len(answer.end_to_end) >= quick.min_runs // 4
+        assert min(answer.model) > 0
+        assert min(answer.end_to_end) > 0
 
 
-def test_a_session_goes_on_until_its_time_is_over(bundle: Path, quick: Settings, recorder: Any) -> None:
-    settings = msgspec.structs.replace(quick, sessions=1, min_runs=4, min_seconds=0.4)
-    (answer,) = latency.sessions([bundle], settings, None, recorder)[bundle]
+def test_a_session_goes_on_until_its_time_is_over(bundle: Path, quick: Settings) -> None:
+    answer = latency.session(bundle, msgspec.structs.replace(quick, min_runs=4, min_seconds=0.4), None)
     assert len(answer.model) > 20
     assert len(answer.end_to_end) > 5
 
 
-def test_load_and_first_inference_are_timed_apart(answers: Any) -> None:
-    found, _ = answers
-    for answer in (answer for sessions in found.values() for answer in sessions):
+def test_load_and_first_inference_are_timed_apart(answers: list[Answer]) -> None:
+    for answer in answers:
         assert answer.load > 0
         assert answer.first > 0
         assert answer.load > np.median(answer.model), "opening a model takes longer than running this tiny one"
 
 
-def test_sessions_report_what_really_ran(answers: Any, quick: Settings) -> None:
-    found, _ = answers
-    for answer in (answer for sessions in found.values() for answer in sessions):
+def test_sessions_report_what_really_ran(answers: list[Answer], quick: Settings) -> None:
+    for answer in answers:
         assert (answer.provider, answer.threads) == ("cpu", quick.threads)
         assert (answer.wrong, answer.error) == (0, "")
-        assert 20 * MEGABYTE < answer.peak_rss < 2_000 * MEGABYTE
+        assert 20 * MEGABYTE < answer.steady_rss <= answer.peak_rss < 2_000 * MEGABYTE
+        assert answer.clock_tick < 100_000
+        assert 0.2 < answer.repeat_ratio < 5
 
 
-def test_bundles_take_turns(answers: Any) -> None:
-    _, steps = answers
-    first, second = "tiny-onnx-fp32", "tiny-tflite-int8-dynamic"
-    assert [note for _, _, _, note in steps] == [first, second, first, second, ""]
-    assert [(done, total) for _, done, total, _ in steps] == [(i, 4) for i in range(5)]
-
-
-def test_the_warm_up_is_not_among_the_samples(bundle: Path, quick: Settings, recorder: Any) -> None:
+def test_the_warm_up_is_not_among_the_samples(bundle: Path, quick: Settings) -> None:
     """The warm-up alone makes ten times the runs that are asked for."""
-    settings = msgspec.structs.replace(quick, sessions=1, min_runs=8, min_seconds=0.0, warmup_runs=100)
-    (answer,) = latency.sessions([bundle], settings, "cpu", recorder)[bundle]
+    settings = msgspec.structs.replace(quick, min_runs=8, min_seconds=0.0, warmup_runs=100)
+    answer = latency.session(bundle, settings, "cpu")
     assert len(answer.model) == 8
     assert len(answer.end_to_end) == 2
 
@@ -115,43 +92,63 @@ def test_children_answer_as_the_runtime_does(four_bundles: list[Path], position:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_damaged_bundle_is_named(damaged: Path, quick: Settings, recorder: Any) -> None:
+def test_a_damaged_bundle_is_named(damaged: Path, quick: Settings) -> None:
     with pytest.raises(BackendError, match=r"^damaged: .*model\.onnx: SHA-256 differs"):
-        latency.sessions([damaged], quick, None, recorder)
+        latency.session(damaged, quick, None)
     with pytest.raises(BackendError, match=r"^damaged: .*model\.onnx: SHA-256 differs"):
         latency.predict(damaged, bundles.read(damaged).golden().images, 1, None)
 
 
-def test_a_damaged_bundle_ends_the_whole_measurement(
-    bundle: Path, damaged: Path, quick: Settings, recorder: Any
-) -> None:
-    with pytest.raises(BackendError, match="damaged"):
-        latency.sessions([damaged, bundle], quick, None, recorder)
-    assert [note for _, _, _, note in recorder.steps] == ["damaged"]
-
-
-def test_an_unknown_provider_is_refused(bundle: Path, quick: Settings, recorder: Any) -> None:
+def test_an_unknown_provider_is_refused(bundle: Path, quick: Settings) -> None:
     with pytest.raises(BackendError, match="tiny-onnx-fp32: unknown provider 'abacus'"):
-        latency.sessions([bundle], quick, "abacus", recorder)
+        latency.session(bundle, quick, "abacus")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
-@pytest.mark.parametrize("number", [9, 11])
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(9, "signal 9, as the system sends where memory runs out"), (6, "signal 6, an abort"), (11, "signal 11")],
+)
 def test_a_child_killed_by_a_signal_is_reported_with_it(
-    bundle: Path, quick: Settings, recorder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
     fake_child(tmp_path, monkeypatch, f"kill -{number} $$")
-    with pytest.raises(BackendError, match=rf"^tiny-onnx-fp32: its process ended with signal {number} \(no message\)"):
-        latency.sessions([bundle], quick, None, recorder)
+    with pytest.raises(BackendError, match=rf"^tiny-onnx-fp32: its process ended with {words} \(no message\)"):
+        latency.session(bundle, quick, None)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
 def test_a_child_that_crashes_is_reported_with_its_last_words(
-    bundle: Path, quick: Settings, recorder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_child(tmp_path, monkeypatch, "echo first >&2; echo 'out of cheese' >&2; exit 7")
     with pytest.raises(BackendError, match=r"^tiny-onnx-fp32: its process ended with exit code 7 \(out of cheese\)"):
-        latency.sessions([bundle], quick, None, recorder)
+        latency.session(bundle, quick, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"wrong": 3}, "3 of 4 answers changed while timed"),
+        ({"repeat_ratio": 0.5}, "one image repeated is 50% faster than different ones"),
+    ],
+)
+def test_a_session_that_cheats_is_refused(
+    bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    answer = msgspec.structs.replace(Answer("cpu", 1, model=[1_000_000] * 4), **changes)
+    monkeypatch.setattr(latency, "_in_child", lambda job: answer)
+    with pytest.raises(BackendError, match=message):
+        latency.session(bundle, quick, None)
+
+
+@pytest.mark.parametrize(("ratio", "milliseconds"), [(0.95, 100.0), (0.5, 0.08)])
+def test_a_tenth_or_what_the_caches_of_a_cpu_explain_is_no_cheating(
+    bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch, ratio: float, milliseconds: float
+) -> None:
+    answer = Answer("cpu", 1, model=[int(milliseconds * 1e6)] * 4, repeat_ratio=ratio)
+    monkeypatch.setattr(latency, "_in_child", lambda job: answer)
+    assert latency.session(bundle, quick, None) is answer
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
@@ -163,12 +160,12 @@ def test_what_an_engine_prints_spoils_nothing(bundle: Path, tmp_path: Path, monk
 
 
 def test_nothing_is_left_in_the_temporary_folder(
-    bundle: Path, damaged: Path, quick: Settings, recorder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, damaged: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     latency.predict(bundle, bundles.read(bundle).golden().images[:1], 1, None)
     with pytest.raises(BackendError):
-        latency.sessions([damaged], quick, None, recorder)
+        latency.session(damaged, quick, None)
     assert list(scratch.iterdir()) == []

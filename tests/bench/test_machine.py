@@ -3,13 +3,23 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import psutil
 import pytest
 
-from bctoolkit.bench.machine import TELLING_FLAGS, fingerprint, peak_rss
-from bctoolkit.bench.report import Machine
+from bctoolkit.bench.machine import (
+    TELLING_FLAGS,
+    Reading,
+    clock_tick,
+    disturbances,
+    fingerprint,
+    peak_rss,
+    reading,
+    steady_rss,
+)
+from bctoolkit.bench.report import Machine, Unstable
 from bctoolkit.documents import parse, to_json
 from bctoolkit.errors import BackendError
 
@@ -96,3 +106,42 @@ def test_peak_leaves_out_the_parents_memory() -> None:
 
 def test_peak_is_at_least_what_is_resident_now() -> None:
     assert peak_rss() >= psutil.Process().memory_info().rss * 0.99
+
+
+def moment(**changes: object) -> Reading:
+    return Reading(0.0, 0.0, 0.0, 0, 2000.0)._replace(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("after", "found"),
+    [
+        (moment(wall=10.0, busy=20.0, own=20.0), []),
+        (moment(wall=10.0, busy=20.0, own=16.0), []),
+        (moment(wall=10.0, busy=20.0, own=14.0), [Unstable.LOAD]),
+        (moment(wall=0.1, busy=0.2, own=0.0), []),
+        (moment(wall=10.0, mhz=1900.0), []),
+        (moment(wall=10.0, mhz=1700.0), [Unstable.THROTTLING]),
+        (moment(wall=10.0, mhz=None), []),
+        (moment(wall=10.0, throttles=1), [Unstable.THROTTLING]),
+    ],
+)
+def test_disturbances_are_what_others_computed_and_a_clock_that_fell(after: Reading, found: list[Unstable]) -> None:
+    """On two CPUs: a quarter of them for ten seconds is five seconds of others' work."""
+    assert disturbances(moment(), after, cpus=2) == found
+
+
+def test_own_work_is_no_disturbance_of_itself() -> None:
+    before = reading()
+    while time.process_time() < before.own + 0.05:
+        pass
+    after = reading()
+    assert after.own - before.own >= 0.05
+    assert after.busy - before.busy > 0.02
+
+
+def test_the_clock_ticks() -> None:
+    assert 0 < clock_tick() < 10**8
+
+
+def test_the_steady_size_is_at_most_the_peak() -> None:
+    assert 0 < steady_rss() <= peak_rss() * 1.01

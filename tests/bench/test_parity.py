@@ -1,5 +1,6 @@
 """Parity figures against plain recomputation, and planted faults that they must show."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ Rebuild = Callable[..., Bundle]
 
 
 def judge(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
-    return parity.judge(bundle, dataset, 1, None)
+    return parity.judge(bundle, parity.ask(bundle, dataset, 1, None), "" if dataset is None else dataset.source)
 
 
 @pytest.fixture
@@ -171,6 +172,64 @@ def test_paired_figures_are_those_of_a_plain_recomputation(
     assert found.top1_agreement == pytest.approx((said == answers.argmax(1)).mean())
     lost = [before[held_out.labels == i].mean() - after[held_out.labels == i].mean() for i in range(3)]
     assert found.worst_recall_drop == pytest.approx(max(lost))
+
+
+def test_what_is_lost_is_counted_by_class_and_as_a_whole(
+    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+) -> None:
+    """Against a reference that knows every label."""
+    found = judge(rebuild(reference=reference_of(held_out, certain(held_out.labels))), tiny_data).labelled
+    assert found is not None
+    assert found.loss is not None
+    right = answers.argmax(1) == held_out.labels
+    assert (found.loss.count, found.loss.losses, found.loss.gains) == (len(right), int((~right).sum()), 0)
+    assert found.loss.ci95 == found.accuracy_drop_ci95
+    assert set(found.class_loss) == {"left", "right", "up"}
+    assert sum(lost.losses for lost in found.class_loss.values()) == found.loss.losses
+    assert found.losing == tuple(name for name, lost in found.class_loss.items() if lost.ci95[0] > 0)
+    assert found.top1_agreement_ci95 is not None
+    assert found.top1_agreement is not None
+    assert found.top1_agreement_ci95[0] <= found.top1_agreement <= found.top1_agreement_ci95[1]
+
+
+def synthetic_answers(seed: int, per_class: int = 800, flip: float = 0.0) -> parity.LabelledAnswers:
+    """A reference right on 95 % of eight classes, and an artifact that flips a share of class 5's right answers."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(8), per_class)
+    said = np.where(rng.random(len(labels)) < 0.95, labels, (labels + 1) % 8)
+    spoilt = said.copy()
+    fifth = np.flatnonzero((labels == 5) & (said == 5))
+    spoilt[rng.choice(fifth, round(flip * per_class), replace=False)] = 2
+    eye = np.eye(8, dtype=np.float32) * np.float32(0.92) + np.float32(0.01)
+    noise = np.abs(rng.normal(0, 1e-3, (len(labels), 8)))
+    observed = eye[spoilt] + noise.astype(np.float32)
+    hashes = rng.integers(0, 256, (len(labels), 32), dtype=np.uint8)
+    return parity.LabelledAnswers(hashes, labels, observed / observed.sum(1, keepdims=True), eye[said])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_percent_of_one_class_flipped_is_flagged_with_its_name(seed: int) -> None:
+    names = tuple("abcdefgh")
+    assert parity._labelled(synthetic_answers(seed, flip=0.01), names, "drawn").losing == ("f",)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_artifact_without_a_fault_is_never_flagged(seed: int) -> None:
+    found = parity._labelled(synthetic_answers(seed), tuple("abcdefgh"), "drawn")
+    assert found.losing == ()
+    assert found.accuracy_drop == 0
+
+
+def test_answers_survive_on_disk(tmp_path: Path) -> None:
+    golden = np.random.default_rng(0).random((5, 8), np.float32)
+    for labelled in (None, synthetic_answers(0, 4), dataclasses.replace(synthetic_answers(0, 4), reference=None)):
+        sent = parity.Answered(golden, labelled)
+        sent.save(tmp_path / "answers.npz")
+        got = parity.Answered.read(tmp_path / "answers.npz")
+        np.testing.assert_array_equal(got.golden, golden)
+        assert (got.labelled is None) == (labelled is None)
+        if labelled is not None and got.labelled is not None:
+            np.testing.assert_equal(vars(got.labelled), vars(labelled))
 
 
 def test_an_artifact_worse_than_its_reference_shows(

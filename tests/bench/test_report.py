@@ -10,36 +10,43 @@ from hypothesis import strategies as st
 
 from bctoolkit.bench.report import (
     Check,
+    Failure,
     Labelled,
     Latency,
     Machine,
+    Outcome,
     ParityReport,
     Report,
     Result,
+    Session,
     Settings,
+    Unstable,
     Verdict,
 )
 from bctoolkit.documents import parse, to_json
 from bctoolkit.errors import BackendError
 from bctoolkit.metrics import Parity
+from bctoolkit.paired import Loss
 
 STORED = Path(__file__).parents[1] / "stored" / "report-1.json"
 
 CONTRACT: dict[str, set[str]] = {
-    "": {"schema", "created", "machine", "settings", "results"},
+    "": {"schema", "created", "machine", "settings", "results", "failures"},
     "result": {
         "bundle", "format", "quantization", "provider", "threads", "batch", "size_bytes", "load_ms", "first_ms",
-        "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "parity", "verdict",
+        "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "steady_rss_bytes", "repeat_ratio",
+        "sessions", "parity", "verdict",
     },
-    "latency": {"p50", "p90", "p99", "mean", "min", "max", "ci95_p50", "n", "stable", "spread"},
-    "parity": {"golden", "golden_images", "labelled"},
+    "latency": {"p50", "p90", "p99", "mean", "min", "max", "ci95_p50", "ci95_p99", "n", "stable", "unstable", "spread"},
+    "parity": {"golden", "golden_images", "labelled", "golden_agreement_ci95"},
     "golden": {"count", "top1_agreement", "max_abs_diff", "mean_abs_diff"},
     "labelled": {
         "split", "source", "count", "accuracy", "accuracy_ci95", "reference_accuracy", "accuracy_drop",
-        "accuracy_drop_ci95", "mcnemar_p", "top1_agreement", "recall", "worst_recall_drop", "ece", "ece_drift",
+        "accuracy_drop_ci95", "mcnemar_p", "top1_agreement", "top1_agreement_ci95", "recall", "worst_recall_drop",
+        "loss", "class_loss", "losing", "ece", "ece_drift", "temperature", "ece_tempered",
     },
-    "verdict": {"passed", "checks"},
-    "check": {"name", "limit", "observed", "passed", "note"},
+    "verdict": {"passed", "checks", "outcome"},
+    "check": {"name", "limit", "observed", "passed", "note", "outcome", "interval", "enough"},
 }  # fmt: skip
 
 
@@ -106,23 +113,34 @@ pair = st.tuples(finite, finite)
 latencies = st.builds(
     Latency,
     p50=finite, p90=finite, p99=st.none() | finite, mean=finite, min=finite, max=finite, ci95_p50=pair, n=count,
-    stable=st.booleans(), spread=finite,
+    stable=st.booleans(), spread=finite, ci95_p99=st.none() | pair,
+    unstable=st.lists(st.sampled_from(Unstable), max_size=2).map(tuple),
 )  # fmt: skip
+losses = st.builds(Loss, count, count, count, finite, pair)
 labelled = st.builds(
     Labelled,
     split=text, source=text, count=count, accuracy=share, accuracy_ci95=pair, reference_accuracy=st.none() | share,
     accuracy_drop=st.none() | finite, accuracy_drop_ci95=st.none() | pair, mcnemar_p=st.none() | share,
     top1_agreement=st.none() | share, recall=st.dictionaries(text, st.none() | share, max_size=3),
-    worst_recall_drop=st.none() | finite, ece=share, ece_drift=st.none() | finite,
+    worst_recall_drop=st.none() | finite, ece=share, ece_drift=st.none() | finite, loss=st.none() | losses,
+    class_loss=st.dictionaries(text, losses, max_size=2), losing=st.lists(text, max_size=2).map(tuple),
 )  # fmt: skip
 parities = st.builds(ParityReport, st.builds(Parity, count, share, finite, finite), text, st.none() | labelled)
-checks = st.builds(Check, text, finite, st.none() | finite, st.booleans(), text)
-verdicts = st.builds(Verdict, st.booleans(), st.lists(checks, max_size=3).map(tuple))
+outcomes = st.none() | st.sampled_from(Outcome)
+checks = st.builds(
+    Check, text, finite, st.none() | finite, st.booleans(), text, outcomes, st.none() | pair, st.none() | count
+)
+verdicts = st.builds(Verdict, st.booleans(), st.lists(checks, max_size=3).map(tuple), outcomes)
+sessions = st.builds(
+    Session, p50_ms=finite, end_to_end_p50_ms=finite, load_ms=finite, first_ms=finite, peak_rss_bytes=count,
+    steady_rss_bytes=count,
+)  # fmt: skip
 results = st.builds(
     Result,
     bundle=text, format=text, quantization=text, provider=text, threads=count, batch=count, size_bytes=count,
     load_ms=finite, first_ms=finite, latency_ms=latencies, end_to_end_ms=latencies, throughput_per_s=finite,
     peak_rss_bytes=count, parity=parities, verdict=st.none() | verdicts,
+    sessions=st.lists(sessions, max_size=2).map(tuple),
 )  # fmt: skip
 machines = st.builds(
     Machine,
@@ -136,6 +154,7 @@ reports = st.builds(
     machine=machines,
     settings=st.builds(Settings, count, count, finite, count, finite, count, count),
     results=st.lists(results, max_size=2).map(tuple),
+    failures=st.lists(st.builds(Failure, text, text, text, text), max_size=1).map(tuple),
 )
 
 

@@ -4,17 +4,21 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import bench
-from bctoolkit.bench.report import Report, Settings
+from bctoolkit.bench import bench, resume
+from bctoolkit.bench import latency as worker_latency
+from bctoolkit.bench.report import Outcome, Report, Settings
 from bctoolkit.bench.tables import markdown
+from bctoolkit.bench.worker import Answer
 from bctoolkit.documents import parse
-from bctoolkit.errors import BackendError, BctkError, BundleCorrupt, BundleError, DatasetError
+from bctoolkit.errors import BackendError, BctkError, BundleCorrupt, BundleError, DatasetError, RecipeError
+from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Budget
 
@@ -42,7 +46,8 @@ def left_behind(folder: Path) -> list[str]:
 
 def test_the_folder_is_whole_and_nothing_stands_beside_it(whole: tuple[Report, Path]) -> None:
     _, target = whole
-    assert left_behind(target) == ["report.json", "report.md", "samples.json"]
+    files = ["answers", "junit.xml", "report.csv", "report.html", "report.json", "report.md", "samples.json"]
+    assert left_behind(target) == files
     assert left_behind(target.parent) == ["whole"]
 
 
@@ -88,6 +93,9 @@ def test_every_figure_follows_from_the_raw_samples(whole: tuple[Report, Path], q
         assert result.load_ms == pytest.approx(np.median([session["load"] for session in sessions]) / 1e6)
         assert result.first_ms == pytest.approx(np.median([session["first"] for session in sessions]) / 1e6)
         assert result.peak_rss_bytes == max(session["peak_rss"] for session in sessions)
+        assert [kept.p50_ms for kept in result.sessions] == pytest.approx(
+            [float(np.median(session["model"])) / 1e6 for session in sessions]
+        )
         assert result.throughput_per_s == pytest.approx(1000 / result.latency_ms.mean)
 
 
@@ -123,6 +131,7 @@ def test_each_bundle_is_held_against_the_budget(whole: tuple[Report, Path]) -> N
             "min_top1_agreement": True,
             "max_load_ms": False,
         }
+        assert result.verdict.outcome is Outcome.FAILED
 
 
 def test_without_data_and_budget_there_is_neither_labelled_parity_nor_verdict(
@@ -172,6 +181,17 @@ def test_two_bundles_of_one_name_are_refused(bundle: Path, fastest: Settings, tm
     assert not (tmp_path / "report").exists()
 
 
+def test_an_old_and_a_new_bundle_of_one_name_go_by_their_folders(
+    bundle: Path, fastest: Settings, tmp_path: Path
+) -> None:
+    """As a pull request is measured beside what it changes."""
+    for name in ("old", "new"):
+        shutil.copytree(bundle, tmp_path / name)
+    report = bench([tmp_path / "old", tmp_path / "new"], fastest, tmp_path / "report", Silent())
+    assert [result.bundle for result in report.results] == ["old", "new"]
+    assert left_behind(tmp_path / "report" / "answers") == ["new.npz", "old.npz"]
+
+
 def test_no_bundle_is_refused(fastest: Settings, tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         bench([], fastest, tmp_path / "report", Silent())
@@ -208,27 +228,169 @@ def test_missing_images_are_refused_before_any_timing(
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("moment", ["parity", "timing"])
-def test_an_interrupted_bench_leaves_nothing(bundle: Path, fastest: Settings, tmp_path: Path, moment: str) -> None:
-    class CtrlC(Silent):
-        def step(self, label: str, done: int, total: int, note: str = "") -> None:
-            if label == moment:
-                raise KeyboardInterrupt
+class Interrupted(Silent):
+    """Ctrl-C at the given step of the given kind of work."""
 
+    def __init__(self, label: str, at: int) -> None:
+        self.label, self.at = label, at
+
+    def step(self, label: str, done: int, total: int, note: str = "") -> None:
+        if (label, done) == (self.label, self.at):
+            raise KeyboardInterrupt
+
+
+def test_a_bench_interrupted_before_anything_is_finished_leaves_nothing(
+    bundle: Path, fastest: Settings, tmp_path: Path
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        bench([bundle], fastest, tmp_path / "report", CtrlC())
+        bench([bundle], fastest, tmp_path / "reports" / "x", Interrupted("parity", 0))
     assert left_behind(tmp_path) == []
 
 
-def test_an_interrupted_bench_keeps_the_earlier_report(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
-    class CtrlCAtTheEnd(Silent):
-        def step(self, label: str, done: int, total: int, note: str = "") -> None:
-            if label == "timing" and done == total:
-                raise KeyboardInterrupt
+@pytest.mark.parametrize(("label", "at"), [("parity", 1), ("timing", 0), ("timing", 1), ("timing", 3), ("timing", 4)])
+def test_an_interrupted_bench_keeps_what_is_finished_and_goes_on(
+    four_bundles: list[Path], fastest: Settings, tmp_path: Path, recorder: Any, label: str, at: int
+) -> None:
+    """Two bundles, two sessions: four cases of timing."""
+    settings, two = msgspec.structs.replace(fastest, sessions=2), four_bundles[:2]
+    with pytest.raises(KeyboardInterrupt):
+        bench(two, settings, tmp_path / "x", Interrupted(label, at), budget=BUDGET)
+    folder = unfinished(tmp_path / "x")
+    assert left_behind(tmp_path) == [folder.name]
+    kept = {path.name: path.read_bytes() for path in folder.glob("session-*")}
+    assert len(kept) == (at if label == "timing" else 0)
+    report = resume(tmp_path / "x", recorder)
+    assert left_behind(tmp_path) == ["x"]
+    assert len([step for step in recorder.steps if step[0] == "timing"]) == 4 - len(kept) + 1
+    assert [result.bundle for result in report.results] == [path.name for path in two]
+    assert all(len(result.sessions) == 2 and result.verdict is not None for result in report.results)
+    raw: dict[str, Any] = json.loads((tmp_path / "x" / "samples.json").read_bytes())
+    for name, content in kept.items():
+        _, case, turn = name.removesuffix(".json").split("-")
+        assert raw[two[int(case)].name][int(turn)] == json.loads(content)
 
+
+def test_an_unfinished_bench_is_not_begun_again(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench([bundle], fastest, tmp_path / "x", Interrupted("timing", 0))
+    with pytest.raises(RecipeError, match=r"\.x\.unfinished holds an unfinished report; go on with --resume"):
+        bench([bundle], fastest, tmp_path / "x", Silent())
+
+
+def test_without_an_unfinished_bench_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="x has no unfinished report beside it"):
+        resume(tmp_path / "x", Silent())
+
+
+def test_a_bundle_that_has_changed_is_not_resumed(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    with pytest.raises(KeyboardInterrupt):
+        bench([copy], fastest, tmp_path / "x", Interrupted("timing", 0))
+    journal = unfinished(tmp_path / "x") / "asked.json"
+    asked = json.loads(journal.read_bytes())
+    journal.write_text(json.dumps(asked | {"manifests": ["0" * 64]}))
+    with pytest.raises(RecipeError, match=r"copy has changed since; remove .*\.x\.unfinished and measure anew"):
+        resume(tmp_path / "x", Silent())
+
+
+def test_another_machine_does_not_go_on(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench([bundle], fastest, tmp_path / "x", Interrupted("timing", 0))
+    journal = unfinished(tmp_path / "x") / "asked.json"
+    asked = json.loads(journal.read_bytes())
+    asked["machine"]["cpu"] = "Abacus 2000"
+    journal.write_text(json.dumps(asked))
+    with pytest.raises(RecipeError, match="begun on Abacus 2000"):
+        resume(tmp_path / "x", Silent())
+
+
+def test_a_damaged_journal_says_so(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+    unfinished(tmp_path / "x").mkdir()
+    with pytest.raises(RecipeError, match=r"asked\.json: missing or unreadable; remove"):
+        resume(tmp_path / "x", Silent())
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch, four_bundles: list[Path]) -> Path:
+    """One of the four bundles, whose process is killed as where memory runs out."""
+    path = four_bundles[1]
+    measure = worker_latency.session
+
+    def session(bundle: Path, settings: Settings, provider: str | None) -> Answer:
+        if bundle.name == path.name:
+            raise BackendError(f"{bundle.name}: its process ended with signal 9")
+        return measure(bundle, settings, provider)
+
+    monkeypatch.setattr(worker_latency, "session", session)
+    return path
+
+
+def test_a_bundle_whose_process_dies_is_named_and_the_others_go_on(
+    four_bundles: list[Path], dying: Path, fastest: Settings, tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(fastest, sessions=2)
+    report = bench(four_bundles[:3], settings, tmp_path / "report", Silent(), budget=BUDGET)
+    assert [result.bundle for result in report.results] == [four_bundles[0].name, four_bundles[2].name]
+    assert all(len(result.sessions) == 2 for result in report.results)
+    [failure] = report.failures
+    assert (failure.bundle, failure.format) == (dying.name, "onnx")
+    assert failure.message == f"{dying.name}: its process ended with signal 9"
+    assert failure.message in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    suites = ElementTree.parse(tmp_path / "report" / "junit.xml").getroot()
+    errors = [case.get("classname") for case in suites.iter("testcase") if case.find("error") is not None]
+    assert errors == [dying.name]
+
+
+def test_a_bundle_that_dies_while_answering_is_named_too(
+    four_bundles: list[Path], damaged_model: Path, fastest: Settings, tmp_path: Path
+) -> None:
+    report = bench([damaged_model, four_bundles[0]], fastest, tmp_path / "report", Silent())
+    assert [failure.bundle for failure in report.failures] == ["copy"]
+    assert [result.bundle for result in report.results] == [four_bundles[0].name]
+
+
+@pytest.fixture
+def damaged_model(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle whose model has one byte flipped, under another name."""
+    opened = bundles.read(bundle)
+    manifest = opened.manifest
+    bundles.write(
+        tmp_path / "copy",
+        format=manifest.format,
+        quantization=manifest.quantization,
+        model=b"not a model",
+        input=manifest.input,
+        labels=manifest.labels,
+        golden=opened.golden(),
+        reference=None,
+        source=manifest.source,
+        tools={},
+        parity=manifest.parity,
+        created=manifest.created,
+    )
+    return tmp_path / "copy"
+
+
+def test_where_no_bundle_can_be_measured_nothing_is_left(bundle: Path, tmp_path: Path, fastest: Settings) -> None:
+    with pytest.raises(BackendError, match="unknown provider 'abacus'"):
+        bench([bundle], fastest, tmp_path / "reports" / "x", Silent(), provider="abacus")
+    assert left_behind(tmp_path) == []
+
+
+def test_numbers_of_threads_are_swept(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(fastest, sweep=(1, 2))
+    report = bench([bundle], settings, tmp_path / "report", Silent())
+    assert [(result.bundle, result.threads) for result in report.results] == [(bundle.name, 1), (bundle.name, 2)]
+    raw = json.loads((tmp_path / "report" / "samples.json").read_bytes())
+    assert list(raw) == [f"{bundle.name}@1", f"{bundle.name}@2"]
+    assert f"{bundle.name}, threads 2" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def test_an_interrupted_bench_keeps_the_earlier_report(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
     earlier = bench([bundle], fastest, tmp_path / "report", Silent())
     with pytest.raises(KeyboardInterrupt):
-        bench([bundle], fastest, tmp_path / "report", CtrlCAtTheEnd())
+        bench([bundle], fastest, tmp_path / "report", Interrupted("timing", 1))
     stored = (tmp_path / "report" / "report.json").read_bytes()
     assert parse(Report, json.loads(stored), "report.json", BackendError) == earlier
-    assert left_behind(tmp_path) == ["report"]
+    assert left_behind(tmp_path) == [unfinished(tmp_path / "report").name, "report"]

@@ -10,12 +10,16 @@ from bctoolkit.bench.report import Labelled, Latency, ParityReport, Report, Resu
 from bctoolkit.bench.tables import HEADINGS, markdown, row
 from bctoolkit.metrics import Parity
 
-SNAPSHOT = Path(__file__).parent / "snapshots" / "report.md"
+SNAPSHOTS = Path(__file__).parent / "snapshots"
 GOLDEN = Parity(64, 1.0, 0.0, 0.0)
 
 
 def test_markdown_reads_as_the_stored_copy(report: Report) -> None:
-    assert markdown(report) == SNAPSHOT.read_text(encoding="utf-8")
+    assert markdown(report) == (SNAPSHOTS / "report.md").read_text(encoding="utf-8")
+
+
+def test_markdown_of_all_that_is_measured_reads_as_the_stored_copy(full_report: Report) -> None:
+    assert markdown(full_report) == (SNAPSHOTS / "full.md").read_text(encoding="utf-8")
 
 
 def test_every_row_has_a_cell_for_each_heading(report: Report) -> None:

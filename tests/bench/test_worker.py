@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bctoolkit.bench import worker
+from bctoolkit.bench import latency, worker
 from bctoolkit.bench.report import Settings
 from bctoolkit.bench.worker import Answer, Measure, Predict
 from bctoolkit.contract import InputContract
@@ -69,6 +69,32 @@ def test_answers_that_change_while_timed_are_counted(
     fickle = Counting(changes_at=before + 25)
     monkeypatch.setattr(worker, "load", lambda *_, **__: stub(fickle))
     assert worker.measure(job(bundle, settings, tmp_path)).wrong == 15
+
+
+def test_a_backend_that_keeps_answers_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sleeps for every image it did not answer last."""
+
+    class Keeping(StubBackend):
+        kept = b""
+
+        def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+            if batch.tobytes() != self.kept:
+                time.sleep(0.002)
+                self.kept = batch.tobytes()
+            return super().run(batch)
+
+    batches = [np.full((1, 32, 32, 3), value, np.uint8) for value in range(9)]
+    assert worker._repeat_ratio(stub(Keeping([0.5, 0.5])), batches) < 0.5
+
+
+def test_an_honest_backend_is_as_fast_with_other_images() -> None:
+    class Honest(StubBackend):
+        def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+            time.sleep(0.002)
+            return super().run(batch)
+
+    batches = [np.full((1, 32, 32, 3), value, np.uint8) for value in range(9)]
+    assert worker._repeat_ratio(stub(Honest([0.5, 0.5])), batches) > latency.KEPT_RATIO
 
 
 def test_warm_up_makes_at_least_the_runs_asked_for(quick: Settings) -> None:

@@ -234,7 +234,7 @@ def test_bench_measures_the_newest_bundles_and_writes_on_the_shelf(bctk: Bctk, w
     [folder] = (tmp_path / "benchmarks" / "reports").iterdir()
     report = msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)
     assert [result.bundle for result in report.results] == ["tiny-onnx-fp32", "tiny-tflite-int8-dynamic"]
-    assert f"report: {(folder / 'report.md').relative_to(tmp_path)}" in done.stdout
+    assert f"report: {(folder / 'report.html').relative_to(tmp_path)}" in done.stdout
     assert done.stdout.count("verdict passed") == 2
 
 

@@ -31,7 +31,10 @@ def help_of(name: str) -> str:
 
 
 def test_the_commands_that_are_contract_are_there() -> None:
-    contract = "demo, init, data inspect, data clean, data fetch, train, evaluate, export, bench, predict, verify"
+    contract = (
+        "demo, init, data inspect, data clean, data fetch, train, evaluate, export, bench, compare, choose, predict, "
+        "verify"
+    )
     assert set(contract.split(", ")) <= set(COMMANDS)
 
 
@@ -63,7 +66,7 @@ def test_lines_of_the_group_s_help_stay_lines() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_in_an_example_exists(name: str) -> None:
-    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", help_of(name).split("\nOptions:")[0]))
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", help_of(name).split("\nOptions:")[0]))
     known = {flag for parameter in COMMANDS[name].params for flag in parameter.opts}
     elsewhere = {flag for command in COMMANDS.values() for parameter in command.params for flag in parameter.opts}
     assert mentioned <= (elsewhere if name == "init" else known)

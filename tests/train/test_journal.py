@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bctoolkit.errors import RecipeError
+from bctoolkit.files import unfinished
 from bctoolkit.recipes import Augment, Changes, Distill, Phase, TrainRecipe
-from bctoolkit.train.journal import Beginning, Journal, Place, unfinished
+from bctoolkit.train.journal import Beginning, Journal, Place
 
 RECIPE = TrainRecipe(
     model="baseline_cnn",

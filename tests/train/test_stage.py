@@ -19,11 +19,10 @@ from bctoolkit.data import load
 from bctoolkit.data.split import read as read_split
 from bctoolkit.data.split import split
 from bctoolkit.errors import DatasetError, RecipeError, WeightsError
-from bctoolkit.files import sha256_file
+from bctoolkit.files import sha256_file, unfinished
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Distill, Phase, Split, TrainRecipe, read_train_recipe
 from bctoolkit.train import look, resume, train
-from bctoolkit.train.journal import unfinished
 
 SMALL = InputContract(height=32, width=32)
 ALL = Phase("all", 1, 1e-3, ("*",))

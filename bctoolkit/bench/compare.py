@@ -1,0 +1,207 @@
+"""Two reports, or two bundles of one report: what has changed, and what is noise."""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+import numpy as np
+
+from bctoolkit import paired
+from bctoolkit.bench import stats
+from bctoolkit.bench.report import Machine, Report, Result, Session
+from bctoolkit.bench.stored import Stored
+from bctoolkit.data.dataset import positions
+from bctoolkit.documents import Document
+from bctoolkit.errors import RecipeError
+
+__all__ = ["Change", "Comparison", "Trend", "against_baseline", "old_and_new"]
+
+SMALL_DROP = 0.005
+"""An accuracy that has fallen by less, as a share, counts as the same."""
+
+Interval = tuple[float, float]
+
+
+class Trend(StrEnum):
+    """What an interval says of a change."""
+
+    WORSE = "worse"
+    """The whole interval lies beyond the margin: a regression."""
+    BETTER = "better"
+    SAME = "same"
+    """The whole interval lies within the margin."""
+    UNCLEAR = "unclear"
+    """The interval reaches over the margin: noise, or too few sessions."""
+
+
+class Change(Document, frozen=True):
+    """One figure of one bundle, new beside old."""
+
+    bundle: str
+    figure: str
+    old: float
+    new: float
+    change: float
+    """New / old; of accuracy the drop, old − new on the same images."""
+    ci95: Interval
+    trend: Trend
+
+
+class Comparison(Document, frozen=True):
+    """All changes, and what could not be compared."""
+
+    margin: float
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def worse(self) -> tuple[Change, ...]:
+        """The regressions."""
+        return tuple(change for change in self.changes if change.trend is Trend.WORSE)
+
+
+TIMED: dict[str, Callable[[Session], float]] = {
+    "p50 ms": lambda session: session.p50_ms,
+    "end-to-end p50 ms": lambda session: session.end_to_end_p50_ms,
+    "cold start ms": lambda session: session.load_ms + session.first_ms,
+    "peak MB": lambda session: session.peak_rss_bytes / 1e6,
+}
+"""Figures that each session's process measured anew, so that sessions give the interval of their ratio."""
+
+
+def old_and_new(old: Stored, new: Stored, margin: float) -> Comparison:
+    """Compare each bundle of a report with the same one of an earlier report, measured on the same machine.
+
+    Bundles are matched by name and threads; where no name occurs in both, by format, quantization and threads. The
+    reports are independent, so their intervals hold what differs between sessions, not what differs between days.
+
+    Args:
+        old: the earlier report.
+        new: the later one.
+        margin: a ratio within 1 ± so much counts as the same.
+
+    Raises:
+        RecipeError: no bundle occurs in both.
+    """
+    pairs = _matched(old.report, new.report)
+    if not pairs:
+        raise RecipeError(f"{old.name} and {new.name} have no bundle in common")
+    notes = [*_elsewhere(old.report.machine, new.report.machine)]
+    alike = not notes
+    changes: list[Change] = []
+    for before, after in pairs:
+        changes += _changes(before, after, margin, paired_turns=False, timed=alike, notes=notes)
+        changes += _accuracy(old, before, new, after, notes)
+    return Comparison(margin, tuple(changes), tuple(notes))
+
+
+def against_baseline(stored: Stored, baseline: str, margin: float) -> Comparison:
+    """Compare each bundle of one report with one of them, by pairing the turns they were measured in.
+
+    Raises:
+        RecipeError: the report has no such bundle, or no other.
+    """
+    known = {result.bundle: result for result in stored.report.results}
+    if baseline not in known:
+        raise RecipeError(f"{stored.name} has no bundle {baseline!r}; bundles: {', '.join(known)}")
+    pairs = [
+        (before, after)
+        for before in stored.report.results
+        for after in stored.report.results
+        if before.bundle == baseline != after.bundle and before.threads == after.threads
+    ]
+    if not pairs:
+        raise RecipeError(f"{stored.name} holds {baseline} alone; there is nothing to compare it with")
+    notes: list[str] = []
+    changes: list[Change] = []
+    for before, after in pairs:
+        changes += _changes(before, after, margin, paired_turns=True, timed=True, notes=notes)
+        changes += _accuracy(stored, before, stored, after, notes)
+    return Comparison(margin, tuple(changes), tuple(notes))
+
+
+def _matched(old: Report, new: Report) -> list[tuple[Result, Result]]:
+    def by_name(result: Result) -> tuple[object, ...]:
+        return result.bundle, result.threads
+
+    def by_kind(result: Result) -> tuple[object, ...]:
+        return result.format, result.quantization, result.threads
+
+    for key in (by_name, by_kind):
+        before = {key(result): result for result in old.results}
+        pairs = [(before[key(result)], result) for result in new.results if key(result) in before]
+        unique = len(before) == len(old.results) and len({key(result) for result in new.results}) == len(new.results)
+        if pairs and unique:
+            return pairs
+    return []
+
+
+def _elsewhere(old: Machine, new: Machine) -> Iterator[str]:
+    """What makes times of two reports incomparable."""
+    if (old.cpu, old.cores_usable) != (new.cpu, new.cores_usable):
+        yield (
+            f"measured on different machines ({old.cpu}, {old.cores_usable} cores; {new.cpu}, {new.cores_usable} cores)"
+            ": times and memory are not compared"
+        )
+
+
+def _changes(
+    old: Result, new: Result, margin: float, *, paired_turns: bool, timed: bool, notes: list[str]
+) -> Iterator[Change]:
+    if timed:
+        yield from _timed_changes(old, new, margin, paired_turns, notes)
+    ratio = new.size_bytes / old.size_bytes
+    sizes = (old.size_bytes / 1e6, new.size_bytes / 1e6)
+    yield Change(new.bundle, "size MB", *sizes, ratio, (ratio, ratio), _trend((ratio, ratio), margin))
+
+
+def _timed_changes(old: Result, new: Result, margin: float, paired_turns: bool, notes: list[str]) -> Iterator[Change]:
+    if (old.provider, old.batch) != (new.provider, new.batch):
+        notes.append(f"{new.bundle}: on {new.provider}, before on {old.provider}: times and memory are not compared")
+        return
+    if min(len(old.sessions), len(new.sessions)) < 2:
+        notes.append(f"{new.bundle}: a report without two sessions gives no interval; measure it again")
+        return
+    if not (old.latency_ms.stable and new.latency_ms.stable):
+        reasons = {*old.latency_ms.unstable, *new.latency_ms.unstable}
+        notes.append(f"{new.bundle}: unstable ({', '.join(sorted(reasons))}), so intervals are wide")
+    for name, figure in TIMED.items():
+        before, after = ([figure(session) for session in result.sessions] for result in (old, new))
+        found = stats.ratio(before, after, paired=paired_turns and len(before) == len(after))
+        interval = (found.low, found.high)
+        values = (float(np.median(before)), float(np.median(after)))
+        yield Change(new.bundle, name, *values, found.value, interval, _trend(interval, margin))
+
+
+def _trend(interval: Interval, margin: float) -> Trend:
+    low, high = interval
+    if low > 1 + margin:
+        return Trend.WORSE
+    if high < 1 / (1 + margin):
+        return Trend.BETTER
+    return Trend.SAME if 1 / (1 + margin) <= low and high <= 1 + margin else Trend.UNCLEAR
+
+
+def _accuracy(old: Stored, before: Result, new: Stored, after: Result, notes: list[str]) -> Iterator[Change]:
+    """The change in accuracy on the labelled images that both reports hold answers to."""
+    one, other = old.answers(before.bundle), new.answers(after.bundle)
+    if one is None or other is None or one.labelled is None or other.labelled is None:
+        notes.append(f"{after.bundle}: no labelled images in both reports, so accuracy is not compared")
+        return
+    place = positions(other.labelled.hashes, one.labelled.hashes)
+    common = place >= 0
+    if not common.any():
+        notes.append(f"{after.bundle}: the reports hold different images, so accuracy is not compared")
+        return
+    labels = other.labelled.labels[common]
+    was_right = one.labelled.observed[place[common]].argmax(1) == one.labelled.labels[place[common]]
+    is_right = other.labelled.observed[common].argmax(1) == labels
+    lost = paired.loss(was_right, is_right)
+    low, high = lost.ci95
+    trend = Trend.UNCLEAR
+    if low > 0:
+        trend = Trend.WORSE
+    elif high < 0:
+        trend = Trend.BETTER
+    elif high <= SMALL_DROP:
+        trend = Trend.SAME
+    yield Change(after.bundle, "accuracy", float(was_right.mean()), float(is_right.mean()), lost.drop, lost.ci95, trend)

@@ -1,0 +1,121 @@
+"""The report's plots as SVG inside the page: text stays text, and the ink follows light and dark."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.bench.choose import front
+from bctoolkit.lazy import require
+from bctoolkit.plots import figure
+
+__all__ = ["latencies", "pareto", "sessions"]
+
+Samples = NDArray[np.float64]
+
+INK, GRID = "#010203", "#010204"
+"""Stand-ins that the page's own colours replace."""
+COLOURS = ("#3f87c4", "#d9822b", "#3a9a5b", "#b04a9a", "#8a6fd1", "#c0504d", "#7a8a2a", "#2a9a9a")
+MARKS = "osD^vPX*"
+POINTS = 400
+"""Of each distribution's curve."""
+
+
+def pareto(names: Sequence[str], accuracy: Sequence[float], p50: Sequence[float], megabytes: Sequence[float]) -> str:
+    """Accuracy by latency; the area of a mark is the size of the file, a filled one lies on the Pareto front."""
+    drawn, (axis,) = _figure(1, (8, 4.2))
+    shown = front([(-a, t, m) for a, t, m in zip(accuracy, p50, megabytes, strict=True)])
+    largest = max(megabytes)
+    for place, name in enumerate(names):
+        colour = COLOURS[place % len(COLOURS)]
+        axis.scatter(
+            p50[place],
+            100 * accuracy[place],
+            s=60 + 500 * megabytes[place] / largest,
+            facecolors=colour if shown[place] else "none",
+            edgecolors=colour,
+            linewidths=1.8,
+            alpha=0.85,
+            label=f"{name}, {megabytes[place]:.1f} MB",
+        )
+    axis.set(xlabel="p50 of the model alone, ms", ylabel="accuracy or agreement, %")
+    axis.margins(0.15)
+    _legend(axis)
+    return _svg(drawn, "accuracy, latency and size of each artifact")
+
+
+def latencies(names: Sequence[str], samples: Sequence[list[Samples]]) -> str:
+    """The share of runs that took at most so long, over all sessions."""
+    drawn, (axis,) = _figure(1, (8, 4.2))
+    for place, (name, of_sessions) in enumerate(zip(names, samples, strict=True)):
+        ordered = np.sort(np.concatenate(of_sessions))
+        shares = np.linspace(0, 1, min(POINTS, len(ordered)))
+        axis.plot(np.quantile(ordered, shares), 100 * shares, color=COLOURS[place % len(COLOURS)], label=name)
+    axis.set(xscale="log", xlabel="ms per run, model alone", ylabel="% of runs", ylim=(0, 100))
+    _plain_ticks(axis.xaxis)
+    _legend(axis)
+    return _svg(drawn, "cumulative distribution of each artifact's latency")
+
+
+def sessions(names: Sequence[str], samples: Sequence[list[Samples]]) -> str:
+    """Each session's median in the order of the turns, with the middle half of its runs."""
+    drawn, (axis,) = _figure(1, (8, 4.2))
+    for place, (name, of_sessions) in enumerate(zip(names, samples, strict=True)):
+        low, middle, high = np.array([np.percentile(session, (25, 50, 75)) for session in of_sessions]).T
+        turns = np.arange(1, len(of_sessions) + 1) + (place - len(names) / 2) * 0.06
+        axis.errorbar(
+            turns,
+            middle,
+            yerr=(middle - low, high - middle),
+            fmt=MARKS[place % len(MARKS)],
+            color=COLOURS[place % len(COLOURS)],
+            capsize=3,
+            label=name,
+        )
+    axis.set(yscale="log", xlabel="turn", ylabel="ms per run, model alone")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    _plain_ticks(axis.yaxis)
+    _legend(axis)
+    return _svg(drawn, "median latency of each session")
+
+
+def _figure(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    drawn, axes = figure(columns, size)
+    for axis in axes:
+        axis.set_facecolor("none")
+        axis.grid(color=GRID, linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.tick_params(which="both", colors=INK)
+        for spine in axis.spines.values():
+            spine.set_color(INK)
+        axis.xaxis.label.set_color(INK)
+        axis.yaxis.label.set_color(INK)
+    return drawn, axes
+
+
+def _legend(axis: Any) -> None:
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, labelcolor=INK)
+
+
+def _plain_ticks(axis: Any) -> None:
+    """Numbers instead of powers of ten on a logarithmic axis."""
+    ticker = require("matplotlib.ticker", "bench")
+    axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axis.set_minor_formatter(ticker.LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+
+
+def _svg(drawn: Any, words: str) -> str:
+    """The figure as markup that belongs into a page: no header, no links, no fixed size."""
+    matplotlib = require("matplotlib", "bench")
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": words, "font.family": ["sans-serif"]}):
+        drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    content = buffer.getvalue()
+    content = content[content.index("<svg") :]
+    content = re.sub(r"<metadata>.*?</metadata>", "", content, flags=re.DOTALL)
+    content = re.sub(r' (xmlns(:\w+)?|width|height)="[^"]*"', "", content, count=4)
+    content = content.replace(INK, "var(--ink)").replace(GRID, "var(--line)")
+    return content.replace("<svg", f'<svg role="img" aria-label="{words}"', 1)

@@ -1,0 +1,264 @@
+"""The report as one self-contained page: the verdict first, then the figures, then what stands behind them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit import html, metrics
+from bctoolkit.bench import figures, tables
+from bctoolkit.bench.parity import Answered
+from bctoolkit.bench.report import Report, Result
+from bctoolkit.bundle import Bundle
+from bctoolkit.data import Dataset
+from bctoolkit.data.dataset import positions
+
+__all__ = ["Evidence", "render"]
+
+WORST = 8
+"""Images shown of each bundle."""
+
+METHOD = (
+    ("session", "a fresh process that opens one bundle, answers a first image, warms up until three block medians in a "
+     "row agree within 5 %, and times; bundles take turns"),
+    ("p50, p90, p99", "of all runs of all sessions; no run is left out; p99 from 1,000 runs on"),
+    ("interval of p50", "Student's, over the sessions' medians, on the scale of the logarithm"),
+    ("interval of p99", "Woodruff's, of the share of runs below it, with the effective number of runs that blocks of "
+     "neighbouring runs show"),
+    ("load, first", "medians over the sessions; the bundle's files are in the system's page cache"),
+    ("peak, steady", "resident memory of a session's process: the largest ever, and after the last timed run"),
+    ("unstable", "sessions more than 10 % apart, other programs on more than a quarter of the CPUs, a throttled CPU, a "
+     "clock too coarse, or fewer than 3 sessions or 100 runs; no verdict rests on it"),
+    ("checks while timing", "every output is compared with the session's first; one image repeated must not be more "
+     "than 10 % faster than different ones"),
+    ("agreement, accuracy", "exact binomial intervals (Clopper & Pearson)"),
+    ("drop, loss of recall", "paired with the reference image by image: Tango's score interval, McNemar's exact test"),
+    ("ECE, reliability", "expected calibration error over 15 bins of equal width"),
+    ("temperature", "fitted by maximum likelihood to the same labelled images; nothing applies it"),
+    ("verdict", "a limit is kept where the whole 95 % interval keeps it, broken where the whole interval lies beyond, "
+     "else undecided"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What stands behind one result."""
+
+    samples: list[NDArray[np.float64]]
+    """Milliseconds of the model alone, one array per session."""
+    bundle: Bundle
+    answered: Answered
+    dataset: Dataset | None
+    """The labelled images, in any order."""
+
+
+def render(report: Report, evidence: list[Evidence]) -> str:
+    """The page in HTML.
+
+    Args:
+        report: the document.
+        evidence: of each result, in their order.
+    """
+    names = [tables.title(result, bool(report.settings.sweep)) for result in report.results]
+    judged = _first_of_each_bundle(report, evidence)
+    sections = [
+        _verdicts(report, names),
+        _table(report),
+        _plots(report, names, evidence),
+        *_classes(judged),
+        *_confusions(judged),
+        *_reliability(judged),
+        *_worst(judged),
+        _machine(report),
+        f"<h2>How each number was computed</h2>\n{html.table(('figure', 'method'), METHOD)}",
+    ]
+    footer = f"{escape(report.created)} · {escape(_tools(report))} · not a medical device"
+    return html.document("Benchmark report", f"{len(names)} results", sections, footer)
+
+
+def _first_of_each_bundle(report: Report, evidence: list[Evidence]) -> list[tuple[Result, Evidence]]:
+    """Answers do not depend on the number of threads, so a sweep shows them once."""
+    found: dict[str, tuple[Result, Evidence]] = {}
+    for result, behind in zip(report.results, evidence, strict=True):
+        found.setdefault(result.bundle, (result, behind))
+    return list(found.values())
+
+
+def _verdicts(report: Report, names: list[str]) -> str:
+    items = []
+    for name, result in zip(names, report.results, strict=True):
+        labelled = result.parity.labelled
+        lines = [f"<li>loses recall beyond chance: {escape(', '.join(labelled.losing))}</li>"] if (
+            labelled and labelled.losing
+        ) else []  # fmt: skip
+        lines += [f"<li>{escape(reason.advice)}</li>" for reason in result.latency_ms.unstable]
+        outcome = "no budget given" if result.verdict is None else tables.outcome_of(result.verdict)
+        if result.verdict is not None:
+            lines += [f"<li>{escape(tables.check_words(c))}</li>" for c in result.verdict.checks if not c.passed]
+        more = f"<ul>{''.join(lines)}</ul>" if lines else ""
+        items.append(f'<li>{escape(name)}: <span class="outcome {outcome.split()[0]}">{outcome}</span>{more}</li>')
+    items += [
+        f'<li>{escape(failure.bundle)}: <span class="outcome failed">not measured</span>'
+        f"<ul><li>{escape(failure.message)}</li></ul></li>"
+        for failure in report.failures
+    ]
+    return f'<h2>Verdict</h2>\n<ul class="verdicts">{"".join(items)}</ul>'
+
+
+def _table(report: Report) -> str:
+    rows = [[escape(cell) for cell in tables.row(result, bool(report.settings.sweep))] for result in report.results]
+    return (
+        f"<h2>Figures</h2>\n{html.table(tables.HEADINGS, rows)}\n<p>~ marks an unstable latency. In brackets: the "
+        "change of accuracy in points against the float32 reference on the same images.</p>"
+    )
+
+
+def _plots(report: Report, names: list[str], evidence: list[Evidence]) -> str:
+    accuracy = [
+        result.parity.golden.top1_agreement if (labelled := result.parity.labelled) is None else labelled.accuracy
+        for result in report.results
+    ]
+    megabytes = [result.size_bytes / 1e6 for result in report.results]
+    samples = [behind.samples for behind in evidence]
+    what = "agreement on golden images" if report.results[0].parity.labelled is None else "accuracy on labelled images"
+    parts = (
+        ("Accuracy, latency, size", f"{what.capitalize()}; the area of a mark is the size of the file. A filled mark "
+         "lies on the Pareto front: no other is at least as good in all three and better in one.",
+         figures.pareto(names, accuracy, [result.latency_ms.p50 for result in report.results], megabytes)),
+        ("Latency", "The share of runs that took at most so long, all sessions together.",
+         figures.latencies(names, samples)),
+        ("Sessions", "The median of each session with the middle half of its runs, in the order of the turns.",
+         figures.sessions(names, samples)),
+    )  # fmt: skip
+    return "\n".join(
+        f'<h2>{head}</h2>\n<p>{text}</p>\n<figure class="plot">{svg}</figure>' for head, text, svg in parts
+    )
+
+
+def _classes(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
+    """Recall of each class, and what it has lost."""
+    for result, _ in judged:
+        labelled = result.parity.labelled
+        if labelled is None:
+            continue
+        rows = []
+        for name, recall in labelled.recall.items():
+            lost = labelled.class_loss.get(name)
+            cells = ["–"] * 3
+            if lost is not None:
+                low, high = (tables.points(end) for end in lost.ci95)
+                cells = [str(lost.count), tables.points(lost.drop), f"{low} to {high}"]
+            flag = "beyond chance" if name in labelled.losing else ""
+            share = "–" if recall is None else f"{recall:.2%}"
+            rows.append((escape(name), share, *cells, f'<span class="outcome failed">{flag}</span>'))
+        yield (
+            f"<h2>Classes of {escape(result.bundle)}</h2>\n<p>Recall on {labelled.count:,} images of "
+            f"{escape(labelled.source)} ({labelled.split}), and the points of it that are lost against the float32 "
+            f"reference, with their 95 % interval.</p>\n"
+            f"{html.table(('class', 'recall', 'images', 'lost', '95 % interval', ''), rows)}"
+        )
+
+
+def _pairs(judged: list[tuple[Result, Evidence]]) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
+    """Caption, labels and probabilities of the reference, then of each bundle."""
+    told = False
+    for result, behind in judged:
+        known = behind.answered.labelled
+        if known is None:
+            continue
+        if known.reference is not None and not told:
+            told = True
+            yield "float32 reference", known.labels, known.reference
+        yield result.bundle, known.labels, known.observed
+
+
+def _confusions(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
+    names = judged[0][1].bundle.manifest.labels
+    cells = [
+        f"<figure><figcaption>{escape(caption)}</figcaption>"
+        f"{html.confusion(names, metrics.confusion(labels, said).tolist())}</figure>"
+        for caption, labels, said in _pairs(judged)
+    ]
+    if cells:
+        yield (
+            "<h2>Confusion matrices</h2>\n<p>Rows are the true class, columns what was said; colour is the share of "
+            f'the row.</p>\n<div class="pairs">{"".join(cells)}</div>'
+        )
+
+
+def _reliability(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
+    cells = [
+        f"<figure><figcaption>{escape(caption)}, ECE "
+        f"{metrics.expected_calibration_error(labels, said):.4f}</figcaption>"
+        f"{html.reliability(metrics.reliability(labels, said))}</figure>"
+        for caption, labels, said in _pairs(judged)
+    ]
+    if cells:
+        yield (
+            "<h2>Reliability</h2>\n<p>How often each is right (bars) at each confidence; on the dashed line it is as "
+            f'right as it is sure. Below: where the images lie.</p>\n<div class="pairs">{"".join(cells)}</div>'
+        )
+
+
+def _worst(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
+    """The images on which a bundle departs most from the reference."""
+    for result, behind in judged:
+        reference, observed, images, truth = _compared(behind)
+        if reference is None:
+            continue
+        names = behind.bundle.manifest.labels
+        departs = np.abs(reference - observed).max(1)
+        cells = []
+        for place in np.argsort(-departs, kind="stable")[:WORST]:
+            before, after = int(reference[place].argmax()), int(observed[place].argmax())
+            words = (
+                f"{names[before]} {reference[place, before]:.2f} → {names[after]} {observed[place, after]:.2f}"
+                f"{'' if truth[place] < 0 else f' (is {names[truth[place]]})'}, Δp {departs[place]:.1e}"
+            )
+            pixels = np.asarray(images[place : place + 1], np.uint8)
+            cells.append(f"<figure>{html.picture(pixels, words)}<figcaption>{escape(words)}</figcaption></figure>")
+        yield (
+            f"<h2>Where {escape(result.bundle)} departs most</h2>\n<p>What the float32 reference said → what this "
+            f'artifact says.</p>\n<div class="worst">{"".join(cells)}</div>'
+        )
+
+
+def _compared(
+    behind: Evidence,
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
+    """Reference, answers, images and labels: labelled ones where the reference knows them, else the golden ones."""
+    known, golden = behind.answered.labelled, behind.bundle.golden()
+    if known is None or known.reference is None or behind.dataset is None:
+        return golden.probabilities, behind.answered.golden, golden.images, golden.labels
+    departs = np.abs(known.reference - known.observed).max(1)
+    worst = np.argsort(-departs, kind="stable")[:WORST]
+    place = positions(known.hashes[worst], behind.dataset.hashes)
+    images = np.asarray(behind.dataset.take(place).images[:], np.uint8)
+    return known.reference[worst], known.observed[worst], images, known.labels[worst]
+
+
+def _machine(report: Report) -> str:
+    machine, settings = report.machine, report.settings
+    told = {
+        "CPU": machine.cpu,
+        "instruction sets": ", ".join(machine.cpu_flags) or "none that matter",
+        "cores": f"{machine.cores_usable} of {machine.cores}",
+        "memory": f"{machine.memory_bytes / 1e9:.1f} GB",
+        "system": machine.system,
+        "governor": machine.governor,
+        "frequency": None if machine.frequency_mhz is None else f"{machine.frequency_mhz:.0f} MHz",
+        "temperature": None if machine.temperature_c is None else f"{machine.temperature_c:.0f} °C",
+        "load before": None if machine.load_average is None else f"{machine.load_average:.2f}",
+        "threads": ", ".join(map(str, settings.sweep or (settings.threads,))),
+        "sessions": f"{settings.sessions}, each of at least {settings.min_runs} runs and {settings.min_seconds:g} s",
+        "warm-up": f"at least {settings.warmup_runs} runs and {settings.warmup_seconds:g} s",
+        "order of images": f"drawn with seed {settings.seed}",
+    }
+    rows = [(what, escape(value or "the system does not tell")) for what, value in told.items()]
+    return f"<h2>Machine and settings</h2>\n{html.table(('what', 'value'), rows)}"
+
+
+def _tools(report: Report) -> str:
+    return ", ".join(f"{name} {version}" for name, version in report.machine.versions.items())

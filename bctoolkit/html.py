@@ -1,0 +1,106 @@
+"""What the pages of several stages share: one self-contained file that needs no network and reads at any width."""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.lazy import require
+from bctoolkit.metrics import ReliabilityBin
+
+__all__ = ["confusion", "document", "picture", "reliability", "table", "tiles"]
+
+
+def document(title: str, what: str, sections: Iterable[str], footer: str) -> str:
+    """A whole page.
+
+    Args:
+        title: its heading, plain text.
+        what: what it tells of that, for the window's title.
+        sections: markup.
+        footer: markup.
+    """
+    style = (files("bctoolkit") / "html.css").read_text(encoding="utf-8")
+    body = "\n".join(sections)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{escape(title)}: {escape(what)}</title>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n"
+        f"{body}\n<footer>{footer}</footer>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def tiles(items: Iterable[tuple[str, str, str]]) -> str:
+    """The figures that come first: what, value, note, each markup."""
+    cards = "".join(f"<div><dt>{what}</dt><dd>{value}</dd><small>{note}</small></div>" for what, value, note in items)
+    return f'<dl class="tiles">{cards}</dl>'
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of markup, the first cell of each row its heading; it scrolls where the screen is narrow."""
+    head = "".join(f"<th scope=col>{heading}</th>" for heading in headings)
+    body = "".join(
+        f"<tr><th scope=row>{first}</th>{''.join(f'<td>{cell}</td>' for cell in rest)}</tr>" for first, *rest in rows
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Counts, rows the true class and columns the predicted one, coloured by the share of the row."""
+    head = "".join(f"<th scope=col><span>{escape(name)}</span></th>" for name in labels)
+    rows = []
+    for name, row in zip(labels, counts, strict=True):
+        cells = []
+        for other, count in zip(labels, row, strict=True):
+            share = count / max(sum(row), 1)
+            strong = " class=strong" if share > 0.5 else ""
+            words = f"{count} of {sum(row)} {name} taken for {other}"
+            cells.append(f'<td{strong} style="--share:{share:.1%}" title="{escape(words)}">{count or ""}</td>')
+        rows.append(f"<tr><th scope=row>{escape(name)}</th>{''.join(cells)}</tr>")
+    return (
+        f'<div class="wide"><table class="confusion"><thead><tr><td></td>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def reliability(bins: Sequence[ReliabilityBin]) -> str:
+    """Bars of accuracy by confidence on a square of 300 units, and below them where the images lie."""
+    most = max(part.count for part in bins)
+    bars = []
+    for part in bins:
+        if part.accuracy is None:
+            continue
+        left, width = 300 * part.low + 1, 300 * (part.high - part.low) - 2
+        tall, share = 300 * part.accuracy, 50 * part.count / most
+        words = f"confidence {part.low:.2f}–{part.high:.2f}: {part.count} images, {part.accuracy:.1%} right"
+        bars.append(
+            f"<g><title>{words}</title>"
+            f'<rect class="bar" x="{left:.1f}" y="{300 - tall:.1f}" width="{width:.1f}" height="{tall:.1f}"/>'
+            f'<rect class="count" x="{left:.1f}" y="{390 - share:.1f}" width="{width:.1f}" height="{share:.1f}"/></g>'
+        )
+    ticks = "".join(
+        f'<text x="{300 * tick}" y="316" text-anchor="middle">{tick:g}</text>'
+        f'<text x="-6" y="{304 - 300 * tick}" text-anchor="end">{tick:g}</text>'
+        for tick in (0, 0.25, 0.5, 0.75, 1)
+    )
+    return (
+        '<svg class="reliability" viewBox="-36 -10 352 408" role="img" aria-label="reliability diagram">'
+        f'<rect class="frame" width="300" height="300"/>{"".join(bars)}'
+        f'<line class="diagonal" x1="0" y1="300" x2="300" y2="0"/>{ticks}'
+        '<text x="150" y="332" text-anchor="middle">confidence</text></svg>'
+    )
+
+
+def picture(images: NDArray[np.uint8], words: str) -> str:
+    """Images N × height × width × 3 side by side as one `<img>` that carries its pixels; `words` is plain text."""
+    buffer = io.BytesIO()
+    joined = np.concatenate(list(images), axis=1)
+    require("PIL.Image", "images").fromarray(joined).save(buffer, "JPEG", quality=92, subsampling="4:4:4")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    text = escape(words)
+    return f'<img loading="lazy" alt="{text}" title="{text}" src="data:image/jpeg;base64,{data}">'

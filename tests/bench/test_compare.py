@@ -1,0 +1,171 @@
+"""Regressions and noise: what is planted is found, what is not there is never claimed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from bctoolkit.bench.compare import Change, Trend, against_baseline, old_and_new
+from bctoolkit.bench.parity import Answered, LabelledAnswers
+from bctoolkit.bench.report import Report, Result, Session
+from bctoolkit.bench.stored import Stored
+from bctoolkit.errors import RecipeError
+
+Make = Callable[..., tuple[Session, ...]]
+MARGIN = 0.03
+
+
+def stored(report: Report, folder: Path = Path("nowhere"), name: str = "report") -> Stored:
+    return Stored(name, report, folder)
+
+
+def only(report: Report, *results: Result) -> Report:
+    return msgspec.structs.replace(report, results=results)
+
+
+def change(found: tuple[Change, ...], figure: str) -> Change:
+    [one] = [change for change in found if change.figure == figure]
+    return one
+
+
+def noisy(rng: np.random.Generator, make: Make, p50: float, sessions: int = 5) -> tuple[Session, ...]:
+    """Sessions as a shared machine gives them: medians 2 % apart."""
+    return make(p50, tuple(rng.normal(0, 0.02, sessions)))
+
+
+def test_the_same_report_has_not_changed(full_report: Report) -> None:
+    found = old_and_new(stored(full_report), stored(full_report), MARGIN)
+    assert found.worse == ()
+    assert change(tuple(c for c in found.changes if c.bundle == "cells-onnx-fp32"), "p50 ms").change == 1
+    assert {c.trend for c in found.changes if c.figure == "size MB"} == {Trend.SAME}
+
+
+def test_a_planted_slowdown_of_a_tenth_is_found(
+    full_report: Report, make_result: Callable[..., Result], make_sessions: Make
+) -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(40):
+        old = make_result(sessions=noisy(rng, make_sessions, 12.0))
+        new = make_result(sessions=noisy(rng, make_sessions, 13.2))
+        found = old_and_new(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+        hits += change(found.changes, "p50 ms").trend is Trend.WORSE
+    assert hits >= 36
+
+
+def test_nothing_is_claimed_of_two_reports_of_the_same(
+    full_report: Report, make_result: Callable[..., Result], make_sessions: Make
+) -> None:
+    rng = np.random.default_rng(1)
+    claims = 0
+    for _ in range(200):
+        one, other = (make_result(sessions=noisy(rng, make_sessions, 12.0)) for _ in range(2))
+        found = old_and_new(stored(only(full_report, one)), stored(only(full_report, other)), MARGIN)
+        claims += change(found.changes, "p50 ms").trend in (Trend.WORSE, Trend.BETTER)
+    assert claims <= 2
+
+
+def test_turns_that_share_a_slow_machine_are_paired(
+    full_report: Report, make_result: Callable[..., Result], make_sessions: Make
+) -> None:
+    """The machine drifts by half; within each turn the second bundle is a tenth slower."""
+    turns = (0.0, 0.1, 0.5, 0.2, 0.05)
+    base = make_result(bundle="base", sessions=make_sessions(10.0, turns))
+    slow = make_result(bundle="slow", sessions=make_sessions(11.0, turns))
+    report = stored(only(full_report, base, slow))
+    found = change(against_baseline(report, "base", MARGIN).changes, "p50 ms")
+    assert found.trend is Trend.WORSE
+    assert found.ci95 == pytest.approx((1.1, 1.1))
+    unpaired = old_and_new(
+        stored(only(full_report, base)), stored(only(full_report, msgspec.structs.replace(slow, bundle="base"))), MARGIN
+    )
+    assert change(unpaired.changes, "p50 ms").trend is Trend.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("factor", "trend"), [(1.2, Trend.WORSE), (0.8, Trend.BETTER), (1.0, Trend.SAME), (1.03, Trend.UNCLEAR)]
+)
+def test_every_trend(
+    full_report: Report, make_result: Callable[..., Result], make_sessions: Make, factor: float, trend: Trend
+) -> None:
+    old, new = (make_result(sessions=make_sessions(level)) for level in (12.0, 12.0 * factor))
+    found = old_and_new(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+    assert change(found.changes, "p50 ms").trend is trend
+    assert change(found.changes, "p50 ms").change == pytest.approx(factor)
+
+
+def test_a_larger_file_is_a_regression(full_report: Report, make_result: Callable[..., Result]) -> None:
+    old, new = make_result(size_bytes=10_000_000), make_result(size_bytes=11_000_000)
+    found = old_and_new(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+    assert [c.figure for c in found.worse] == ["size MB"]
+
+
+def test_other_machines_compare_sizes_alone_and_say_so(full_report: Report) -> None:
+    elsewhere = msgspec.structs.replace(full_report.machine, cpu="Another CPU")
+    other = msgspec.structs.replace(full_report, machine=elsewhere)
+    found = old_and_new(stored(full_report), stored(other), MARGIN)
+    assert {c.figure for c in found.changes} == {"size MB"}
+    assert "different machines (Example CPU" in found.notes[0]
+
+
+def test_reports_of_the_time_before_sessions_say_what_to_do(report: Report) -> None:
+    found = old_and_new(stored(report), stored(report), MARGIN)
+    assert {c.figure for c in found.changes} == {"size MB"}
+    assert any("a report without two sessions gives no interval" in note for note in found.notes)
+
+
+def test_bundles_of_another_run_are_matched_by_what_they_are(full_report: Report) -> None:
+    renamed = [msgspec.structs.replace(r, bundle=r.bundle.replace("cells", "pr")) for r in full_report.results]
+    found = old_and_new(stored(full_report), stored(only(full_report, *renamed)), MARGIN)
+    assert {c.bundle for c in found.changes} == {r.bundle for r in renamed}
+
+
+def test_nothing_in_common_is_refused(full_report: Report, make_result: Callable[..., Result]) -> None:
+    other = only(full_report, make_result(bundle="x", format="coreml"))
+    with pytest.raises(RecipeError, match="one and two have no bundle in common"):
+        old_and_new(stored(full_report, name="one"), stored(other, name="two"), MARGIN)
+
+
+def test_a_baseline_that_is_not_there_is_refused(full_report: Report, make_result: Callable[..., Result]) -> None:
+    with pytest.raises(RecipeError, match="report has no bundle 'x'; bundles: cells-onnx-fp32, "):
+        against_baseline(stored(full_report), "x", MARGIN)
+    with pytest.raises(RecipeError, match="holds cells-onnx-fp32 alone"):
+        against_baseline(stored(only(full_report, make_result())), "cells-onnx-fp32", MARGIN)
+
+
+def keep_answers(folder: Path, bundle: str, labels: list[int], said: list[int], order: list[int]) -> None:
+    """Answers to images whose hash is their number, in any order."""
+    (folder / "answers").mkdir(parents=True, exist_ok=True)
+    hashes = np.zeros((len(order), 32), np.uint8)
+    hashes[:, 0], hashes[:, 1] = np.array(order) % 256, np.array(order) // 256
+    eye = np.eye(3, dtype=np.float32)
+    kept = LabelledAnswers(hashes, np.array(labels)[order], eye[np.array(said)[order]], None)
+    Answered(eye, kept).save(folder / "answers" / f"{bundle}.npz")
+
+
+@pytest.mark.parametrize(("flipped", "trend"), [(12, Trend.WORSE), (0, Trend.SAME), (2, Trend.UNCLEAR)])
+def test_accuracy_is_paired_image_by_image_whatever_their_order(
+    full_report: Report, make_result: Callable[..., Result], tmp_path: Path, flipped: int, trend: Trend
+) -> None:
+    labels = [i % 3 for i in range(1000)]
+    said = [(label + 1) % 3 if i < flipped else label for i, label in enumerate(labels)]
+    rng = np.random.default_rng(0)
+    keep_answers(tmp_path / "old", "cells-onnx-fp32", labels, labels, list(range(1000)))
+    keep_answers(tmp_path / "new", "cells-onnx-fp32", labels, said, list(rng.permutation(1000)))
+    report = only(full_report, make_result())
+    found = old_and_new(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
+    one = change(found.changes, "accuracy")
+    assert one.trend is trend
+    assert one.change == pytest.approx(flipped / 1000)
+    assert (one.old, one.new) == pytest.approx((1.0, 1 - flipped / 1000))
+
+
+def test_other_images_are_not_compared(full_report: Report, make_result: Callable[..., Result], tmp_path: Path) -> None:
+    keep_answers(tmp_path / "old", "cells-onnx-fp32", [0] * 20, [0] * 20, list(range(10)))
+    keep_answers(tmp_path / "new", "cells-onnx-fp32", [0] * 20, [0] * 20, list(range(10, 20)))
+    report = only(full_report, make_result())
+    found = old_and_new(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
+    assert "accuracy" not in {c.figure for c in found.changes}
+    assert any("different images" in note for note in found.notes)

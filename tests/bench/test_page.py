@@ -1,0 +1,140 @@
+"""The report's page: whole, self-contained, the verdict first, and safe with any name."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from bctoolkit import bundle as bundles
+from bctoolkit.bench.page import METHOD, Evidence, render
+from bctoolkit.bench.parity import Answered, LabelledAnswers
+from bctoolkit.bench.report import Report
+from bctoolkit.data import Dataset
+
+VOID = {"meta", "img", "rect", "line", "path", "use"}
+
+
+class Reader(HTMLParser):
+    """Collects text, tags, links and ids, and checks that every tag is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.headings: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.links += [value or "" for name, value in attributes if name in ("src", "href")]
+        self.ids += [value or "" for name, value in attributes if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(scope="module")
+def evidence(bundle: Path, tiny_data: Dataset) -> list[Evidence]:
+    """The same bundle three times: with the reference's answers, without, and on golden images alone."""
+    rng = np.random.default_rng(0)
+    opened = bundles.read(bundle)
+    golden = opened.golden().probabilities
+    said = rng.dirichlet(np.ones(3), 30).astype(np.float32)
+    spoilt = said.copy()
+    spoilt[4] = spoilt[4, ::-1]
+    hashes, labels = tiny_data.hashes[:30], tiny_data.labels[:30]
+    answers = (
+        LabelledAnswers(hashes, labels, spoilt, said),
+        LabelledAnswers(hashes, labels, spoilt, None),
+        None,
+    )
+    samples = [[12 + rng.gamma(2, 0.3, 200) for _ in range(5)] for _ in answers]
+    return [
+        Evidence(times, opened, Answered(golden, known), tiny_data if known else None)
+        for times, known in zip(samples, answers, strict=True)
+    ]
+
+
+def test_the_page_carries_everything_with_it(full_report: Report, evidence: list[Evidence]) -> None:
+    page = render(full_report, evidence)
+    reader = read(page)
+    assert "http" not in page
+    assert "@import" not in page
+    assert "<script" not in page
+    assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in reader.links)
+    assert len(page) < 3_000_000
+
+
+def test_the_verdict_comes_first_and_every_part_is_there(full_report: Report, evidence: list[Evidence]) -> None:
+    reader = read(render(full_report, evidence))
+    assert reader.headings[0] == "Verdict"
+    expected = ["Figures", "Accuracy, latency, size", "Latency", "Sessions", "Confusion matrices", "Reliability",
+                "Machine and settings", "How each number was computed"]  # fmt: skip
+    assert [heading for heading in reader.headings if heading in expected] == expected
+    assert sum(heading.startswith("Classes of ") for heading in reader.headings) == 2
+    assert sum("departs most" in heading for heading in reader.headings) == 3
+    assert reader.seen.count("svg") == 3 + 3  # plots, and the reliability of the reference and two bundles
+    assert all(name in reader.text for name, _ in METHOD)
+
+
+def test_outcomes_failures_and_classes_that_lose_are_told(full_report: Report, evidence: list[Evidence]) -> None:
+    text = read(render(full_report, evidence)).text
+    assert "cells-onnx-int8-dynamic: failed" in text
+    assert "loses recall beyond chance: left" in text
+    assert "cells-tflite-fp32: passed" in text
+    assert "cells-onnx-fp32: no budget given" in text
+    assert "its process ended with signal 9" in text
+
+
+def test_no_two_things_share_an_id(full_report: Report, evidence: list[Evidence]) -> None:
+    ids = [name for name in read(render(full_report, evidence)).ids if not name.startswith(("figure", "axes", "patch"))]
+    clips = [name for name in ids if name.startswith("p") and len(name) > 8]
+    assert len(clips) == len(set(clips))
+
+
+def test_the_same_report_gives_the_same_page(full_report: Report, evidence: list[Evidence]) -> None:
+    assert render(full_report, evidence) == render(full_report, evidence)
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><marquee title="x"> & more'])
+def test_names_cannot_become_markup(full_report: Report, evidence: list[Evidence], name: str) -> None:
+    first, *rest = full_report.results
+    labelled = first.parity.labelled
+    assert labelled is not None
+    spoilt = msgspec.structs.replace(labelled, source=name, recall={name: 0.5}, losing=(name,))
+    hostile = msgspec.structs.replace(first, bundle=name, parity=msgspec.structs.replace(first.parity, labelled=spoilt))
+    reader = read(render(msgspec.structs.replace(full_report, results=(hostile, *rest)), evidence))
+    assert not {"script", "marquee"} & set(reader.seen)
+    assert name in reader.text
+
+
+def test_a_phone_paper_and_a_dark_room_are_thought_of(full_report: Report, evidence: list[Evidence]) -> None:
+    page = render(full_report, evidence)
+    assert 'name="viewport"' in page
+    assert "prefers-color-scheme: dark" in page
+    assert "max-width: 36rem" in page
+    assert "@media print" in page
+    assert "var(--ink)" in page[page.index("</style>") :]
+    assert "#010203" not in page

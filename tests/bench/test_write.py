@@ -1,0 +1,41 @@
+"""The report for spreadsheets and for CI."""
+
+import csv
+import io
+from xml.etree import ElementTree
+
+import msgspec
+
+from bctoolkit.bench.report import Report
+from bctoolkit.bench.write import csv_rows, junit, sample_key
+
+
+def test_csv_has_a_row_for_each_result_and_empty_cells_for_what_was_not_measured(full_report: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_rows(full_report))))
+    assert [row["bundle"] for row in rows] == [result.bundle for result in full_report.results]
+    first, second, third = rows
+    assert float(first["p50_ms"]) == full_report.results[0].latency_ms.p50
+    assert (first["outcome"], second["outcome"], third["outcome"]) == ("", "failed", "passed")
+    assert second["unstable"] == "spread"
+    assert third["accuracy"] == ""
+    assert "None" not in csv_rows(full_report)
+
+
+def test_junit_has_a_test_for_each_limit(full_report: Report) -> None:
+    root = ElementTree.fromstring(junit(full_report))
+    suites = {suite.get("name"): suite for suite in root}
+    judged = suites["cells-onnx-int8-dynamic"]
+    assert [judged.get(name) for name in ("tests", "failures", "skipped", "errors")] == ["3", "1", "2", "0"]
+    found = {case.get("name"): [child.tag for child in case] for case in judged}
+    assert found == {"max_p50_ms": ["skipped"], "min_top1_agreement": ["skipped"], "max_size_mb": ["failure"]}
+    [failure] = judged.iter("failure")
+    assert failure.get("message") == "max_size_mb 3: 3.4 fails"
+    assert suites["cells-tflite-fp32"].get("failures") == "0"
+    assert [case.get("name") for case in suites["cells-onnx-fp32"]] == ["measured"]
+    assert suites["cells-tflite-int8"].get("errors") == "1"
+
+
+def test_a_sweep_tells_its_samples_apart(full_report: Report) -> None:
+    assert sample_key("x", 2, full_report) == "x"
+    swept = msgspec.structs.replace(full_report, settings=msgspec.structs.replace(full_report.settings, sweep=(1, 2)))
+    assert sample_key("x", 2, swept) == "x@2"

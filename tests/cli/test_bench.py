@@ -1,0 +1,115 @@
+"""`bctk bench`: exit codes, and what does not go together. What it measures is tested in tests/bench."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from bctoolkit import bench as stage
+from bctoolkit.bench.report import Check, Failure, Outcome, Report, Verdict
+from bctoolkit.cli import cli
+from bctoolkit.cli.bench import settings_for
+from bctoolkit.documents import parse
+from bctoolkit.errors import BackendError, RecipeError
+
+STORED = Path(__file__).parents[1] / "stored" / "report-1.json"
+Bench = Callable[..., Result]
+
+
+def with_outcomes(*outcomes: Outcome | None) -> Report:
+    """The stored report whose results have these outcomes."""
+    report = parse(Report, json.loads(STORED.read_bytes()), "report.json", RecipeError)
+    results = []
+    for result, outcome in zip(report.results, outcomes, strict=True):
+        check = Check("max_p50_ms", 1.0, 2.0, outcome is Outcome.PASSED, "", outcome, (0.5, 2.0))
+        verdict = None if outcome is None else Verdict(check.passed, (check,), outcome)
+        results.append(msgspec.structs.replace(result, verdict=verdict))
+    return msgspec.structs.replace(report, results=tuple(results))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Run `bctk bench` with a stage that returns a given report."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(report: Report | None, *arguments: str) -> Result:
+        def measured(*_: Any, **__: Any) -> Report | None:
+            return report
+
+        monkeypatch.setattr(stage, "bench", measured)
+        return CliRunner().invoke(cli, ["bench", *arguments])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code", "allowed"),
+    [
+        ((Outcome.PASSED, Outcome.PASSED, None), 0, 0),
+        ((None, None, None), 0, 0),
+        ((Outcome.PASSED, Outcome.UNDECIDED, None), 3, 0),
+        ((Outcome.PASSED, Outcome.FAILED, Outcome.UNDECIDED), 3, 3),
+    ],
+)
+def test_exit_codes_of_the_outcomes(
+    bench: Bench, outcomes: tuple[Outcome | None, ...], code: int, allowed: int
+) -> None:
+    assert bench(with_outcomes(*outcomes), "x").exit_code == code
+    assert bench(with_outcomes(*outcomes), "x", "--allow-undecided").exit_code == allowed
+
+
+def test_what_is_not_kept_is_printed(bench: Bench) -> None:
+    output = bench(with_outcomes(Outcome.PASSED, Outcome.UNDECIDED, Outcome.FAILED), "x").output
+    assert "cells-onnx-fp32: verdict passed" in output
+    assert "cells-onnx-int8-dynamic: verdict UNDECIDED\n  max_p50_ms 1: 0.5 to 2 undecided" in output
+    assert "cells-tflite-fp32: verdict FAILED\n  max_p50_ms 1: 0.5 to 2 fails" in output
+
+
+def test_a_bundle_that_failed_is_an_error_after_the_others_are_shown(bench: Bench) -> None:
+    failed = (Failure("x-int8", "onnx", "int8", "x-int8: its process ended with signal 9"),)
+    done = bench(msgspec.structs.replace(with_outcomes(None, None, None), failures=failed), "x")
+    assert isinstance(done.exception, BackendError)
+    assert str(done.exception) == "x-int8: its process ended with signal 9"
+    assert "cells-tflite-fp32" in done.output
+    assert "report: " in done.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--threads", "2"], ["--quick"], ["--data", "x"], ["--budget", "phone"], ["bundle"], ["--provider", "cpu"]],
+)
+def test_nothing_is_changed_on_the_way(bench: Bench, arguments: list[str]) -> None:
+    done = bench(None, "--resume", "--out", "x", *arguments)
+    assert isinstance(done.exception, RecipeError)
+    name = arguments[0] if arguments[0].startswith("--") else "BUNDLE"
+    assert str(done.exception).startswith(("--quick", "--publish") if name == "--quick" else name)
+    assert "cannot go with --resume" in str(done.exception)
+
+
+def test_without_anything_unfinished_there_is_nothing_to_resume(bench: Bench) -> None:
+    done = bench(None, "--resume")
+    assert str(done.exception) == "--resume: no unfinished report in benchmarks/reports"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2,1", "names a number of threads twice"),
+        ("1,x", "x is not in the range"),
+        ("257", "257 is not in"),
+        ("1,", ""),
+    ],
+)
+def test_numbers_of_threads_that_make_no_sense_are_wrong_usage(bench: Bench, text: str, message: str) -> None:
+    done = bench(None, "x", "--threads", text)
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def test_several_numbers_of_threads_are_a_sweep() -> None:
+    assert (settings_for("default", (1, 2)).threads, settings_for("default", (1, 2)).sweep) == (1, (1, 2))
+    assert (settings_for("quick", (2,)).threads, settings_for("quick", (2,)).sweep) == (2, ())
