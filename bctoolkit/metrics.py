@@ -100,15 +100,10 @@ def logit_error(reference: Probabilities, observed: Probabilities) -> float:
     """
     positive = observed[observed > 0]
     floor = float(positive.min()) if positive.size else 1.0
-    before, after = _logits(reference, floor), _logits(observed, floor)
+    before, after = (_logits(each, floor) for each in (reference, observed))
+    before, after = (each - each.mean(1, keepdims=True) for each in (before, after))
     size = max(float(np.sqrt((before**2).mean())), 1.0)
     return float(np.sqrt(((after - before) ** 2).mean())) / size
-
-
-def _logits(probabilities: Probabilities, floor: float) -> NDArray[np.float64]:
-    exact = np.log(np.maximum(probabilities.astype(np.float64), floor))
-    centred: NDArray[np.float64] = exact - exact.mean(1, keepdims=True)
-    return centred
 
 
 def accuracy(labels: Labels, probabilities: Probabilities) -> float:
@@ -207,9 +202,10 @@ def tempered(probabilities: Probabilities, temperature: float) -> NDArray[np.flo
     return shares
 
 
-def _logits(probabilities: Probabilities) -> NDArray[np.float64]:
-    """Logarithms; what float32 rounded to 0 counts as its least normal number."""
-    return np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float32).tiny))
+def _logits(probabilities: Probabilities, floor: float = float(np.finfo(np.float32).tiny)) -> NDArray[np.float64]:
+    """Logarithms; what is below `floor`, by default what float32 rounds to 0, counts as that."""
+    logits: NDArray[np.float64] = np.log(np.maximum(probabilities.astype(np.float64), floor))
+    return logits
 
 
 def _binned(
