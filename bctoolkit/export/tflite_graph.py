@@ -1,6 +1,6 @@
 """A TFLite graph to read and change: tensors, constants, operators, and the bytes they make."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any
 
@@ -17,14 +17,14 @@ Operator = Any
 """The schema's `OperatorT`."""
 
 KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-TYPES = {
-    np.dtype(np.float32): schema.TensorType.FLOAT32,
-    np.dtype(np.float16): schema.TensorType.FLOAT16,
-    np.dtype(np.int32): schema.TensorType.INT32,
-    np.dtype(np.int8): schema.TensorType.INT8,
-    np.dtype(np.uint8): schema.TensorType.UINT8,
+DTYPES: dict[int, np.dtype[Any]] = {
+    schema.TensorType.FLOAT32: np.dtype(np.float32),
+    schema.TensorType.FLOAT16: np.dtype(np.float16),
+    schema.TensorType.INT32: np.dtype(np.int32),
+    schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.UINT8: np.dtype(np.uint8),
 }
-DTYPES = {code: dtype for dtype, code in TYPES.items()}
+TYPES = {dtype: code for code, dtype in DTYPES.items()}
 
 
 class Grid:
@@ -70,7 +70,7 @@ class Graph:
     def kind(self, operator: Operator) -> str:
         """The operator's name in the schema, e.g. `FULLY_CONNECTED`."""
         code = self._model.operatorCodes[operator.opcodeIndex]
-        return KINDS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        return str(KINDS[max(code.builtinCode, code.deprecatedBuiltinCode)])
 
     def name(self, tensor: int) -> str:
         """A tensor's name."""
@@ -80,9 +80,8 @@ class Graph:
         """Give a tensor another name."""
         self._body.tensors[tensor].name = name.encode()
 
-    def scopes(self, operator: Operator) -> list[str]:
-        """The first parts of the names of what an operator was made from: its weights' first, then its output's."""
-        tensors = [t for t in operator.inputs[1:] if self.constant(t) is not None] + operator.outputs
+    def scopes(self, *tensors: int) -> list[str]:
+        """The first parts of the tensors' names; the converter joins the names of what it merged."""
         return [part.split("/")[0] for tensor in tensors for part in self.name(tensor).split(";")]
 
     def shape(self, tensor: int) -> tuple[int, ...]:
@@ -150,16 +149,23 @@ class Graph:
                 found.setdefault(tensor, []).append(operator)
         return found
 
-    def content(self, properties: dict[str, str] | None = None) -> bytes:
+    def properties(self) -> dict[str, str]:
+        """What the file says of itself: the metadata that `content` stored."""
+        buffers = self._model.buffers
+        entries = [(entry.name.decode(), buffers[entry.buffer].data) for entry in self._model.metadata or []]
+        return {name: "" if data is None else data.tobytes().decode() for name, data in entries}
+
+    def content(self, properties: Mapping[str, str] | None = None) -> bytes:
         """The file's bytes.
 
         Args:
-            properties: stored as metadata buffers of these names, UTF-8.
+            properties: stored as metadata buffers of these names, UTF-8, in place of any that were there.
         """
+        self._model.metadata = []
         for name, text in (properties or {}).items():
             self._model.buffers.append(_made(schema.BufferT(), data=np.frombuffer(text.encode(), np.uint8)))
             entry = _made(schema.MetadataT(), name=name.encode(), buffer=len(self._model.buffers) - 1)
-            self._model.metadata = [*(self._model.metadata or []), entry]
+            self._model.metadata.append(entry)
         self._drop_unused()
         self._body.operators, self._body.inputs, self._body.outputs = self.operators, self.inputs, self.outputs
         self._model.signatureDefs = [self._signature()]
@@ -197,7 +203,7 @@ class Graph:
             operator.inputs = [place[tensor] for tensor in operator.inputs]
             operator.outputs = [place[tensor] for tensor in operator.outputs]
         self.inputs, self.outputs = [place[i] for i in self.inputs], [place[i] for i in self.outputs]
-        holders = [*self._body.tensors, *(self._model.metadata or [])]
+        holders = [*self._body.tensors, *self._model.metadata]
         kept = sorted({0, *(holder.buffer for holder in holders)})
         for holder in holders:
             holder.buffer = kept.index(holder.buffer)

@@ -5,7 +5,6 @@ weights per output channel, int32 biases): https://ai.google.dev/edge/litert/mod
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 

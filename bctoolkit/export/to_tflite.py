@@ -14,10 +14,13 @@ from bctoolkit.export.tflite_float import float_file, scope_of
 from bctoolkit.export.tflite_graph import Graph, Operator
 from bctoolkit.export.tflite_integers import CARRIERS, activations, between_integers, quantize_statically
 from bctoolkit.export.tflite_interface import name_interface, take_uint8, tell_uint8
+from bctoolkit.export.tflite_islands import describe, float_islands
 from bctoolkit.export.tflite_weights import halve_weights, products, quantize_dynamically
 from bctoolkit.runtime.backends import default_threads
 
 __all__ = ["TfliteExporter"]
+
+FLOATS, CALIBRATED = ("fp32", "fp16"), ("int8", "int8-full")
 
 LINEAR = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
@@ -53,12 +56,7 @@ class TfliteExporter:
         """
         self._require(quantization, quantizing)
         graph = Graph(self._float32)
-        integer = self._integer(graph, quantization, quantizing.keep_float)
-        if quantization == "int8-dynamic":
-            quantize_dynamically(graph, integer)
-        elif integer:
-            ranges = self._calibrate(activations(graph, integer), quantizing)
-            quantize_statically(graph, integer, ranges)
+        self._quantize(graph, quantization, quantizing)
         if quantization != "int8-full":  # an NPU has its own way with a large kernel
             split_depthwise(graph)
         if quantization != "fp32":
@@ -68,7 +66,8 @@ class TfliteExporter:
             take_uint8(graph)
         if quantization == "int8-full":
             tell_uint8(graph)
-        return graph.content(self._settings.properties)
+        arithmetic = {"arithmetic": describe(float_islands(graph))} if quantization in CALIBRATED else {}
+        return graph.content({**self._settings.properties, **arithmetic})
 
     @cached_property
     def _float32(self) -> bytes:
@@ -77,12 +76,26 @@ class TfliteExporter:
     def _require(self, quantization: str, quantizing: Quantizing) -> None:
         if quantization == "int8-full" and self._settings.contract.dtype != "uint8":
             raise RecipeError(f"int8-full takes uint8 images, got input {self._settings.contract.dtype!r}")
-        if quantization in ("int8", "int8-full") and quantizing.images is None:
-            raise RecipeError(f"{quantization} needs calibration images for the ranges of its activations")
+        if quantization in CALIBRATED and (quantizing.images is None or not len(quantizing.images)):
+            raise RecipeError(f"{quantization} needs calibration images for the ranges of its activations; got none")
+
+    def _quantize(self, graph: Graph, quantization: str, quantizing: Quantizing) -> None:
+        if quantization in FLOATS:
+            return
+        integer = self._integer(graph, quantization, quantizing.keep_float)
+        if not integer:
+            raise RecipeError(
+                f"{self._twin.name}: {quantization} leaves no layer to quantize, with {len(products(graph))} in all "
+                f"and {len(quantizing.keep_float)} kept in float; export it as fp32"
+            )
+        if quantization == "int8-dynamic":
+            quantize_dynamically(graph, integer)
+        else:
+            quantize_statically(graph, integer, self._calibrate(activations(graph, integer), quantizing))
 
     def _integer(self, graph: Graph, quantization: str, keep_float: frozenset[str]) -> list[Operator]:
         """The operators that `quantization` turns into integer ones, in the order they run."""
-        if quantization in ("fp32", "fp16"):
+        if quantization in FLOATS:
             return []
         every = products(graph)
         kept = [operator for operator in every if self._layer(graph, operator) in keep_float]
@@ -94,12 +107,12 @@ class TfliteExporter:
         return between_integers(graph, dense, lambda o: o not in kept and _rides(graph, o))
 
     def _has_int8(self, graph: Graph, operator: Operator) -> bool:
-        layers = (self._layers.get(scope) for scope in graph.scopes(operator))
+        layers = (self._layers.get(scope) for scope in graph.scopes(*operator.outputs))
         return graph.kind(operator) in CARRIERS and not any(type(layer).__name__ in STATISTICS for layer in layers)
 
     def _layer(self, graph: Graph, operator: Operator) -> str:
         """The name of the layer that a product comes from, of all that the converter merged into it."""
-        scopes = [scope for scope in graph.scopes(operator) if scope in self._layers]
+        scopes = [scope for scope in graph.scopes(operator.inputs[1], *operator.outputs) if scope in self._layers]
         linear = [scope for scope in scopes if isinstance(self._layers[scope], LINEAR)]
         return str(self._layers[(linear or scopes)[0]].name) if scopes else graph.name(operator.outputs[0])
 
