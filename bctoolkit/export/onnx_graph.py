@@ -70,7 +70,7 @@ class Graph:
 
     def constant(self, array: NDArray[Any], role: str) -> str:
         """The name of a constant; equal arrays are stored once."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         key = (str(array.dtype), array.shape, hashlib.sha256(array.data).digest())
         if key not in self._constants:
             self._constants[key] = numpy_helper.from_array(array, self._name_for(role))

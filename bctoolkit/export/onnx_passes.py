@@ -17,7 +17,7 @@ def constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
 
 def constant(name: str, array: NDArray[np.generic]) -> onnx.TensorProto:
     """A constant."""
-    return numpy_helper.from_array(np.ascontiguousarray(array), name)
+    return numpy_helper.from_array(np.asarray(array, order="C"), name)
 
 
 def rebuilt(

@@ -110,7 +110,7 @@ def graph_of(twin: keras.Model, settings: Settings, form: Form = "Conv") -> onnx
         ExportError: the operators are not written for the opset asked for.
     """
     contract = settings.contract
-    graph = Graph(twin.name, settings.opset or OPSET, form)
+    graph = Graph(twin.name, OPSET if settings.opset is None else settings.opset, form)
     name = "image"
     image = name if contract.dtype == "float32" else graph.add("Cast", [name], to=TensorProto.FLOAT)
 

@@ -67,4 +67,4 @@ def test_small_exports_in_int8_at_about_a_quarter_of_the_size(
     )
     observed = attribute(engine_for(name).backend)(content, "cpu", 2).run(IMAGES)
     assert 0 < np.abs(observed - expected).max() <= 0.1
-    assert len(content) <= 57e6
+    assert len(content) <= {"onnx": 52e6, "tflite": 57e6}[name]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,29 +15,35 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.errors import UnsupportedOp
+from bctoolkit.errors import ExportError, UnsupportedOp
+from bctoolkit.export import to_onnx
 from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.onnx_graph import Form
 from bctoolkit.export.to_onnx import OnnxExporter, graph_of
 from bctoolkit.export.twin import fold, freeze
 from bctoolkit.networks import LayerScale, build
 
 Graph = Callable[..., keras.Model]
 FLOAT = InputContract(height=32, width=32, dtype="float32")
+FORMS: tuple[Form, ...] = ("Conv", "MatMul")
 
 
-def convert(twin: keras.Model, quantization: str, contract: InputContract) -> bytes:
-    return OnnxExporter(twin, Settings(contract)).convert(quantization, Quantizing())
+def convert(twin: keras.Model, quantization: str, contract: InputContract, **quantizing: Any) -> bytes:
+    return OnnxExporter(twin, Settings(contract)).convert(quantization, Quantizing(**quantizing))
 
 
-def run(model: keras.Model, images: NDArray[np.uint8], contract: InputContract = FLOAT) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(convert(model, "fp32", contract), providers=["CPUExecutionProvider"])
-    result: NDArray[np.float32] = session.run(None, {"image": images.astype(contract.dtype)})[0]
+def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    result: NDArray[np.float32] = session.run(None, {"image": images})[0]
     return result
 
 
-def assert_same(model: keras.Model, images: NDArray[np.uint8]) -> None:
+def assert_same(model: keras.Model, images: NDArray[np.uint8], opset: int | None = None) -> None:
     expected = np.asarray(model(images.astype(np.float32), training=False))
-    np.testing.assert_allclose(run(model, images), expected, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(expected).max()))
+    for form in FORMS:
+        content = graph_of(model, Settings(FLOAT, opset=opset), form).SerializeToString()
+        observed = run(content, images.astype(np.float32))
+        np.testing.assert_allclose(observed, expected, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(expected).max()))
 
 
 END = (layers.GlobalAveragePooling2D, lambda: layers.Dense(3))
@@ -106,28 +113,53 @@ def test_addition_takes_either_order_of_channels(images: NDArray[np.uint8]) -> N
     assert_same(model, images)
 
 
-def test_a_block_is_what_a_specialist_would_write() -> None:
-    model = graph_of(fold(freeze(build("convnext_atto", 4, (32, 32, 3), layer_scale=0.5))), FLOAT)
-    count = Counter(node.op_type for node in model.graph.node)
-    blocks = 12
-    assert count["Gelu"] == blocks
-    assert count["LayerNormalization"] == blocks + 5
-    assert count["MatMul"] == 2 * blocks + 1
-    assert count["Mul"] == count["Reshape"] == count["Erf"] == 0
-    assert count["Transpose"] == 2 * blocks + 5
-    names = [name for node in model.graph.node for name in node.output]
+BLOCKS, STAGES = 12, 4
+
+
+@pytest.fixture(scope="module")
+def atto() -> keras.Model:
+    return fold(freeze(build("convnext_atto", 4, (32, 32, 3), layer_scale=0.5)))
+
+
+def kinds(model: onnx.ModelProto) -> Counter[str]:
+    """How often each operator occurs; no node and no constant is dead."""
+    made = [name for node in model.graph.node for name in node.output]
     used = {name for node in model.graph.node for name in node.input}
-    assert [name for name in names if name not in used] == ["probabilities"]  # no dead node
+    assert [name for name in made if name not in used] == ["probabilities"]
+    assert {tensor.name for tensor in model.graph.initializer} <= used
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def test_a_float_block_is_what_a_specialist_would_write(atto: keras.Model) -> None:
+    count = kinds(graph_of(atto, Settings(FLOAT)))
+    assert count["Gelu"] == BLOCKS
+    assert count["LayerNormalization"] == BLOCKS + STAGES + 1
+    assert count["Conv"] == 3 * BLOCKS + STAGES
+    assert count["Add"] == BLOCKS + 1  # the residuals and the classifier's bias
+    assert count["Transpose"] == 2 * (BLOCKS + STAGES) + 1  # around each norm, and the image
+    assert count["MatMul"] == 1
+    assert count["Mul"] == count["Reshape"] == count["Erf"] == 0
+
+
+def test_a_block_of_products_is_what_a_specialist_would_write(atto: keras.Model) -> None:
+    count = kinds(graph_of(atto, Settings(FLOAT), "MatMul"))
+    assert count["Gelu"] == BLOCKS
+    assert count["LayerNormalization"] == BLOCKS + STAGES + 1
+    assert count["Conv"] == BLOCKS + 1  # depthwise, and the stem
+    assert count["MatMul"] == 2 * BLOCKS + STAGES  # with the downsampling convolutions and the classifier
+    assert count["Transpose"] == 2 * BLOCKS + 2 + STAGES - 1
+    assert count["Reshape"] == 2 * (STAGES - 1)
+    assert count["Mul"] == count["Erf"] == 0
 
 
 def test_equal_constants_are_stored_once(graph: Graph) -> None:
     norms = [layers.LayerNormalization(center=False, scale=False) for _ in range(4)]
-    model = graph_of(graph(*norms, layers.GlobalAveragePooling2D()), FLOAT)
+    model = graph_of(graph(*norms, layers.GlobalAveragePooling2D()), Settings(FLOAT))
     assert sorted(len(tensor.dims) and tensor.dims[0] for tensor in model.graph.initializer) == [2, 3]  # axes, ones
 
 
 def test_names_in_the_file_are_those_of_the_keras_layers() -> None:
-    model = graph_of(freeze(build("convnext_atto", 4, (32, 32, 3))), FLOAT)
+    model = graph_of(freeze(build("convnext_atto", 4, (32, 32, 3))), Settings(FLOAT))
     assert any(node.name == "stage_2_block_3_depthwise/Conv" for node in model.graph.node)
 
 
@@ -141,15 +173,96 @@ def test_the_batch_is_free_and_the_input_is_uint8(images: NDArray[np.uint8]) -> 
     np.testing.assert_allclose(whole, single, atol=1e-6)
 
 
-def test_int8_dynamic_quantizes_every_matrix_product_per_channel() -> None:
-    twin = fold(freeze(build("convnext_atto", 4, (32, 32, 3), layer_scale=0.5)))
-    model = onnx.load_from_string(convert(twin, "int8-dynamic", FLOAT))
-    count = Counter(node.op_type for node in model.graph.node)
-    assert count["MatMulInteger"] == 25
-    assert count["MatMul"] == 0
-    scales = [tensor for tensor in model.graph.initializer if tensor.name.endswith("kernel_scale")]
-    assert len(scales) == 25
-    assert all(tensor.dims[0] > 1 for tensor in scales)
+def test_a_dense_layer_on_rows_is_a_product_in_either_form(images: NDArray[np.uint8], graph: Graph) -> None:
+    assert_same(graph(layers.Reshape((32, 96)), layers.Dense(6, "gelu"), layers.Flatten(), layers.Dense(3)), images)
+
+
+@pytest.mark.parametrize("opset", [18, 19, 21])
+def test_another_opset_answers_alike(opset: int, stock_convnext: keras.Model, images: NDArray[np.uint8]) -> None:
+    twin = fold(freeze(stock_convnext))
+    assert_same(twin, images, opset)
+    model = graph_of(twin, Settings(FLOAT, opset=opset))
+    assert model.opset_import[0].version == opset
+    assert ("Erf" in kinds(model)) == (opset < 20)
+
+
+@pytest.mark.parametrize("opset", [0, 17, 999])
+def test_an_opset_the_operators_are_not_written_for_is_refused(opset: int, atto: keras.Model) -> None:
+    with pytest.raises(ExportError, match=rf"opset {opset} is not one of 18 to \d+: ReduceMean"):
+        OnnxExporter(atto, Settings(FLOAT, opset=opset)).convert("fp32", Quantizing())
+
+
+ONNX_FORMS = ("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8")
+LIMIT = {"fp32": 1e-5, "fp16": 5e-3, "fp16-weights": 5e-3, "int8-dynamic": 0.05, "int8": 0.08}
+SIZE = {"fp32": 1.0, "fp16": 0.51, "fp16-weights": 0.51, "int8-dynamic": 0.27, "int8": 0.27}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("quantization", ONNX_FORMS)
+def test_every_form_runs_and_answers_like_keras(
+    quantization: str, dtype: Any, atto: keras.Model, images: NDArray[np.uint8]
+) -> None:
+    contract = InputContract(height=32, width=32, dtype=dtype)
+    expected = np.asarray(atto(images.astype(np.float32), training=False))
+    content = convert(atto, quantization, contract, images=images)
+    observed = run(content, images.astype(dtype))
+    assert observed.dtype == np.float32
+    assert np.abs(observed - expected).max() <= LIMIT[quantization]
+    assert len(content) <= SIZE[quantization] * len(convert(atto, "fp32", contract)) * 1.01
+    kinds(onnx.load_from_string(content))
+
+
+@pytest.mark.parametrize("quantization", ONNX_FORMS)
+def test_every_form_carries_the_properties(quantization: str, atto: keras.Model, images: NDArray[np.uint8]) -> None:
+    exporter = OnnxExporter(atto, Settings(FLOAT, properties={"labels": '["a", "b"]', "licence": "CC0-1.0"}))
+    session = onnxruntime.InferenceSession(exporter.convert(quantization, Quantizing(images=images)))
+    assert session.get_modelmeta().custom_metadata_map == {"labels": '["a", "b"]', "licence": "CC0-1.0"}
+
+
+@pytest.mark.parametrize("quantization", ["int8-dynamic", "int8"])
+def test_the_layers_called_quantizable_are_those_that_get_integers(
+    quantization: str, atto: keras.Model, images: NDArray[np.uint8]
+) -> None:
+    exporter = OnnxExporter(atto, Settings(FLOAT))
+    layers_of = exporter.quantizable(quantization)
+    assert len(layers_of) == 2 * BLOCKS + STAGES - 1
+    assert layers_of[0] == "stage_0_block_0_expand"
+    assert "stage_1_downsample_conv" in layers_of
+    kept = frozenset(layers_of[::2])
+    model = onnx.load_from_string(exporter.convert(quantization, Quantizing(images=images, keep_float=kept)))
+    stored = {t.name.rsplit("/kernel", 1)[0] for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8}
+    assert stored == set(layers_of) - kept
+
+
+def test_float_forms_have_nothing_quantizable(atto: keras.Model) -> None:
+    assert OnnxExporter(atto, Settings(FLOAT)).quantizable("fp16") == ()
+
+
+def test_int8_without_calibration_images_is_refused(atto: keras.Model) -> None:
+    with pytest.raises(ExportError, match="needs images of the training part"):
+        convert(atto, "int8", FLOAT)
+
+
+def test_a_network_without_products_has_no_int8(graph: Graph) -> None:
+    model = graph(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Softmax())
+    with pytest.raises(ExportError, match="graph has nothing that onnx int8-dynamic could quantize"):
+        convert(model, "int8-dynamic", FLOAT)
+
+
+def test_calibration_is_done_once_for_the_same_images(
+    atto: keras.Model, images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    watched = to_onnx.observe
+    monkeypatch.setattr(to_onnx, "observe", lambda *args: calls.append(1) or watched(*args))
+    exporter = OnnxExporter(atto, Settings(FLOAT))
+    name = exporter.quantizable("int8")[0]
+    for keep in (frozenset[str](), frozenset([name])):
+        exporter.convert("int8", Quantizing(images=images, keep_float=keep))
+    assert len(calls) == 1
+    exporter.convert("int8", Quantizing(images=images, method="percentile"))
+    exporter.convert("int8", Quantizing(images=images[:2], method="percentile"))
+    assert len(calls) == 3
 
 
 @pytest.mark.parametrize(
@@ -186,4 +299,4 @@ class Strange(layers.Layer):
 
 def test_a_layer_without_an_onnx_form_is_named(graph: Graph) -> None:
     with pytest.raises(UnsupportedOp, match=r"layer 'odd' \(Strange\) has no ONNX form"):
-        graph_of(graph(Strange(name="odd"), layers.Flatten()), FLOAT)
+        graph_of(graph(Strange(name="odd"), layers.Flatten()), Settings(FLOAT))
