@@ -15,6 +15,12 @@ def test_the_reference_is_up_to_date() -> None:
     assert done.returncode == 0, "docs/reference.md is out of date: make docs"
 
 
+def test_the_page_of_applications_tells_what_was_measured() -> None:
+    script = ROOT / "benchmarks" / "versus" / "applications.py"
+    done = subprocess.run([sys.executable, script, "--check"], check=False)
+    assert done.returncode == 0, "docs/applications.md is not what docs/applications.json says"
+
+
 def test_the_changelog_knows_this_version() -> None:
     assert f"## [{bctoolkit.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 

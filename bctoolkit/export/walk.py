@@ -36,9 +36,11 @@ def functional(model: keras.Model) -> Any:
     """The model as Keras's own graph of operations; a sequential model becomes a functional one.
 
     Raises:
-        UnsupportedOp: the model is a subclass, whose graph Keras does not know.
+        UnsupportedOp: the model is a subclass, whose graph Keras does not know, or it has no input shape yet.
     """
     if isinstance(model, keras.Sequential):
+        if not model.built:
+            raise UnsupportedOp(f"{model.name}: has no input shape; begin the sequential model with keras.Input(shape)")
         return keras.Model(model.inputs, model.outputs)
     if not hasattr(model, "_run_through_graph"):
         raise UnsupportedOp(f"{model.name}: a subclassed model has no graph to export; build it as a functional model")

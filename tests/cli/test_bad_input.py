@@ -1,6 +1,7 @@
 """What a user gets wrong is answered in one line that says what and where, and nothing is written."""
 
 import io
+import json
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -187,6 +188,15 @@ def test_an_unknown_budget_is_answered_with_the_known_ones(refused: Refused, bun
 @pytest.mark.parametrize("name", ["absent", "absent.keras", "sub/absent"])
 def test_the_export_of_a_missing_run_is_refused(refused: Refused, name: str) -> None:
     assert name in refused("export", name)
+
+
+def test_the_export_of_a_file_with_a_lambda_names_the_layer(refused: Refused, tmp_path: Path) -> None:
+    code = {"class_name": "__lambda__", "config": {"value": ["4wEAAAA=", None, None]}}
+    layer = {"class_name": "Lambda", "config": {"name": "scale", "trainable": True, "function": code}}
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Functional", "config": {"layers": [layer]}}))
+    line = refused("export", tmp_path / "model.keras")
+    assert "model.keras: layer 'scale' (Lambda) holds a Python lambda, which is never run from a file" in line
 
 
 def test_an_export_without_a_run_says_how_to_make_one(refused: Refused) -> None:

@@ -73,3 +73,9 @@ def test_a_subclassed_model_is_refused() -> None:
     model(np.zeros((1, 8, 8, 3)))
     with pytest.raises(UnsupportedOp, match="odd_one: a subclassed model has no graph"):
         require_classifier(model, "model")
+
+
+def test_a_sequential_model_without_an_input_shape_is_refused() -> None:
+    model = keras.Sequential([layers.Flatten(), layers.Dense(2)], name="shapeless")
+    with pytest.raises(UnsupportedOp, match=r"shapeless: has no input shape; begin .* with keras\.Input"):
+        require_classifier(model, "model")

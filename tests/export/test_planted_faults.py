@@ -106,9 +106,7 @@ turned = with_weights("block_1_depthwise", lambda kernel: kernel.transpose(1, 0,
 def faulty_exporter(monkeypatch: pytest.MonkeyPatch, name: str, change: Change) -> None:
     """Let a format's exporter work on a changed twin."""
     right = attribute(FORMATS[name].exporter)
-    monkeypatch.setattr(
-        FORMATS[name].exporter.replace(":", "."), lambda twin, settings: right(change(twin), settings)
-    )
+    monkeypatch.setattr(FORMATS[name].exporter.replace(":", "."), lambda twin, settings: right(change(twin), settings))
 
 
 def faulty_bytes(monkeypatch: pytest.MonkeyPatch, damage: Callable[[onnx.ModelProto], None]) -> None:

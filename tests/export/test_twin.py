@@ -204,6 +204,17 @@ def test_a_sequential_model_inside_another_and_a_shared_activation(images: NDArr
     assert difference(model, twin, images) <= 1e-5
 
 
+def test_the_scaled_sum_of_an_inception_resnet_is_folded(images: NDArray[np.uint8]) -> None:
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, CustomScaleLayer(0.17)([x, layers.Conv2D(4, 1)(x)]))
+    twin = fold(freeze(model))
+    assert kinds(twin) == ["Conv2D", "Conv2D", "Add"]
+    assert difference(model, twin, images) <= 1e-5
+
+
 def test_a_layer_that_wants_channels_first_is_named(graph: Graph) -> None:
     with pytest.raises(UnsupportedOp, match=r"layer 'pad' \(ZeroPadding2D\) wants channels first"):
         freeze(graph(layers.ZeroPadding2D(1, data_format="channels_first", name="pad")))

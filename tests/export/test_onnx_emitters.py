@@ -1,0 +1,138 @@
+"""Activations, arithmetic, shapes and pooling in ONNX, in either order of channels, against Keras."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from bctoolkit.contract import InputContract
+from bctoolkit.export import onnx_activations, onnx_layers, onnx_spatial
+from bctoolkit.export.exporter import Settings
+from bctoolkit.export.to_onnx import graph_of
+
+FLOAT = InputContract(height=32, width=32, dtype="float32")
+Block = Callable[[Any], Any]
+
+
+@pytest.fixture(autouse=True)
+def no_foreign_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything in this file is written by us."""
+
+    def refuse(graph: object, operation: Any, *args: object) -> None:
+        raise AssertionError(f"{type(operation).__name__} has no emitter")
+
+    for module in (onnx_activations, onnx_layers, onnx_spatial):
+        monkeypatch.setattr(module, "splice", refuse)
+
+
+def network(block: Block, channels_first: bool) -> keras.Model:
+    """The block after an operator that gives its result in that order of channels."""
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4, 3, strides=2)(layers.Rescaling(1 / 64, -2.0)(inputs))
+    return keras.Model(inputs, block(x if channels_first else layers.LayerNormalization()(x)))
+
+
+def assert_same(model: keras.Model, images: NDArray[np.uint8]) -> onnx.ModelProto:
+    x = images.astype(np.float32)
+    written = graph_of(model, Settings(FLOAT))
+    observed = onnxruntime.InferenceSession(written.SerializeToString()).run(None, {"image": x})[0]
+    np.testing.assert_allclose(observed, np.asarray(model(x, training=False)), rtol=1e-4, atol=1e-4)
+    return written
+
+
+ACTIVATIONS = (
+    *("relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign"),
+    *("exponential", "gelu", "silu", "hard_sigmoid", "hard_silu"),
+)
+
+BLOCKS: dict[str, Block] = {
+    **{name: lambda x, name=name: layers.Activation(name)(x) for name in ACTIVATIONS},
+    "relu layer": lambda x: layers.ReLU()(x),
+    "relu6 layer": lambda x: layers.ReLU(6.0)(x),
+    "relu with slope": lambda x: layers.ReLU(negative_slope=0.1)(x),
+    "leaky relu layer": lambda x: layers.LeakyReLU(0.3)(x),
+    "elu layer": lambda x: layers.ELU(0.5)(x),
+    "prelu": lambda x: layers.PReLU(alpha_initializer="uniform", shared_axes=[1, 2])(x),
+    "prelu for each pixel": lambda x: layers.PReLU(alpha_initializer="uniform")(x),
+    "softmax over channels": lambda x: layers.Softmax()(x),
+    "relu operation": lambda x: ops.relu(x) + ops.relu6(x) + ops.leaky_relu(x, 0.1) + ops.elu(x, 0.7),
+    "smooth operations": lambda x: ops.gelu(x) + ops.gelu(x, approximate=False) + ops.silu(x) + ops.hard_silu(x),
+    "softmax operation": lambda x: ops.softmax(x, axis=-1),
+    "hard swish by hand": lambda x: x * (layers.ReLU(6.0)(x + 3.0) * (1 / 6)),
+    "scaling by hand": lambda x: (x / 127.5 - 1.0) * np.array([1.0, 2.0, 3.0, 4.0], np.float32) - x,
+    "constant first": lambda x: 1.0 - ops.clip(x, -0.5, 0.5),
+    "powers": lambda x: ops.sqrt(ops.abs(-x)) + ops.power(ops.abs(x), 1.5) + ops.maximum(x, 0.1),
+    "merging layers": lambda x: layers.Average()(
+        [
+            layers.Multiply()([x, x]),
+            layers.Subtract()([x, 2.0 * x]),
+            layers.Maximum()([x, -x]),
+            layers.Minimum()([x, -x]),
+        ]
+    ),
+    "squeeze and excite": lambda x: layers.Multiply()(
+        [x, layers.Conv2D(4, 1, activation="sigmoid")(layers.Reshape((1, 1, 4))(layers.GlobalAveragePooling2D()(x)))]
+    ),
+    "squeeze and excite with pixels kept": lambda x: layers.Multiply()(
+        [layers.Dense(4, activation="hard_sigmoid")(layers.GlobalMaxPooling2D(keepdims=True)(x)), x]
+    ),
+    "concatenation": lambda x: layers.Concatenate()([x, layers.Activation("relu")(x), x]),
+    "concatenation along a side": lambda x: layers.Concatenate(axis=1)([x, x]),
+    "concatenate operation": lambda x: ops.concatenate([x, x * 2.0], axis=-1),
+    "orders mixed": lambda x: layers.Add()(
+        [layers.Conv2D(4, 1)(x), layers.LayerNormalization()(x), layers.Dense(4)(x)]
+    ),
+    "concatenation of orders mixed": lambda x: layers.Concatenate()([layers.Conv2D(4, 1)(x), layers.Dense(4)(x)]),
+    "padding and cropping": lambda x: layers.Cropping2D(((1, 2), (3, 0)))(layers.ZeroPadding2D(((1, 2), (0, 3)))(x)),
+    "upsampling": lambda x: layers.UpSampling2D((2, 3))(x),
+    "bilinear upsampling": lambda x: layers.UpSampling2D(2, interpolation="bilinear")(x),
+    "pools": lambda x: layers.Add()(
+        [layers.MaxPooling2D(2, padding="same")(x), layers.AveragePooling2D(3, strides=2, padding="same")(x)]
+    ),
+    "global pools": lambda x: layers.GlobalAveragePooling2D()(x) + layers.GlobalMaxPooling2D()(x),
+    "flatten": lambda x: layers.Flatten()(x),
+    "reshape and permute": lambda x: layers.Permute((2, 1))(layers.Reshape((-1, 4))(x)),
+    "one pixel to a row": lambda x: layers.Reshape((4,))(layers.GlobalAveragePooling2D(keepdims=True)(x)),
+    "batch normalization": lambda x: layers.BatchNormalization(
+        beta_initializer="ones", moving_mean_initializer="uniform", center=True, scale=False
+    )(x),
+    "normalization undone": lambda x: layers.Normalization(mean=[1.0] * 4, variance=[4.0] * 4, invert=True)(x),
+}
+
+
+@pytest.mark.parametrize("channels_first", [True, False], ids=["first", "last"])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_answers_as_in_keras(name: str, channels_first: bool, images: NDArray[np.uint8]) -> None:
+    keras.utils.set_random_seed(0)
+    assert_same(network(BLOCKS[name], channels_first), images)
+
+
+def test_a_shared_layer_may_see_two_sizes(images: NDArray[np.uint8]) -> None:
+    inputs = keras.Input((32, 32, 3))
+    pool, conv = layers.MaxPooling2D(), layers.Conv2D(3, 3, padding="same")
+    x = pool(conv(pool(conv(layers.Rescaling(1 / 255)(inputs)))))
+    written = assert_same(keras.Model(inputs, layers.Flatten()(x)), images)
+    assert len({node.name for node in written.graph.node}) == len(written.graph.node)
+
+
+def test_a_convolutional_network_is_transposed_once(images: NDArray[np.uint8]) -> None:
+    def block(x: Any) -> Any:
+        y = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(8, 1)(x)))
+        y = layers.DepthwiseConv2D(3, strides=2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(y))
+        z = layers.GlobalAveragePooling2D()(y)
+        y = layers.Multiply()([y, layers.Conv2D(8, 1, activation="sigmoid")(layers.Reshape((1, 1, 8))(z))])
+        y = layers.Concatenate()([layers.Add()([y, y]), layers.Activation("silu")(y)])
+        return layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(y))
+
+    inputs = keras.Input((32, 32, 3))
+    written = assert_same(keras.Model(inputs, block(layers.Conv2D(4, 3, strides=2)(inputs))), images)
+    count = Counter(node.op_type for node in written.graph.node)
+    assert count["Transpose"] == 1
+    assert count["BatchNormalization"] == 1
