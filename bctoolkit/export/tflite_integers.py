@@ -11,7 +11,7 @@ import numpy as np
 from bctoolkit.export.tflite_graph import Graph, Grid, Operator
 from bctoolkit.export.tflite_weights import PRODUCTS, int8_weights
 
-__all__ = ["CARRIERS", "activations", "between_integers", "grid_of", "quantize_statically"]
+__all__ = ["CARRIERS", "Ranges", "activations", "between_integers", "grid_of", "quantize_statically"]
 
 Ranges = Mapping[int, tuple[float, float]]
 """Lowest and highest value of a tensor."""

@@ -5,6 +5,7 @@ from functools import cached_property
 import keras
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from bctoolkit.errors import RecipeError
 from bctoolkit.export.calibration import RangeCollector
@@ -12,10 +13,11 @@ from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.tflite_depthwise import TAPS, split_depthwise
 from bctoolkit.export.tflite_float import float_file, scope_of
 from bctoolkit.export.tflite_graph import Graph, Operator
-from bctoolkit.export.tflite_integers import CARRIERS, activations, between_integers, quantize_statically
+from bctoolkit.export.tflite_integers import CARRIERS, Ranges, activations, between_integers, quantize_statically
 from bctoolkit.export.tflite_interface import name_interface, take_uint8, tell_uint8
 from bctoolkit.export.tflite_islands import describe, float_islands
 from bctoolkit.export.tflite_weights import halve_weights, products, quantize_dynamically
+from bctoolkit.quantizing import Method
 from bctoolkit.runtime.backends import default_threads
 
 __all__ = ["TfliteExporter"]
@@ -39,6 +41,7 @@ class TfliteExporter:
 
     def __init__(self, twin: keras.Model, settings: Settings) -> None:
         self._twin, self._settings = twin, settings
+        self._calibrated: dict[tuple[str, Method, float], tuple[NDArray[np.uint8], Ranges]] = {}
         self._layers = {scope_of(layer): layer for layer in twin.layers}
 
     def quantizable(self, quantization: str) -> tuple[str, ...]:
@@ -91,7 +94,7 @@ class TfliteExporter:
         if quantization == "int8-dynamic":
             quantize_dynamically(graph, integer)
         else:
-            quantize_statically(graph, integer, self._calibrate(activations(graph, integer), quantizing))
+            quantize_statically(graph, integer, self._ranges(quantization, quantizing))
 
     def _integer(self, graph: Graph, quantization: str, keep_float: frozenset[str]) -> list[Operator]:
         """The operators that `quantization` turns into integer ones, in the order they run."""
@@ -116,20 +119,31 @@ class TfliteExporter:
         linear = [scope for scope in scopes if isinstance(self._layers[scope], LINEAR)]
         return str(self._layers[(linear or scopes)[0]].name) if scopes else graph.name(operator.outputs[0])
 
-    def _calibrate(self, tensors: list[int], quantizing: Quantizing) -> dict[int, tuple[float, float]]:
-        """The ranges of tensors of the float32 graph on the calibration images."""
-        graph = Graph(self._float32)
-        graph.outputs = tensors
-        interpreter = Interpreter(model_content=graph.content(), num_threads=default_threads())
-        interpreter.allocate_tensors()
-        image = interpreter.get_input_details()[0]["index"]
-        outputs = [detail["index"] for detail in interpreter.get_output_details()]
-        collector = RangeCollector(quantizing.method, quantizing.percentile)
-        for pixels in quantizing.images if quantizing.images is not None else ():
-            interpreter.set_tensor(image, pixels[None].astype(np.float32))
-            interpreter.invoke()
-            collector.update({str(t): interpreter.get_tensor(i) for t, i in zip(tensors, outputs, strict=True)})
-        return {int(name): limits for name, limits in collector.ranges().items()}
+    def _ranges(self, quantization: str, quantizing: Quantizing) -> Ranges:
+        """The ranges of all that `quantization` may turn into integers; found once for the same images and method."""
+        images = quantizing.images
+        assert images is not None
+        key = (quantization, quantizing.method, quantizing.percentile)
+        if key not in self._calibrated or self._calibrated[key][0] is not images:
+            graph = Graph(self._float32)
+            tensors = activations(graph, self._integer(graph, quantization, frozenset()))
+            self._calibrated[key] = (images, _observe(graph, tensors, images, *key[1:]))
+        return self._calibrated[key][1]
+
+
+def _observe(graph: Graph, tensors: list[int], images: NDArray[np.uint8], method: Method, percentile: float) -> Ranges:
+    """The ranges of some tensors of a float32 graph on images, in the engine that will run the artifact."""
+    graph.outputs = list(tensors)
+    interpreter = Interpreter(model_content=graph.content(), num_threads=default_threads())
+    interpreter.allocate_tensors()
+    image = interpreter.get_input_details()[0]["index"]
+    outputs = [detail["index"] for detail in interpreter.get_output_details()]
+    collector = RangeCollector(method, percentile)
+    for pixels in images:
+        interpreter.set_tensor(image, pixels[None].astype(np.float32))
+        interpreter.invoke()
+        collector.update({str(t): interpreter.get_tensor(i) for t, i in zip(tensors, outputs, strict=True)})
+    return {int(name): limits for name, limits in collector.ranges().items()}
 
 
 def _rides(graph: Graph, operator: Operator) -> bool:
