@@ -1,6 +1,7 @@
 """Every network of `keras.applications` through Keras's exporters and ours: does it convert, how exact, how fast.
 
-usage: python benchmarks/versus/applications.py [--all] [--only NAME]… [--routes ours,keras] [--no-time] [--check]
+usage: python benchmarks/versus/applications.py [--all | --only NAME…] [--routes ours,keras] [--no-time] [--cache DIR]
+       python benchmarks/versus/applications.py --check
 
 By default the smallest network of each family. Each network is drawn once (`draw.py`) and saved; each route of it runs
 in a process of its own, and each result is kept in docs/applications.json at once, so a call that was interrupted goes
@@ -8,6 +9,7 @@ on where it was. docs/applications.md is written from that file; `--check` only 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -20,7 +22,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from applications_child import ROUTES, prepare, take
+from applications_child import MODEL, ROUTES, prepare, take
 from applications_page import page
 from turns import in_turns, ratio
 
@@ -46,29 +48,39 @@ FAMILIES = {
 }
 
 
-def measure(name: str, routes: list[str], timed: bool, limit: float, results: dict[str, Any]) -> None:
-    """Do what is not in the results yet for one network, and keep it."""
+def measure(name: str, routes: list[str], timed: bool, limit: float, folder: Path, results: dict[str, Any]) -> None:
+    """Do what is not in the results yet for one network, and keep it.
+
+    Args:
+        name: of the network.
+        routes: those wanted, of `ROUTES`.
+        timed: whether to take the latency of what converts.
+        limit: seconds for one route.
+        folder: where the network and its files are, or are put.
+        results: what is known of every network; added to.
+    """
     found = results.setdefault(name, {"routes": {}})
+    timed = timed and "latency_ms" not in found
     missing = [route for route in routes if route not in found["routes"]]
-    slow = timed and "latency_ms" not in found
-    if not missing and not slow:
-        return
-    with tempfile.TemporaryDirectory() as folder:
+    if timed:
+        gone = [route for route in routes if not (folder / ROUTES[route]).exists()]
+        missing += [route for route in gone if "error" not in found["routes"].get(route, {"error": "not tried"})]
+    if missing and not (folder / MODEL).exists():
         found |= _child(name, "prepare", folder, None)
         if "error" in found:
             raise SystemExit(f"{name}: {found['error']}")
-        for route in routes if slow else missing:
-            found["routes"][route] = _child(name, route, folder, limit)
-            _keep(results)
-        if slow:
-            made = [route for route in routes if "error" not in found["routes"][route]]
-            found["latency_ms"] = _latency({route: Path(folder) / ROUTES[route] for route in made})
-            _keep(results)
+    for route in missing:
+        found["routes"][route] = _child(name, route, folder, limit)
+        _keep(results)
+    if timed:
+        made = [route for route in routes if "error" not in found["routes"][route]]
+        found["latency_ms"] = _latency({route: folder / ROUTES[route] for route in made})
+        _keep(results)
 
 
-def _child(name: str, task: str, folder: str, limit: float | None) -> dict[str, Any]:
+def _child(name: str, task: str, folder: Path, limit: float | None) -> dict[str, Any]:
     """What a task prints as its last line, or the reason why there is none."""
-    command = [sys.executable, __file__, "--child", name, task, folder]
+    command = [sys.executable, __file__, "--child", name, task, str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
@@ -107,6 +119,7 @@ def main() -> int:
     options.add_argument("--all", action="store_true", help="every network, not the smallest of each family")
     options.add_argument("--only", action="append", help="this network (repeatable)")
     options.add_argument("--routes", default="ours,keras", help="ours, keras or both")
+    options.add_argument("--cache", type=Path, help="folder that keeps networks and files between calls")
     options.add_argument("--limit", type=float, default=300, help="seconds that one route of one network may take")
     options.add_argument("--no-time", action="store_true", help="convert and compare, no latency")
     options.add_argument(
@@ -124,7 +137,10 @@ def main() -> int:
     names = given.only or [name for members in FAMILIES.values() for name in (members if given.all else members[:1])]
     routes = [route for route in ROUTES if route.split()[0] in given.routes.split(",")]
     for name in names:
-        measure(name, routes, not given.no_time, given.limit, results)
+        with contextlib.ExitStack() as stack:
+            folder = given.cache / name if given.cache else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder.mkdir(parents=True, exist_ok=True)
+            measure(name, routes, not given.no_time, given.limit, folder, results)
     return 0
 
 
