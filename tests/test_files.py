@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bctoolkit.errors import RecipeError
-from bctoolkit.files import atomic_folder, sha256_bytes, sha256_file
+from bctoolkit.files import atomic_file, atomic_folder, sha256_bytes, sha256_file
 
 OLD = {"a.txt": "old a", "b.txt": "old b"}
 NEW = {"a.txt": "new a", "c.txt": "new c"}
@@ -97,6 +97,19 @@ def write_and_fail(target: Path, error: type[BaseException]) -> None:
     with atomic_folder(target, "a.txt") as folder:
         fill(folder, NEW)
         raise error
+
+
+def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+    for content in (b"old", b"new and longer"):
+        atomic_file(tmp_path / "a.json", content)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.json": content}
+
+
+def test_a_file_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a.json" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"a\.json"):
+        atomic_file(tmp_path / "a.json", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:

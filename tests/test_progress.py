@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bctoolkit.progress import Silent, Terminal
+from bctoolkit.progress import Silent, Terminal, duration
 
 ERASE = "\r\x1b[K"
 
@@ -93,3 +93,8 @@ def test_silent_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     silent.step("unseen", 1, 2, "note")
     sys.stderr.flush()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (119.4, "119 s"), (120, "2 min"), (475, "8 min")])
+def test_a_duration_is_as_exact_as_an_estimate(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bench.report import Settings
-from bctoolkit.bench.worker import Answer, Job, Measure, Predict
+from bctoolkit.bench.worker import KEPT_RATIO, Answer, Job, Measure, Predict
 from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
 
 __all__ = ["predict", "session"]
 
-KEPT_RATIO, KEPT_NANOSECONDS = 0.9, 50_000
-"""An image repeated may be so much faster; below 50 µs the caches of the CPU explain more than that."""
+KEPT_NANOSECONDS = 50_000
+"""What the caches of the CPU may save on an image repeated."""
 
 
 def session(bundle: Path, settings: Settings, provider: str | None) -> Answer:
@@ -33,7 +33,7 @@ def session(bundle: Path, settings: Settings, provider: str | None) -> Answer:
     gain = (1 - answer.repeat_ratio) * float(np.median(answer.model))
     if answer.repeat_ratio < KEPT_RATIO and gain > KEPT_NANOSECONDS:
         raise BackendError(
-            f"{bundle.name}: one image repeated is {1 - answer.repeat_ratio:.0%} faster than different ones; answers "
+            f"{bundle.name}: one image repeated is {1 - answer.repeat_ratio:.0%} faster than before; answers "
             "seem to be kept, so its latency is not that of its work"
         )
     return answer

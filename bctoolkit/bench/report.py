@@ -208,7 +208,7 @@ class Result(Document, frozen=True, kw_only=True):
     steady_rss_bytes: int | None = None
     """Median over the sessions: resident set after the last timed run."""
     repeat_ratio: float | None = None
-    """Latency of one image repeated / of different images, median over the sessions; below 0.9 the bundle fails."""
+    """Latency of an image the second time in a row / the first time, median over the sessions; below 0.9 it fails."""
     sessions: tuple[Session, ...] = ()
     """In the order of the turns: session i of every result was measured in turn i."""
     parity: ParityReport

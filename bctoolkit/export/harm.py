@@ -147,9 +147,12 @@ def settle(
 def divergence(reference: NDArray[np.float32], observed: NDArray[np.float32]) -> float:
     """Mean Kullback-Leibler divergence D(reference ‖ observed) of N × classes probabilities, in nats.
 
-    Probabilities below 1e-12 count as 1e-12, and so do those that are not numbers.
+    Probabilities below 1e-6, and those that are not finite, count as 1e-6. Those of an output of eight bits need not
+    sum to one, so both are scaled to do so.
     """
-    before, after = (np.clip(np.nan_to_num(p.astype(np.float64)), 1e-12, 1) for p in (reference, observed))
+    finite = (np.nan_to_num(p.astype(np.float64), posinf=0.0) for p in (reference, observed))
+    raised = (np.maximum(p, 1e-6) for p in finite)
+    before, after = (p / p.sum(1, keepdims=True) for p in raised)
     return float((before * np.log(before / after)).sum(1).mean())
 
 

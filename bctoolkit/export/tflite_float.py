@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.walk import Operation, walk
@@ -47,7 +46,7 @@ def scope_of(operation: Operation) -> str:
 
 def _convert(function: Any, signature: list[tf.TensorSpec]) -> bytes:
     traced = tf.function(function, input_signature=signature).get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(traced)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     content: bytes = converter.convert()
     return content

@@ -65,7 +65,7 @@ def measure(name: str, routes: list[str], timed: bool, limit: float, folder: Pat
     if timed:
         gone = [route for route in routes if not (folder / ROUTES[route]).exists()]
         missing += [route for route in gone if "error" not in found["routes"].get(route, {"error": "not tried"})]
-    if missing and not (folder / MODEL).exists():
+    if "parameters" not in found or (missing and not (folder / MODEL).exists()):
         found |= _child(name, "prepare", folder, None)
         if "error" in found:
             raise SystemExit(f"{name}: {found['error']}")

@@ -63,6 +63,7 @@ def _convert_keras(source: Path, target: Path) -> None:
     import keras
 
     model = keras.models.load_model(source, compile=False)
+    model(np.zeros((1, SIZE, SIZE, 3), np.float32))  # Keras exports no model that was never called
     model.export(str(target), format="onnx" if target.suffix == ".onnx" else "litert", verbose=False)
 
 

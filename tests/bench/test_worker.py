@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bctoolkit.bench import latency, worker
+from bctoolkit.bench import worker
 from bctoolkit.bench.report import Settings
 from bctoolkit.bench.worker import Answer, Measure, Predict
 from bctoolkit.contract import InputContract
@@ -94,7 +94,7 @@ def test_an_honest_backend_is_as_fast_with_other_images() -> None:
             return super().run(batch)
 
     batches = [np.full((1, 32, 32, 3), value, np.uint8) for value in range(9)]
-    assert worker._repeat_ratio(stub(Honest([0.5, 0.5])), batches) > latency.KEPT_RATIO
+    assert worker._repeat_ratio(stub(Honest([0.5, 0.5])), batches) > worker.KEPT_RATIO
 
 
 def test_warm_up_makes_at_least_the_runs_asked_for(quick: Settings) -> None:

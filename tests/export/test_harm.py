@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
 from keras import layers
 from numpy.typing import NDArray
 
@@ -259,11 +261,26 @@ def test_time_allowed_decides_how_many_images_are_used(case: Callable[..., Case]
 def test_divergence_by_hand() -> None:
     reference = np.array([[0.5, 0.5], [1.0, 0.0]], np.float32)
     observed = np.array([[0.25, 0.75], [1.0, 0.0]], np.float32)
-    assert divergence(reference, observed) == pytest.approx((0.5 * np.log(2) + 0.5 * np.log(2 / 3)) / 2)
+    by_hand = (0.5 * np.log(2) + 0.5 * np.log(2 / 3)) / 2
+    assert divergence(reference, observed) == pytest.approx(by_hand, abs=1e-5)
     assert divergence(reference, reference) == 0
 
 
-def test_answers_that_are_no_numbers_are_the_worst_harm() -> None:
-    reference = np.array([[0.5, 0.5]], np.float32)
-    wrong = np.array([[1.0, 0.0]], np.float32)
-    assert divergence(reference, np.full((1, 2), np.nan, np.float32)) > divergence(reference, wrong) > 10
+def test_answers_that_are_no_numbers_are_far_from_sure_ones() -> None:
+    sure = np.array([[1.0, 0.0]], np.float32)
+    unsure = np.array([[0.4, 0.6]], np.float32)
+    for answer in ([np.nan, np.nan], [np.nan, np.inf], [-np.inf, 0]):
+        assert divergence(sure, np.array([answer], np.float32)) == pytest.approx(np.log(2), abs=1e-4)
+    assert divergence(sure, sure[:, ::-1]) > 10 > divergence(sure, unsure)
+
+
+@given(
+    answers=hnp.arrays(np.uint8, (4, 3)).filter(lambda found: found.any(1).all()),
+    others=hnp.arrays(np.uint8, (4, 3)).filter(lambda found: found.any(1).all()),
+)
+def test_divergence_is_never_negative_though_eight_bits_do_not_sum_to_one(
+    answers: NDArray[np.uint8], others: NDArray[np.uint8]
+) -> None:
+    eight_bits = (others / 256).astype(np.float32)
+    reference = (answers / answers.sum(1, keepdims=True)).astype(np.float32)
+    assert divergence(reference, eight_bits) >= -1e-12
