@@ -71,9 +71,10 @@ def first_departure(layers: list[LayerOutput], tensors: list[Tensor], limit: flo
         tensors: every tensor of the form that is to be judged.
         limit: largest ‖difference‖ / ‖value‖ of an output that agrees.
     """
-    by_size: dict[int, list[Tensor]] = {}
+    by_size: dict[int, list[NDArray[np.float64]]] = {}
     for tensor in tensors:
-        by_size.setdefault(tensor.size, []).append(np.ravel(tensor))
+        if np.isfinite(tensor).all():
+            by_size.setdefault(tensor.size, []).append(np.ravel(tensor).astype(np.float64))
     by_name = {output.layer: output for output in layers}
     departing = {name for name, output in by_name.items() if _error(output.value, by_size) > limit}
     departing.add(layers[-1].layer)
@@ -88,11 +89,11 @@ def first_departure(layers: list[LayerOutput], tensors: list[Tensor], limit: flo
     return Departure(first, next((name for name in by_name[first].inputs if name not in departing), None))
 
 
-def _error(value: Tensor, by_size: dict[int, list[Tensor]]) -> float:
+def _error(value: Tensor, by_size: dict[int, list[NDArray[np.float64]]]) -> float:
     """The least relative difference of a layer's output from any tensor of its size, in either order of channels."""
     size = float(np.linalg.norm(value)) or 1.0
     forms = [np.ravel(value)]
     if value.ndim == 4:
         forms.append(np.ravel(value.transpose(CHANNELS_FIRST)))
     found = [float(np.linalg.norm(form - other)) / size for other in by_size.get(value.size, ()) for form in forms]
-    return min((error for error in found if np.isfinite(error)), default=np.inf)
+    return min(found, default=np.inf)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bctoolkit import bundle as bundles
 from bctoolkit import metrics
 from bctoolkit.bundle import Bundle, Golden, Link, Reference
+from bctoolkit.data.dataset import positions
 from bctoolkit.errors import ExportError, ParityFailed, RecipeError
 from bctoolkit.export import calibration, harm
 from bctoolkit.export.answers import ReferenceAnswers, answers
@@ -179,7 +180,15 @@ def _require_training(job: Job, plain: Stage, whole: Reference | None) -> None:
 def _chosen(job: Job) -> Calibration:
     if job.known is None:
         raise ExportError("int8 needs images of the training part to calibrate on; say where they are with --data")
-    return calibration.choose(job.known.dataset, job.known.parts, job.recipe.calibration.images)
+    dataset, train = job.known.dataset, job.known.parts.train
+    chosen = calibration.choose(dataset, job.known.parts, job.recipe.calibration.images)
+    place = positions(chosen.hashes, dataset.hashes[train])
+    if (place < 0).any() or not np.array_equal(dataset.images[train[place]], chosen.images):
+        raise ParityFailed(
+            "training part → calibration images: they are not the images of the training part that their hashes name; "
+            "no bundle was written"
+        )
+    return chosen
 
 
 def _float32(shared: _Shared, format_name: str, exporter: Exporter) -> _Made:

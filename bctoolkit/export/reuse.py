@@ -67,9 +67,9 @@ def kept_answers(
         return ask()
     path = folder / f"answers-{key[:32]}.npz"
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             found: NDArray[np.float32] = kept["answers"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or no longer readable
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or no longer readable
         answers = ask()
         _keep(path, answers)
         _shrink(folder, most)

@@ -93,4 +93,5 @@ def test_every_layer_of_a_twin_is_found_in_its_artifact(
 def test_folding_is_looked_through(stock_convnext: keras.Model, images: NDArray[np.uint8]) -> None:
     frozen = freeze(stock_convnext)
     before, after = layer_outputs(frozen, images[:1]), layer_outputs(fold(frozen), images[:1])
-    assert first_departure(before, arrays(*after), 1e-4).layer == before[-1].layer
+    found = first_departure(before, arrays(*after), 1e-4)
+    assert found.layer in {output.layer for output in before[-2:]}  # the norm whose affine the last layer took

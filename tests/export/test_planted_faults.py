@@ -17,10 +17,11 @@ from onnx import helper, numpy_helper
 from bctoolkit import networks
 from bctoolkit.data import stores
 from bctoolkit.errors import ParityFailed
-from bctoolkit.export import export, making, tflite_integers
+from bctoolkit.export import calibration, export, making, tflite_integers
 from bctoolkit.export.exporter import Quantizing
 from bctoolkit.export.job import Job
 from bctoolkit.export.tflite_graph import Grid
+from bctoolkit.export.to_tflite import TfliteExporter
 from bctoolkit.export.walk import rebuild
 from bctoolkit.formats import FORMATS
 from bctoolkit.lazy import attribute
@@ -38,7 +39,8 @@ def with_layers(replace: Replace) -> Change:
     """Build the network anew with other layers; each keeps its weights where they fit."""
 
     def change(model: keras.Model) -> keras.Model:
-        return rebuild(model, lambda operation: replace(operation))
+        made = {operation: replace(operation) for operation in model.operations}
+        return rebuild(model, lambda operation: [] if made[operation] is None else [made[operation]])
 
     return change
 
@@ -47,7 +49,7 @@ def with_weights(pattern: str, new: Callable[[NDArray[Any]], NDArray[Any]]) -> C
     """The network with the first weight tensor of the layers called `*pattern` changed."""
 
     def change(model: keras.Model) -> keras.Model:
-        copy = rebuild(model, again)
+        copy = rebuild(model, lambda operation: [again(operation)])
         found = [layer for layer in copy.layers if layer.name.endswith(pattern)]
         assert found
         for layer in found:
@@ -237,21 +239,32 @@ def test_one_scale_for_all_channels_of_a_depthwise_kernel_is_blamed_on_quantizat
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_calibration_on_noise_is_blamed_on_quantization(
+def test_calibration_on_noise_is_blamed_on_the_calibration_images(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    right = attribute(FORMATS[name].exporter)
+    right = calibration.choose
 
-    class Faulty(right):  # type: ignore[misc]
+    def noise(*arguments: Any) -> calibration.Calibration:
+        chosen = right(*arguments)
+        drawn = np.random.default_rng(0).integers(0, 256, chosen.images.shape, dtype=np.uint8)
+        return dataclasses.replace(chosen, images=drawn)
+
+    monkeypatch.setattr(calibration, "choose", noise)
+    assert refused(cells, tmp_path / "out", (name,), "int8").startswith("training part → calibration images: ")
+
+
+def test_ranges_of_black_images_are_blamed_on_quantization(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Faulty(TfliteExporter):
         def convert(self, quantization: str, quantizing: Quantizing) -> bytes:
             if quantizing.images is not None:
-                noise = np.random.default_rng(0).integers(0, 256, quantizing.images.shape, dtype=np.uint8)
-                quantizing = dataclasses.replace(quantizing, images=noise)
-            content: bytes = super().convert(quantization, quantizing)
-            return content
+                quantizing = dataclasses.replace(quantizing, images=np.zeros_like(quantizing.images))
+            return super().convert(quantization, quantizing)
 
-    monkeypatch.setattr(FORMATS[name].exporter.replace(":", "."), Faulty)
-    assert refused(cells, tmp_path / "out", (name,), "int8").startswith(f"{name} fp32 → {name} int8: ")
+    monkeypatch.setattr("bctoolkit.export.to_tflite.TfliteExporter", Faulty)
+    message = refused(cells, tmp_path / "out", ("tflite",), "int8-full")
+    assert message.startswith("tflite fp32 → tflite int8-full: ")
 
 
 PREPARED = {"BGR for RGB": lambda array: array[..., ::-1], "/255 twice": lambda array: array // 255}

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
 import msgspec
@@ -11,9 +12,11 @@ from PIL import Image
 
 from bctoolkit import bundle as bundles
 from bctoolkit import networks
-from bctoolkit.errors import DatasetError, ExportError, ParityFailed
-from bctoolkit.export import export, stage
+from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
+from bctoolkit.export import answers, export, making
+from bctoolkit.export.job import plan
 from bctoolkit.files import sha256_file
+from bctoolkit.formats import FORMATS
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.run import read as read_run
@@ -102,45 +105,105 @@ def test_a_run_trained_in_mixed_precision_exports_from_its_float32_twin(tmp_path
     assert made.manifest.parity.max_abs_diff <= 1e-4
 
 
-def test_a_fault_in_the_artifact_ships_nothing_and_names_the_link(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from bctoolkit.export import to_onnx
-
-    right = to_onnx.convert
-
-    def wrong(twin: keras.Model, quantization: str, contract: object) -> bytes:
-        head = twin.get_layer("head_logits")
-        kernel, bias = head.get_weights()
-        head.set_weights([kernel, np.roll(bias, 1) + np.array([0.1, 0, 0])])
-        return right(twin, quantization, contract)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(to_onnx, "convert", wrong)
-    with pytest.raises(ParityFailed, match=r"float32 twin → onnx fp32: max \|Δp\| .* no bundle was written"):
-        export(tiny, FP32, tmp_path / "out", Silent())
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_fault_in_the_twin_is_blamed_on_the_twin(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(twin: keras.Model) -> keras.Model:
-        twin.get_layer("conv_1").set_weights([w * 1.5 for w in twin.get_layer("conv_1").get_weights()])
-        return twin
-
-    monkeypatch.setattr(stage, "fold", wrong)
-    with pytest.raises(ParityFailed, match="float32 twin → folded twin"):
-        export(tiny, FP32, tmp_path / "out", Silent())
-
-
 def test_a_failed_export_leaves_the_earlier_bundle_as_it_was(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (made,) = export(tiny, FP32, tmp_path, Silent())
     before = (made.path / "manifest.json").read_bytes()
-    monkeypatch.setattr(stage, "_run", lambda *_: np.zeros((len(made.golden().images), 3), np.float32))
-    with pytest.raises(ParityFailed):
-        export(tiny, FP32, tmp_path, Silent())
+    monkeypatch.setattr(making, "_observe", lambda job, artifact, model, images: np.zeros((len(images), 3), np.float32))
+    with pytest.raises(ParityFailed, match="folded twin → onnx fp32: "):
+        export(tiny, FP32, tmp_path, Silent(), force=True)
     assert (made.path / "manifest.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [made.path.name]
+
+
+class Lines(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+def test_an_export_of_the_same_is_kept(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = ExportRecipe(quantizations=("fp32", "int8-dynamic"))
+    made = export(tiny, recipe, tmp_path / "out", Silent(), cache=tmp_path / "cache")
+    monkeypatch.setattr(making, "make", lambda *_: pytest.fail("made again"))
+    told = Lines()
+    assert export(tiny, recipe, tmp_path / "out", told, cache=tmp_path / "cache") == made
+    assert told.said == [
+        "  nothing has changed for tiny-onnx-fp32, tiny-onnx-int8-dynamic: kept as they are (--force makes them anew)"
+    ]
+
+
+def test_a_damaged_bundle_and_another_recipe_are_made_anew(tiny: Path, tmp_path: Path) -> None:
+    (first,) = export(tiny, FP32, tmp_path, Silent())
+    (first.path / "model.onnx").write_bytes(b"damaged")
+    (second,) = export(tiny, FP32, tmp_path, Silent())
+    second.check()
+    (third,) = export(tiny, ExportRecipe(golden=8), tmp_path, Silent())
+    assert third.manifest.golden.count == 8
+    assert third.manifest.inputs_sha256 != second.manifest.inputs_sha256
+
+
+def test_the_reference_is_asked_once_for_all_exports(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(tiny, FP32, tmp_path / "out", Silent(), cache=tmp_path / "cache")
+    asked: list[str] = []
+    right = answers.answers
+
+    def counted(model: keras.Model, images: Any, label: str, progress: Any) -> Any:
+        asked.append(label)
+        return right(model, images, label, progress)
+
+    monkeypatch.setattr(answers, "answers", counted)
+    export(tiny, ExportRecipe(quantizations=("fp16",)), tmp_path / "out", Silent(), cache=tmp_path / "cache")
+    assert asked == []
+
+
+def test_all_is_every_form_that_a_format_has() -> None:
+    wanted = [(name, kind) for name, row in FORMATS.items() for kind in row.quantizations]
+    assert plan(ExportRecipe(formats=tuple(FORMATS), quantizations=("all",))) == wanted
+
+
+def test_a_form_that_a_format_lacks_is_refused_with_those_it_has() -> None:
+    with pytest.raises(RecipeError, match="onnx has no quantization 'int8-full'; it has fp32, "):
+        plan(ExportRecipe(quantizations=("int8-full",)))
+    with pytest.raises(RecipeError, match="tflite int8-full takes uint8 images; leave out --input float32"):
+        plan(ExportRecipe(formats=("tflite",), quantizations=("int8-full",), input="float32"))
+
+
+def test_layers_kept_in_float_are_in_the_manifest(tiny: Path, tmp_path: Path) -> None:
+    recipe = ExportRecipe(formats=("tflite",), quantizations=("int8-dynamic",), keep_float=("conv_1",))
+    (made,) = export(tiny, recipe, tmp_path, Silent())
+    assert "conv_1" in made.manifest.keep_float
+
+
+@pytest.mark.parametrize("kind", ["fp32", "int8-dynamic"])
+def test_a_pattern_that_fits_no_layer_is_refused(tiny: Path, tmp_path: Path, kind: str) -> None:
+    recipe = ExportRecipe(quantizations=(kind,), keep_float=("stage_9_*",))
+    message = "no form of this export" if kind == "fp32" else r"--keep-float 'stage_9_\*' fits none of the"
+    with pytest.raises(RecipeError, match=message):
+        export(tiny, recipe, tmp_path / "out", Silent())
+    assert not (tmp_path / "out").exists()
+
+
+def test_calibration_images_are_of_the_training_part_and_named_in_the_bundle(tiny: Path, tmp_path: Path) -> None:
+    (made,) = export(tiny, ExportRecipe(formats=("tflite",), quantizations=("int8",)), tmp_path, Silent())
+    hashes = made.calibration()
+    assert hashes is not None
+    with np.load(tiny / "split.npz") as stored:
+        train = {bytes(row) for row in stored["hashes"][stored["part"] == 0]}
+    assert {bytes(row) for row in hashes} <= train
+
+
+def test_int8_without_known_images_asks_for_some(tiny: Path, tmp_path: Path) -> None:
+    recipe = ExportRecipe(formats=("tflite",), quantizations=("int8",))
+    with pytest.raises(ExportError, match="int8 needs images of the training part to calibrate on"):
+        export(tiny, recipe, tmp_path / "out", Silent(), golden="synthetic")
 
 
 def test_images_that_moved_are_asked_for(workspace: Path, tiny: Path, tmp_path: Path) -> None:
