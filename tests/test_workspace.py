@@ -63,8 +63,8 @@ def test_an_unknown_recipe_is_answered_with_all_that_are_known(tmp_path: Path) -
 
 
 def test_an_unknown_budget_is_called_a_budget(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="unknown budget 'phone'; budgets: "):
-        Workspace(tmp_path).declared("benchmarks", "phone")
+    with pytest.raises(RecipeError, match="unknown budget 'mainframe'; budgets: "):
+        Workspace(tmp_path).declared("benchmarks", "mainframe")
 
 
 def test_the_newest_finished_run_is_the_default(tmp_path: Path) -> None:
