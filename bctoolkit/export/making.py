@@ -39,9 +39,6 @@ __all__ = ["make"]
 FEW = 32
 """Images on which two Keras networks are compared: what is wrong with a layer's form shows on any image."""
 
-BATCH = 16
-"""Images at a time where a format leaves the batch free; the first one is run alone, as a device would."""
-
 MIXED = Limits(Tolerance(0.5, 0.03, 0.95), 0.2)
 """Half precision, as the network was trained, against float32: rounding of the size of an int8 form's."""
 
@@ -329,15 +326,17 @@ def _of_artifact(shared: _Shared, artifact: Artifact, model: bytes) -> Stage:
 
 
 def _observe(job: Job, artifact: Artifact, model: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The artifact's probabilities in the engine that will run it."""
+    """The artifact's probabilities in the engine that will run it, image by image, as a device asks.
+
+    Dynamic int8 takes the range of a whole batch, so a larger one would answer differently.
+    """
     engine = engine_for(artifact[0])
     backend = attribute(engine.backend)(model, engine.providers[0], default_threads())
     given = images.astype(job.contract.dtype)
-    size = FORMATS[artifact[0]].batch or BATCH
     label = f"{job.name(artifact)}: checking"
-    rows = [backend.run(given[:1])]
-    for start in range(1, len(given), size):
-        job.progress.step(label, start, len(given))
-        rows.append(backend.run(given[start : start + size]))
+    rows = []
+    for index in range(len(given)):
+        job.progress.step(label, index, len(given))
+        rows.append(backend.run(given[index : index + 1]))
     job.progress.step(label, len(given), len(given))
     return np.concatenate(rows)

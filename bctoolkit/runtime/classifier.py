@@ -26,7 +26,7 @@ class Prediction:
     labels: tuple[str, ...]
     """The most probable class of each image."""
     probabilities: NDArray[np.float32]
-    """N × classes, each row summing to 1."""
+    """N × classes, each row summing to 1; where the model answers in eight bits, to within 1/512 per class."""
 
 
 class Classifier:
