@@ -53,7 +53,7 @@ def parity_of_all(
             progress.step("parity", number, len(opened), bundle.manifest.name)
             dataset = datasets.get(image_key(bundle))
             asking = partial(parity.ask, bundle, dataset, asked.settings.threads, asked.provider)
-            answered = _unless_it_fails(asking, number, bundle, journal, progress)
+            answered = _unless_it_fails(asking, number, opened, journal, progress)
             if answered is None:
                 continue
             journal.keep_answered(number, answered)
@@ -79,7 +79,7 @@ def sessions_of_all(
                 progress.step("timing", turn * len(cases) + place, total, bundle.manifest.name)
                 settings = msgspec.structs.replace(asked.settings, threads=case.threads)
                 timing = partial(latency.session, bundle.path, settings, asked.provider)
-                answer = _unless_it_fails(timing, case.bundle, bundle, journal, progress)
+                answer = _unless_it_fails(timing, case.bundle, opened, journal, progress)
                 if answer is None:
                     continue
                 journal.keep_session(place, turn, answer)
@@ -89,13 +89,14 @@ def sessions_of_all(
 
 
 def _unless_it_fails(
-    work: Callable[[], T], number: int, bundle: Bundle, journal: Journal, progress: Progress
+    work: Callable[[], T], number: int, opened: list[Bundle], journal: Journal, progress: Progress
 ) -> T | None:
-    """What the work gives; None where the bundle fails, which is kept and told."""
+    """What the work gives; None where the bundle fails, which is kept and, if there are others, told."""
     try:
         return work()
     except BackendError as problem:
-        manifest = bundle.manifest
+        manifest = opened[number].manifest
         journal.keep_failure(number, Failure(manifest.name, manifest.format, manifest.quantization, str(problem)))
-        progress.say(f"{problem}; going on without it")
+        if len(opened) > 1:
+            progress.say(f"{problem}; going on without it")
         return None
