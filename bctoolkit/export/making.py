@@ -36,7 +36,7 @@ from bctoolkit.tools import utc_now, versions
 
 __all__ = ["make"]
 
-FEW = 32
+FEW = 16
 """Images on which two Keras networks are compared: what is wrong with a layer's form shows on any image."""
 
 MIXED = Limits(Tolerance(0.5, 0.03, 0.95), 0.2)
