@@ -42,7 +42,7 @@ def atomic_file(path: Path, content: bytes) -> None:
 
 def unfinished(target: Path) -> Path:
     """The hidden folder beside `target` that keeps what long work has reached until it is finished."""
-    target = target.absolute()  # "." has no name of its own
+    target = target if target.name else target.absolute()  # "." has no name of its own
     return target.with_name(f".{target.name}.unfinished")
 
 

@@ -69,9 +69,9 @@ def activations(graph: Graph, integer: list[Operator]) -> list[int]:
 
 
 def grid_of(low: float, high: float) -> Grid:
-    """The int8 grid of a range, widened to hold zero exactly."""
+    """The int8 grid of a range, widened to hold zero exactly and to steps that float32 can tell from zero."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / 255 or 1.0)
+    scale = max(np.float32((high - low) / 255 if high > low else 1.0), np.finfo(np.float32).tiny)
     return Grid(scale, int(np.clip(np.rint(-128 - low / scale), -128, 127)))
 
 

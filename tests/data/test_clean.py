@@ -180,7 +180,7 @@ def test_a_failure_half_way_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cleaned, "to_json", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DatasetError, match=f"cannot write .*{target}: No space left on device; nothing is left of it"):
         clean(str(drawn), tmp_path / target)
     assert not list(tmp_path.iterdir())
 

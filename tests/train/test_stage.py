@@ -174,11 +174,18 @@ def test_weights_of_another_architecture_are_refused_with_the_first_layer_that_d
     assert [path.name for path in tmp_path.iterdir()] == ["femto.keras"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 half a zip"])
-def test_unreadable_weights_are_named(class_folders: Path, tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"bad\.keras: not a Keras model"),
+        (b"no weights", r"bad\.keras: not a Keras model"),
+        (b"PK\x03\x04 half a zip", r"bad\.keras: not a whole Keras model .*; copy the file again"),
+    ],
+)
+def test_unreadable_weights_are_named(class_folders: Path, tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "bad.keras").write_bytes(content)
     wrong = msgspec.structs.replace(QUICK, weights=str(tmp_path / "bad.keras"))
-    with pytest.raises(WeightsError, match=r"bad\.keras: not a Keras model that can be loaded"):
+    with pytest.raises(WeightsError, match=message):
         train(wrong, str(class_folders), tmp_path / "runs" / "x", Silent())
 
 
