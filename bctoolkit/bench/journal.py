@@ -24,7 +24,7 @@ from bctoolkit.bench.report import Failure, Machine, Settings
 from bctoolkit.bench.worker import Answer
 from bctoolkit.documents import Document, parse, to_json
 from bctoolkit.errors import RecipeError
-from bctoolkit.files import sigterm_as_interrupt
+from bctoolkit.files import atomic_file, sigterm_as_interrupt
 from bctoolkit.recipes import Budget
 
 __all__ = ["Asked", "Journal"]
@@ -117,6 +117,4 @@ class Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> None:
-        partial = self.folder / f"{name}.partial"
-        partial.write_bytes(content)
-        partial.replace(self.folder / name)
+        atomic_file(self.folder / name, content)

@@ -177,29 +177,35 @@ def _pairs(judged: list[tuple[Result, Evidence]]) -> Iterator[tuple[str, NDArray
 def _confusions(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
     names = judged[0][1].bundle.manifest.labels
     cells = [
-        f"<figure><figcaption>{escape(caption)}</figcaption>"
-        f"{html.confusion(names, metrics.confusion(labels, said).tolist())}</figure>"
+        (caption, html.confusion(names, metrics.confusion(labels, said).tolist()))
         for caption, labels, said in _pairs(judged)
     ]
-    if cells:
-        yield (
-            "<h2>Confusion matrices</h2>\n<p>Rows are the true class, columns what was said; colour is the share of "
-            f'the row.</p>\n<div class="pairs">{"".join(cells)}</div>'
-        )
+    what = "Rows are the true class, columns what was said; colour is the share of the row."
+    yield from _side_by_side("Confusion matrices", what, cells)
 
 
 def _reliability(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
     cells = [
-        f"<figure><figcaption>{escape(caption)}, ECE "
-        f"{metrics.expected_calibration_error(labels, said):.4f}</figcaption>"
-        f"{html.reliability(metrics.reliability(labels, said))}</figure>"
+        (
+            f"{caption}, ECE {metrics.expected_calibration_error(labels, said):.4f}",
+            html.reliability(metrics.reliability(labels, said)),
+        )
         for caption, labels, said in _pairs(judged)
     ]
-    if cells:
-        yield (
-            "<h2>Reliability</h2>\n<p>How often each is right (bars) at each confidence; on the dashed line it is as "
-            f'right as it is sure. Below: where the images lie.</p>\n<div class="pairs">{"".join(cells)}</div>'
-        )
+    what = (
+        "How often each is right (bars) at each confidence; on the dashed line it is as right as it is sure. Below: "
+        "where the images lie."
+    )
+    yield from _side_by_side("Reliability", what, cells)
+
+
+def _side_by_side(heading: str, what: str, cells: list[tuple[str, str]]) -> Iterator[str]:
+    """A section of figures, each a caption in plain text and markup; nothing where there are none."""
+    figures = "".join(
+        f"<figure><figcaption>{escape(caption)}</figcaption>{markup}</figure>" for caption, markup in cells
+    )
+    if figures:
+        yield f'<h2>{heading}</h2>\n<p>{what}</p>\n<div class="pairs">{figures}</div>'
 
 
 def _worst(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from PIL import Image
 from bctoolkit.data.collection import Collection, decode, open_collection
 from bctoolkit.data.findings import REASONS, Finding
 from bctoolkit.data.inspect import ClassFigures, Inspection
+from bctoolkit.files import atomic_file
 
 __all__ = ["FINDINGS_PER_REASON", "write_sheet"]
 
@@ -66,12 +67,7 @@ def write_sheet(seen: Inspection, file: Path) -> None:
         + "\n</body></html>\n"
     )
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    atomic_file(file, page.encode())
 
 
 def _of(seen: Inspection, reason: str, most: int) -> Iterator[Finding]:
