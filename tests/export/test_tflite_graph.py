@@ -13,6 +13,7 @@ from keras import layers
 from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.tflite_float import float_file, scope_of
 from bctoolkit.export.tflite_graph import Graph
+from bctoolkit.export.tflite_interface import name_interface
 
 Build = Callable[..., keras.Model]
 
@@ -49,8 +50,10 @@ def test_constants_lie_on_16_bytes_and_unused_ones_are_gone(content: bytes) -> N
 
 
 def test_a_signature_names_input_and_output(content: bytes) -> None:
-    signatures = Interpreter(model_content=Graph(content).content()).get_signature_list()
-    assert signatures == {"serving_default": {"inputs": ["image"], "outputs": ["Identity"]}}
+    graph = Graph(content)
+    name_interface(graph)
+    signatures = Interpreter(model_content=graph.content()).get_signature_list()
+    assert signatures == {"serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}}
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text(), max_size=4))
