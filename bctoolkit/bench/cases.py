@@ -1,13 +1,12 @@
 """Every case once: what the journal has is not measured again, and a bundle that fails does not stop the others."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from bctoolkit.bench import latency, parity
 from bctoolkit.bench.journal import Asked, Journal
+from bctoolkit.bench.machine import available_memory
 from bctoolkit.bench.parity import Answered
 from bctoolkit.bench.report import Failure, Settings
 from bctoolkit.bench.worker import Answer
@@ -19,7 +18,11 @@ from bctoolkit.progress import Progress
 
 __all__ = ["Case", "cases_of", "image_key", "parity_of_all", "sessions_of_all"]
 
-T = TypeVar("T")
+FREE_SHARE = 0.5
+"""Of the memory at hand: so much may be taken by processes that stand side by side."""
+PARTS = 100
+"""Of a turn, as progress counts them."""
+PROCESS_BYTES, MODEL_COPIES = 100_000_000, 3
 
 
 class Case(NamedTuple):
@@ -52,9 +55,10 @@ def parity_of_all(
         if answered is None:
             progress.step("parity", number, len(opened), bundle.manifest.name)
             dataset = datasets.get(image_key(bundle))
-            asking = partial(parity.ask, bundle, dataset, asked.settings.threads, asked.provider)
-            answered = _unless_it_fails(asking, number, opened, journal, progress)
-            if answered is None:
+            try:
+                answered = parity.ask(bundle, dataset, asked.settings.threads, asked.provider)
+            except BackendError as problem:
+                _fails(problem, number, opened, journal, progress)
                 continue
             journal.keep_answered(number, answered)
         found[number] = answered
@@ -67,36 +71,59 @@ def sessions_of_all(
 ) -> dict[Case, list[Answer]]:
     """All sessions of each case whose bundle does not fail, measured in turns: A B C, A B C, and so on."""
     cases = cases_of(len(opened), asked.settings)
-    total = asked.settings.sessions * len(cases)
-    found: dict[Case, list[Answer]] = {case: [] for case in cases}
+    groups = _groups(opened, cases)
+    total = asked.settings.sessions * len(groups)
     for turn in range(asked.settings.sessions):
-        for place, case in enumerate(cases):
-            if journal.failure(case.bundle):
-                continue
-            answer = journal.session(place, turn)
-            if answer is None:
-                bundle = opened[case.bundle]
-                progress.step("timing", turn * len(cases) + place, total, bundle.manifest.name)
-                settings = msgspec.structs.replace(asked.settings, threads=case.threads)
-                timing = partial(latency.session, bundle.path, settings, asked.provider)
-                answer = _unless_it_fails(timing, case.bundle, opened, journal, progress)
-                if answer is None:
-                    continue
-                journal.keep_session(place, turn, answer)
-            found[case].append(answer)
-    progress.step("timing", total, total)
-    return {case: answers for case, answers in found.items() if not journal.failure(case.bundle)}
+        for number, group in enumerate(groups):
+            done = turn * len(groups) + number
+            missing = [place for place in group if journal.session(place, turn) is None]
+            missing = [place for place in missing if not journal.failure(cases[place].bundle)]
+            wanted = [_timed(opened, cases[place], asked) for place in missing]
+
+            def told(share: float, name: str, done: int = done) -> None:
+                progress.step("timing", PARTS * done + int((PARTS - 1) * share), PARTS * total, name)
+
+            for place, answer in zip(missing, latency.sessions(wanted, told), strict=True):
+                if isinstance(answer, BackendError):
+                    _fails(answer, cases[place].bundle, opened, journal, progress)
+                else:
+                    journal.keep_session(place, turn, answer)
+    progress.step("timing", PARTS * total, PARTS * total)
+    return {
+        case: [kept for turn in range(asked.settings.sessions) if (kept := journal.session(place, turn))]
+        for place, case in enumerate(cases)
+        if not journal.failure(case.bundle)
+    }
 
 
-def _unless_it_fails(
-    work: Callable[[], T], number: int, opened: list[Bundle], journal: Journal, progress: Progress
-) -> T | None:
-    """What the work gives; None where the bundle fails, which is kept and, if there are others, told."""
-    try:
-        return work()
-    except BackendError as problem:
-        manifest = opened[number].manifest
-        journal.keep_failure(number, Failure(manifest.name, manifest.format, manifest.quantization, str(problem)))
-        if len(opened) > 1:
-            progress.say(f"{problem}; going on without it")
-        return None
+def _timed(opened: list[Bundle], case: Case, asked: Asked) -> latency.Timed:
+    settings = msgspec.structs.replace(asked.settings, threads=case.threads)
+    return latency.Timed(opened[case.bundle].path, settings, asked.provider)
+
+
+def _groups(opened: list[Bundle], cases: list[Case]) -> list[list[int]]:
+    """Places of the cases that are measured side by side: those of one number of threads, as far as memory allows."""
+    free = FREE_SHARE * available_memory()
+    groups: dict[int, list[list[int]]] = {}
+    for place, case in enumerate(cases):
+        of_threads = groups.setdefault(case.threads, [[]])
+        needed = sum(_memory(opened[cases[other].bundle]) for other in [*of_threads[-1], place])
+        if of_threads[-1] and needed > free:
+            of_threads.append([])
+        of_threads[-1].append(place)
+    return [group for of_threads in groups.values() for group in of_threads]
+
+
+def _memory(bundle: Bundle) -> int:
+    """What a process that runs a bundle may take, in bytes, by rule of thumb: interpreter, weights, activations."""
+    return PROCESS_BYTES + MODEL_COPIES * bundle.manifest.model.bytes
+
+
+def _fails(problem: BackendError, number: int, opened: list[Bundle], journal: Journal, progress: Progress) -> None:
+    """Keep why a bundle fails and, if there are others, tell it."""
+    if journal.failure(number):
+        return
+    manifest = opened[number].manifest
+    journal.keep_failure(number, Failure(manifest.name, manifest.format, manifest.quantization, str(problem)))
+    if len(opened) > 1:
+        progress.say(f"{problem}; going on without it")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,13 +60,22 @@ class Comparison(Document, frozen=True):
         return tuple(change for change in self.changes if change.trend is Trend.WORSE)
 
 
-TIMED: dict[str, Callable[[Session], float]] = {
-    "p50 ms": lambda session: session.p50_ms,
-    "end-to-end p50 ms": lambda session: session.end_to_end_p50_ms,
-    "cold start ms": lambda session: session.load_ms + session.first_ms,
-    "peak MB": lambda session: session.peak_rss_bytes / 1e6,
+class Timed(NamedTuple):
+    """A figure that each session's process measured anew, so that sessions give the interval of its ratio."""
+
+    of_session: Callable[[Session], float]
+    of_slices: Callable[[Session], tuple[float, ...]] = lambda session: ()
+    """The same in each slice of the session, where it was measured in slices."""
+
+
+TIMED = {
+    "p50 ms": Timed(lambda session: session.p50_ms, lambda session: session.slices_p50_ms),
+    "end-to-end p50 ms": Timed(
+        lambda session: session.end_to_end_p50_ms, lambda session: session.slices_end_to_end_p50_ms
+    ),
+    "cold start ms": Timed(lambda session: session.load_ms + session.first_ms),
+    "peak MB": Timed(lambda session: session.peak_rss_bytes / 1e6),
 }
-"""Figures that each session's process measured anew, so that sessions give the interval of their ratio."""
 
 
 def old_and_new(old: Stored, new: Stored, margin: float) -> Comparison:
@@ -165,11 +175,24 @@ def _timed_changes(old: Result, new: Result, margin: float, paired_turns: bool, 
         reasons = {*old.latency_ms.unstable, *new.latency_ms.unstable}
         notes.append(f"{new.bundle}: unstable ({', '.join(sorted(reasons))}), so intervals are wide")
     for name, figure in TIMED.items():
-        before, after = ([figure(session) for session in result.sessions] for result in (old, new))
-        found = stats.ratio(before, after, paired=paired_turns and len(before) == len(after))
+        before, after = ([figure.of_session(session) for session in result.sessions] for result in (old, new))
+        if paired_turns and len(before) == len(after):
+            found = _paired_ratio(figure, old.sessions, new.sessions)
+        else:
+            found = stats.ratio(before, after, paired=False)
         interval = (found.low, found.high)
         values = (float(np.median(before)), float(np.median(after)))
         yield Change(new.bundle, name, *values, found.value, interval, _trend(interval, margin))
+
+
+def _paired_ratio(figure: Timed, old: tuple[Session, ...], new: tuple[Session, ...]) -> stats.Ratio:
+    """New / old over the sessions of the same turns; within a turn, the median ratio of slices side by side."""
+    pairs = []
+    for before, after in zip(old, new, strict=True):
+        slices = list(zip(figure.of_slices(before), figure.of_slices(after), strict=False))  # the faster needs fewer
+        pairs.append(np.array(slices or [(figure.of_session(before), figure.of_session(after))]))
+    ratios = [float(np.exp(np.median(np.log(pair[:, 1] / pair[:, 0])))) for pair in pairs]
+    return stats.ratio(np.ones(len(ratios)), ratios, paired=True)
 
 
 def _trend(interval: Interval, margin: float) -> Trend:

@@ -1,42 +1,71 @@
-"""Jobs in child processes: a session of measurement, or the answers to images."""
+"""Jobs in child processes: sessions of measurement in turns, or the answers to images."""
 
+import itertools
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bench.report import Settings
-from bctoolkit.bench.worker import KEPT_RATIO, Answer, Job, Measure, Predict
+from bctoolkit.bench.worker import KEPT_RATIO, READY, SLICE_SECONDS, Answer, Job, Measure, Predict
 from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
 
-__all__ = ["predict", "session"]
+__all__ = ["Timed", "predict", "sessions"]
 
 KEPT_NANOSECONDS = 50_000
 """What the caches of the CPU may save on an image repeated."""
 
 
-def session(bundle: Path, settings: Settings, provider: str | None) -> Answer:
-    """Time a bundle in a fresh process.
+class Timed(NamedTuple):
+    """What one session is to measure."""
 
-    Raises:
-        BackendError: it cannot run, its process died, its answers changed while it was timed, or it keeps them.
+    bundle: Path
+    settings: Settings
+    provider: str | None
+
+
+def sessions(
+    wanted: Sequence[Timed], told: Callable[[float, str], None] = lambda share, name: None
+) -> list[Answer | BackendError]:
+    """Time bundles in one turn: each in a fresh process, and their slices one after the other, A B C, A B C.
+
+    A machine that becomes slower for some seconds, as shared ones do, then hits all bundles alike, and ratios of slices
+    that were measured beside each other hold. While one process runs, the others wait without using the CPU.
+
+    Args:
+        wanted: one session for each.
+        told: told how much of the timing is done, and the bundle that is being loaded.
+
+    Returns:
+        For each the answer, or why there is none: it cannot run, its process died, its answers changed while it was
+        timed, or it keeps them.
     """
-    with tempfile.TemporaryDirectory(prefix="bctk-bench-") as folder:
-        answer = _in_child(Measure(str(bundle), settings.threads, provider, str(Path(folder, "answer")), settings))
-    if answer.wrong:
-        raise BackendError(f"{bundle.name}: {answer.wrong} of {len(answer.model)} answers changed while timed")
-    gain = (1 - answer.repeat_ratio) * float(np.median(answer.model))
-    if answer.repeat_ratio < KEPT_RATIO and gain > KEPT_NANOSECONDS:
-        raise BackendError(
-            f"{bundle.name}: one image repeated is {1 - answer.repeat_ratio:.0%} faster than before; answers "
-            "seem to be kept, so its latency is not that of its work"
-        )
-    return answer
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bctk-bench-"))
+        children = []
+        for number, (bundle, settings, provider) in enumerate(wanted):
+            told(0.0, bundle.name)
+            job = Measure(str(bundle), settings.threads, provider, f"{folder}/{number}", settings)
+            children.append(stack.enter_context(Child(job)))
+            children[-1].wait_until_ready()
+        longest = max((settings.min_seconds for _, settings, _ in wanted), default=0.0)
+        for seconds in itertools.count(SLICE_SECONDS, SLICE_SECONDS):
+            waiting = [child for child in children if child.ready]
+            if not waiting:
+                break
+            for child in waiting:
+                child.go()
+            told(min(1.0, seconds / longest) if longest else 1.0, "")
+        return [_session(child) for child in children]
 
 
 def predict(bundle: Path, images: Images, threads: int, provider: str | None) -> NDArray[np.float32]:
@@ -48,23 +77,81 @@ def predict(bundle: Path, images: Images, threads: int, provider: str | None) ->
     with tempfile.TemporaryDirectory(prefix="bctk-bench-") as folder:
         save_npy(Path(folder, "images.npy"), images)
         answer = Path(folder, "answer")
-        _in_child(Predict(str(bundle), threads, provider, str(answer), str(Path(folder, "images.npy"))))
+        with Child(Predict(str(bundle), threads, provider, str(answer), str(Path(folder, "images.npy")))) as child:
+            child.answer()
         probabilities: NDArray[np.float32] = np.load(f"{answer}.npy")
     return probabilities
 
 
-def _in_child(job: Job) -> Answer:
-    """Run one job; the parent waits blocked, so that it takes no time from the child."""
-    name = Path(job.bundle).name
-    command = [sys.executable, "-m", "bctoolkit.bench.worker"]
-    child = subprocess.run(command, input=msgspec.json.encode(job), capture_output=True, check=False)
-    if child.returncode != 0:
-        last = child.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise BackendError(f"{name}: its process ended with {_ending(child.returncode)} ({last[0]})")
-    answer = msgspec.json.decode(Path(job.answer).read_bytes(), type=Answer)
-    if answer.error:
-        raise BackendError(f"{name}: {answer.error}")
+def _session(child: "Child") -> Answer | BackendError:
+    try:
+        answer = child.answer()
+    except BackendError as problem:
+        return problem
+    if answer.wrong:
+        return BackendError(f"{child.name}: {answer.wrong} of {len(answer.model)} answers changed while timed")
+    gain = (1 - answer.repeat_ratio) * float(np.median(answer.model))
+    if answer.repeat_ratio < KEPT_RATIO and gain > KEPT_NANOSECONDS:
+        return BackendError(
+            f"{child.name}: one image repeated is {1 - answer.repeat_ratio:.0%} faster than before; answers "
+            "seem to be kept, so its latency is not that of its work"
+        )
     return answer
+
+
+class Child:
+    """A process with one job; the parent waits blocked, so that it takes no time from it."""
+
+    def __init__(self, job: Job) -> None:
+        self.name = Path(job.bundle).name
+        self.ready = False
+        self._job = job
+
+    def __enter__(self) -> "Child":
+        self._errors = tempfile.TemporaryFile()  # a pipe nobody reads would fill
+        command = [sys.executable, "-m", "bctoolkit.bench.worker"]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, bufsize=0)
+        self._send(msgspec.json.encode(self._job) + b"\n")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the process asks to go on, or has ended."""
+        assert self._process.stdout is not None
+        self.ready = any(line == READY for line in self._process.stdout)
+
+    def go(self) -> None:
+        """Let it time a slice."""
+        self._send(b"\n")
+        self.wait_until_ready()
+
+    def answer(self) -> Answer:
+        """What it found, once it has ended.
+
+        Raises:
+            BackendError: it could not do its job, or died.
+        """
+        code = self._process.wait()
+        if code != 0:
+            self._errors.seek(0)
+            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+            raise BackendError(f"{self.name}: its process ended with {_ending(code)} ({last[0]})")
+        found = msgspec.json.decode(Path(self._job.answer).read_bytes(), type=Answer)
+        if found.error:
+            raise BackendError(f"{self.name}: {found.error}")
+        return found
+
+    def _send(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has died; `answer` tells why
+            self._process.stdin.write(line)
 
 
 def _ending(code: int) -> str:

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,16 @@ from bctoolkit.bench.report import Machine, Unstable
 from bctoolkit.lazy import require
 from bctoolkit.tools import cpu_info, usable_cpus, versions
 
-__all__ = ["Reading", "clock_tick", "disturbances", "fingerprint", "peak_rss", "reading", "steady_rss"]
+__all__ = [
+    "Reading",
+    "available_memory",
+    "clock_tick",
+    "disturbances",
+    "fingerprint",
+    "peak_rss",
+    "reading",
+    "steady_rss",
+]
 
 TELLING_FLAGS = (
     "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
@@ -83,6 +93,11 @@ def peak_rss() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def available_memory() -> int:
+    """Bytes that new processes can have without swapping."""
+    return int(require("psutil", "bench").virtual_memory().available)
+
+
 def steady_rss() -> int:
     """Resident set of this process now, in bytes."""
     return int(require("psutil", "bench").Process().memory_info().rss)
@@ -97,15 +112,21 @@ def reading() -> Reading:
     return Reading(time.perf_counter(), busy, time.process_time(), _throttles(), _frequency(psutil))
 
 
-def disturbances(before: Reading, after: Reading, cpus: int) -> list[Unstable]:
-    """What disturbed a measurement between two readings on so many CPUs, as far as the system tells."""
+def disturbances(spans: Sequence[tuple[Reading, Reading]], cpus: int) -> list[Unstable]:
+    """What disturbed a measurement in its spans of time on so many CPUs, as far as the system tells.
+
+    Args:
+        spans: the readings before and after each span.
+        cpus: CPUs this process may use.
+    """
     found = []
-    wall = after.wall - before.wall
-    others = (after.busy - before.busy) - (after.own - before.own)
+    wall = sum(after.wall - before.wall for before, after in spans)
+    others = sum((after.busy - before.busy) - (after.own - before.own) for before, after in spans)
     if wall >= SHORTEST_WATCH and others > MOST_OTHERS * wall * cpus:
         found.append(Unstable.LOAD)
-    slowed = before.mhz and after.mhz and after.mhz < LEAST_SPEED * before.mhz
-    if slowed or after.throttles > before.throttles:
+    first, last = spans[0][0], spans[-1][1]
+    slowed = first.mhz and last.mhz and last.mhz < LEAST_SPEED * first.mhz
+    if slowed or any(after.throttles > before.throttles for before, after in spans):
         found.append(Unstable.THROTTLING)
     return found
 

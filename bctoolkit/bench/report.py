@@ -94,6 +94,9 @@ class Session(Document, frozen=True, kw_only=True):
 
     p50_ms: float
     end_to_end_p50_ms: float
+    slices_p50_ms: tuple[float, ...] = ()
+    """p50 of each slice: slice i of every result's session in the same turn was measured in the same moments."""
+    slices_end_to_end_p50_ms: tuple[float, ...] = ()
     load_ms: float
     first_ms: float
     peak_rss_bytes: int

@@ -198,6 +198,8 @@ def _session(answer: Answer) -> Session:
     return Session(
         p50_ms=float(np.median(answer.model)) / 1e6,
         end_to_end_p50_ms=float(np.median(answer.end_to_end)) / 1e6,
+        slices_p50_ms=_of_slices(answer.model, answer.model_slices),
+        slices_end_to_end_p50_ms=_of_slices(answer.end_to_end, answer.end_to_end_slices),
         load_ms=answer.load / 1e6,
         first_ms=answer.first / 1e6,
         peak_rss_bytes=answer.peak_rss,
@@ -211,6 +213,11 @@ def _conditions(answers: list[Answer]) -> tuple[Unstable, ...]:
     if any(answer.clock_tick > COARSE_TICK * float(np.median(answer.model)) for answer in answers):
         found.add(Unstable.CLOCK)
     return tuple(reason for reason in Unstable if reason in found)
+
+
+def _of_slices(samples: list[int], runs: list[int]) -> tuple[float, ...]:
+    """The median of each slice, in milliseconds."""
+    return tuple(float(np.median(slice_)) / 1e6 for slice_ in np.split(samples, np.cumsum(runs)[:-1]))
 
 
 def _milliseconds(nanoseconds: list[int]) -> NDArray[np.float64]:

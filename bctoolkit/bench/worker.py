@@ -1,15 +1,17 @@
 """The child process that runs one bundle: `python -m bctoolkit.bench.worker` with a job on standard input.
 
 Each engine gets a process of its own, because the threads one engine leaves spinning slow whatever runs beside them.
-The job comes as JSON; the answer goes to the file the job names, so that nothing an engine prints can spoil it.
+The job comes as a line of JSON; the answer goes to the file the job names, so that nothing an engine prints can spoil
+it. A session is timed in slices: the child says when it is ready for one and waits for a line that lets it go on.
 """
 
 import io
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -21,15 +23,20 @@ from bctoolkit.bench.report import Settings, Unstable
 from bctoolkit.contract import prepare
 from bctoolkit.errors import BctkError
 from bctoolkit.lazy import require
-from bctoolkit.runtime import Classifier, load
+from bctoolkit.runtime import Backend, Classifier, load
 from bctoolkit.tools import usable_cpus
 
-__all__ = ["KEPT_RATIO", "Answer", "Job"]
+__all__ = ["KEPT_RATIO", "READY", "SLICE_SECONDS", "Answer", "Job", "Measure", "Predict"]
 
 BLOCK = 10
 """Runs per block while warming up; three blocks in a row within 5 % count as settled."""
 LONGEST_WARMUP = 10.0
 REPEAT_PAIRS, REPEAT_ATTEMPTS = 16, 4
+SLICE_SECONDS, SLICE_RUNS = 0.25, 3
+"""Least time and least runs of the model in a slice."""
+REWARMING = 2
+"""Runs at the start of a slice that are not timed: the engine's threads slept while others had their turn."""
+READY = b"ready\n"
 KEPT_RATIO = 0.9
 """An image repeated may be so much faster."""
 
@@ -64,7 +71,10 @@ class Answer(msgspec.Struct):
     load: int = 0
     first: int = 0
     model: list[int] = []
+    model_slices: list[int] = []
+    """How many of these runs each slice holds, in order."""
     end_to_end: list[int] = []
+    end_to_end_slices: list[int] = []
     peak_rss: int = 0
     steady_rss: int = 0
     wrong: int = 0
@@ -78,12 +88,29 @@ class Answer(msgspec.Struct):
 
 def main() -> None:
     """Do one job."""
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Measure | Predict)
+    reply = _reply()
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Measure | Predict)
     try:
-        answer = measure(job) if isinstance(job, Measure) else predict(job)
+        answer = measure(job, _words_to_go(reply)) if isinstance(job, Measure) else predict(job)
     except BctkError as problem:
         answer = Answer("", 0, error=str(problem))
     Path(job.answer).write_bytes(msgspec.json.encode(answer))
+
+
+def _reply() -> BinaryIO:
+    """The way to the parent; from here on what an engine prints goes to standard error."""
+    reply = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return reply
+
+
+def _words_to_go(reply: BinaryIO) -> Iterator[None]:
+    """Tell the parent that this process is ready, and go on when the parent says so, again and again."""
+    while True:
+        reply.write(READY)
+        if not sys.stdin.buffer.readline():
+            raise SystemExit("the benchmark has ended")
+        yield
 
 
 def predict(job: Predict) -> Answer:
@@ -96,44 +123,96 @@ def predict(job: Predict) -> Answer:
     return Answer(classifier.backend.provider, classifier.backend.threads)
 
 
-def measure(job: Measure) -> Answer:
-    """One session: load, first inference, warm-up, then the model alone and end to end."""
+def measure(job: Measure, turns: Iterable[None]) -> Answer:
+    """One session: load, first inference, warm-up, then slices of timed runs, the model alone and end to end.
+
+    Args:
+        job: the bundle and how to time it.
+        turns: a slice is timed for each, until there are enough runs; between them another bundle may have its own.
+    """
     settings = job.settings
     started = time.perf_counter_ns()
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
     loaded = time.perf_counter_ns()
     golden = bundles.read(job.bundle).golden().images.astype(classifier.contract.dtype)
-    order = np.random.default_rng(settings.seed).permutation(len(golden))
-    batches = [golden[i : i + 1] for i in order]
+    images = golden[np.random.default_rng(settings.seed).permutation(len(golden))]
+    batches = [images[i : i + 1] for i in range(len(images))]
     first = _timed(classifier.backend.run, batches[0])
-    expected = [classifier.backend.run(batch) for batch in batches]
+    checked = Checked(classifier.backend, batches)
     _warm_up(classifier, batches, settings)
     repeat_ratio = _repeat_ratio(classifier, batches)
-    wrong, samples = 0, list[int]()
-    before = reading()
-    deadline = time.perf_counter() + settings.min_seconds
-    while len(samples) < settings.min_runs or time.perf_counter() < deadline:
-        at = len(samples) % len(batches)
-        begin = time.perf_counter_ns()
-        probabilities = classifier.backend.run(batches[at])
-        samples.append(time.perf_counter_ns() - begin)
-        wrong += not np.allclose(probabilities, expected[at], atol=1e-5)
-    disturbed = disturbances(before, reading(), usable_cpus())
-    steady = steady_rss()
+    model = Meter(checked.run, settings.min_runs, settings.min_seconds)
+    whole = Meter(_end_to_end(classifier, images), max(1, settings.min_runs // 4), settings.min_seconds / 4)
+    spans = []
+    for _ in turns:
+        for at in range(REWARMING):
+            classifier.backend.run(batches[at % len(batches)])
+        before = reading()
+        model.slice(SLICE_SECONDS)
+        spans.append((before, reading()))
+        steady = steady_rss()
+        whole.slice(SLICE_SECONDS / 4)
+        if model.enough and whole.enough:
+            break
     return Answer(
         provider=classifier.backend.provider,
         threads=classifier.backend.threads,
         load=loaded - started,
         first=first,
-        model=samples,
-        end_to_end=_end_to_end(classifier, golden[order], settings),
+        model=model.samples,
+        model_slices=model.slices,
+        end_to_end=whole.samples,
+        end_to_end_slices=whole.slices,
         peak_rss=peak_rss(),
         steady_rss=steady,
-        wrong=wrong,
+        wrong=checked.wrong,
         repeat_ratio=repeat_ratio,
-        disturbed=disturbed,
+        disturbed=disturbances(spans, usable_cpus()),
         clock_tick=clock_tick(),
     )
+
+
+class Checked:
+    """Times a backend's runs on images in turn, and counts the answers that depart from its first ones."""
+
+    def __init__(self, backend: Backend, batches: list[NDArray[Any]]) -> None:
+        self._backend, self._batches = backend, batches
+        self._expected = [backend.run(batch) for batch in batches]
+        self.wrong = 0
+
+    def run(self, number: int) -> int:
+        """Nanoseconds of a run on image `number`, counted round."""
+        at = number % len(self._batches)
+        begin = time.perf_counter_ns()
+        probabilities = self._backend.run(self._batches[at])
+        taken = time.perf_counter_ns() - begin
+        self.wrong += not np.allclose(probabilities, self._expected[at], atol=1e-5)
+        return taken
+
+
+class Meter:
+    """Times runs in slices until there are enough."""
+
+    def __init__(self, run: Callable[[int], int], min_runs: int, min_seconds: float) -> None:
+        self._run, self._min_runs, self._min_seconds = run, min_runs, min_seconds
+        self.samples: list[int] = []
+        self.slices: list[int] = []
+        """The number of runs in each."""
+        self._seconds = 0.0
+
+    @property
+    def enough(self) -> bool:
+        """Whether the least runs and the least seconds are reached."""
+        return len(self.samples) >= self._min_runs and self._seconds >= self._min_seconds
+
+    def slice(self, seconds: float) -> None:
+        """Add runs for so long, and at least `SLICE_RUNS`, but none where there are enough."""
+        before, sofar, begin = len(self.samples), self._seconds, time.perf_counter()
+        while not self.enough and (len(self.samples) - before < SLICE_RUNS or self._seconds - sofar < seconds):
+            self.samples.append(self._run(len(self.samples)))
+            self._seconds = sofar + time.perf_counter() - begin
+        if len(self.samples) > before:
+            self.slices.append(len(self.samples) - before)
 
 
 def _warm_up(classifier: Classifier, batches: list[NDArray[Any]], settings: Settings) -> None:
@@ -168,8 +247,8 @@ def _repeat_ratio(classifier: Classifier, batches: list[NDArray[Any]]) -> float:
     return max(ratios)
 
 
-def _end_to_end(classifier: Classifier, images: NDArray[Any], settings: Settings) -> list[int]:
-    """From a PNG's bytes to the label, as an app does it; a quarter of the model-only runs."""
+def _end_to_end(classifier: Classifier, images: NDArray[Any]) -> Callable[[int], int]:
+    """What times one run from a PNG's bytes to the label, as an app does it."""
     pillow = require("PIL.Image", "images")
     files = []
     for image in images.astype(np.uint8):
@@ -182,11 +261,7 @@ def _end_to_end(classifier: Classifier, images: NDArray[Any], settings: Settings
         picture.load()
         return classifier.predict(prepare(picture, classifier.contract)[None]).labels[0]
 
-    deadline = time.perf_counter() + settings.min_seconds / 4
-    samples: list[int] = []
-    while len(samples) < max(1, settings.min_runs // 4) or time.perf_counter() < deadline:
-        samples.append(_timed(whole, files[len(samples) % len(files)]))
-    return samples
+    return lambda number: _timed(whole, files[number % len(files)])
 
 
 def _timed(call: Callable[[Any], object], argument: Any) -> int:

@@ -19,10 +19,19 @@ from bctoolkit.runtime import load
 MEGABYTE = 1_000_000
 
 
+def session(bundle: Path, settings: Settings, provider: str | None = None) -> Answer:
+    """One session alone."""
+    (found,) = latency.sessions([latency.Timed(bundle, settings, provider)])
+    if isinstance(found, BackendError):
+        raise found
+    return found
+
+
 @pytest.fixture(scope="module")
 def answers(four_bundles: list[Path], quick: Settings) -> list[Answer]:
     """A session of an ONNX bundle and one of a TFLite bundle."""
-    return [latency.session(four_bundles[place], quick, None) for place in (0, 3)]
+    found = latency.sessions([latency.Timed(four_bundles[place], quick, None) for place in (0, 3)])
+    return [answer for answer in found if isinstance(answer, Answer)]
 
 
 @pytest.fixture
@@ -51,8 +60,33 @@ def test_every_session_keeps_its_raw_samples(answers: list[Answer], quick: Setti
         assert min(answer.end_to_end) > 0
 
 
+def test_slices_of_one_turn_lie_side_by_side(four_bundles: list[Path], quick: Settings) -> None:
+    """Each process runs while the others wait: what is told of a slice's end comes once for all of them."""
+    heard: list[tuple[float, str]] = []
+    settings = msgspec.structs.replace(quick, min_runs=4, min_seconds=0.6)
+    wanted = [latency.Timed(path, settings, None) for path in four_bundles[:2]]
+    found = latency.sessions(wanted, lambda share, name: heard.append((share, name)))
+    counts = [len(answer.model_slices) for answer in found if isinstance(answer, Answer)]
+    assert counts == [3, 3]
+    assert [name for _, name in heard if name] == [path.name for path in four_bundles[:2]]
+    assert [share for share, name in heard if not name] == pytest.approx([0.25 / 0.6, 0.5 / 0.6, 1.0])
+    for answer in found:
+        assert isinstance(answer, Answer)
+        assert sum(answer.model_slices) == len(answer.model)
+        assert sum(answer.end_to_end_slices) == len(answer.end_to_end)
+
+
+def test_a_bundle_that_fails_leaves_the_others_their_turn(
+    four_bundles: list[Path], damaged: Path, quick: Settings
+) -> None:
+    found = latency.sessions([latency.Timed(path, quick, None) for path in (damaged, four_bundles[3])])
+    assert isinstance(found[0], BackendError)
+    assert isinstance(found[1], Answer)
+    assert len(found[1].model) >= quick.min_runs
+
+
 def test_a_session_goes_on_until_its_time_is_over(bundle: Path, quick: Settings) -> None:
-    answer = latency.session(bundle, msgspec.structs.replace(quick, min_runs=4, min_seconds=0.4), None)
+    answer = session(bundle, msgspec.structs.replace(quick, min_runs=4, min_seconds=0.4))
     assert len(answer.model) > 20
     assert len(answer.end_to_end) > 5
 
@@ -76,7 +110,7 @@ def test_sessions_report_what_really_ran(answers: list[Answer], quick: Settings)
 def test_the_warm_up_is_not_among_the_samples(bundle: Path, quick: Settings) -> None:
     """The warm-up alone makes ten times the runs that are asked for."""
     settings = msgspec.structs.replace(quick, min_runs=8, min_seconds=0.0, warmup_runs=100)
-    answer = latency.session(bundle, settings, "cpu")
+    answer = session(bundle, settings, "cpu")
     assert len(answer.model) == 8
     assert len(answer.end_to_end) == 2
 
@@ -94,14 +128,14 @@ def test_children_answer_as_the_runtime_does(four_bundles: list[Path], position:
 
 def test_a_damaged_bundle_is_named(damaged: Path, quick: Settings) -> None:
     with pytest.raises(BackendError, match=r"^damaged: .*model\.onnx: SHA-256 differs"):
-        latency.session(damaged, quick, None)
+        session(damaged, quick)
     with pytest.raises(BackendError, match=r"^damaged: .*model\.onnx: SHA-256 differs"):
         latency.predict(damaged, bundles.read(damaged).golden().images, 1, None)
 
 
 def test_an_unknown_provider_is_refused(bundle: Path, quick: Settings) -> None:
     with pytest.raises(BackendError, match="tiny-onnx-fp32: unknown provider 'abacus'"):
-        latency.session(bundle, quick, "abacus")
+        session(bundle, quick, "abacus")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
@@ -114,7 +148,7 @@ def test_a_child_killed_by_a_signal_is_reported_with_it(
 ) -> None:
     fake_child(tmp_path, monkeypatch, f"kill -{number} $$")
     with pytest.raises(BackendError, match=rf"^tiny-onnx-fp32: its process ended with {words} \(no message\)"):
-        latency.session(bundle, quick, None)
+        session(bundle, quick)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
@@ -123,7 +157,7 @@ def test_a_child_that_crashes_is_reported_with_its_last_words(
 ) -> None:
     fake_child(tmp_path, monkeypatch, "echo first >&2; echo 'out of cheese' >&2; exit 7")
     with pytest.raises(BackendError, match=r"^tiny-onnx-fp32: its process ended with exit code 7 \(out of cheese\)"):
-        latency.session(bundle, quick, None)
+        session(bundle, quick)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +171,9 @@ def test_a_session_that_cheats_is_refused(
     bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
     answer = msgspec.structs.replace(Answer("cpu", 1, model=[1_000_000] * 4), **changes)
-    monkeypatch.setattr(latency, "_in_child", lambda job: answer)
+    monkeypatch.setattr(latency.Child, "answer", lambda child: answer)
     with pytest.raises(BackendError, match=message):
-        latency.session(bundle, quick, None)
+        session(bundle, quick)
 
 
 @pytest.mark.parametrize(("ratio", "milliseconds"), [(0.95, 100.0), (0.5, 0.08)])
@@ -147,8 +181,8 @@ def test_a_tenth_or_what_the_caches_of_a_cpu_explain_is_no_cheating(
     bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch, ratio: float, milliseconds: float
 ) -> None:
     answer = Answer("cpu", 1, model=[int(milliseconds * 1e6)] * 4, repeat_ratio=ratio)
-    monkeypatch.setattr(latency, "_in_child", lambda job: answer)
-    assert latency.session(bundle, quick, None) is answer
+    monkeypatch.setattr(latency.Child, "answer", lambda child: answer)
+    assert session(bundle, quick) is answer
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
@@ -167,5 +201,5 @@ def test_nothing_is_left_in_the_temporary_folder(
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     latency.predict(bundle, bundles.read(bundle).golden().images[:1], 1, None)
     with pytest.raises(BackendError):
-        latency.session(damaged, quick, None)
+        session(damaged, quick)
     assert list(scratch.iterdir()) == []

@@ -127,7 +127,15 @@ def moment(**changes: object) -> Reading:
 )
 def test_disturbances_are_what_others_computed_and_a_clock_that_fell(after: Reading, found: list[Unstable]) -> None:
     """On two CPUs: a quarter of them for ten seconds is five seconds of others' work."""
-    assert disturbances(moment(), after, cpus=2) == found
+    assert disturbances([(moment(), after)], cpus=2) == found
+
+
+def test_what_others_computed_between_the_spans_does_not_count() -> None:
+    spans = [(moment(), moment(wall=5.0, busy=6.0, own=5.0))]
+    spans.append((moment(wall=50.0, busy=90.0, own=5.0), moment(wall=55.0, busy=96.0, own=10.0)))
+    assert disturbances(spans, cpus=2) == []
+    spans.append((moment(wall=90.0, busy=99.0, own=10.0), moment(wall=95.0, busy=109.0, own=10.0)))
+    assert disturbances(spans, cpus=2) == [Unstable.LOAD]
 
 
 def test_own_work_is_no_disturbance_of_itself() -> None:

@@ -1,6 +1,8 @@
 """The worker's own parts, in this process: warm-up, answers that change, and the job's form."""
 
 import time
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -51,24 +53,66 @@ def test_a_job_survives_the_way_to_the_child(bundle: Path, quick: Settings, tmp_
 
 
 def test_measuring_in_this_process_gives_a_whole_answer(bundle: Path, quick: Settings, tmp_path: Path) -> None:
-    answer = worker.measure(job(bundle, quick, tmp_path))
+    answer = worker.measure(job(bundle, quick, tmp_path), repeat(None))
     assert len(answer.model) >= quick.min_runs
     assert answer.wrong == 0
     assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
 
 
-def test_answers_that_change_while_timed_are_counted(
+def test_answers_that_change_while_timed_are_counted() -> None:
+    batches = [np.full((1, 32, 32, 3), value, np.uint8) for value in range(9)]
+    checked = worker.Checked(Counting(), batches)
+    assert min(checked.run(number) for number in range(40)) > 0
+    assert checked.wrong == 0
+    fickle = worker.Checked(Counting(changes_at=9 + 25), batches)
+    for number in range(40):
+        fickle.run(number)
+    assert fickle.wrong == 15
+
+
+def test_wrong_answers_reach_the_parent(
     bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steady = Counting()
-    monkeypatch.setattr(worker, "load", lambda *_, **__: stub(steady))
-    settings = msgspec.structs.replace(quick, min_runs=40, min_seconds=0.0, warmup_seconds=0.0)
-    monkeypatch.setattr(worker, "_warm_up", lambda *_: None)
-    assert worker.measure(job(bundle, settings, tmp_path)).wrong == 0
-    before = steady.runs - 40 - 10  # without 40 timed runs and a quarter of them end to end
-    fickle = Counting(changes_at=before + 25)
-    monkeypatch.setattr(worker, "load", lambda *_, **__: stub(fickle))
-    assert worker.measure(job(bundle, settings, tmp_path)).wrong == 15
+    backend = Counting()
+    monkeypatch.setattr(worker, "load", lambda *_, **__: stub(backend))
+    monkeypatch.setattr(worker, "SLICE_SECONDS", 0.0)
+
+    def turns() -> Iterator[None]:
+        yield
+        backend.changes_at = 0
+        yield from repeat(None)
+
+    settings = msgspec.structs.replace(quick, min_runs=7, min_seconds=0.0)
+    answer = worker.measure(job(bundle, settings, tmp_path), turns())
+    assert (answer.wrong, answer.model_slices) == (4, [3, 3, 1])
+
+
+def test_slices_end_where_there_are_enough_runs(
+    bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "SLICE_SECONDS", 0.0)
+    settings = msgspec.structs.replace(quick, min_runs=8, min_seconds=0.0)
+    answer = worker.measure(job(bundle, settings, tmp_path), repeat(None))
+    assert (answer.model_slices, answer.end_to_end_slices) == ([3, 3, 2], [2])
+
+
+@pytest.mark.parametrize(("runs", "seconds"), [(1, 0.0), (10, 0.0), (1, 0.05), (40, 0.03)])
+def test_a_meter_stops_at_the_least_runs_and_the_least_seconds(runs: int, seconds: float) -> None:
+    def run(number: int) -> int:
+        time.sleep(0.001)
+        return number
+
+    meter, slices = worker.Meter(run, runs, seconds), 0
+    while not meter.enough:
+        meter.slice(0.01)
+        slices += 1
+    assert meter.samples == list(range(len(meter.samples)))
+    assert len(meter.samples) >= runs
+    assert (sum(meter.slices), len(meter.slices)) == (len(meter.samples), slices)
+    assert min(meter.slices[:-1], default=3) >= 3
+    before = list(meter.slices)
+    meter.slice(0.01)
+    assert meter.slices == before
 
 
 def test_a_backend_that_keeps_answers_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,8 +164,8 @@ def test_warm_up_that_never_settles_ends(quick: Settings, monkeypatch: pytest.Mo
     assert time.perf_counter() - started >= 0.1
 
 
-def test_end_to_end_starts_from_a_file_and_ends_with_a_label(quick: Settings) -> None:
-    """The backend is asked once for each sample, with images as they were before they became PNG files."""
+def test_end_to_end_starts_from_a_file_and_ends_with_a_label() -> None:
+    """The backend is asked with images as they were before they became PNG files."""
     seen: list[NDArray[Any]] = []
 
     class Remembering(StubBackend):
@@ -130,7 +174,6 @@ def test_end_to_end_starts_from_a_file_and_ends_with_a_label(quick: Settings) ->
             return super().run(batch)
 
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    settings = msgspec.structs.replace(quick, min_runs=24, min_seconds=0.0)
-    samples = worker._end_to_end(stub(Remembering([0.5, 0.5])), images, settings)
-    assert len(samples) == len(seen) == 6
+    run = worker._end_to_end(stub(Remembering([0.5, 0.5])), images)
+    assert min(run(number) for number in range(6)) > 0
     np.testing.assert_array_equal(np.concatenate(seen), np.concatenate([images, images]))
