@@ -53,7 +53,7 @@ def load(
     """
     told = progress or Silent()
     if source == "synthetic":
-        return _synthetic(contract)
+        return load_synthetic(contract)
     path = Path(source)
     if (path / arrays.IMAGES).is_file():
         return _load_arrays(path, arrays.open_folder(path), contract, told, most_in_memory)
@@ -86,8 +86,9 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
-def _synthetic(contract: InputContract) -> Dataset:
-    drawn, labels, classes = draw(per_class=120, seed=0, size=max(contract.height, contract.width))
+def load_synthetic(contract: InputContract, per_class: int = 120) -> Dataset:
+    """The drawn set, prepared for `contract`."""
+    drawn, labels, classes = draw(per_class, seed=0, size=max(contract.height, contract.width))
     images = np.empty((len(drawn), *contract.shape), np.uint8)
     hashes = _read([drawn], len(drawn), contract, images, Silent())
     return Dataset(images, labels, classes, hashes, "synthetic", "synthetic")

@@ -1,5 +1,6 @@
 """The images an export is checked on; the first of them are the golden images that travel with each bundle."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind, InputContract
-from bctoolkit.data import Dataset, load, load_unlabelled
+from bctoolkit.data import Dataset, load, load_synthetic, load_unlabelled
 from bctoolkit.data.dataset import stratified
+from bctoolkit.data.synthetic import CLASSES
 from bctoolkit.errors import DatasetError, ExportError
 from bctoolkit.export.origin import Known
 from bctoolkit.progress import Progress
@@ -59,7 +61,7 @@ def choose_evidence(
             raise ExportError("no images to check the export on; say where they are with --data, or --golden synthetic")
         chosen = stratified(known.dataset, known.parts.test, count + FURTHER)
         return _of_test_part(known, chosen, min(count, len(chosen)))
-    given = _given(choice, contract, progress)
+    given = _given(choice, count, contract, progress)
     chosen = stratified(given, np.arange(len(given)), count)
     own = _unlabelled(given.take(chosen))
     if known is None:
@@ -99,11 +101,13 @@ def _names(dataset: Dataset) -> tuple[str, ...]:
     return tuple(f"{name} {bytes(row[:4]).hex()}…" for name, row in zip(names, dataset.hashes, strict=True))
 
 
-def _given(choice: str, contract: InputContract, progress: Progress) -> Dataset:
-    """Images named by the user: `synthetic`, a data set, or a plain folder of images."""
+def _given(choice: str, count: int, contract: InputContract, progress: Progress) -> Dataset:
+    """Images named by the user: `synthetic` for so many drawn ones, a data set, or a plain folder of images."""
+    if choice == "synthetic":
+        return load_synthetic(contract, per_class=math.ceil(count / len(CLASSES)))
     path = Path(choice)
     if path.is_dir() and not any(p.is_dir() for p in path.iterdir()):
         return load_unlabelled(path, contract)
-    if choice != "synthetic" and not path.exists():
+    if not path.exists():
         raise DatasetError(f"--golden {choice}: no such folder or file; give 'synthetic' or a path to images")
     return load(choice, contract, progress)
