@@ -17,7 +17,7 @@ from bctoolkit.data import Dataset
 from bctoolkit.errors import BackendError
 from bctoolkit.progress import Progress
 
-__all__ = ["Case", "cases_of", "image_key", "parity_of_all", "sessions_of_all"]
+__all__ = ["Case", "cases_of", "image_key", "parity_of_all", "sessions_of_all", "unless_it_fails"]
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def parity_of_all(
             progress.step("parity", number, len(opened), bundle.manifest.name)
             dataset = datasets.get(image_key(bundle))
             asking = partial(parity.ask, bundle, dataset, asked.settings.threads, asked.provider)
-            answered = _unless_it_fails(asking, number, opened, journal, progress)
+            answered = unless_it_fails(asking, number, opened, journal, progress)
             if answered is None:
                 continue
             journal.keep_answered(number, answered)
@@ -63,9 +63,9 @@ def parity_of_all(
 
 
 def sessions_of_all(
-    opened: list[Bundle], asked: Asked, journal: Journal, progress: Progress
+    opened: list[Bundle], asked: Asked, journal: Journal, progress: Progress, after: Callable[[int], None]
 ) -> dict[Case, list[Answer]]:
-    """All sessions of each case whose bundle does not fail, measured in turns: A B C, A B C, and so on."""
+    """All sessions of each case, measured in turns: A B C, A B C, and so on; `after` is called with each turn."""
     cases = cases_of(len(opened), asked.settings)
     total = asked.settings.sessions * len(cases)
     found: dict[Case, list[Answer]] = {case: [] for case in cases}
@@ -79,16 +79,17 @@ def sessions_of_all(
                 progress.step("timing", turn * len(cases) + place, total, bundle.manifest.name)
                 settings = msgspec.structs.replace(asked.settings, threads=case.threads)
                 timing = partial(latency.session, bundle.path, settings, asked.provider)
-                answer = _unless_it_fails(timing, case.bundle, opened, journal, progress)
+                answer = unless_it_fails(timing, case.bundle, opened, journal, progress)
                 if answer is None:
                     continue
                 journal.keep_session(place, turn, answer)
             found[case].append(answer)
+        after(turn)
     progress.step("timing", total, total)
-    return {case: answers for case, answers in found.items() if not journal.failure(case.bundle)}
+    return found
 
 
-def _unless_it_fails(
+def unless_it_fails(
     work: Callable[[], T], number: int, opened: list[Bundle], journal: Journal, progress: Progress
 ) -> T | None:
     """What the work gives; None where the bundle fails, which is kept and, if there are others, told."""

@@ -12,7 +12,16 @@ from bctoolkit.bench.report import Machine, Unstable
 from bctoolkit.lazy import require
 from bctoolkit.tools import cpu_info, usable_cpus, versions
 
-__all__ = ["Reading", "clock_tick", "disturbances", "fingerprint", "peak_rss", "reading", "steady_rss"]
+__all__ = [
+    "Reading",
+    "available_memory",
+    "clock_tick",
+    "disturbances",
+    "fingerprint",
+    "peak_rss",
+    "reading",
+    "steady_rss",
+]
 
 TELLING_FLAGS = (
     "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
@@ -38,6 +47,7 @@ class Reading(NamedTuple):
     """Seconds this process has computed."""
     throttles: int
     mhz: float | None
+    celsius: float | None = None
 
 
 def fingerprint() -> Machine:
@@ -88,13 +98,20 @@ def steady_rss() -> int:
     return int(require("psutil", "bench").Process().memory_info().rss)
 
 
+def available_memory() -> int:
+    """Bytes that programs can still have without any being moved out."""
+    return int(require("psutil", "bench").virtual_memory().available)
+
+
 def reading() -> Reading:
     """Read the counters of the CPUs this process may use."""
     psutil = require("psutil", "bench")
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     times = [entry for number, entry in enumerate(psutil.cpu_times(percpu=True)) if number in usable]
     busy = sum(sum(entry) - entry.idle - getattr(entry, "iowait", 0.0) for entry in times)
-    return Reading(time.perf_counter(), busy, time.process_time(), _throttles(), _frequency(psutil))
+    return Reading(
+        time.perf_counter(), busy, time.process_time(), _throttles(), _frequency(psutil), _temperature(psutil)
+    )
 
 
 def disturbances(before: Reading, after: Reading, cpus: int) -> list[Unstable]:

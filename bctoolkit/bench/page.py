@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import html, metrics
-from bctoolkit.bench import figures, tables
+from bctoolkit.bench import figures, scenario_page, tables
 from bctoolkit.bench.parity import Answered
 from bctoolkit.bench.report import Report, Result
 from bctoolkit.bundle import Bundle
@@ -72,12 +72,15 @@ def render(report: Report, evidence: list[Evidence]) -> str:
         *_verdicts(report, names),
         *_table(report),
         *_plots(report, names, evidence),
+        *scenario_page.sections(report),
         *_classes(judged),
         *_confusions(judged),
         *_reliability(judged),
         *_worst(judged),
         *_machine(report),
-        html.section("How each number was computed", "", html.table(("figure", "method"), METHOD)),
+        html.section(
+            "How each number was computed", "", html.table(("figure", "method"), METHOD + scenario_page.METHOD)
+        ),
     ]
     footer = f"{escape(report.created)} · {escape(_tools(report))} · not a medical device"
     return html.document("Benchmark report", f"{len(names)} results", sections, footer)

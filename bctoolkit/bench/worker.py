@@ -1,14 +1,8 @@
-"""The child process that runs one bundle: `python -m bctoolkit.bench.worker` with a job on standard input.
-
-Each engine gets a process of its own, because the threads one engine leaves spinning slow whatever runs beside them.
-The job comes as JSON; the answer goes to the file the job names, so that nothing an engine prints can spoil it.
-"""
+"""What a child process does with a bundle: a session of measurement, or answers to images."""
 
 import io
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,15 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
+from bctoolkit.bench.energy import Spent, meter
 from bctoolkit.bench.machine import clock_tick, disturbances, peak_rss, reading, steady_rss
 from bctoolkit.bench.report import Settings, Unstable
 from bctoolkit.contract import prepare
-from bctoolkit.errors import BctkError
 from bctoolkit.lazy import require
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.tools import usable_cpus
 
-__all__ = ["KEPT_RATIO", "Answer", "Job"]
+__all__ = [
+    "KEPT_RATIO",
+    "Answer",
+    "Job",
+    "Measure",
+    "Predict",
+    "Problem",
+    "measure",
+    "predict",
+    "shuffled",
+    "timed",
+    "warm_up",
+]
 
 BLOCK = 10
 """Runs per block while warming up; three blocks in a row within 5 % count as settled."""
@@ -73,17 +79,14 @@ class Answer(msgspec.Struct):
     """Latency of an image the second time in a row / the first time."""
     disturbed: list[Unstable] = []
     clock_tick: int = 1
+    energy: Spent | None = None
+    """Over the runs of `model`."""
+
+
+class Problem(msgspec.Struct):
+    """What stands in an answer's place where the bundle cannot do the job."""
+
     error: str = ""
-
-
-def main() -> None:
-    """Do one job."""
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Measure | Predict)
-    try:
-        answer = measure(job) if isinstance(job, Measure) else predict(job)
-    except BctkError as problem:
-        answer = Answer("", 0, error=str(problem))
-    Path(job.answer).write_bytes(msgspec.json.encode(answer))
 
 
 def predict(job: Predict) -> Answer:
@@ -102,15 +105,14 @@ def measure(job: Measure) -> Answer:
     started = time.perf_counter_ns()
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
     loaded = time.perf_counter_ns()
-    golden = bundles.read(job.bundle).golden().images.astype(classifier.contract.dtype)
-    order = np.random.default_rng(settings.seed).permutation(len(golden))
-    batches = [golden[i : i + 1] for i in order]
-    first = _timed(classifier.backend.run, batches[0])
+    images = shuffled(job, classifier, settings.seed)
+    batches = [images[i : i + 1] for i in range(len(images))]
+    first = timed(classifier.backend.run, batches[0])
     expected = [classifier.backend.run(batch) for batch in batches]
-    _warm_up(classifier, batches, settings)
+    warm_up(classifier, batches, settings)
     repeat_ratio = _repeat_ratio(classifier, batches)
     wrong, samples = 0, list[int]()
-    before = reading()
+    before, energy = reading(), meter()
     deadline = time.perf_counter() + settings.min_seconds
     while len(samples) < settings.min_runs or time.perf_counter() < deadline:
         at = len(samples) % len(batches)
@@ -118,6 +120,7 @@ def measure(job: Measure) -> Answer:
         probabilities = classifier.backend.run(batches[at])
         samples.append(time.perf_counter_ns() - begin)
         wrong += not np.allclose(probabilities, expected[at], atol=1e-5)
+    spent = None if energy is None else energy.spent()
     disturbed = disturbances(before, reading(), usable_cpus())
     steady = steady_rss()
     return Answer(
@@ -126,21 +129,29 @@ def measure(job: Measure) -> Answer:
         load=loaded - started,
         first=first,
         model=samples,
-        end_to_end=_end_to_end(classifier, golden[order], settings),
+        end_to_end=_end_to_end(classifier, images, settings),
         peak_rss=peak_rss(),
         steady_rss=steady,
         wrong=wrong,
         repeat_ratio=repeat_ratio,
         disturbed=disturbed,
         clock_tick=clock_tick(),
+        energy=spent,
     )
 
 
-def _warm_up(classifier: Classifier, batches: list[NDArray[Any]], settings: Settings) -> None:
+def shuffled(job: Job, classifier: Classifier, seed: int) -> NDArray[Any]:
+    """The bundle's golden images, N × height × width × channels in the contract's dtype, in the order of the seed."""
+    golden = bundles.read(job.bundle).golden().images.astype(classifier.contract.dtype)
+    order = np.random.default_rng(seed).permutation(len(golden))
+    return golden[order]
+
+
+def warm_up(classifier: Classifier, batches: list[NDArray[Any]], settings: Settings) -> None:
     """Run until the least warm-up is done and three block medians in a row agree within 5 %."""
     started, medians, runs = time.perf_counter(), [], 0
     while True:
-        block = [_timed(classifier.backend.run, batches[(runs + i) % len(batches)]) for i in range(BLOCK)]
+        block = [timed(classifier.backend.run, batches[(runs + i) % len(batches)]) for i in range(BLOCK)]
         runs += BLOCK
         medians.append(float(np.median(block)))
         recent, elapsed = medians[-3:], time.perf_counter() - started
@@ -159,7 +170,7 @@ def _repeat_ratio(classifier: Classifier, batches: list[NDArray[Any]]) -> float:
     ratios: list[float] = []
     while len(ratios) < REPEAT_ATTEMPTS:
         pairs = [
-            (_timed(classifier.backend.run, batch), _timed(classifier.backend.run, batch))
+            (timed(classifier.backend.run, batch), timed(classifier.backend.run, batch))
             for batch in (batches[(len(ratios) * REPEAT_PAIRS + i) % len(batches)] for i in range(REPEAT_PAIRS))
         ]
         ratios.append(min(again for _, again in pairs) / min(first for first, _ in pairs))
@@ -185,15 +196,12 @@ def _end_to_end(classifier: Classifier, images: NDArray[Any], settings: Settings
     deadline = time.perf_counter() + settings.min_seconds / 4
     samples: list[int] = []
     while len(samples) < max(1, settings.min_runs // 4) or time.perf_counter() < deadline:
-        samples.append(_timed(whole, files[len(samples) % len(files)]))
+        samples.append(timed(whole, files[len(samples) % len(files)]))
     return samples
 
 
-def _timed(call: Callable[[Any], object], argument: Any) -> int:
+def timed(call: Callable[[Any], object], argument: Any) -> int:
+    """Nanoseconds that a call takes."""
     begin = time.perf_counter_ns()
     call(argument)
     return time.perf_counter_ns() - begin
-
-
-if __name__ == "__main__":
-    main()
