@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from bctoolkit.bench.measured import Batch, Energy, Interval, Offline, Sustained
+from bctoolkit.bench.measured import Energy, Interval, Offline, Sustained
 from bctoolkit.bench.report import Report, Result
 
 __all__ = ["Table", "columns", "markdown", "tables"]
@@ -19,6 +19,8 @@ class Table(NamedTuple):
     """How to read it."""
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    remarks: tuple[str, ...] = ()
+    """What stands below it."""
 
 
 def tables(report: Report) -> list[Table]:
@@ -33,6 +35,7 @@ def markdown(report: Report) -> list[str]:
     for table in tables(report):
         lines += ["", f"## {table.heading}", "", table.what, "", f"| {' | '.join(table.columns)} |"]
         lines += ["|" + "---|" * len(table.columns), *(f"| {' | '.join(row)} |" for row in table.rows)]
+        lines += ["", *(f"- {remark}" for remark in table.remarks)] if table.remarks else []
     return lines
 
 
@@ -63,12 +66,19 @@ def _offline_table(report: Report) -> Table:
         f"Throughput by batch size, model alone, {report.settings.threads} threads. The knee is the smallest batch "
         "within 5 % of the best throughput; in brackets the range of the sessions' own. As alone: the share of images "
         "with the class that they have one at a time. ~ marks what was disturbed.",
-        ("bundle", "batch", "images/s", "95 % interval", "p50 ms", "peak MB", "as alone", ""),
+        ("bundle", "batch", "images/s", "95 % interval", "p50 ms", "peak MB", "as alone", "knee"),
         [row for result in report.results if result.offline for row in _offline(result.bundle, result.offline)],
+        tuple(
+            f"{result.bundle}: {remark}"
+            for result in report.results
+            if result.offline
+            for remark in _remarks(result.offline)
+        ),
     )
 
 
 def _offline(bundle: str, offline: Offline) -> Iterator[tuple[str, ...]]:
+    low, high = offline.knee_range
     for batch in offline.batches:
         yield (
             bundle,
@@ -78,20 +88,19 @@ def _offline(bundle: str, offline: Offline) -> Iterator[tuple[str, ...]]:
             f"{batch.p50_ms:.2f}",
             f"{batch.peak_rss_bytes / 1e6:.0f}",
             f"{batch.top1_agreement:.2%}",
-            "; ".join(_remarks(offline, batch)),
+            f"knee ({low} to {high})" if batch.batch == offline.knee else "",
         )
 
 
-def _remarks(offline: Offline, batch: Batch) -> Iterator[str]:
+def _remarks(offline: Offline) -> Iterator[str]:
     if offline.fixed_batch is not None:
-        yield f"the format's graph takes {offline.fixed_batch} image at a time"
-    elif batch.batch == offline.knee:
-        low, high = offline.knee_range
-        yield f"knee ({low} to {high})"
-    if batch.broken:
-        yield f"no knee, departs from single images: {', '.join(batch.broken)}"
-    if offline.ended and batch is offline.batches[-1]:
-        yield f"last: {offline.ended}"
+        yield f"the format's graph takes {offline.fixed_batch} image at a time, so there are no other batches"
+    for batch in offline.batches:
+        if batch.broken:
+            yield f"batches of {batch.batch} depart from single images, so they are no knee: {', '.join(batch.broken)}"
+    if offline.ended:
+        yield f"no batch above {offline.batches[-1].batch}: {offline.ended}"
+    yield from (reason.advice for reason in offline.unstable)
 
 
 def _streams_table(report: Report) -> Table:

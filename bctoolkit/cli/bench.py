@@ -141,6 +141,8 @@ def show(report: "Report") -> None:
     for table in tables(report):
         click.echo(f"{table.heading}:")
         print_table(table.columns, table.rows)
+        for remark in table.remarks:
+            click.echo(f"  {remark}")
     for result in report.results:
         losing = () if result.parity.labelled is None else result.parity.labelled.losing
         if losing:

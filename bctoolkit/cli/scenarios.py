@@ -37,7 +37,7 @@ def batch_sizes(context: click.Context, parameter: click.Parameter, value: str |
     """The sizes in `1,8,32`; none, to be doubled to the knee, for the option alone."""
     if value is None or value == KNEE:
         return None if value is None else ()
-    if not value[0].isdecimal():
+    if not value[:1].isdecimal():
         raise click.BadParameter(
             f"{value!r} is no batch size; give several as 1,8,32, or {KNEE} (also where the option stands last) to "
             "double to the knee"
