@@ -29,7 +29,7 @@ METHOD = (
 def sections(report: Report) -> Iterator[str]:
     """A section for each scenario that was measured, its plots below its table."""
     for table in tables(report):
-        rows = [[escape(cell).replace(" ", "&nbsp;") for cell in row] for row in table.rows]
+        rows = [[f'<span class="line">{escape(cell)}</span>' for cell in row] for row in table.rows]
         plots = "".join(f'<figure class="plot">{svg}</figure>' for svg in _plots(report, table.heading))
         remarks = "".join(f"<p>{escape(remark)}</p>" for remark in table.remarks)
         yield html.section(table.heading, escape(table.what), html.table(table.columns, rows) + remarks + plots)

@@ -295,14 +295,7 @@ def sustain(job: Sustain) -> SustainAnswer:
     runs, wrong, windows, throttled = list[int](), 0, list[WindowEnd](), False
     before, counter = reading(), meter()
     for until in _window_ends(job.seconds):
-        while True:
-            at = len(runs) % len(batches)
-            begin = time.perf_counter_ns()
-            said = classifier.backend.run(batches[at])
-            runs.append(time.perf_counter_ns() - begin)
-            wrong += _changed(said, expected[at])
-            if time.perf_counter() - before.wall >= until:
-                break
+        wrong += _run_until(before.wall + until, classifier, batches, expected, runs)
         now = reading()
         windows.append(WindowEnd(len(runs), now.wall - before.wall, now.mhz, now.celsius))
         throttled = throttled or Unstable.THROTTLING in disturbances(before, now, usable_cpus())
@@ -319,6 +312,21 @@ def sustain(job: Sustain) -> SustainAnswer:
         disturbed=[reason for reason in Unstable if reason in found],
         energy=None if counter is None else counter.spent(),
     )
+
+
+def _run_until(
+    moment: float, classifier: Classifier, batches: list[NDArray[Any]], expected: list[Probabilities], runs: list[int]
+) -> int:
+    """Add at least one run to `runs`, up to a moment of `perf_counter`; how many answers changed."""
+    wrong = 0
+    while True:
+        at = len(runs) % len(batches)
+        begin = time.perf_counter_ns()
+        said = classifier.backend.run(batches[at])
+        runs.append(time.perf_counter_ns() - begin)
+        wrong += _changed(said, expected[at])
+        if time.perf_counter() >= moment:
+            return wrong
 
 
 def windows_in(seconds: float) -> int:
