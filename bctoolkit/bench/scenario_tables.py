@@ -139,8 +139,8 @@ def _sustained_table(report: Report) -> Table:
     return Table(
         "Sustained",
         f"One process without pause, {report.settings.threads} threads. Slow-down: p50 of the last tenth of the runs / "
-        "of the first. Clock and temperature: after the first window → lowest or hottest → at the end; – where the "
-        "system does not tell.",
+        "of the first. Clock and temperature: after the first window → lowest or hottest → at the end, one figure "
+        "where they are alike; – where the system does not tell.",
         ("bundle", "minutes", "runs", "p50 ms", "p99 ms", "slow-down", "MHz", "°C", "disturbed by"),
         [_sustained(result.bundle, result.sustained) for result in report.results if result.sustained],
     )
@@ -184,8 +184,10 @@ def _energy(energy: Energy) -> tuple[str, ...]:
 
 
 def _course(values: list[float | None], extreme: Callable[[list[float]], float]) -> str:
+    """The first, the extreme and the last of the known values; one where they are alike."""
     known = [value for value in values if value is not None]
-    return f"{known[0]:.0f} → {extreme(known):.0f} → {known[-1]:.0f}" if known else "–"
+    told = [f"{value:.0f}" for value in (known[0], extreme(known), known[-1])] if known else ["–"]
+    return told[0] if len(set(told)) == 1 else "→".join(told)
 
 
 def _interval(interval: Interval, decimals: int) -> str:

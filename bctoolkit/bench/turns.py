@@ -51,6 +51,8 @@ class Scenarios:
             ("streams", settings.streams is not None, self._streams),
         ):
             for number in range(len(self._opened)) if wanted else ():
+                if self._settled(f"{label}-{number}-{turn}", number):
+                    continue
                 place, total = turn * len(self._opened) + number, settings.sessions * len(self._opened)
                 self._progress.step(label, place, total, self._opened[number].manifest.name)
                 work(number, turn)
@@ -59,7 +61,8 @@ class Scenarios:
         """A sustained run of each bundle, one after the other, where it was asked for."""
         minutes = self._asked.settings.sustain_minutes
         for number in range(len(self._opened)) if minutes is not None else ():
-            self._sustain(number, 60 * (minutes or 0.0))
+            if not self._settled(f"sustained-{number}", number):
+                self._sustain(number, 60 * (minutes or 0.0))
 
     def of(self, bundle: int) -> Observed:
         """What a bundle has measured."""
@@ -102,10 +105,12 @@ class Scenarios:
         """What every job begins with."""
         return str(self._opened[number].path), self._asked.settings.threads, self._asked.provider, ""
 
+    def _settled(self, name: str, number: int) -> bool:
+        """Whether a case is in, or never will be because its bundle has failed."""
+        return bool(self._journal.failure(number)) or (self._journal.folder / f"{name}.json").is_file()
+
     def _case(self, name: str, number: int, work: Callable[[], A]) -> None:
-        """Measure a case unless it is in, or its bundle has failed."""
-        if self._journal.failure(number) or (self._journal.folder / f"{name}.json").is_file():
-            return
+        """Measure a case and keep it, or keep that its bundle has failed."""
         checked = partial(self._unchanged, number, work)
         answer = unless_it_fails(checked, number, self._opened, self._journal, self._progress)
         if answer is not None:

@@ -90,8 +90,16 @@ def test_the_knee_and_what_limits_a_batch_are_told(measured: Report) -> None:
 
 def test_what_the_system_does_not_tell_is_a_dash(measured: Report) -> None:
     told, silent = tables(measured)[2].rows
-    assert told[5:] == ("1.250", "2500 → 1500 → 1500", "50 → 90 → 90", "throttling")
+    assert told[5:] == ("1.250", "2500→1500→1500", "50→90→90", "throttling")
     assert silent[4:] == ("–", "–", "–", "–", "nothing")
+
+
+def test_a_clock_that_stands_is_one_figure(measured: Report) -> None:
+    first = measured.results[0]
+    assert first.sustained is not None
+    steady = msgspec.structs.replace(first.sustained, windows=(Window(60.0, 1200, 12.0, 15.0, 2596.1, None),) * 3)
+    report = msgspec.structs.replace(measured, results=(msgspec.structs.replace(first, sustained=steady),))
+    assert tables(report)[2].rows[0][6:8] == ("2596", "–")
 
 
 def test_energy_says_what_was_counted(measured: Report) -> None:

@@ -141,6 +141,8 @@ def test_interrupted_scenarios_keep_what_is_finished(
     assert len(finished) == kept
     report = resume(tmp_path / "x", recorder)
     assert all(result.offline and result.sustained for result in report.results)
+    told = {(step[0], step[1]) for step in recorder.steps}
+    assert ("offline", 0) not in told, "it was measured before"
     raw = json.loads((tmp_path / "x" / "scenarios.json").read_bytes())
     for name, content in finished.items():
         scenario, number, *_ = name.removesuffix(".json").split("-")
