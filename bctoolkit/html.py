@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bctoolkit.lazy import require
 from bctoolkit.metrics import ReliabilityBin
 
-__all__ = ["confusion", "document", "picture", "reliability", "table", "tiles"]
+__all__ = ["confusion", "document", "picture", "reliability", "section", "table", "tiles"]
 
 
 def document(title: str, what: str, sections: Iterable[str], footer: str) -> str:
@@ -33,6 +33,18 @@ def document(title: str, what: str, sections: Iterable[str], footer: str) -> str
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n"
         f"{body}\n<footer>{footer}</footer>\n</main>\n</body>\n</html>\n"
     )
+
+
+def section(heading: str, what: str, markup: str) -> str:
+    """A part of a page.
+
+    Args:
+        heading: plain text.
+        what: markup: how to read it; none where the heading says enough.
+        markup: what it holds.
+    """
+    words = f"<p>{what}</p>\n" if what else ""
+    return f"<section>\n<h2>{escape(heading)}</h2>\n{words}{markup}\n</section>"
 
 
 def tiles(items: Iterable[tuple[str, str, str]]) -> str:

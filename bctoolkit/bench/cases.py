@@ -1,6 +1,8 @@
 """Every case once: what the journal has is not measured again, and a bundle that fails does not stop the others."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,7 +18,9 @@ from bctoolkit.data import Dataset
 from bctoolkit.errors import BackendError
 from bctoolkit.progress import Progress
 
-__all__ = ["Case", "cases_of", "image_key", "parity_of_all", "sessions_of_all"]
+__all__ = ["Case", "cases_of", "image_key", "parity_of_all", "sessions_of_all", "unless_it_fails"]
+
+T = TypeVar("T")
 
 FREE_SHARE = 0.5
 """Of the memory at hand: so much may be taken by processes that stand side by side."""
@@ -55,10 +59,9 @@ def parity_of_all(
         if answered is None:
             progress.step("parity", number, len(opened), bundle.manifest.name)
             dataset = datasets.get(image_key(bundle))
-            try:
-                answered = parity.ask(bundle, dataset, asked.settings.threads, asked.provider)
-            except BackendError as problem:
-                _fails(problem, number, opened, journal, progress)
+            asking = partial(parity.ask, bundle, dataset, asked.settings.threads, asked.provider)
+            answered = unless_it_fails(asking, number, opened, journal, progress)
+            if answered is None:
                 continue
             journal.keep_answered(number, answered)
         found[number] = answered
@@ -67,9 +70,9 @@ def parity_of_all(
 
 
 def sessions_of_all(
-    opened: list[Bundle], asked: Asked, journal: Journal, progress: Progress
+    opened: list[Bundle], asked: Asked, journal: Journal, progress: Progress, after: Callable[[int], None]
 ) -> dict[Case, list[Answer]]:
-    """All sessions of each case whose bundle does not fail, measured in turns: A B C, A B C, and so on."""
+    """All sessions of each case, measured in turns: A B C, A B C, and so on; `after` is called with each turn."""
     cases = cases_of(len(opened), asked.settings)
     groups = _groups(opened, cases)
     total = asked.settings.sessions * len(groups)
@@ -88,11 +91,11 @@ def sessions_of_all(
                     _fails(answer, cases[place].bundle, opened, journal, progress)
                 else:
                     journal.keep_session(place, turn, answer)
+        after(turn)
     progress.step("timing", PARTS * total, PARTS * total)
     return {
         case: [kept for turn in range(asked.settings.sessions) if (kept := journal.session(place, turn))]
         for place, case in enumerate(cases)
-        if not journal.failure(case.bundle)
     }
 
 
@@ -127,3 +130,14 @@ def _fails(problem: BackendError, number: int, opened: list[Bundle], journal: Jo
     journal.keep_failure(number, Failure(manifest.name, manifest.format, manifest.quantization, str(problem)))
     if len(opened) > 1:
         progress.say(f"{problem}; going on without it")
+
+
+def unless_it_fails(
+    work: Callable[[], T], number: int, opened: list[Bundle], journal: Journal, progress: Progress
+) -> T | None:
+    """What the work gives; None where the bundle fails, which is kept and, if there are others, told."""
+    try:
+        return work()
+    except BackendError as problem:
+        _fails(problem, number, opened, journal, progress)
+        return None

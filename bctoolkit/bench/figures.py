@@ -12,7 +12,7 @@ from bctoolkit.bench.choose import front
 from bctoolkit.lazy import require
 from bctoolkit.plots import figure
 
-__all__ = ["latencies", "pareto", "sessions"]
+__all__ = ["COLOURS", "canvas", "latencies", "legend", "pareto", "sessions", "svg"]
 
 Samples = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ POINTS = 400
 
 def pareto(names: Sequence[str], accuracy: Sequence[float], p50: Sequence[float], megabytes: Sequence[float]) -> str:
     """Accuracy by latency; the area of a mark is the size of the file, a filled one lies on the Pareto front."""
-    drawn, (axis,) = _figure(1, (8, 4.2))
+    drawn, (axis,) = canvas(1, (8, 4.2))
     shown = front([(-a, t, m) for a, t, m in zip(accuracy, p50, megabytes, strict=True)])
     largest = max(megabytes)
     for place, name in enumerate(names):
@@ -43,26 +43,26 @@ def pareto(names: Sequence[str], accuracy: Sequence[float], p50: Sequence[float]
         )
     axis.set(xlabel="p50 of the model alone, ms", ylabel="accuracy or agreement, %")
     axis.margins(0.15)
-    _legend(axis)
-    return _svg(drawn, "accuracy, latency and size of each artifact")
+    legend(axis)
+    return svg(drawn, "accuracy, latency and size of each artifact")
 
 
 def latencies(names: Sequence[str], samples: Sequence[list[Samples]]) -> str:
     """The share of runs that took at most so long, over all sessions."""
-    drawn, (axis,) = _figure(1, (8, 4.2))
+    drawn, (axis,) = canvas(1, (8, 4.2))
     for place, (name, of_sessions) in enumerate(zip(names, samples, strict=True)):
         ordered = np.sort(np.concatenate(of_sessions))
         shares = np.linspace(0, 1, min(POINTS, len(ordered)))
         axis.plot(np.quantile(ordered, shares), 100 * shares, color=COLOURS[place % len(COLOURS)], label=name)
     axis.set(xscale="log", xlabel="ms per run, model alone", ylabel="% of runs", ylim=(0, 100))
     _plain_ticks(axis.xaxis)
-    _legend(axis)
-    return _svg(drawn, "cumulative distribution of each artifact's latency")
+    legend(axis)
+    return svg(drawn, "cumulative distribution of each artifact's latency")
 
 
 def sessions(names: Sequence[str], samples: Sequence[list[Samples]]) -> str:
     """Each session's median in the order of the turns, with the middle half of its runs."""
-    drawn, (axis,) = _figure(1, (8, 4.2))
+    drawn, (axis,) = canvas(1, (8, 4.2))
     for place, (name, of_sessions) in enumerate(zip(names, samples, strict=True)):
         low, middle, high = np.array([np.percentile(session, (25, 50, 75)) for session in of_sessions]).T
         turns = np.arange(1, len(of_sessions) + 1) + (place - len(names) / 2) * 0.06
@@ -78,11 +78,12 @@ def sessions(names: Sequence[str], samples: Sequence[list[Samples]]) -> str:
     axis.set(yscale="log", xlabel="turn", ylabel="ms per run, model alone")
     axis.xaxis.get_major_locator().set_params(integer=True)
     _plain_ticks(axis.yaxis)
-    _legend(axis)
-    return _svg(drawn, "median latency of each session")
+    legend(axis)
+    return svg(drawn, "median latency of each session")
 
 
-def _figure(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+def canvas(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    """A figure in the page's ink with a row of axes; size in inches."""
     drawn, axes = figure(columns, size)
     for axis in axes:
         axis.set_facecolor("none")
@@ -96,7 +97,8 @@ def _figure(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
     return drawn, axes
 
 
-def _legend(axis: Any) -> None:
+def legend(axis: Any) -> None:
+    """What each colour is, below the axes."""
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, labelcolor=INK)
 
 
@@ -107,7 +109,7 @@ def _plain_ticks(axis: Any) -> None:
     axis.set_minor_formatter(ticker.LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
 
 
-def _svg(drawn: Any, words: str) -> str:
+def svg(drawn: Any, words: str) -> str:
     """The figure as markup that belongs into a page: no header, no links, no fixed size."""
     matplotlib = require("matplotlib", "bench")
     buffer = io.StringIO()

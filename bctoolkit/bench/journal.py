@@ -6,6 +6,7 @@
       asked.json              bundles, settings, images, budget and machine
       answers-<bundle>.npz    the answers to golden and labelled images
       session-<case>-<turn>.json
+      offline-<bundle>-<turn>.json, streams-<bundle>-<turn>.json, sustained-<bundle>.json
       failure-<bundle>.json   why a bundle could not be measured
 
 Bundles and cases are numbered in the order they were given, for a bundle's name need not be a file's.
@@ -16,6 +17,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -30,6 +32,8 @@ from bctoolkit.recipes import Budget
 __all__ = ["Asked", "Journal"]
 
 ASKED = "asked.json"
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Asked(Document, frozen=True, kw_only=True):
@@ -102,6 +106,15 @@ class Journal:
     def keep_session(self, case: int, turn: int, answer: Answer) -> None:
         """Keep what a case measured in a turn."""
         self._write(f"session-{case}-{turn}.json", msgspec.json.encode(answer))
+
+    def scenario(self, name: str, kind: type[S]) -> S | None:
+        """What a scenario's case called `name` measured, if it is in."""
+        path = self.folder / f"{name}.json"
+        return msgspec.json.decode(path.read_bytes(), type=kind) if path.is_file() else None
+
+    def keep_scenario(self, name: str, answer: msgspec.Struct) -> None:
+        """Keep what a scenario's case measured."""
+        self._write(f"{name}.json", msgspec.json.encode(answer))
 
     def failure(self, bundle: int) -> Failure | None:
         """Why a bundle could not be measured, if it could not."""

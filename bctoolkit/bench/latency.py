@@ -1,21 +1,18 @@
 """Jobs in child processes: sessions of measurement in turns, or the answers to images."""
 
 import itertools
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.bench.children import Child
 from bctoolkit.bench.report import Settings
-from bctoolkit.bench.worker import KEPT_RATIO, READY, SLICE_SECONDS, Answer, Job, Measure, Predict
+from bctoolkit.bench.worker import KEPT_RATIO, SLICE_SECONDS, Answer, Measure, Predict
 from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
 
@@ -78,14 +75,14 @@ def predict(bundle: Path, images: Images, threads: int, provider: str | None) ->
         save_npy(Path(folder, "images.npy"), images)
         answer = Path(folder, "answer")
         with Child(Predict(str(bundle), threads, provider, str(answer), str(Path(folder, "images.npy")))) as child:
-            child.answer()
+            child.answer(Answer)
         probabilities: NDArray[np.float32] = np.load(f"{answer}.npy")
     return probabilities
 
 
-def _session(child: "Child") -> Answer | BackendError:
+def _session(child: Child) -> Answer | BackendError:
     try:
-        answer = child.answer()
+        answer = child.answer(Answer)
     except BackendError as problem:
         return problem
     if answer.wrong:
@@ -97,66 +94,3 @@ def _session(child: "Child") -> Answer | BackendError:
             "seem to be kept, so its latency is not that of its work"
         )
     return answer
-
-
-class Child:
-    """A process with one job; the parent waits blocked, so that it takes no time from it."""
-
-    def __init__(self, job: Job) -> None:
-        self.name = Path(job.bundle).name
-        self.ready = False
-        self._job = job
-
-    def __enter__(self) -> "Child":
-        self._errors = tempfile.TemporaryFile()  # a pipe nobody reads would fill
-        command = [sys.executable, "-m", "bctoolkit.bench.worker"]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, bufsize=0)
-        self._send(msgspec.json.encode(self._job) + b"\n")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-
-    def wait_until_ready(self) -> None:
-        """Wait until the process asks to go on, or has ended."""
-        assert self._process.stdout is not None
-        self.ready = any(line == READY for line in self._process.stdout)
-
-    def go(self) -> None:
-        """Let it time a slice."""
-        self._send(b"\n")
-        self.wait_until_ready()
-
-    def answer(self) -> Answer:
-        """What it found, once it has ended.
-
-        Raises:
-            BackendError: it could not do its job, or died.
-        """
-        code = self._process.wait()
-        if code != 0:
-            self._errors.seek(0)
-            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            raise BackendError(f"{self.name}: its process ended with {_ending(code)} ({last[0]})")
-        found = msgspec.json.decode(Path(self._job.answer).read_bytes(), type=Answer)
-        if found.error:
-            raise BackendError(f"{self.name}: {found.error}")
-        return found
-
-    def _send(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it has died; `answer` tells why
-            self._process.stdin.write(line)
-
-
-def _ending(code: int) -> str:
-    if code == -9:
-        return "signal 9, as the system sends where memory runs out"
-    if code == -6:
-        return "signal 6, an abort"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -48,6 +48,7 @@ class Reading(NamedTuple):
     """Seconds this process has computed."""
     throttles: int
     mhz: float | None
+    celsius: float | None = None
 
 
 def fingerprint() -> Machine:
@@ -93,14 +94,14 @@ def peak_rss() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def available_memory() -> int:
-    """Bytes that new processes can have without swapping."""
-    return int(require("psutil", "bench").virtual_memory().available)
-
-
 def steady_rss() -> int:
     """Resident set of this process now, in bytes."""
     return int(require("psutil", "bench").Process().memory_info().rss)
+
+
+def available_memory() -> int:
+    """Bytes that programs can still have without any being moved out."""
+    return int(require("psutil", "bench").virtual_memory().available)
 
 
 def reading() -> Reading:
@@ -109,7 +110,9 @@ def reading() -> Reading:
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     times = [entry for number, entry in enumerate(psutil.cpu_times(percpu=True)) if number in usable]
     busy = sum(sum(entry) - entry.idle - getattr(entry, "iowait", 0.0) for entry in times)
-    return Reading(time.perf_counter(), busy, time.process_time(), _throttles(), _frequency(psutil))
+    return Reading(
+        time.perf_counter(), busy, time.process_time(), _throttles(), _frequency(psutil), _temperature(psutil)
+    )
 
 
 def disturbances(spans: Sequence[tuple[Reading, Reading]], cpus: int) -> list[Unstable]:

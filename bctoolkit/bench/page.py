@@ -1,4 +1,9 @@
-"""The report as one self-contained page: the verdict first, then the figures, then what stands behind them."""
+"""The report as one self-contained page: the verdict first, then the figures, then what stands behind them.
+
+A section is a function that yields the markup of its part of the page, made with `html.section`, and yields nothing
+where there is nothing to tell; `render` lists them in the order of the page. Plots are SVG in the page's own colours,
+from `bctoolkit.bench.figures`. How a figure is computed is a row of `METHOD`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import html, metrics
-from bctoolkit.bench import figures, tables
+from bctoolkit.bench import figures, scenario_page, tables
 from bctoolkit.bench.parity import Answered
 from bctoolkit.bench.report import Report, Result
 from bctoolkit.bundle import Bundle
@@ -64,15 +69,18 @@ def render(report: Report, evidence: list[Evidence]) -> str:
     names = [tables.title(result, bool(report.settings.sweep)) for result in report.results]
     judged = _first_of_each_bundle(report, evidence)
     sections = [
-        _verdicts(report, names),
-        _table(report),
-        _plots(report, names, evidence),
+        *_verdicts(report, names),
+        *_table(report),
+        *_plots(report, names, evidence),
+        *scenario_page.sections(report),
         *_classes(judged),
         *_confusions(judged),
         *_reliability(judged),
         *_worst(judged),
-        _machine(report),
-        f"<h2>How each number was computed</h2>\n{html.table(('figure', 'method'), METHOD)}",
+        *_machine(report),
+        html.section(
+            "How each number was computed", "", html.table(("figure", "method"), METHOD + scenario_page.METHOD)
+        ),
     ]
     footer = f"{escape(report.created)} · {escape(_tools(report))} · not a medical device"
     return html.document("Benchmark report", f"{len(names)} results", sections, footer)
@@ -86,7 +94,7 @@ def _first_of_each_bundle(report: Report, evidence: list[Evidence]) -> list[tupl
     return list(found.values())
 
 
-def _verdicts(report: Report, names: list[str]) -> str:
+def _verdicts(report: Report, names: list[str]) -> Iterator[str]:
     items = []
     for name, result in zip(names, report.results, strict=True):
         labelled = result.parity.labelled
@@ -104,18 +112,19 @@ def _verdicts(report: Report, names: list[str]) -> str:
         f"<ul><li>{escape(failure.message)}</li></ul></li>"
         for failure in report.failures
     ]
-    return f'<h2>Verdict</h2>\n<ul class="verdicts">{"".join(items)}</ul>'
+    yield html.section("Verdict", "", f'<ul class="verdicts">{"".join(items)}</ul>')
 
 
-def _table(report: Report) -> str:
+def _table(report: Report) -> Iterator[str]:
     rows = [[escape(cell) for cell in tables.row(result, bool(report.settings.sweep))] for result in report.results]
-    return (
-        f"<h2>Figures</h2>\n{html.table(tables.HEADINGS, rows)}\n<p>~ marks an unstable latency. In brackets: the "
-        "change of accuracy in points against the float32 reference on the same images.</p>"
+    what = (
+        "~ marks an unstable latency. In brackets: the change of accuracy in points against the float32 reference on "
+        "the same images."
     )
+    yield html.section("Figures", what, html.table(tables.HEADINGS, rows))
 
 
-def _plots(report: Report, names: list[str], evidence: list[Evidence]) -> str:
+def _plots(report: Report, names: list[str], evidence: list[Evidence]) -> Iterator[str]:
     accuracy = [
         result.parity.golden.top1_agreement if (labelled := result.parity.labelled) is None else labelled.accuracy
         for result in report.results
@@ -132,9 +141,8 @@ def _plots(report: Report, names: list[str], evidence: list[Evidence]) -> str:
         ("Sessions", "The median of each session with the middle half of its runs, in the order of the turns.",
          figures.sessions(names, samples)),
     )  # fmt: skip
-    return "\n".join(
-        f'<h2>{head}</h2>\n<p>{text}</p>\n<figure class="plot">{svg}</figure>' for head, text, svg in parts
-    )
+    for heading, text, svg in parts:
+        yield html.section(heading, text, f'<figure class="plot">{svg}</figure>')
 
 
 def _classes(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
@@ -153,12 +161,12 @@ def _classes(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
             flag = "beyond chance" if name in labelled.losing else ""
             share = "–" if recall is None else f"{recall:.2%}"
             rows.append((escape(name), share, *cells, f'<span class="outcome failed">{flag}</span>'))
-        yield (
-            f"<h2>Classes of {escape(result.bundle)}</h2>\n<p>Recall on {labelled.count:,} images of "
-            f"{escape(labelled.source)} ({labelled.split}), and the points of it that are lost against the float32 "
-            f"reference, with their 95 % interval.</p>\n"
-            f"{html.table(('class', 'recall', 'images', 'lost', '95 % interval', ''), rows)}"
+        what = (
+            f"Recall on {labelled.count:,} images of {escape(labelled.source)} ({labelled.split}), and the points of "
+            "it that are lost against the float32 reference, with their 95 % interval."
         )
+        table = html.table(("class", "recall", "images", "lost", "95 % interval", ""), rows)
+        yield html.section(f"Classes of {result.bundle}", what, table)
 
 
 def _pairs(judged: list[tuple[Result, Evidence]]) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
@@ -205,7 +213,7 @@ def _side_by_side(heading: str, what: str, cells: list[tuple[str, str]]) -> Iter
         f"<figure><figcaption>{escape(caption)}</figcaption>{markup}</figure>" for caption, markup in cells
     )
     if figures:
-        yield f'<h2>{heading}</h2>\n<p>{what}</p>\n<div class="pairs">{figures}</div>'
+        yield html.section(heading, what, f'<div class="pairs">{figures}</div>')
 
 
 def _worst(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
@@ -225,10 +233,8 @@ def _worst(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
             )
             pixels = np.asarray(images[place : place + 1], np.uint8)
             cells.append(f"<figure>{html.picture(pixels, words)}<figcaption>{escape(words)}</figcaption></figure>")
-        yield (
-            f"<h2>Where {escape(result.bundle)} departs most</h2>\n<p>What the float32 reference said → what this "
-            f'artifact says.</p>\n<div class="worst">{"".join(cells)}</div>'
-        )
+        what = "What the float32 reference said → what this artifact says."
+        yield html.section(f"Where {result.bundle} departs most", what, f'<div class="worst">{"".join(cells)}</div>')
 
 
 def _compared(
@@ -245,7 +251,7 @@ def _compared(
     return known.reference[worst], known.observed[worst], images, known.labels[worst]
 
 
-def _machine(report: Report) -> str:
+def _machine(report: Report) -> Iterator[str]:
     machine, settings = report.machine, report.settings
     told = {
         "CPU": machine.cpu,
@@ -263,7 +269,7 @@ def _machine(report: Report) -> str:
         "order of images": f"drawn with seed {settings.seed}",
     }
     rows = [(what, escape(value or "the system does not tell")) for what, value in told.items()]
-    return f"<h2>Machine and settings</h2>\n{html.table(('what', 'value'), rows)}"
+    yield html.section("Machine and settings", "", html.table(("what", "value"), rows))
 
 
 def _tools(report: Report) -> str:

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import field
 
+from bctoolkit.bench.measured import Energy, Interval, Latency, MultiStream, Offline, Session, Sustained, Unstable
 from bctoolkit.documents import Document
 from bctoolkit.metrics import Parity
 from bctoolkit.paired import Loss
@@ -29,8 +30,6 @@ __all__ = [
 REPORT, ANSWERS = "report.json", "answers"
 """In a report's folder: the document, and what each bundle said of each image."""
 
-Interval = tuple[float, float]
-
 
 class Outcome(StrEnum):
     """What a check or a verdict comes to."""
@@ -41,67 +40,6 @@ class Outcome(StrEnum):
     """The whole interval lies beyond it."""
     UNDECIDED = "undecided"
     """The limit lies inside the interval, or there is none: not enough data to say."""
-
-
-class Unstable(StrEnum):
-    """Why no verdict rests on a latency."""
-
-    SPREAD = "spread"
-    LOAD = "load"
-    THROTTLING = "throttling"
-    CLOCK = "clock"
-    FEW = "few samples"
-
-    @property
-    def advice(self) -> str:
-        """What was seen, and what to do."""
-        return ADVICE[self]
-
-
-ADVICE = {
-    Unstable.SPREAD: "sessions lie more than 10 % apart; measure again on a quieter machine, or longer with --publish",
-    Unstable.LOAD: "other programs took more than a quarter of the CPUs meanwhile; end them and measure again",
-    Unstable.THROTTLING: "the CPU throttled itself or its clock fell by more than 10 %; cool it, or fix its frequency",
-    Unstable.CLOCK: "one tick of the clock is more than 1 % of a run; measure a batch",
-    Unstable.FEW: "fewer than 3 sessions or 100 runs; measure without --quick",
-}
-
-
-class Latency(Document, frozen=True, kw_only=True):
-    """Milliseconds per run at the stated batch size, over all sessions."""
-
-    p50: float
-    p90: float
-    p99: float | None
-    """None below 1,000 samples."""
-    mean: float
-    min: float
-    max: float
-    ci95_p50: Interval
-    """Student's interval over the sessions' medians."""
-    ci95_p99: Interval | None = None
-    """None below 1,000 samples."""
-    n: int
-    stable: bool
-    """False where `unstable` names a reason: no verdict rests on such a result."""
-    unstable: tuple[Unstable, ...] = ()
-    spread: float
-    """(largest − smallest) / median of the sessions' medians."""
-
-
-class Session(Document, frozen=True, kw_only=True):
-    """One fresh process: what later comparisons rest on."""
-
-    p50_ms: float
-    end_to_end_p50_ms: float
-    slices_p50_ms: tuple[float, ...] = ()
-    """p50 of each slice: slice i of every result's session in the same turn was measured in the same moments."""
-    slices_end_to_end_p50_ms: tuple[float, ...] = ()
-    load_ms: float
-    first_ms: float
-    peak_rss_bytes: int
-    steady_rss_bytes: int
-    """Resident set after the last timed run."""
 
 
 class Labelled(Document, frozen=True, kw_only=True):
@@ -216,6 +154,12 @@ class Result(Document, frozen=True, kw_only=True):
     """In the order of the turns: session i of every result was measured in turn i."""
     parity: ParityReport
     verdict: Verdict | None = None
+    energy: Energy | None = None
+    """Of the runs of `latency_ms`; None where the system does not tell."""
+    offline: Offline | None = None
+    """This and the next two where they were asked for; in a sweep, with the first number of threads."""
+    multi_stream: MultiStream | None = None
+    sustained: Sustained | None = None
 
 
 class Machine(Document, frozen=True, kw_only=True):
@@ -248,6 +192,12 @@ class Settings(Document, frozen=True):
     """Decides the order of the images."""
     sweep: tuple[int, ...] = ()
     """Numbers of threads that each bundle is timed with; empty: `threads` alone."""
+    batches: tuple[int, ...] | None = None
+    """Batch sizes of offline; empty: doubled to the knee. None: not measured."""
+    streams: int | None = None
+    """Streams at once; None: not measured."""
+    sustain_minutes: float | None = None
+    """How long each bundle runs without pause in the end; None: not at all."""
 
 
 class Report(Document, frozen=True, kw_only=True):

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import parity, stats, verdict, write
+from bctoolkit.bench import parity, scenario_stats, stats, verdict, write
 from bctoolkit.bench.cases import Case, image_key, parity_of_all, sessions_of_all
 from bctoolkit.bench.journal import Asked, Journal
 from bctoolkit.bench.machine import fingerprint
-from bctoolkit.bench.report import REPORT, Failure, ParityReport, Report, Result, Session, Settings, Unstable
+from bctoolkit.bench.report import REPORT, Failure, ParityReport, Report, Result, Session, Settings
+from bctoolkit.bench.turns import Observed, Scenarios
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
@@ -24,9 +25,6 @@ from bctoolkit.recipes import Budget
 from bctoolkit.tools import utc_now
 
 __all__ = ["bench", "resume"]
-
-COARSE_TICK = 0.01
-"""Share of a run that one tick of the clock may be."""
 
 
 def bench(
@@ -130,14 +128,19 @@ def _work(
     with atomic_folder(target, REPORT) as folder, begun:
         datasets = _datasets(opened, asked.data, progress)
         answered = parity_of_all(opened, datasets, asked, journal, progress)
-        sessions = sessions_of_all(opened, asked, journal, progress) if answered else {}
+        scenarios = Scenarios(opened, asked, journal, progress)
+        measured = sessions_of_all(opened, asked, journal, progress, scenarios.turn) if answered else {}
+        scenarios.sustain()
+        sessions = {case: answers for case, answers in measured.items() if not journal.failure(case.bundle)}
         failures = tuple(found for number in range(len(opened)) if (found := journal.failure(number)))
         if not sessions:
             journal.remove()
             raise BackendError("; ".join(failure.message for failure in failures))
-        report = _report(opened, asked, datasets, answered, sessions, failures)
+        observed = {case.bundle: scenarios.of(case.bundle) for case in sessions}
+        report = _report(opened, asked, datasets, answered, sessions, observed, failures)
         named = {opened[number].manifest.name: answers for number, answers in answered.items()}
         write.folder(folder, report, named, sessions, opened, datasets)
+        write.scenarios(folder, {opened[number].manifest.name: each for number, each in observed.items()})
     journal.remove()
     return report
 
@@ -148,6 +151,7 @@ def _report(
     datasets: dict[InputContract, Dataset],
     answered: dict[int, parity.Answered],
     sessions: dict[Case, list[Answer]],
+    observed: dict[int, Observed],
     failures: tuple[Failure, ...],
 ) -> Report:
     judged = {}
@@ -157,6 +161,8 @@ def _report(
     results = []
     for case, answer in sessions.items():
         result = _result(opened[case.bundle], answer, judged[case.bundle])
+        if case.threads == asked.settings.threads:
+            result = scenario_stats.added(result, answer, observed[case.bundle])
         if asked.budget is not None:
             result = msgspec.structs.replace(result, verdict=verdict.judge(result, asked.budget))
         results.append(result)
@@ -171,7 +177,11 @@ def _report(
 
 def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport) -> Result:
     manifest = bundle.manifest
-    conditions = _conditions(answers)
+    conditions = stats.conditions(
+        [answer.disturbed for answer in answers],
+        [answer.clock_tick for answer in answers],
+        [answer.model for answer in answers],
+    )
     model = stats.latency([_milliseconds(answer.model) for answer in answers], conditions)
     return Result(
         bundle=manifest.name,
@@ -191,6 +201,7 @@ def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport) -> Res
         repeat_ratio=float(np.median([answer.repeat_ratio for answer in answers])),
         sessions=tuple(map(_session, answers)),
         parity=figures,
+        energy=scenario_stats.energy([answer.energy for answer in answers], [len(answer.model) for answer in answers]),
     )
 
 
@@ -205,14 +216,6 @@ def _session(answer: Answer) -> Session:
         peak_rss_bytes=answer.peak_rss,
         steady_rss_bytes=answer.steady_rss,
     )
-
-
-def _conditions(answers: list[Answer]) -> tuple[Unstable, ...]:
-    """What disturbed any of the sessions."""
-    found = {reason for answer in answers for reason in answer.disturbed}
-    if any(answer.clock_tick > COARSE_TICK * float(np.median(answer.model)) for answer in answers):
-        found.add(Unstable.CLOCK)
-    return tuple(reason for reason in Unstable if reason in found)
 
 
 def _of_slices(samples: list[int], runs: list[int]) -> tuple[float, ...]:

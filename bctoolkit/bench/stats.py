@@ -4,6 +4,7 @@ The session is the independent unit: runs within one share a process, and often 
 rest on what differs between sessions, however many runs each has.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bctoolkit.bench.report import Latency, Unstable
 from bctoolkit.lazy import require
 
-__all__ = ["Ratio", "latency", "mean_interval", "ratio"]
+__all__ = ["Ratio", "conditions", "latency", "mean_interval", "ratio"]
 
 Samples = NDArray[np.float64]
 
@@ -21,6 +22,8 @@ BLOCKS, BLOCK_RUNS = 20, 10
 STABLE_SPREAD = 0.10
 P99_SAMPLES = 1_000
 FEW_SESSIONS, FEW_RUNS = 3, 100
+COARSE_TICK = 0.01
+"""Share of a run that one tick of the clock may be."""
 
 
 class Ratio(NamedTuple):
@@ -63,6 +66,24 @@ def latency(sessions: list[Samples], conditions: tuple[Unstable, ...] = ()) -> L
         unstable=tuple(reasons),
         spread=spread,
     )
+
+
+def conditions(
+    disturbed: Iterable[Iterable[Unstable]], ticks: Iterable[int], runs: Iterable[ArrayLike]
+) -> tuple[Unstable, ...]:
+    """What disturbed any of the sessions.
+
+    Args:
+        disturbed: what each session has seen itself.
+        ticks: the clock's tick in each, in nanoseconds.
+        runs: the runs of each, in nanoseconds.
+    """
+    found = {reason for session in disturbed for reason in session}
+    if any(
+        tick > COARSE_TICK * float(np.median(np.asarray(session))) for tick, session in zip(ticks, runs, strict=True)
+    ):
+        found.add(Unstable.CLOCK)
+    return tuple(reason for reason in Unstable if reason in found)
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:

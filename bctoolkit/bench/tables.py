@@ -1,5 +1,6 @@
 """The report as people read it: one table for the terminal and for Markdown, and what stands below it."""
 
+from bctoolkit.bench import scenario_tables
 from bctoolkit.bench.report import Check, Labelled, Latency, Outcome, Report, Result, Verdict
 
 __all__ = ["HEADINGS", "check_words", "markdown", "outcome_of", "points", "row", "title"]
@@ -87,6 +88,7 @@ def markdown(report: Report) -> str:
     ]
     if report.failures:
         lines += ["", "Not measured:", "", *(f"- {failure.message}" for failure in report.failures)]
+    lines += scenario_tables.markdown(report)
     for result in report.results:
         lines += ["", f"## {title(result, swept)}", "", *_details(result)]
     return "\n".join(lines) + "\n"

@@ -1,32 +1,38 @@
-"""The child process that runs one bundle: `python -m bctoolkit.bench.worker` with a job on standard input.
-
-Each engine gets a process of its own, because the threads one engine leaves spinning slow whatever runs beside them.
-The job comes as a line of JSON; the answer goes to the file the job names, so that nothing an engine prints can spoil
-it. A session is timed in slices: the child says when it is ready for one and waits for a line that lets it go on.
-"""
+"""What a child process does with a bundle: a session of measurement, or answers to images."""
 
 import io
-import os
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
+from bctoolkit.bench.energy import Spent, meter, total
 from bctoolkit.bench.machine import clock_tick, disturbances, peak_rss, reading, steady_rss
 from bctoolkit.bench.report import Settings, Unstable
 from bctoolkit.contract import prepare
-from bctoolkit.errors import BctkError
 from bctoolkit.lazy import require
 from bctoolkit.runtime import Backend, Classifier, load
 from bctoolkit.tools import usable_cpus
 
-__all__ = ["KEPT_RATIO", "READY", "SLICE_SECONDS", "Answer", "Job", "Measure", "Predict"]
+__all__ = [
+    "KEPT_RATIO",
+    "READY",
+    "SLICE_SECONDS",
+    "Answer",
+    "Job",
+    "Measure",
+    "Predict",
+    "Problem",
+    "measure",
+    "predict",
+    "shuffled",
+    "timed",
+    "warm_up",
+]
 
 BLOCK = 10
 """Runs per block while warming up; three blocks in a row within 5 % count as settled."""
@@ -83,34 +89,14 @@ class Answer(msgspec.Struct):
     """Latency of an image the second time in a row / the first time."""
     disturbed: list[Unstable] = []
     clock_tick: int = 1
+    energy: Spent | None = None
+    """Over the runs of `model`."""
+
+
+class Problem(msgspec.Struct):
+    """What stands in an answer's place where the bundle cannot do the job."""
+
     error: str = ""
-
-
-def main() -> None:
-    """Do one job."""
-    reply = _reply()
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Measure | Predict)
-    try:
-        answer = measure(job, _words_to_go(reply)) if isinstance(job, Measure) else predict(job)
-    except BctkError as problem:
-        answer = Answer("", 0, error=str(problem))
-    Path(job.answer).write_bytes(msgspec.json.encode(answer))
-
-
-def _reply() -> BinaryIO:
-    """The way to the parent; from here on what an engine prints goes to standard error."""
-    reply = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    return reply
-
-
-def _words_to_go(reply: BinaryIO) -> Iterator[None]:
-    """Tell the parent that this process is ready, and go on when the parent says so, again and again."""
-    while True:
-        reply.write(READY)
-        if not sys.stdin.buffer.readline():
-            raise SystemExit("the benchmark has ended")
-        yield
 
 
 def predict(job: Predict) -> Answer:
@@ -134,21 +120,21 @@ def measure(job: Measure, turns: Iterable[None]) -> Answer:
     started = time.perf_counter_ns()
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
     loaded = time.perf_counter_ns()
-    golden = bundles.read(job.bundle).golden().images.astype(classifier.contract.dtype)
-    images = golden[np.random.default_rng(settings.seed).permutation(len(golden))]
+    images = shuffled(job, classifier, settings.seed)
     batches = [images[i : i + 1] for i in range(len(images))]
-    first = _timed(classifier.backend.run, batches[0])
+    first = timed(classifier.backend.run, batches[0])
     checked = Checked(classifier.backend, batches)
-    _warm_up(classifier, batches, settings)
+    warm_up(classifier, batches, settings)
     repeat_ratio = _repeat_ratio(classifier, batches)
     model = Meter(checked.run, settings.min_runs, settings.min_seconds)
     whole = Meter(_end_to_end(classifier, images), max(1, settings.min_runs // 4), settings.min_seconds / 4)
-    spans = []
+    spans, energy = [], list[Spent | None]()
     for _ in turns:
         for at in range(REWARMING):
             classifier.backend.run(batches[at % len(batches)])
-        before = reading()
+        counter, before = meter(), reading()
         model.slice(SLICE_SECONDS)
+        energy.append(None if counter is None else counter.spent())
         spans.append((before, reading()))
         steady = steady_rss()
         whole.slice(SLICE_SECONDS / 4)
@@ -169,6 +155,7 @@ def measure(job: Measure, turns: Iterable[None]) -> Answer:
         repeat_ratio=repeat_ratio,
         disturbed=disturbances(spans, usable_cpus()),
         clock_tick=clock_tick(),
+        energy=total(energy),
     )
 
 
@@ -215,11 +202,18 @@ class Meter:
             self.slices.append(len(self.samples) - before)
 
 
-def _warm_up(classifier: Classifier, batches: list[NDArray[Any]], settings: Settings) -> None:
+def shuffled(job: Job, classifier: Classifier, seed: int) -> NDArray[Any]:
+    """The bundle's golden images, N × height × width × channels in the contract's dtype, in the order of the seed."""
+    golden = bundles.read(job.bundle).golden().images.astype(classifier.contract.dtype)
+    order = np.random.default_rng(seed).permutation(len(golden))
+    return golden[order]
+
+
+def warm_up(classifier: Classifier, batches: list[NDArray[Any]], settings: Settings) -> None:
     """Run until the least warm-up is done and three block medians in a row agree within 5 %."""
     started, medians, runs = time.perf_counter(), [], 0
     while True:
-        block = [_timed(classifier.backend.run, batches[(runs + i) % len(batches)]) for i in range(BLOCK)]
+        block = [timed(classifier.backend.run, batches[(runs + i) % len(batches)]) for i in range(BLOCK)]
         runs += BLOCK
         medians.append(float(np.median(block)))
         recent, elapsed = medians[-3:], time.perf_counter() - started
@@ -238,7 +232,7 @@ def _repeat_ratio(classifier: Classifier, batches: list[NDArray[Any]]) -> float:
     ratios: list[float] = []
     while len(ratios) < REPEAT_ATTEMPTS:
         pairs = [
-            (_timed(classifier.backend.run, batch), _timed(classifier.backend.run, batch))
+            (timed(classifier.backend.run, batch), timed(classifier.backend.run, batch))
             for batch in (batches[(len(ratios) * REPEAT_PAIRS + i) % len(batches)] for i in range(REPEAT_PAIRS))
         ]
         ratios.append(min(again for _, again in pairs) / min(first for first, _ in pairs))
@@ -261,14 +255,11 @@ def _end_to_end(classifier: Classifier, images: NDArray[Any]) -> Callable[[int],
         picture.load()
         return classifier.predict(prepare(picture, classifier.contract)[None]).labels[0]
 
-    return lambda number: _timed(whole, files[number % len(files)])
+    return lambda number: timed(whole, files[number % len(files)])
 
 
-def _timed(call: Callable[[Any], object], argument: Any) -> int:
+def timed(call: Callable[[Any], object], argument: Any) -> int:
+    """Nanoseconds that a call takes."""
     begin = time.perf_counter_ns()
     call(argument)
     return time.perf_counter_ns() - begin
-
-
-if __name__ == "__main__":
-    main()

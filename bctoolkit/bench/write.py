@@ -8,6 +8,7 @@
       report.csv     one row per result, for spreadsheets
       junit.xml      one test per limit, for CI
       samples.json   every sample of every session, in nanoseconds
+      scenarios.json the same of offline, streams and sustained runs, where they were asked for
       answers/       what each bundle said of each image, <bundle>.npz
 """
 
@@ -19,20 +20,21 @@ from xml.etree import ElementTree
 import msgspec
 import numpy as np
 
-from bctoolkit.bench import page, tables
+from bctoolkit.bench import page, scenario_tables, tables
 from bctoolkit.bench.cases import Case, image_key
 from bctoolkit.bench.page import Evidence
 from bctoolkit.bench.parity import Answered
 from bctoolkit.bench.report import ANSWERS, REPORT, Check, Outcome, Report, Result
+from bctoolkit.bench.turns import Observed
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.documents import to_json
 
-__all__ = ["csv_rows", "folder", "junit", "sample_key"]
+__all__ = ["csv_rows", "folder", "junit", "sample_key", "scenarios"]
 
-SAMPLES = "samples.json"
+SAMPLES, SCENARIOS = "samples.json", "scenarios.json"
 
 
 def folder(
@@ -75,6 +77,13 @@ def folder(
     (target / ANSWERS).mkdir()
     for name, answers in answered.items():
         answers.save(target / ANSWERS / f"{name}.npz")
+
+
+def scenarios(target: Path, observed: dict[str, Observed]) -> None:
+    """Write the raw samples of the scenarios, by the bundles' names; nothing where there were none."""
+    if any(map(any, observed.values())):
+        raw = {name: each._asdict() for name, each in observed.items()}
+        (target / SCENARIOS).write_bytes(msgspec.json.encode(raw) + b"\n")
 
 
 def sample_key(bundle: str, threads: int, report: Report) -> str:
@@ -121,6 +130,7 @@ def _flat(result: Result) -> dict[str, object]:
         "accuracy_drop": None if labelled is None else labelled.accuracy_drop,
         "worst_recall_drop": None if labelled is None else labelled.worst_recall_drop,
         "outcome": None if result.verdict is None else result.verdict.outcome,
+        **scenario_tables.columns(result),
     }
 
 

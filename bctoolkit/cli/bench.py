@@ -1,11 +1,12 @@
 """`bctk bench`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from bctoolkit.cli.compare import print_table
+from bctoolkit.cli.scenarios import Scenarios, scenario_options, several
 from bctoolkit.cli.shared import require_extras, stamp
 from bctoolkit.errors import BackendError, RecipeError
 
@@ -20,15 +21,7 @@ EFFORTS = {"quick": (3, 50, 0.7), "default": (5, 300, 5.0), "publish": (10, 1024
 
 def thread_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """The numbers in `2` or `1,2,4`."""
-    if value is None:
-        return None
-    parts = value.split(",")
-    for part in parts:
-        if not part.isdecimal() or not 1 <= int(part) <= 256:
-            raise click.BadParameter(f"{part} is not in the range 1<=x<=256; give one number or several: 1,2,4")
-    if len(set(parts)) < len(parts):
-        raise click.BadParameter(f"{value!r} names a number of threads twice")
-    return tuple(map(int, parts))
+    return None if value is None else several(value, 256, "number of threads")
 
 
 @click.command()
@@ -48,6 +41,7 @@ def thread_numbers(context: click.Context, parameter: click.Parameter, value: st
 @click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: each engine's first.")
 @click.option("--quick", "effort", flag_value="quick", help="3 sessions of 0.7 s: a first look.")
 @click.option("--publish", "effort", flag_value="publish", help="10 sessions of 60 s: figures to quote.")
+@scenario_options
 @click.option("--resume", is_flag=True, help="Go on with an interrupted benchmark: that of --out, or the newest.")
 @click.pass_context
 def bench(
@@ -61,18 +55,22 @@ def bench(
     provider: str | None,
     effort: str | None,
     resume: bool,
+    **scenarios: Unpack[Scenarios],
 ) -> None:
     """Measure bundles on this machine: parity with the Keras reference, latency, memory, size.
 
     Without an argument: the bundles of the run that was exported last. Bundles are timed in turns, each session in a
     fresh process; the default is 5 sessions of at least 300 runs and 5 s per bundle. A bundle that cannot be measured
-    is named at the end, with exit code 1, and the others go on.
+    is named at the end, with exit code 1, and the others go on. --batch, --streams and --sustain measure besides, with
+    --threads or the first of several.
 
     \b
     Examples:
       bctk bench
       bctk bench exports/bundles/atto-* --data images/ --budget server-cpu
       bctk bench --threads 1,2,4
+      bctk bench --streams 4 --batch
+      bctk bench exports/bundles/atto-* --batch 1,8,32 --sustain 10
     """
     from bctoolkit import bench as stage
     from bctoolkit.bundle import newest
@@ -90,7 +88,7 @@ def bench(
             report = stage.resume(target, progress)
         else:
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
-            settings = settings_for(effort or "default", threads)
+            settings = settings_for(effort or "default", threads, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
             report = stage.bench(paths, settings, target, progress, data=data, budget=limits, provider=provider)
     except KeyboardInterrupt:
@@ -122,23 +120,29 @@ def _exit_code(report: "Report", allow_undecided: bool) -> int:
     return 0 if outcomes <= kept else 3
 
 
-def settings_for(effort: str, threads: tuple[int, ...] | None = None) -> "Settings":
-    """How to measure with one of `EFFORTS`, and with one number of threads or several."""
+def settings_for(effort: str, threads: tuple[int, ...] | None = None, **scenarios: Unpack[Scenarios]) -> "Settings":
+    """How to measure with one of `EFFORTS`, with one number of threads or several, and in which other scenarios."""
     from bctoolkit.bench.report import Settings
     from bctoolkit.runtime.backends import default_threads
 
     sessions, runs, seconds = EFFORTS[effort]
     chosen = threads or (default_threads(),)
     sweep = chosen if len(chosen) > 1 else ()
-    return Settings(sessions, runs, seconds, 20, 0.5, chosen[0], seed=0, sweep=sweep)
+    return Settings(sessions, runs, seconds, 20, 0.5, chosen[0], seed=0, sweep=sweep, **scenarios)
 
 
 def show(report: "Report") -> None:
     """Print the report's table, and each limit that fails."""
+    from bctoolkit.bench.scenario_tables import tables
     from bctoolkit.bench.tables import HEADINGS, check_words, outcome_of, row, title
 
     swept = bool(report.settings.sweep)
     print_table(HEADINGS, [row(result, swept) for result in report.results])
+    for table in tables(report):
+        click.echo(f"{table.heading}:")
+        print_table(table.columns, table.rows)
+        for remark in table.remarks:
+            click.echo(f"  {remark}")
     for result in report.results:
         losing = () if result.parity.labelled is None else result.parity.labelled.losing
         if losing:

@@ -53,23 +53,21 @@ def _classes(found: Evaluation) -> str:
         (escape(name), str(found.counts[name]), *(_share(v[name]) for v in (found.precision, found.recall, found.f1)))
         for name in found.labels
     ]
-    return f"<h2>Classes</h2>\n{html.table(('class', 'images', 'precision', 'recall', 'F1'), rows)}"
+    return html.section("Classes", "", html.table(("class", "images", "precision", "recall", "F1"), rows))
 
 
 def _confusion(found: Evaluation) -> str:
-    return (
-        "<h2>Confusion matrix</h2>\n<p>Rows are the true class, columns what the network said; colour is the share of "
-        f"the row.</p>\n{html.confusion(found.labels, found.confusion)}"
-    )
+    what = "Rows are the true class, columns what the network said; colour is the share of the row."
+    return html.section("Confusion matrix", what, html.confusion(found.labels, found.confusion))
 
 
 def _reliability(found: Evaluation) -> str:
     most = max(part.count for part in found.reliability)
-    return (
-        "<h2>Reliability</h2>\n<p>How often the network is right (bars) at each confidence; on the dashed line it "
-        f"is as right as it is sure. Below: where the images lie, {most} in the fullest bin.</p>\n"
-        f"{html.reliability(found.reliability)}"
+    what = (
+        "How often the network is right (bars) at each confidence; on the dashed line it is as right as it is sure. "
+        f"Below: where the images lie, {most} in the fullest bin."
     )
+    return html.section("Reliability", what, html.reliability(found.reliability))
 
 
 def _corruptions(found: Evaluation, corruptions: dict[str, Corrupted]) -> str:
@@ -90,11 +88,11 @@ def _corruptions(found: Evaluation, corruptions: dict[str, Corrupted]) -> str:
             f'<div class="row"><span>{_words(name)}<small>{kin}</small></span>'
             f'<div class="track" style="--clean:{found.accuracy:.2%}">{dots}</div>{values}</div>'
         )
-    return (
-        f"<h2>Corruptions</h2>\n<p>Accuracy under suite {found.corruption_suite}, from 0 to 100 %; the line marks "
-        "clean images. Where training's augmentation can have kin of a corruption, its figure is optimistic.</p>\n"
-        f'<div class="key">{key}</div>\n<div class="chart">{"".join(rows)}</div>'
+    what = (
+        f"Accuracy under suite {found.corruption_suite}, from 0 to 100 %; the line marks clean images. Where "
+        "training's augmentation can have kin of a corruption, its figure is optimistic."
     )
+    return html.section("Corruptions", what, f'<div class="key">{key}</div>\n<div class="chart">{"".join(rows)}</div>')
 
 
 def _samples(dataset: Dataset) -> str:
@@ -109,10 +107,8 @@ def _samples(dataset: Dataset) -> str:
             for severity in SEVERITIES
         )
         strips.append(f"<figure><figcaption>{_words(name)}</figcaption>{cells}</figure>")
-    return (
-        "<h2>What was done to the images</h2>\n<p>The same images under each corruption: mild, middle, severe.</p>\n"
-        f'<div class="samples">{"".join(strips)}</div>'
-    )
+    what = "The same images under each corruption: mild, middle, severe."
+    return html.section("What was done to the images", what, f'<div class="samples">{"".join(strips)}</div>')
 
 
 def _origin(found: Evaluation) -> str:

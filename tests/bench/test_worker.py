@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bctoolkit.bench import worker
+from bctoolkit.bench import energy, worker
+from bctoolkit.bench.energy import Spent
 from bctoolkit.bench.report import Settings
 from bctoolkit.bench.worker import Answer, Measure, Predict
 from bctoolkit.contract import InputContract
@@ -144,23 +145,23 @@ def test_an_honest_backend_is_as_fast_with_other_images() -> None:
 def test_warm_up_makes_at_least_the_runs_asked_for(quick: Settings) -> None:
     backend = Counting()
     settings = msgspec.structs.replace(quick, warmup_runs=95, warmup_seconds=0.0)
-    worker._warm_up(stub(backend), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
+    worker.warm_up(stub(backend), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
     assert backend.runs >= 95
 
 
 def test_warm_up_lasts_at_least_the_time_asked_for(quick: Settings) -> None:
     settings = msgspec.structs.replace(quick, warmup_runs=1, warmup_seconds=0.2)
     started = time.perf_counter()
-    worker._warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
+    worker.warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
     assert time.perf_counter() - started >= 0.2
 
 
 def test_warm_up_that_never_settles_ends(quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     durations = iter(range(1, 10**9))
     monkeypatch.setattr(worker, "LONGEST_WARMUP", 0.1)
-    monkeypatch.setattr(worker, "_timed", lambda *_: 10 * 2 ** (next(durations) // worker.BLOCK % 2))
+    monkeypatch.setattr(worker, "timed", lambda *_: 10 * 2 ** (next(durations) // worker.BLOCK % 2))
     started = time.perf_counter()
-    worker._warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], quick)
+    worker.warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], quick)
     assert time.perf_counter() - started >= 0.1
 
 
@@ -177,3 +178,26 @@ def test_end_to_end_starts_from_a_file_and_ends_with_a_label() -> None:
     run = worker._end_to_end(stub(Remembering([0.5, 0.5])), images)
     assert min(run(number) for number in range(6)) > 0
     np.testing.assert_array_equal(np.concatenate(seen), np.concatenate([images, images]))
+
+
+def test_the_energy_of_the_timed_runs_is_told_where_the_system_counts_it(
+    bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that takes a millijoule for each run, on a system whose counter says so."""
+    zone = tmp_path / "class" / "powercap" / "intel-rapl:0"
+    zone.mkdir(parents=True)
+    for name, content in (("name", "package-0"), ("energy_uj", "0"), ("max_energy_range_uj", "262143328850")):
+        (zone / name).write_text(content)
+
+    class Hungry(Counting):
+        def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+            answer = super().run(batch)
+            (zone / "energy_uj").write_text(str(1000 * self.runs))
+            return answer
+
+    monkeypatch.setattr(worker, "load", lambda *_, **__: stub(Hungry()))
+    settings = msgspec.structs.replace(quick, min_runs=30, min_seconds=0.0, warmup_seconds=0.0)
+    monkeypatch.setattr(energy, "SYS", tmp_path / "nowhere")
+    assert worker.measure(job(bundle, settings, tmp_path), repeat(None)).energy is None
+    monkeypatch.setattr(energy, "SYS", tmp_path)
+    assert worker.measure(job(bundle, settings, tmp_path), repeat(None)).energy == Spent("package", pytest.approx(0.03))

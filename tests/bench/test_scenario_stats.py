@@ -1,0 +1,136 @@
+"""The scenarios' figures from samples made by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bctoolkit.bench import scenario_stats, stats
+from bctoolkit.bench.energy import Spent
+from bctoolkit.bench.report import Result, Unstable
+from bctoolkit.bench.scenarios import BatchRuns, OfflineAnswer, StreamsAnswer, SustainAnswer, WindowEnd
+from bctoolkit.bench.turns import Observed
+from bctoolkit.bench.worker import Answer
+
+MILLI = 1_000_000
+
+
+def session(rates: dict[int, float], **changes: Any) -> OfflineAnswer:
+    """Ten batches of each size, so that so many images are answered in a second."""
+    batches = [BatchRuns(size, [round(size * 1e9 / rate)] * 10, 10 * size, 1.0, []) for size, rate in rates.items()]
+    return OfflineAnswer(**({"provider": "cpu", "threads": 2, "batches": batches, "wrong": 0, "ended": ""} | changes))
+
+
+def streamed(milliseconds: float, count: int = 2, runs: int = 600) -> StreamsAnswer:
+    """Streams that never wait."""
+    spent = round(milliseconds * MILLI)
+    return StreamsAnswer("cpu", 1, [[spent] * runs for _ in range(count)], spent * runs, 0, 5000)
+
+
+def test_throughput_is_the_mean_of_the_sessions_with_their_interval() -> None:
+    found = scenario_stats.offline([session({1: rate, 8: 4 * rate}) for rate in (97.0, 100.0, 103.0)], None)
+    one, eight = found.batches
+    assert one.images_per_s == pytest.approx((97 * 100 * 103) ** (1 / 3))
+    assert one.ci95_images_per_s == pytest.approx(stats.mean_interval([97.0, 100.0, 103.0]))
+    assert eight.images_per_s == pytest.approx(4 * one.images_per_s)
+    assert (eight.batch, eight.n, eight.peak_rss_bytes) == (8, 30, 80)
+    assert eight.p50_ms == pytest.approx(8 * 1000 / 400)
+    assert found.unstable == ()
+
+
+@pytest.mark.parametrize(
+    ("rates", "knee"),
+    [
+        ({1: 100.0}, 1),
+        ({1: 100.0, 2: 104.0}, 1),
+        ({1: 100.0, 2: 106.0}, 2),
+        ({1: 100.0, 2: 180.0, 4: 200.0, 8: 208.0, 16: 205.0}, 4),
+        ({1: 100.0, 2: 90.0, 4: 80.0}, 1),
+        ({32: 208.0, 8: 200.0, 1: 100.0}, 8),
+    ],
+)
+def test_the_knee_is_the_smallest_batch_within_5_percent_of_the_best(rates: dict[int, float], knee: int) -> None:
+    found = scenario_stats.offline([session(rates)] * 3, None)
+    assert (found.knee, found.knee_range) == (knee, (knee, knee))
+
+
+def test_the_range_of_the_knee_is_that_of_the_sessions() -> None:
+    sessions = [session({1: 100.0, 2: rate, 4: 200.0}) for rate in (150.0, 195.0, 199.0)]
+    found = scenario_stats.offline(sessions, None)
+    assert (found.knee, found.knee_range) == (4, (2, 4))
+
+
+def test_a_batch_whose_answers_are_not_those_of_its_images_is_no_knee() -> None:
+    spoilt = session({1: 100.0, 2: 200.0, 4: 400.0})
+    spoilt.batches[2].broken = ["top-1 agreement 40.00% < 98.00%"]
+    spoilt.batches[2].top1_agreement = 0.4
+    found = scenario_stats.offline([session({1: 100.0, 2: 200.0, 4: 400.0}), spoilt], None)
+    assert found.knee == 2
+    assert (found.batches[2].top1_agreement, found.batches[2].broken) == (0.4, ("top-1 agreement 40.00% < 98.00%",))
+
+
+def test_what_disturbed_the_batches_is_told() -> None:
+    found = scenario_stats.offline([session({1: 100.0}, disturbed=[Unstable.LOAD]), session({1: 120.0})], 1)
+    assert found.unstable == (Unstable.SPREAD, Unstable.LOAD, Unstable.FEW)
+    assert found.fixed_batch == 1
+
+
+def test_streams_are_held_against_single_stream_turn_by_turn() -> None:
+    """The machine drifts by a third; the ratio does not."""
+    speeds = (10.0, 12.0, 13.0)
+    single = [Answer("cpu", 2, model=[round(speed * MILLI)] * 100) for speed in speeds]
+    found = scenario_stats.multi_stream([streamed(speed * 1.25) for speed in speeds], single)
+    assert (found.streams, found.threads, found.peak_rss_bytes) == (2, 1, 5000)
+    assert found.ratio == pytest.approx(1.6)
+    assert found.ci95_ratio == pytest.approx((1.6, 1.6), rel=1e-6)
+    assert found.images_per_s == pytest.approx(2000 / (1.25 * np.prod(speeds) ** (1 / 3)))
+    assert found.latency_ms.p50 == pytest.approx(15.0)
+    assert found.latency_ms.p99 is not None
+    assert found.latency_ms.unstable == (Unstable.SPREAD,)
+
+
+def test_one_session_of_streams_has_no_interval_and_few_runs_no_p99() -> None:
+    found = scenario_stats.multi_stream([streamed(10.0, runs=50)], [Answer("cpu", 2, model=[10 * MILLI])])
+    assert (found.ratio, found.ci95_ratio, found.latency_ms.p99) == (pytest.approx(2.0), None, None)
+
+
+def long_run(milliseconds: list[float], ends: list[int], **changes: Any) -> SustainAnswer:
+    windows = [WindowEnd(end, float(place + 1), None, None) for place, end in enumerate(ends)]
+    runs = [round(each * MILLI) for each in milliseconds]
+    return SustainAnswer(**({"provider": "cpu", "threads": 1, "runs": runs, "windows": windows, "wrong": 0} | changes))
+
+
+def test_a_sustained_run_that_slows_down_is_told_by_its_tenths() -> None:
+    found = scenario_stats.sustained(long_run([10.0] * 500 + [12.0] * 500, [500, 1000]))
+    assert found.slow_down == pytest.approx(1.2)
+    assert [(window.n, window.p50_ms, window.p99_ms) for window in found.windows] == [(500, 10, None), (500, 12, None)]
+    assert (found.n, found.p99_ms, found.minutes) == (1000, pytest.approx(12.0), pytest.approx(2 / 60))
+    assert (found.windows[0].frequency_mhz, found.windows[0].temperature_c, found.energy) == (None, None, None)
+
+
+def test_few_runs_say_nothing_of_slowing_down() -> None:
+    found = scenario_stats.sustained(long_run([10.0] * 99, [99]))
+    assert (found.slow_down, found.p99_ms) == (None, None)
+
+
+def test_energy_per_run_is_the_mean_of_the_sessions() -> None:
+    found = scenario_stats.energy([Spent("package", 10.0), Spent("package", 12.0)], [1000, 1000])
+    assert found is not None
+    assert found.mj_per_inference == pytest.approx((10 * 12) ** 0.5)
+    assert (found.joules, found.source) == (22.0, "package")
+    assert found.ci95 == pytest.approx(stats.mean_interval([10.0, 12.0]))
+
+
+@pytest.mark.parametrize("spent", [[None, None], [Spent("battery", 1.0), None]])
+def test_energy_that_a_session_does_not_know_is_not_told(spent: list[Spent | None]) -> None:
+    assert scenario_stats.energy(spent, [10, 10]) is None
+
+
+def test_what_was_not_asked_for_is_absent(make_result: Callable[..., Result]) -> None:
+    result = make_result()
+    assert scenario_stats.added(result, [], Observed([], [], [])) == result
+    one = scenario_stats.added(make_result(format="tflite"), [], Observed([session({1: 100.0})] * 2, [], []))
+    assert one.offline is not None
+    assert one.offline.fixed_batch == 1
+    assert (one.multi_stream, one.sustained) == (None, None)
