@@ -1,4 +1,4 @@
-"""Jobs in child processes: a session of measurement, or the answers to images."""
+"""Jobs in child processes: a session of measurement, the answers to images, or a profile by operators."""
 
 import subprocess
 import sys
@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.bench.profiles import Profile
 from bctoolkit.bench.report import Settings
-from bctoolkit.bench.worker import KEPT_RATIO, Answer, Job, Measure, Predict
+from bctoolkit.bench.worker import KEPT_RATIO, Answer, Inspect, Job, Measure, Predict
 from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
 
-__all__ = ["predict", "session"]
+__all__ = ["predict", "profile", "session"]
 
 KEPT_NANOSECONDS = 50_000
 """What the caches of the CPU may save on an image repeated."""
@@ -53,9 +54,21 @@ def predict(bundle: Path, images: Images, threads: int, provider: str | None) ->
     return probabilities
 
 
+def profile(bundle: Path, threads: int, provider: str | None, runs: int) -> Profile:
+    """Where the time of a bundle's inferences goes, in a process in which nothing else is timed.
+
+    Raises:
+        BackendError: it cannot run, its engine has no profiler, or its process died.
+    """
+    with tempfile.TemporaryDirectory(prefix="bctk-bench-") as folder:
+        answer = Path(folder, "answer")
+        _in_child(Inspect(str(bundle), threads, provider, str(answer), runs))
+        return msgspec.json.decode(Path(f"{answer}.json").read_bytes(), type=Profile)
+
+
 def _in_child(job: Job) -> Answer:
     """Run one job; the parent waits blocked, so that it takes no time from the child."""
-    name = Path(job.bundle).name
+    name = Path(job.bundle).name + ("" if job.provider is None else f" on {job.provider}")
     command = [sys.executable, "-m", "bctoolkit.bench.worker"]
     child = subprocess.run(command, input=msgspec.json.encode(job), capture_output=True, check=False)
     if child.returncode != 0:

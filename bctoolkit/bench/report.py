@@ -4,9 +4,11 @@ from enum import StrEnum
 
 from msgspec import field
 
+from bctoolkit.bench.profiles import Profile
 from bctoolkit.documents import Document
 from bctoolkit.metrics import Parity
 from bctoolkit.paired import Loss
+from bctoolkit.runtime.backends import Placement
 
 __all__ = [
     "ANSWERS",
@@ -181,6 +183,8 @@ class Failure(Document, frozen=True):
     format: str
     quantization: str
     message: str
+    provider: str | None = None
+    """What it was to run on; None where that was each engine's first."""
 
 
 class Result(Document, frozen=True, kw_only=True):
@@ -190,6 +194,9 @@ class Result(Document, frozen=True, kw_only=True):
     format: str
     quantization: str
     provider: str
+    """What it ran on, read back from the engine."""
+    placement: Placement | None = None
+    """What ran the operators, read back from the engine; None where it does not tell."""
     threads: int
     batch: int
     size_bytes: int
@@ -213,6 +220,8 @@ class Result(Document, frozen=True, kw_only=True):
     """In the order of the turns: session i of every result was measured in turn i."""
     parity: ParityReport
     verdict: Verdict | None = None
+    profile: Profile | None = None
+    """Where the time of an inference goes; taken in a process of its own, with `--profile`."""
 
 
 class Machine(Document, frozen=True, kw_only=True):
@@ -245,6 +254,10 @@ class Settings(Document, frozen=True):
     """Decides the order of the images."""
     sweep: tuple[int, ...] = ()
     """Numbers of threads that each bundle is timed with; empty: `threads` alone."""
+    providers: tuple[str, ...] = ()
+    """What each bundle is timed on; empty: each engine's first."""
+    profile_runs: int = 0
+    """Inferences that the engines' profilers watch; 0: none."""
 
 
 class Report(Document, frozen=True, kw_only=True):

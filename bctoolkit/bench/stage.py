@@ -9,9 +9,18 @@ from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench import parity, stats, verdict, write
-from bctoolkit.bench.cases import Case, image_key, parity_of_all, sessions_of_all
+from bctoolkit.bench.cases import (
+    Case,
+    Subject,
+    image_key,
+    parity_of_all,
+    profiles_of_all,
+    sessions_of_all,
+    subjects_of,
+)
 from bctoolkit.bench.journal import Asked, Journal
 from bctoolkit.bench.machine import fingerprint
+from bctoolkit.bench.profiles import Profile
 from bctoolkit.bench.report import REPORT, Failure, ParityReport, Report, Result, Session, Settings, Unstable
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
@@ -37,7 +46,6 @@ def bench(
     *,
     data: str | None = None,
     budget: Budget | None = None,
-    provider: str | None = None,
 ) -> Report:
     """Measure bundles and write the report folder `target`.
 
@@ -46,12 +54,11 @@ def bench(
 
     Args:
         paths: bundle folders.
-        settings: sessions, runs, threads.
+        settings: sessions, runs, threads, providers, whether to profile.
         target: the report's folder.
         progress: told what goes on.
         data: labelled images, as `bctoolkit.data.load` takes them.
         budget: limits to judge each bundle by.
-        provider: what to run on; each engine's first by default.
 
     Raises:
         BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
@@ -71,7 +78,6 @@ def bench(
         settings=settings,
         data=data,
         budget=budget,
-        provider=provider,
         machine=fingerprint(),
         created=utc_now(),
     )
@@ -130,14 +136,15 @@ def _work(
     with atomic_folder(target, REPORT) as folder, begun:
         datasets = _datasets(opened, asked.data, progress)
         answered = parity_of_all(opened, datasets, asked, journal, progress)
+        profiles = profiles_of_all(opened, asked, journal, progress) if answered else {}
         sessions = sessions_of_all(opened, asked, journal, progress) if answered else {}
-        failures = tuple(found for number in range(len(opened)) if (found := journal.failure(number)))
+        subjects = len(subjects_of(len(opened), asked.settings))
+        failures = tuple(found for number in range(subjects) if (found := journal.failure(number)))
         if not sessions:
             journal.remove()
             raise BackendError("; ".join(failure.message for failure in failures))
-        report = _report(opened, asked, datasets, answered, sessions, failures)
-        named = {opened[number].manifest.name: answers for number, answers in answered.items()}
-        write.folder(folder, report, named, sessions, opened, datasets)
+        report = _report(opened, asked, datasets, answered, profiles, sessions, failures)
+        write.folder(folder, report, answered, sessions, opened, datasets)
     journal.remove()
     return report
 
@@ -146,17 +153,20 @@ def _report(
     opened: list[Bundle],
     asked: Asked,
     datasets: dict[InputContract, Dataset],
-    answered: dict[int, parity.Answered],
+    answered: dict[Subject, parity.Answered],
+    profiles: dict[Case, Profile],
     sessions: dict[Case, list[Answer]],
     failures: tuple[Failure, ...],
 ) -> Report:
     judged = {}
-    for number, answers in answered.items():
-        dataset = datasets.get(image_key(opened[number]))
-        judged[number] = parity.judge(opened[number], answers, "" if dataset is None else dataset.source)
+    for subject, answers in answered.items():
+        bundle = opened[subject.bundle]
+        dataset = datasets.get(image_key(bundle))
+        judged[subject] = parity.judge(bundle, answers, "" if dataset is None else dataset.source)
     results = []
     for case, answer in sessions.items():
-        result = _result(opened[case.bundle], answer, judged[case.bundle])
+        result = _result(opened[case.bundle], answer, judged[case.subject])
+        result = msgspec.structs.replace(result, profile=profiles.get(case))
         if asked.budget is not None:
             result = msgspec.structs.replace(result, verdict=verdict.judge(result, asked.budget))
         results.append(result)
@@ -178,6 +188,7 @@ def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport) -> Res
         format=manifest.format,
         quantization=manifest.quantization,
         provider=answers[0].provider,
+        placement=answers[0].placement,
         threads=answers[0].threads,
         batch=1,
         size_bytes=manifest.model.bytes,

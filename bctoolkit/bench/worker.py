@@ -19,9 +19,12 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bench.machine import clock_tick, disturbances, peak_rss, reading, steady_rss
 from bctoolkit.bench.report import Settings, Unstable
 from bctoolkit.contract import prepare
+from bctoolkit.documents import to_json
 from bctoolkit.errors import BctkError
-from bctoolkit.lazy import require
+from bctoolkit.formats import engine_for
+from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Classifier, load
+from bctoolkit.runtime.backends import Placement
 from bctoolkit.tools import usable_cpus
 
 __all__ = ["KEPT_RATIO", "Answer", "Job"]
@@ -56,6 +59,12 @@ class Predict(Job):
     images: str
 
 
+class Inspect(Job):
+    """Profile the bundle's operators."""
+
+    runs: int
+
+
 class Answer(msgspec.Struct):
     """What a session measured; times in nanoseconds."""
 
@@ -73,17 +82,30 @@ class Answer(msgspec.Struct):
     """Latency of an image the second time in a row / the first time."""
     disturbed: list[Unstable] = []
     clock_tick: int = 1
+    placement: Placement | None = None
     error: str = ""
 
 
 def main() -> None:
     """Do one job."""
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Measure | Predict)
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Measure | Predict | Inspect)
     try:
-        answer = measure(job) if isinstance(job, Measure) else predict(job)
+        answer = JOBS[type(job)](job)
     except BctkError as problem:
         answer = Answer("", 0, error=str(problem))
     Path(job.answer).write_bytes(msgspec.json.encode(answer))
+
+
+def inspect(job: Inspect) -> Answer:
+    """Let the engine's own profiler watch the golden images; the profile goes to a `.json` beside the answer."""
+    opened = bundles.read(job.bundle)
+    engine = engine_for(opened.manifest.format)
+    provider = engine.providers[0] if job.provider is None else job.provider
+    images = opened.golden().images.astype(opened.manifest.input.dtype)
+    profile = attribute(engine.profiler)
+    found = profile(opened.model(), provider, job.threads, images, job.runs)
+    Path(f"{job.answer}.json").write_bytes(to_json(found))
+    return Answer(provider, job.threads)
 
 
 def predict(job: Predict) -> Answer:
@@ -133,6 +155,7 @@ def measure(job: Measure) -> Answer:
         repeat_ratio=repeat_ratio,
         disturbed=disturbed,
         clock_tick=clock_tick(),
+        placement=classifier.backend.placement(),
     )
 
 
@@ -194,6 +217,8 @@ def _timed(call: Callable[[Any], object], argument: Any) -> int:
     call(argument)
     return time.perf_counter_ns() - begin
 
+
+JOBS: dict[type[Job], Callable[[Any], Answer]] = {Measure: measure, Predict: predict, Inspect: inspect}
 
 if __name__ == "__main__":
     main()
