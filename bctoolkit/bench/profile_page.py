@@ -12,12 +12,12 @@ __all__ = ["line", "markdown", "placed", "sections"]
 
 SHOWN, IN_A_LINE = 10, 5
 """Types of operators in a table and in a line."""
-HEADINGS = ("operator", "run by", "count", "ms", "share")
+HEADINGS = ("operator", "share", "ms", "count", "run by")
 
 METHOD = (
     "Each engine's own profiler, in a process in which nothing else is timed. It slows what it watches, so the shares "
-    "tell more than the times, and a call below a microsecond counts as none. Engines fuse operators: there are fewer "
-    "than in the file."
+    "tell more than the times. Both are means, and a call below a microsecond counts as none. Engines fuse operators: "
+    "there are fewer than in the file."
 )
 
 
@@ -70,10 +70,10 @@ def _taken(profile: Profile) -> str:
 def _rows(profile: Profile) -> Iterator[tuple[str, ...]]:
     top, rest = profile.operators[:SHOWN], profile.operators[SHOWN:]
     for one in top:
-        yield one.name, one.where, str(one.count), f"{one.ms:.3f}", f"{one.share:.1%}"
+        yield one.name, f"{one.share:.1%}", f"{one.ms:.3f}", str(one.count), one.where
     if rest:
         count, ms, share = (sum(getattr(one, name) for one in rest) for name in ("count", "ms", "share"))
-        yield f"{len(rest)} other types", "", str(count), f"{ms:.3f}", f"{share:.1%}"
+        yield f"{len(rest)} other types", f"{share:.1%}", f"{ms:.3f}", str(count), ""
 
 
 def _shares(profile: Profile) -> dict[str, float]:
