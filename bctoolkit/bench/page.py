@@ -266,7 +266,11 @@ def _machine(report: Report) -> str:
         "warm-up": f"at least {settings.warmup_runs} runs and {settings.warmup_seconds:g} s",
         "order of images": f"drawn with seed {settings.seed}",
     }
-    rows = [(what, escape(value or "the system does not tell")) for what, value in told.items()]
+    told |= {
+        f"what ran {tables.title(result, settings)}": f"{result.provider}{profile_page.placed(result)}"
+        for result in report.results
+    }
+    rows = [(escape(what), escape(value or "the system does not tell")) for what, value in told.items()]
     return f"<h2>Machine and settings</h2>\n{html.table(('what', 'value'), rows)}"
 
 
