@@ -45,6 +45,8 @@ class Engine(NamedTuple):
     """The optional dependency group that installs it."""
     providers: tuple[str, ...]
     """What it can run on; the first is the default."""
+    profiler: str
+    """`module:attribute` of a callable `(model: bytes, provider: str, threads: int, images, runs: int) -> Profile`."""
 
 
 class Format(NamedTuple):
@@ -90,7 +92,14 @@ FORMATS: dict[str, Format] = {
         exporter="bctoolkit.export.to_onnx:OnnxExporter",
         batch=None,
         quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
-        engines={"onnxruntime": Engine("bctoolkit.runtime.on_onnxruntime:open_model", "onnx", ("cpu", "cuda"))},
+        engines={
+            "onnxruntime": Engine(
+                backend="bctoolkit.runtime.on_onnxruntime:open_model",
+                extra="onnx",
+                providers=("cpu", "cuda", "tensorrt", "openvino", "coreml", "qnn"),
+                profiler="bctoolkit.bench.profile_onnxruntime:profile",
+            )
+        },
     ),
     "tflite": Format(
         suffix=".tflite",
@@ -98,7 +107,14 @@ FORMATS: dict[str, Format] = {
         exporter="bctoolkit.export.to_tflite:TfliteExporter",
         batch=1,
         quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full"),
-        engines={"litert": Engine("bctoolkit.runtime.on_litert:open_model", "tflite", ("cpu",))},
+        engines={
+            "litert": Engine(
+                backend="bctoolkit.runtime.on_litert:open_model",
+                extra="tflite",
+                providers=("cpu", "builtin"),
+                profiler="bctoolkit.bench.profile_litert:profile",
+            )
+        },
     ),
 }
 

@@ -18,6 +18,12 @@ def test_every_engine_s_code_takes_model_provider_and_threads(name: str, engine:
     assert list(inspect.signature(open_model).parameters) == ["model", "provider", "threads"]
 
 
+@pytest.mark.parametrize(("name", "engine"), ENGINES)
+def test_every_engine_has_a_profiler(name: str, engine: str) -> None:
+    profile = attribute(FORMATS[name].engines[engine].profiler)
+    assert list(inspect.signature(profile).parameters) == ["model", "provider", "threads", "images", "runs"]
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_exporter_takes_a_twin_and_settings_and_converts(name: str) -> None:
     exporter = attribute(FORMATS[name].exporter)

@@ -18,7 +18,7 @@ from bctoolkit.errors import BctkError
 
 __all__ = ["main"]
 
-AnyJob = worker.Measure | worker.Predict | scenarios.Offline | scenarios.Streams | scenarios.Sustain
+AnyJob = worker.Measure | worker.Predict | worker.Inspect | scenarios.Offline | scenarios.Streams | scenarios.Sustain
 
 
 def main() -> None:
@@ -39,6 +39,8 @@ def _do(job: AnyJob, reply: BinaryIO) -> msgspec.Struct:
             return worker.measure(job, _words_to_go(reply))
         case worker.Predict():
             return worker.predict(job)
+        case worker.Inspect():
+            return worker.inspect(job)
         case scenarios.Offline():
             return scenarios.offline(job)
         case scenarios.Streams():

@@ -42,7 +42,7 @@ class Child:
     """A process with one job; the parent waits blocked, so that it takes no time from it."""
 
     def __init__(self, job: Job) -> None:
-        self.name = Path(job.bundle).name
+        self.name = Path(job.bundle).name + ("" if job.provider is None else f" on {job.provider}")
         self.ready = False
         self._job = job
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bctoolkit import paired
-from bctoolkit.bench import stats
+from bctoolkit.bench import stats, tables
 from bctoolkit.bench.report import Machine, Report, Result, Session
 from bctoolkit.bench.stored import Stored
 from bctoolkit.data.dataset import positions
@@ -77,12 +77,21 @@ TIMED = {
     "peak MB": Timed(lambda session: session.peak_rss_bytes / 1e6),
 }
 
+KEYS: tuple[Callable[[Result], tuple[object, ...]], ...] = (
+    lambda result: (result.bundle, result.provider, result.threads),
+    lambda result: (result.bundle, result.threads),
+    lambda result: (result.format, result.quantization, result.provider, result.threads),
+    lambda result: (result.format, result.quantization, result.threads),
+)
+"""What two results that are to be compared have in common, the surest first."""
+
 
 def old_and_new(old: Stored, new: Stored, margin: float) -> Comparison:
     """Compare each bundle of a report with the same one of an earlier report, measured on the same machine.
 
-    Bundles are matched by name and threads; where no name occurs in both, by format, quantization and threads. The
-    reports are independent, so their intervals hold what differs between sessions, not what differs between days.
+    Results are matched by bundle, provider and threads, or by bundle and threads where none ran on the same provider;
+    where no name occurs in both, by format and quantization instead. The reports are independent, so their intervals
+    hold what differs between sessions, not what differs between days.
 
     Args:
         old: the earlier report.
@@ -99,8 +108,9 @@ def old_and_new(old: Stored, new: Stored, margin: float) -> Comparison:
     alike = not notes
     changes: list[Change] = []
     for before, after in pairs:
-        changes += _changes(before, after, margin, paired_turns=False, timed=alike, notes=notes)
-        changes += _accuracy(old, before, new, after, notes)
+        name = tables.title(after, new.report.settings)
+        changes += _changes(name, before, after, margin, paired_turns=False, timed=alike, notes=notes)
+        changes += _accuracy(name, old, before, new, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
 
 
@@ -113,30 +123,27 @@ def against_baseline(stored: Stored, baseline: str, margin: float) -> Comparison
     known = {result.bundle: result for result in stored.report.results}
     if baseline not in known:
         raise RecipeError(f"{stored.name} has no bundle {baseline!r}; bundles: {', '.join(known)}")
+    settings = stored.report.settings
     pairs = [
         (before, after)
         for before in stored.report.results
         for after in stored.report.results
         if before.bundle == baseline != after.bundle and before.threads == after.threads
+        if before.provider == after.provider or len(settings.providers) < 2
     ]
     if not pairs:
         raise RecipeError(f"{stored.name} holds {baseline} alone; there is nothing to compare it with")
     notes: list[str] = []
     changes: list[Change] = []
     for before, after in pairs:
-        changes += _changes(before, after, margin, paired_turns=True, timed=True, notes=notes)
-        changes += _accuracy(stored, before, stored, after, notes)
+        name = tables.title(after, settings)
+        changes += _changes(name, before, after, margin, paired_turns=True, timed=True, notes=notes)
+        changes += _accuracy(name, stored, before, stored, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
 
 
 def _matched(old: Report, new: Report) -> list[tuple[Result, Result]]:
-    def by_name(result: Result) -> tuple[object, ...]:
-        return result.bundle, result.threads
-
-    def by_kind(result: Result) -> tuple[object, ...]:
-        return result.format, result.quantization, result.threads
-
-    for key in (by_name, by_kind):
+    for key in KEYS:
         before = {key(result): result for result in old.results}
         pairs = [(before[key(result)], result) for result in new.results if key(result) in before]
         unique = len(before) == len(old.results) and len({key(result) for result in new.results}) == len(new.results)
@@ -155,26 +162,28 @@ def _elsewhere(old: Machine, new: Machine) -> Iterator[str]:
 
 
 def _changes(
-    old: Result, new: Result, margin: float, *, paired_turns: bool, timed: bool, notes: list[str]
+    name: str, old: Result, new: Result, margin: float, *, paired_turns: bool, timed: bool, notes: list[str]
 ) -> Iterator[Change]:
     if timed:
-        yield from _timed_changes(old, new, margin, paired_turns, notes)
+        yield from _timed_changes(name, old, new, margin, paired_turns, notes)
     ratio = new.size_bytes / old.size_bytes
     sizes = (old.size_bytes / 1e6, new.size_bytes / 1e6)
-    yield Change(new.bundle, "size MB", *sizes, ratio, (ratio, ratio), _trend((ratio, ratio), margin))
+    yield Change(name, "size MB", *sizes, ratio, (ratio, ratio), _trend((ratio, ratio), margin))
 
 
-def _timed_changes(old: Result, new: Result, margin: float, paired_turns: bool, notes: list[str]) -> Iterator[Change]:
+def _timed_changes(
+    name: str, old: Result, new: Result, margin: float, paired_turns: bool, notes: list[str]
+) -> Iterator[Change]:
     if (old.provider, old.batch) != (new.provider, new.batch):
-        notes.append(f"{new.bundle}: on {new.provider}, before on {old.provider}: times and memory are not compared")
+        notes.append(f"{name}: on {new.provider}, before on {old.provider}: times and memory are not compared")
         return
     if min(len(old.sessions), len(new.sessions)) < 2:
-        notes.append(f"{new.bundle}: a report without two sessions gives no interval; measure it again")
+        notes.append(f"{name}: a report without two sessions gives no interval; measure it again")
         return
     if not (old.latency_ms.stable and new.latency_ms.stable):
         reasons = {*old.latency_ms.unstable, *new.latency_ms.unstable}
-        notes.append(f"{new.bundle}: unstable ({', '.join(sorted(reasons))}), so intervals are wide")
-    for name, figure in TIMED.items():
+        notes.append(f"{name}: unstable ({', '.join(sorted(reasons))}), so intervals are wide")
+    for label, figure in TIMED.items():
         before, after = ([figure.of_session(session) for session in result.sessions] for result in (old, new))
         if paired_turns and len(before) == len(after):
             found = _paired_ratio(figure, old.sessions, new.sessions)
@@ -182,7 +191,7 @@ def _timed_changes(old: Result, new: Result, margin: float, paired_turns: bool, 
             found = stats.ratio(before, after, paired=False)
         interval = (found.low, found.high)
         values = (float(np.median(before)), float(np.median(after)))
-        yield Change(new.bundle, name, *values, found.value, interval, _trend(interval, margin))
+        yield Change(name, label, *values, found.value, interval, _trend(interval, margin))
 
 
 def _paired_ratio(figure: Timed, old: tuple[Session, ...], new: tuple[Session, ...]) -> stats.Ratio:
@@ -204,16 +213,16 @@ def _trend(interval: Interval, margin: float) -> Trend:
     return Trend.SAME if 1 / (1 + margin) <= low and high <= 1 + margin else Trend.UNCLEAR
 
 
-def _accuracy(old: Stored, before: Result, new: Stored, after: Result, notes: list[str]) -> Iterator[Change]:
+def _accuracy(name: str, old: Stored, before: Result, new: Stored, after: Result, notes: list[str]) -> Iterator[Change]:
     """The change in accuracy on the labelled images that both reports hold answers to."""
-    one, other = old.answers(before.bundle), new.answers(after.bundle)
+    one, other = old.answers(before), new.answers(after)
     if one is None or other is None or one.labelled is None or other.labelled is None:
-        notes.append(f"{after.bundle}: no labelled images in both reports, so accuracy is not compared")
+        notes.append(f"{name}: no labelled images in both reports, so accuracy is not compared")
         return
     place = positions(other.labelled.hashes, one.labelled.hashes)
     common = place >= 0
     if not common.any():
-        notes.append(f"{after.bundle}: the reports hold different images, so accuracy is not compared")
+        notes.append(f"{name}: the reports hold different images, so accuracy is not compared")
         return
     labels = other.labelled.labels[common]
     was_right = one.labelled.observed[place[common]].argmax(1) == one.labelled.labels[place[common]]
@@ -227,4 +236,4 @@ def _accuracy(old: Stored, before: Result, new: Stored, after: Result, notes: li
         trend = Trend.BETTER
     elif high <= SMALL_DROP:
         trend = Trend.SAME
-    yield Change(after.bundle, "accuracy", float(was_right.mean()), float(is_right.mean()), lost.drop, lost.ci95, trend)
+    yield Change(name, "accuracy", float(was_right.mean()), float(is_right.mean()), lost.drop, lost.ci95, trend)

@@ -12,7 +12,7 @@ from bctoolkit.bench.choose import front
 from bctoolkit.lazy import require
 from bctoolkit.plots import figure
 
-__all__ = ["COLOURS", "canvas", "latencies", "legend", "pareto", "sessions", "svg"]
+__all__ = ["COLOURS", "canvas", "latencies", "legend", "operators", "pareto", "sessions", "svg"]
 
 Samples = NDArray[np.float64]
 
@@ -82,6 +82,26 @@ def sessions(names: Sequence[str], samples: Sequence[list[Samples]]) -> str:
     return svg(drawn, "median latency of each session")
 
 
+def operators(names: Sequence[str], shares: Sequence[dict[str, float]]) -> str:
+    """One bar for each result: the share of its time that each type of operator takes."""
+    most = {kind: max(one.get(kind, 0.0) for one in shares) for one in shares for kind in one}
+    shown = sorted(most, key=lambda kind: -most[kind])[: len(COLOURS)]
+    drawn, (axis,) = canvas(1, (8, 1.6 + 0.75 * len(names) + 0.14 * len(shown)))
+    places, left = -np.arange(len(names), dtype=np.float64), np.zeros(len(names))
+    for colour, kind in zip(COLOURS, shown, strict=False):
+        widths = np.array([100 * one.get(kind, 0.0) for one in shares])
+        axis.barh(places, widths, 0.5, left, color=colour, label=kind)
+        left += widths
+    if (left < 99.95).any():
+        axis.barh(places, 100 - left, 0.5, left, color=GRID, label="others")
+    for place, name in zip(places, names, strict=True):
+        axis.text(0, place + 0.3, name, color=INK, va="bottom")
+    axis.set(xlabel="% of the time of all operators", xlim=(0, 100), ylim=(0.5 - len(names), 0.75))
+    axis.set_yticks([])
+    legend(axis, below=-0.55 / (0.75 * len(names)))
+    return svg(drawn, "share of time of each type of operator")
+
+
 def canvas(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
     """A figure in the page's ink with a row of axes; size in inches."""
     drawn, axes = figure(columns, size)
@@ -97,9 +117,9 @@ def canvas(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
     return drawn, axes
 
 
-def legend(axis: Any) -> None:
-    """What each colour is, below the axes."""
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, labelcolor=INK)
+def legend(axis: Any, below: float = -0.16) -> None:
+    """The legend under the plot, so far below it in heights of the axis."""
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2, frameon=False, labelcolor=INK)
 
 
 def _plain_ticks(axis: Any) -> None:

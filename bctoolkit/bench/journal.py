@@ -4,12 +4,13 @@
 
     benchmarks/reports/.<name>.unfinished/
       asked.json              bundles, settings, images, budget and machine
-      answers-<bundle>.npz    the answers to golden and labelled images
+      answers-<subject>.npz    the answers to golden and labelled images
+      profile-<case>.json      where the time goes
       session-<case>-<turn>.json
-      offline-<bundle>-<turn>.json, streams-<bundle>-<turn>.json, sustained-<bundle>.json
-      failure-<bundle>.json   why a bundle could not be measured
+      offline-<subject>-<turn>.json, streams-<subject>-<turn>.json, sustained-<subject>.json
+      failure-<subject>.json   why a bundle could not be measured on a provider
 
-Bundles and cases are numbered in the order they were given, for a bundle's name need not be a file's.
+Subjects (a bundle on a provider) and cases are numbered in their order, for a bundle's name need not be a file's.
 """
 
 import json
@@ -22,6 +23,7 @@ from typing import TypeVar
 import msgspec
 
 from bctoolkit.bench.parity import Answered
+from bctoolkit.bench.profiles import Profile
 from bctoolkit.bench.report import Failure, Machine, Settings
 from bctoolkit.bench.worker import Answer
 from bctoolkit.documents import Document, parse, to_json
@@ -46,7 +48,6 @@ class Asked(Document, frozen=True, kw_only=True):
     settings: Settings
     data: str | None
     budget: Budget | None
-    provider: str | None
     machine: Machine
     created: str
 
@@ -87,16 +88,25 @@ class Journal:
             raise RecipeError(f"{path}: missing or unreadable; remove {self.folder} and measure anew") from None
         return parse(Asked, raw, str(path), RecipeError)
 
-    def answered(self, bundle: int) -> Answered | None:
-        """The answers of a bundle, if they are in."""
-        path = self.folder / f"answers-{bundle}.npz"
+    def answered(self, subject: int) -> Answered | None:
+        """The answers of a subject, if they are in."""
+        path = self.folder / f"answers-{subject}.npz"
         return Answered.read(path) if path.is_file() else None
 
-    def keep_answered(self, bundle: int, answered: Answered) -> None:
-        """Keep a bundle's answers."""
+    def keep_answered(self, subject: int, answered: Answered) -> None:
+        """Keep a subject's answers."""
         partial = self.folder / "answers.partial"
         answered.save(partial)
-        partial.replace(self.folder / f"answers-{bundle}.npz")
+        partial.replace(self.folder / f"answers-{subject}.npz")
+
+    def profile(self, case: int) -> Profile | None:
+        """The profile of a case, if it was taken."""
+        path = self.folder / f"profile-{case}.json"
+        return msgspec.json.decode(path.read_bytes(), type=Profile) if path.is_file() else None
+
+    def keep_profile(self, case: int, profile: Profile) -> None:
+        """Keep the profile of a case."""
+        self._write(f"profile-{case}.json", to_json(profile))
 
     def session(self, case: int, turn: int) -> Answer | None:
         """What a case measured in a turn, if it had it."""
@@ -116,14 +126,14 @@ class Journal:
         """Keep what a scenario's case measured."""
         self._write(f"{name}.json", msgspec.json.encode(answer))
 
-    def failure(self, bundle: int) -> Failure | None:
-        """Why a bundle could not be measured, if it could not."""
-        path = self.folder / f"failure-{bundle}.json"
+    def failure(self, subject: int) -> Failure | None:
+        """Why a subject could not be measured, if it could not."""
+        path = self.folder / f"failure-{subject}.json"
         return msgspec.json.decode(path.read_bytes(), type=Failure) if path.is_file() else None
 
-    def keep_failure(self, bundle: int, failure: Failure) -> None:
-        """Keep why a bundle could not be measured."""
-        self._write(f"failure-{bundle}.json", to_json(failure))
+    def keep_failure(self, subject: int, failure: Failure) -> None:
+        """Keep why a subject could not be measured."""
+        self._write(f"failure-{subject}.json", to_json(failure))
 
     def remove(self) -> None:
         """Remove the folder: the report is written, or there is none to write."""

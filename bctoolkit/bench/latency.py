@@ -1,4 +1,4 @@
-"""Jobs in child processes: sessions of measurement in turns, or the answers to images."""
+"""Jobs in child processes: sessions of measurement in turns, the answers to images, or a profile by operators."""
 
 import itertools
 import tempfile
@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bench.children import Child
+from bctoolkit.bench.children import Child, in_child
+from bctoolkit.bench.profiles import Profile
 from bctoolkit.bench.report import Settings
-from bctoolkit.bench.worker import KEPT_RATIO, SLICE_SECONDS, Answer, Measure, Predict
+from bctoolkit.bench.worker import KEPT_RATIO, SLICE_SECONDS, Answer, Inspect, Measure, Predict
 from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
 
-__all__ = ["Timed", "predict", "sessions"]
+__all__ = ["Timed", "predict", "profile", "sessions"]
 
 KEPT_NANOSECONDS = 50_000
 """What the caches of the CPU may save on an image repeated."""
@@ -78,6 +79,15 @@ def predict(bundle: Path, images: Images, threads: int, provider: str | None) ->
             child.answer(Answer)
         probabilities: NDArray[np.float32] = np.load(f"{answer}.npy")
     return probabilities
+
+
+def profile(bundle: Path, threads: int, provider: str | None, runs: int) -> Profile:
+    """Where the time of a bundle's inferences goes, in a process in which nothing else is timed.
+
+    Raises:
+        BackendError: it cannot run, its engine has no profiler, or its process died.
+    """
+    return in_child(Inspect(str(bundle), threads, provider, "", runs), Profile)
 
 
 def _session(child: Child) -> Answer | BackendError:

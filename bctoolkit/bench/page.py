@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import html, metrics
-from bctoolkit.bench import figures, scenario_page, tables
+from bctoolkit.bench import figures, profile_page, scenario_page, tables
 from bctoolkit.bench.parity import Answered
 from bctoolkit.bench.report import Report, Result
 from bctoolkit.bundle import Bundle
@@ -66,12 +67,13 @@ def render(report: Report, evidence: list[Evidence]) -> str:
         report: the document.
         evidence: of each result, in their order.
     """
-    names = [tables.title(result, bool(report.settings.sweep)) for result in report.results]
-    judged = _first_of_each_bundle(report, evidence)
+    names = [tables.title(result, report.settings) for result in report.results]
+    judged = _first_of_each_subject(report, evidence)
     sections = [
         *_verdicts(report, names),
         *_table(report),
         *_plots(report, names, evidence),
+        *profile_page.sections(names, report.results),
         *scenario_page.sections(report),
         *_classes(judged),
         *_confusions(judged),
@@ -86,11 +88,13 @@ def render(report: Report, evidence: list[Evidence]) -> str:
     return html.document("Benchmark report", f"{len(names)} results", sections, footer)
 
 
-def _first_of_each_bundle(report: Report, evidence: list[Evidence]) -> list[tuple[Result, Evidence]]:
-    """Answers do not depend on the number of threads, so a sweep shows them once."""
+def _first_of_each_subject(report: Report, evidence: list[Evidence]) -> list[tuple[Result, Evidence]]:
+    """Answers do not depend on the number of threads: a sweep over them shows one, under the name of its subject."""
     found: dict[str, tuple[Result, Evidence]] = {}
+    settings = msgspec.structs.replace(report.settings, sweep=())
     for result, behind in zip(report.results, evidence, strict=True):
-        found.setdefault(result.bundle, (result, behind))
+        name = tables.title(result, settings)
+        found.setdefault(name, (msgspec.structs.replace(result, bundle=name), behind))
     return list(found.values())
 
 
@@ -108,7 +112,7 @@ def _verdicts(report: Report, names: list[str]) -> Iterator[str]:
         more = f"<ul>{''.join(lines)}</ul>" if lines else ""
         items.append(f'<li>{escape(name)}: <span class="outcome {outcome.split()[0]}">{outcome}</span>{more}</li>')
     items += [
-        f'<li>{escape(failure.bundle)}: <span class="outcome failed">not measured</span>'
+        f'<li>{escape(tables.failed(failure))}: <span class="outcome failed">not measured</span>'
         f"<ul><li>{escape(failure.message)}</li></ul></li>"
         for failure in report.failures
     ]
@@ -116,7 +120,7 @@ def _verdicts(report: Report, names: list[str]) -> Iterator[str]:
 
 
 def _table(report: Report) -> Iterator[str]:
-    rows = [[escape(cell) for cell in tables.row(result, bool(report.settings.sweep))] for result in report.results]
+    rows = [[escape(cell) for cell in tables.row(result, report.settings)] for result in report.results]
     what = (
         "~ marks an unstable latency. In brackets: the change of accuracy in points against the float32 reference on "
         "the same images."
@@ -268,7 +272,11 @@ def _machine(report: Report) -> Iterator[str]:
         "warm-up": f"at least {settings.warmup_runs} runs and {settings.warmup_seconds:g} s",
         "order of images": f"drawn with seed {settings.seed}",
     }
-    rows = [(what, escape(value or "the system does not tell")) for what, value in told.items()]
+    told |= {
+        f"what ran {tables.title(result, settings)}": f"{result.provider}{profile_page.placed(result)}"
+        for result in report.results
+    }
+    rows = [(escape(what), escape(value or "the system does not tell")) for what, value in told.items()]
     yield html.section("Machine and settings", "", html.table(("what", "value"), rows))
 
 

@@ -5,9 +5,11 @@ from enum import StrEnum
 from msgspec import field
 
 from bctoolkit.bench.measured import Energy, Interval, Latency, MultiStream, Offline, Session, Sustained, Unstable
+from bctoolkit.bench.profiles import Profile
 from bctoolkit.documents import Document
 from bctoolkit.metrics import Parity
 from bctoolkit.paired import Loss
+from bctoolkit.runtime.backends import Placement
 
 __all__ = [
     "ANSWERS",
@@ -122,6 +124,8 @@ class Failure(Document, frozen=True):
     format: str
     quantization: str
     message: str
+    provider: str | None = None
+    """What it was to run on; None where that was each engine's first."""
 
 
 class Result(Document, frozen=True, kw_only=True):
@@ -131,6 +135,9 @@ class Result(Document, frozen=True, kw_only=True):
     format: str
     quantization: str
     provider: str
+    """What it ran on, read back from the engine."""
+    placement: Placement | None = None
+    """What ran the operators, read back from the engine; None where it does not tell."""
     threads: int
     batch: int
     size_bytes: int
@@ -160,6 +167,8 @@ class Result(Document, frozen=True, kw_only=True):
     """This and the next two where they were asked for; in a sweep, with the first number of threads."""
     multi_stream: MultiStream | None = None
     sustained: Sustained | None = None
+    profile: Profile | None = None
+    """Where the time of an inference goes; taken in a process of its own, with `--profile`."""
 
 
 class Machine(Document, frozen=True, kw_only=True):
@@ -198,6 +207,10 @@ class Settings(Document, frozen=True):
     """Streams at once; None: not measured."""
     sustain_minutes: float | None = None
     """How long each bundle runs without pause in the end; None: not at all."""
+    providers: tuple[str, ...] = ()
+    """What each bundle is timed on; empty: each engine's first."""
+    profile_runs: int = 0
+    """Inferences that the engines' profilers watch; 0: none."""
 
 
 class Report(Document, frozen=True, kw_only=True):

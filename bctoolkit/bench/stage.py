@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench import parity, scenario_stats, stats, verdict, write
-from bctoolkit.bench.cases import Case, image_key, parity_of_all, sessions_of_all
+from bctoolkit.bench.cases import Case, Subject, Work, image_key, parity_of_all, profiles_of_all, sessions_of_all
 from bctoolkit.bench.journal import Asked, Journal
 from bctoolkit.bench.machine import fingerprint
-from bctoolkit.bench.report import REPORT, Failure, ParityReport, Report, Result, Session, Settings
+from bctoolkit.bench.profiles import Profile
+from bctoolkit.bench.report import REPORT, ParityReport, Report, Result, Session, Settings
 from bctoolkit.bench.turns import Observed, Scenarios
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
@@ -35,7 +36,6 @@ def bench(
     *,
     data: str | None = None,
     budget: Budget | None = None,
-    provider: str | None = None,
 ) -> Report:
     """Measure bundles and write the report folder `target`.
 
@@ -44,12 +44,11 @@ def bench(
 
     Args:
         paths: bundle folders.
-        settings: sessions, runs, threads.
+        settings: sessions, runs, threads, providers, whether to profile.
         target: the report's folder.
         progress: told what goes on.
         data: labelled images, as `bctoolkit.data.load` takes them.
         budget: limits to judge each bundle by.
-        provider: what to run on; each engine's first by default.
 
     Raises:
         BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
@@ -69,7 +68,6 @@ def bench(
         settings=settings,
         data=data,
         budget=budget,
-        provider=provider,
         machine=fingerprint(),
         created=utc_now(),
     )
@@ -127,51 +125,53 @@ def _work(
 ) -> Report:
     with atomic_folder(target, REPORT) as folder, begun:
         datasets = _datasets(opened, asked.data, progress)
-        answered = parity_of_all(opened, datasets, asked, journal, progress)
-        scenarios = Scenarios(opened, asked, journal, progress)
-        measured = sessions_of_all(opened, asked, journal, progress, scenarios.turn) if answered else {}
+        work = Work(opened, asked, journal, progress)
+        answered = parity_of_all(work, datasets)
+        profiles = profiles_of_all(work) if answered else {}
+        scenarios = Scenarios(work)
+        measured = sessions_of_all(work, scenarios.turn) if answered else {}
         scenarios.sustain()
-        sessions = {case: answers for case, answers in measured.items() if not journal.failure(case.bundle)}
-        failures = tuple(found for number in range(len(opened)) if (found := journal.failure(number)))
+        sessions = {case: answers for case, answers in measured.items() if not work.failed(case.subject)}
         if not sessions:
+            messages = "; ".join(failure.message for failure in work.failures)
             journal.remove()
-            raise BackendError("; ".join(failure.message for failure in failures))
-        observed = {case.bundle: scenarios.of(case.bundle) for case in sessions}
-        report = _report(opened, asked, datasets, answered, sessions, observed, failures)
-        named = {opened[number].manifest.name: answers for number, answers in answered.items()}
-        write.folder(folder, report, named, sessions, opened, datasets)
-        write.scenarios(folder, {opened[number].manifest.name: each for number, each in observed.items()})
+            raise BackendError(messages)
+        observed = {case.subject: scenarios.of(case.subject) for case in sessions}
+        report = _report(work, datasets, answered, profiles, sessions, observed)
+        write.folder(folder, report, answered, sessions, opened, datasets)
+        write.scenarios(folder, report.settings, opened, observed)
     journal.remove()
     return report
 
 
 def _report(
-    opened: list[Bundle],
-    asked: Asked,
+    work: Work,
     datasets: dict[InputContract, Dataset],
-    answered: dict[int, parity.Answered],
+    answered: dict[Subject, parity.Answered],
+    profiles: dict[Case, Profile],
     sessions: dict[Case, list[Answer]],
-    observed: dict[int, Observed],
-    failures: tuple[Failure, ...],
+    observed: dict[Subject, Observed],
 ) -> Report:
     judged = {}
-    for number, answers in answered.items():
-        dataset = datasets.get(image_key(opened[number]))
-        judged[number] = parity.judge(opened[number], answers, "" if dataset is None else dataset.source)
+    for subject, answers in answered.items():
+        bundle = work.bundle(subject)
+        dataset = datasets.get(image_key(bundle))
+        judged[subject] = parity.judge(bundle, answers, "" if dataset is None else dataset.source)
     results = []
     for case, answer in sessions.items():
-        result = _result(opened[case.bundle], answer, judged[case.bundle])
-        if case.threads == asked.settings.threads:
-            result = scenario_stats.added(result, answer, observed[case.bundle])
-        if asked.budget is not None:
-            result = msgspec.structs.replace(result, verdict=verdict.judge(result, asked.budget))
+        result = _result(work.bundle(case), answer, judged[case.subject])
+        result = msgspec.structs.replace(result, profile=profiles.get(case))
+        if case.threads == work.settings.threads:
+            result = scenario_stats.added(result, answer, observed[case.subject])
+        if work.asked.budget is not None:
+            result = msgspec.structs.replace(result, verdict=verdict.judge(result, work.asked.budget))
         results.append(result)
     return Report(
-        created=asked.created,
-        machine=asked.machine,
-        settings=asked.settings,
+        created=work.asked.created,
+        machine=work.asked.machine,
+        settings=work.settings,
         results=tuple(results),
-        failures=failures,
+        failures=work.failures,
     )
 
 
@@ -188,6 +188,7 @@ def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport) -> Res
         format=manifest.format,
         quantization=manifest.quantization,
         provider=answers[0].provider,
+        placement=answers[0].placement,
         threads=answers[0].threads,
         batch=1,
         size_bytes=manifest.model.bytes,

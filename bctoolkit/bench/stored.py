@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bctoolkit.bench.parity import Answered
-from bctoolkit.bench.report import ANSWERS, REPORT, Report
+from bctoolkit.bench.report import ANSWERS, REPORT, Report, Result
 from bctoolkit.documents import parse
 from bctoolkit.errors import RecipeError
 
@@ -23,9 +23,11 @@ class Stored:
     report: Report
     folder: Path
 
-    def answers(self, bundle: str) -> Answered | None:
+    def answers(self, result: Result) -> Answered | None:
         """What a bundle said of each image; None where only `report.json` was kept."""
-        path = self.folder / ANSWERS / f"{bundle}.npz"
+        swept = len(self.report.settings.providers) > 1
+        name = f"{result.bundle}@{result.provider}" if swept else result.bundle
+        path = self.folder / ANSWERS / f"{name}.npz"
         return Answered.read(path) if path.is_file() else None
 
 

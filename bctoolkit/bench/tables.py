@@ -1,9 +1,9 @@
 """The report as people read it: one table for the terminal and for Markdown, and what stands below it."""
 
-from bctoolkit.bench import scenario_tables
-from bctoolkit.bench.report import Check, Labelled, Latency, Outcome, Report, Result, Verdict
+from bctoolkit.bench import profile_page, scenario_tables
+from bctoolkit.bench.report import Check, Failure, Labelled, Latency, Outcome, Report, Result, Settings, Verdict
 
-__all__ = ["HEADINGS", "check_words", "markdown", "outcome_of", "points", "row", "title"]
+__all__ = ["HEADINGS", "check_words", "failed", "markdown", "outcome_of", "points", "row", "title"]
 
 HEADINGS = (
     "bundle", "size MB", "load ms", "first ms", "p50 ms", "p99 ms", "end-to-end ms", "images/s", "peak MB",
@@ -11,11 +11,11 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def row(result: Result, swept: bool = False) -> tuple[str, ...]:
+def row(result: Result, settings: Settings | None = None) -> tuple[str, ...]:
     """One result in the order of `HEADINGS`."""
     latency, golden = result.latency_ms, result.parity.golden
     return (
-        title(result, swept),
+        title(result, settings),
         f"{result.size_bytes / 1e6:.1f}",
         f"{result.load_ms:.0f}",
         f"{result.first_ms:.1f}",
@@ -30,9 +30,19 @@ def row(result: Result, swept: bool = False) -> tuple[str, ...]:
     )
 
 
-def title(result: Result, swept: bool = False) -> str:
-    """The bundle's name, and where numbers of threads are swept over its own."""
-    return f"{result.bundle}, threads {result.threads}" if swept else result.bundle
+def title(result: Result, settings: Settings | None = None) -> str:
+    """The bundle's name, and of what the settings sweep over its own: provider, number of threads."""
+    parts = [result.bundle]
+    if settings is not None and len(settings.providers) > 1:
+        parts.append(result.provider)
+    if settings is not None and settings.sweep:
+        parts.append(f"threads {result.threads}")
+    return ", ".join(parts)
+
+
+def failed(failure: Failure) -> str:
+    """The name of what could not be measured, and the provider where one was asked for."""
+    return failure.bundle if failure.provider is None else f"{failure.bundle}, {failure.provider}"
 
 
 def outcome_of(verdict: Verdict) -> str:
@@ -65,7 +75,7 @@ def points(share: float, sign: str = "-") -> str:
 
 def markdown(report: Report) -> str:
     """The whole report in Markdown."""
-    machine, settings, swept = report.machine, report.settings, bool(report.settings.sweep)
+    machine, settings = report.machine, report.settings
     threads = ", ".join(map(str, settings.sweep or (settings.threads,)))
     first = report.results[0].parity.golden
     kind = report.results[0].parity.golden_images
@@ -76,7 +86,7 @@ def markdown(report: Report) -> str:
         "",
         f"| {' | '.join(HEADINGS)} |",
         "|" + "---|" * len(HEADINGS),
-        *(f"| {' | '.join(row(result, swept))} |" for result in report.results),
+        *(f"| {' | '.join(row(result, settings))} |" for result in report.results),
         "",
         f"Batch 1, {threads} threads, {settings.sessions} sessions per bundle in turns, each a fresh process; "
         f"at least {settings.min_runs} runs and {settings.min_seconds:g} s each after warm-up. `~` marks an "
@@ -90,13 +100,15 @@ def markdown(report: Report) -> str:
         lines += ["", "Not measured:", "", *(f"- {failure.message}" for failure in report.failures)]
     lines += scenario_tables.markdown(report)
     for result in report.results:
-        lines += ["", f"## {title(result, swept)}", "", *_details(result)]
+        lines += ["", f"## {title(result, settings)}", "", *_details(result)]
+        lines += profile_page.markdown(result.profile)
     return "\n".join(lines) + "\n"
 
 
 def _details(result: Result) -> list[str]:
     lines = [
-        f"- {result.format}, {result.quantization}, on {result.provider} with {result.threads} threads",
+        f"- {result.format}, {result.quantization}, on {result.provider} with {result.threads} threads"
+        f"{profile_page.placed(result)}",
         f"- model alone: {_latency(result.latency_ms)}",
         f"- from PNG bytes to label: {_latency(result.end_to_end_ms)}",
         f"- golden: mean |Δp| {result.parity.golden.mean_abs_diff:.1e}, max {result.parity.golden.max_abs_diff:.1e}",

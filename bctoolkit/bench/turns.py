@@ -1,15 +1,15 @@
 """The scenarios beside single-stream: offline and streams in the turns of the sessions, sustained runs after them.
 
-They run with the settings' `threads`, in a sweep its first number. Each is a case of its own in the journal.
+They run with the settings' `threads`, in a sweep its first number, on each provider. Each is a case of its own in the
+journal.
 """
 
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from bctoolkit.bench.cases import unless_it_fails
+from bctoolkit.bench.cases import Subject, Work
 from bctoolkit.bench.children import in_child
-from bctoolkit.bench.journal import Asked, Journal
 from bctoolkit.bench.scenarios import (
     WINDOW,
     Offline,
@@ -20,9 +20,7 @@ from bctoolkit.bench.scenarios import (
     SustainAnswer,
     windows_in,
 )
-from bctoolkit.bundle import Bundle
 from bctoolkit.errors import BackendError
-from bctoolkit.progress import Progress
 
 __all__ = ["Observed", "Scenarios"]
 
@@ -38,38 +36,38 @@ class Observed(NamedTuple):
 
 
 class Scenarios:
-    """The scenarios of one benchmark; what the journal has is not measured again."""
+    """The scenarios of one benchmark; what the journal has is not measured again. Subjects count as `Work` does."""
 
-    def __init__(self, opened: list[Bundle], asked: Asked, journal: Journal, progress: Progress) -> None:
-        self._opened, self._asked, self._journal, self._progress = opened, asked, journal, progress
+    def __init__(self, work: Work) -> None:
+        self._work, self._subjects, self._settings = work, work.subjects, work.settings
 
     def turn(self, turn: int) -> None:
-        """Offline of each bundle, then streams of each, where they were asked for."""
-        settings = self._asked.settings
-        for label, wanted, work in (
-            ("offline", settings.batches is not None, self._offline),
-            ("streams", settings.streams is not None, self._streams),
+        """Offline of each subject, then streams of each, where they were asked for."""
+        for label, wanted, measure in (
+            ("offline", self._settings.batches is not None, self._offline),
+            ("streams", self._settings.streams is not None, self._streams),
         ):
-            for number in range(len(self._opened)) if wanted else ():
-                if self._settled(f"{label}-{number}-{turn}", number):
+            for number, subject in enumerate(self._subjects if wanted else []):
+                if self._settled(f"{label}-{number}-{turn}", subject):
                     continue
-                place, total = turn * len(self._opened) + number, settings.sessions * len(self._opened)
-                self._progress.step(label, place, total, self._opened[number].manifest.name)
-                work(number, turn)
+                place, total = turn * len(self._subjects) + number, self._settings.sessions * len(self._subjects)
+                self._work.progress.step(label, place, total, self._name(subject))
+                measure(number, turn)
 
     def sustain(self) -> None:
-        """A sustained run of each bundle, one after the other, where it was asked for."""
-        minutes = self._asked.settings.sustain_minutes
-        for number in range(len(self._opened)) if minutes is not None else ():
-            if not self._settled(f"sustained-{number}", number):
+        """A sustained run of each subject, one after the other, where it was asked for."""
+        minutes = self._settings.sustain_minutes
+        for number, subject in enumerate(self._subjects if minutes is not None else []):
+            if not self._settled(f"sustained-{number}", subject):
                 self._sustain(number, 60 * (minutes or 0.0))
 
-    def of(self, bundle: int) -> Observed:
-        """What a bundle has measured."""
-        turns = range(self._asked.settings.sessions)
-        offline = (self._journal.scenario(f"offline-{bundle}-{turn}", OfflineAnswer) for turn in turns)
-        streams = (self._journal.scenario(f"streams-{bundle}-{turn}", StreamsAnswer) for turn in turns)
-        sustained = self._journal.scenario(f"sustained-{bundle}", SustainAnswer)
+    def of(self, subject: Subject) -> Observed:
+        """What a subject has measured."""
+        number, turns = self._subjects.index(subject), range(self._settings.sessions)
+        kept = self._work.journal.scenario
+        offline = (kept(f"offline-{number}-{turn}", OfflineAnswer) for turn in turns)
+        streams = (kept(f"streams-{number}-{turn}", StreamsAnswer) for turn in turns)
+        sustained = kept(f"sustained-{number}", SustainAnswer)
         return Observed(
             [answer for answer in offline if answer],
             [answer for answer in streams if answer],
@@ -78,46 +76,50 @@ class Scenarios:
 
     def _offline(self, number: int, turn: int) -> None:
         """The first turn finds the sizes, the later ones repeat them."""
-        first = self._journal.scenario(f"offline-{number}-0", OfflineAnswer)
-        sizes = tuple(runs.batch for runs in first.batches) if first else self._asked.settings.batches or ()
-        job = Offline(*self._job(number), self._asked.settings, sizes)
+        first = self._work.journal.scenario(f"offline-{number}-0", OfflineAnswer)
+        sizes = tuple(runs.batch for runs in first.batches) if first else self._settings.batches or ()
+        job = Offline(*self._job(number), self._settings, sizes)
         self._case(f"offline-{number}-{turn}", number, partial(in_child, job, OfflineAnswer))
 
     def _streams(self, number: int, turn: int) -> None:
-        job = Streams(*self._job(number), self._asked.settings, self._asked.settings.streams or 1)
+        job = Streams(*self._job(number), self._settings, self._settings.streams or 1)
         self._case(f"streams-{number}-{turn}", number, partial(in_child, job, StreamsAnswer))
 
     def _sustain(self, number: int, seconds: float) -> None:
-        name, count = self._opened[number].manifest.name, windows_in(seconds)
+        name, count = self._name(self._subjects[number]), windows_in(seconds)
         done = number * count
 
         def hear(line: bytes) -> None:
             nonlocal done
             if line == WINDOW:
                 done += 1
-                self._progress.step("sustain", done, count * len(self._opened), name)
+                self._work.progress.step("sustain", done, count * len(self._subjects), name)
 
-        self._progress.step("sustain", done, count * len(self._opened), name)
-        job = Sustain(*self._job(number), self._asked.settings, seconds)
+        self._work.progress.step("sustain", done, count * len(self._subjects), name)
+        job = Sustain(*self._job(number), self._settings, seconds)
         self._case(f"sustained-{number}", number, partial(in_child, job, SustainAnswer, hear))
 
     def _job(self, number: int) -> tuple[str, int, str | None, str]:
         """What every job begins with."""
-        return str(self._opened[number].path), self._asked.settings.threads, self._asked.provider, ""
+        subject = self._subjects[number]
+        return str(self._work.bundle(subject).path), self._settings.threads, subject.provider, ""
 
-    def _settled(self, name: str, number: int) -> bool:
-        """Whether a case is in, or never will be because its bundle has failed."""
-        return bool(self._journal.failure(number)) or (self._journal.folder / f"{name}.json").is_file()
+    def _name(self, subject: Subject) -> str:
+        return self._work.bundle(subject).manifest.name
 
-    def _case(self, name: str, number: int, work: Callable[[], A]) -> None:
-        """Measure a case and keep it, or keep that its bundle has failed."""
-        checked = partial(self._unchanged, number, work)
-        answer = unless_it_fails(checked, number, self._opened, self._journal, self._progress)
+    def _settled(self, name: str, subject: Subject) -> bool:
+        """Whether a case is in, or never will be because its subject has failed."""
+        return self._work.failed(subject) or (self._work.journal.folder / f"{name}.json").is_file()
+
+    def _case(self, name: str, number: int, measure: Callable[[], A]) -> None:
+        """Measure a case and keep it, or keep that its subject has failed."""
+        subject = self._subjects[number]
+        answer = self._work.unless_it_fails(subject, partial(self._unchanged, subject, measure))
         if answer is not None:
-            self._journal.keep_scenario(name, answer)
+            self._work.journal.keep_scenario(name, answer)
 
-    def _unchanged(self, number: int, work: Callable[[], A]) -> A:
-        answer = work()
+    def _unchanged(self, subject: Subject, measure: Callable[[], A]) -> A:
+        answer = measure()
         if answer.wrong:
-            raise BackendError(f"{self._opened[number].path.name}: {answer.wrong} answers changed while timed")
+            raise BackendError(f"{self._work.bundle(subject).path.name}: {answer.wrong} answers changed while timed")
         return answer

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.energy import Spent, meter, total
 from bctoolkit.bench.machine import clock_tick, disturbances, peak_rss, reading, steady_rss
+from bctoolkit.bench.profiles import Profile
 from bctoolkit.bench.report import Settings, Unstable
 from bctoolkit.contract import prepare
-from bctoolkit.lazy import require
+from bctoolkit.formats import engine_for
+from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Backend, Classifier, load
+from bctoolkit.runtime.backends import Placement
 from bctoolkit.tools import usable_cpus
 
 __all__ = [
@@ -23,10 +26,12 @@ __all__ = [
     "READY",
     "SLICE_SECONDS",
     "Answer",
+    "Inspect",
     "Job",
     "Measure",
     "Predict",
     "Problem",
+    "inspect",
     "measure",
     "predict",
     "shuffled",
@@ -69,6 +74,12 @@ class Predict(Job):
     images: str
 
 
+class Inspect(Job):
+    """Profile the bundle's operators."""
+
+    runs: int
+
+
 class Answer(msgspec.Struct):
     """What a session measured; times in nanoseconds."""
 
@@ -89,6 +100,7 @@ class Answer(msgspec.Struct):
     """Latency of an image the second time in a row / the first time."""
     disturbed: list[Unstable] = []
     clock_tick: int = 1
+    placement: Placement | None = None
     energy: Spent | None = None
     """Over the runs of `model`."""
 
@@ -97,6 +109,16 @@ class Problem(msgspec.Struct):
     """What stands in an answer's place where the bundle cannot do the job."""
 
     error: str = ""
+
+
+def inspect(job: Inspect) -> Profile:
+    """Let the engine's own profiler watch the golden images."""
+    opened = bundles.read(job.bundle)
+    engine = engine_for(opened.manifest.format)
+    provider = engine.providers[0] if job.provider is None else job.provider
+    images = opened.golden().images.astype(opened.manifest.input.dtype)
+    profile: Callable[..., Profile] = attribute(engine.profiler)
+    return profile(opened.model(), provider, job.threads, images, job.runs)
 
 
 def predict(job: Predict) -> Answer:
@@ -155,6 +177,7 @@ def measure(job: Measure, turns: Iterable[None]) -> Answer:
         repeat_ratio=repeat_ratio,
         disturbed=disturbances(spans, usable_cpus()),
         clock_tick=clock_tick(),
+        placement=classifier.backend.placement(),
         energy=total(energy),
     )
 

@@ -9,7 +9,7 @@
       junit.xml      one test per limit, for CI
       samples.json   every sample of every session, in nanoseconds
       scenarios.json the same of offline, streams and sustained runs, where they were asked for
-      answers/       what each bundle said of each image, <bundle>.npz
+      answers/       what each bundle said of each image, <bundle>.npz; <bundle>@<provider>.npz where there are several
 """
 
 import csv
@@ -21,10 +21,10 @@ import msgspec
 import numpy as np
 
 from bctoolkit.bench import page, scenario_tables, tables
-from bctoolkit.bench.cases import Case, image_key
+from bctoolkit.bench.cases import Case, Subject, image_key
 from bctoolkit.bench.page import Evidence
 from bctoolkit.bench.parity import Answered
-from bctoolkit.bench.report import ANSWERS, REPORT, Check, Outcome, Report, Result
+from bctoolkit.bench.report import ANSWERS, REPORT, Check, Outcome, Report, Result, Settings
 from bctoolkit.bench.turns import Observed
 from bctoolkit.bench.worker import Answer
 from bctoolkit.bundle import Bundle
@@ -32,7 +32,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.documents import to_json
 
-__all__ = ["csv_rows", "folder", "junit", "sample_key", "scenarios"]
+__all__ = ["answers_key", "csv_rows", "folder", "junit", "sample_key", "scenarios"]
 
 SAMPLES, SCENARIOS = "samples.json", "scenarios.json"
 
@@ -40,7 +40,7 @@ SAMPLES, SCENARIOS = "samples.json", "scenarios.json"
 def folder(
     target: Path,
     report: Report,
-    answered: dict[str, Answered],
+    answered: dict[Subject, Answered],
     sessions: dict[Case, list[Answer]],
     opened: list[Bundle],
     datasets: dict[InputContract, Dataset],
@@ -50,7 +50,7 @@ def folder(
     Args:
         target: the folder.
         report: the document.
-        answered: each bundle's answers, by its name.
+        answered: each subject's answers.
         sessions: the raw samples.
         opened: the bundles, in the order that the cases count.
         datasets: the labelled images, by how they were prepared.
@@ -59,13 +59,13 @@ def folder(
         Evidence(
             [np.array(answer.model, np.float64) / 1e6 for answer in answers],
             opened[case.bundle],
-            answered[opened[case.bundle].manifest.name],
+            answered[case.subject],
             datasets.get(image_key(opened[case.bundle])),
         )
         for case, answers in sessions.items()
     ]
     raw = {
-        sample_key(opened[case.bundle].manifest.name, case.threads, report): answers
+        sample_key(opened[case.bundle].manifest.name, case, report.settings): answers
         for case, answers in sessions.items()
     }
     (target / REPORT).write_bytes(to_json(report))
@@ -75,20 +75,29 @@ def folder(
     (target / "junit.xml").write_bytes(junit(report))
     (target / SAMPLES).write_bytes(msgspec.json.encode(raw) + b"\n")
     (target / ANSWERS).mkdir()
-    for name, answers in answered.items():
-        answers.save(target / ANSWERS / f"{name}.npz")
+    for subject, answers in answered.items():
+        key = answers_key(opened[subject.bundle].manifest.name, subject, report.settings)
+        answers.save(target / ANSWERS / f"{key}.npz")
 
 
-def scenarios(target: Path, observed: dict[str, Observed]) -> None:
-    """Write the raw samples of the scenarios, by the bundles' names; nothing where there were none."""
+def scenarios(target: Path, settings: Settings, opened: list[Bundle], observed: dict[Subject, Observed]) -> None:
+    """Write the raw samples of the scenarios; nothing where there were none."""
     if any(map(any, observed.values())):
-        raw = {name: each._asdict() for name, each in observed.items()}
+        raw = {
+            answers_key(opened[subject.bundle].manifest.name, subject, settings): each._asdict()
+            for subject, each in observed.items()
+        }
         (target / SCENARIOS).write_bytes(msgspec.json.encode(raw) + b"\n")
 
 
-def sample_key(bundle: str, threads: int, report: Report) -> str:
+def answers_key(bundle: str, subject: Subject, settings: Settings) -> str:
+    """The name of a subject among the answers."""
+    return f"{bundle}@{subject.provider}" if len(settings.providers) > 1 else bundle
+
+
+def sample_key(bundle: str, case: Case, settings: Settings) -> str:
     """The name of a case among the samples."""
-    return f"{bundle}@{threads}" if report.settings.sweep else bundle
+    return answers_key(bundle, case.subject, settings) + (f"@{case.threads}" if settings.sweep else "")
 
 
 def csv_rows(report: Report) -> str:
@@ -141,27 +150,29 @@ def junit(report: Report) -> bytes:
     """
     root = ElementTree.Element("testsuites", name="bctk bench")
     for result in report.results:
+        name = tables.title(result, report.settings)
         checks = () if result.verdict is None else result.verdict.checks
-        suite = ElementTree.SubElement(root, "testsuite", name=result.bundle, tests=str(max(1, len(checks))))
+        suite = ElementTree.SubElement(root, "testsuite", name=name, tests=str(max(1, len(checks))))
         suite.set("failures", str(sum(check.outcome is Outcome.FAILED for check in checks)))
         suite.set("skipped", str(sum(check.outcome is Outcome.UNDECIDED for check in checks)))
         suite.set("errors", "0")
         for check in checks:
-            _junit_check(suite, result, check)
+            _junit_check(suite, name, check)
         if not checks:
-            ElementTree.SubElement(suite, "testcase", classname=result.bundle, name="measured")
+            ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
     for failure in report.failures:
-        suite = ElementTree.SubElement(root, "testsuite", name=failure.bundle, tests="1", failures="0", skipped="0")
+        name = tables.failed(failure)
+        suite = ElementTree.SubElement(root, "testsuite", name=name, tests="1", failures="0", skipped="0")
         suite.set("errors", "1")
-        case = ElementTree.SubElement(suite, "testcase", classname=failure.bundle, name="measured")
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
         ElementTree.SubElement(case, "error", message=failure.message)
     ElementTree.indent(root)
     content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
 
 
-def _junit_check(suite: ElementTree.Element, result: Result, check: Check) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=result.bundle, name=check.name)
+def _junit_check(suite: ElementTree.Element, name: str, check: Check) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=name, name=check.name)
     if check.outcome is not Outcome.PASSED:
         kind = "failure" if check.outcome is Outcome.FAILED else "skipped"
         ElementTree.SubElement(case, kind, message=tables.check_words(check))

@@ -17,11 +17,22 @@ __all__ = ["bench", "settings_for", "show"]
 
 EFFORTS = {"quick": (3, 50, 0.7), "default": (5, 300, 5.0), "publish": (10, 1024, 60.0)}
 """Sessions, least runs and least seconds of each session."""
+PROFILE_RUNS = 50
 
 
 def thread_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """The numbers in `2` or `1,2,4`."""
     return None if value is None else several(value, 256, "number of threads")
+
+
+def provider_names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """The names in `cpu` or `cpu,builtin`."""
+    if value is None:
+        return ()
+    names = tuple(value.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise click.BadParameter(f"{value!r} names none, or one twice; give one or several: cpu,cuda")
+    return names
 
 
 @click.command()
@@ -38,7 +49,15 @@ def thread_numbers(context: click.Context, parameter: click.Parameter, value: st
     callback=thread_numbers,
     help="Several: a sweep. Default: the CPUs at hand, at most 4.",
 )
-@click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: each engine's first.")
+@click.option(
+    "--provider",
+    "providers",
+    metavar="NAME[,NAME…]",
+    callback=provider_names,
+    help="What to run on, e.g. cpu, cuda, or for TFLite builtin: without XNNPACK. Several: a sweep. Default: each "
+    "engine's first.",
+)
+@click.option("--profile", is_flag=True, help="Ask the engines' profilers which operators take the time.")
 @click.option("--quick", "effort", flag_value="quick", help="3 sessions of 0.7 s: a first look.")
 @click.option("--publish", "effort", flag_value="publish", help="10 sessions of 60 s: figures to quote.")
 @scenario_options
@@ -52,7 +71,8 @@ def bench(
     allow_undecided: bool,
     out: Path | None,
     threads: tuple[int, ...] | None,
-    provider: str | None,
+    providers: tuple[str, ...],
+    profile: bool,
     effort: str | None,
     resume: bool,
     **scenarios: Unpack[Scenarios],
@@ -71,6 +91,7 @@ def bench(
       bctk bench --threads 1,2,4
       bctk bench --streams 4 --batch
       bctk bench exports/bundles/atto-* --batch 1,8,32 --sustain 10
+      bctk bench exports/bundles/atto-tflite-* --provider cpu,builtin --profile
     """
     from bctoolkit import bench as stage
     from bctoolkit.bundle import newest
@@ -88,9 +109,9 @@ def bench(
             report = stage.resume(target, progress)
         else:
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
-            settings = settings_for(effort or "default", threads, **scenarios)
+            settings = settings_for(effort or "default", threads, providers, profile, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
-            report = stage.bench(paths, settings, target, progress, data=data, budget=limits, provider=provider)
+            report = stage.bench(paths, settings, target, progress, data=data, budget=limits)
     except KeyboardInterrupt:
         if unfinished(target).exists():
             click.echo(f"interrupted; go on with: bctk bench --resume --out {target}", err=True)
@@ -120,24 +141,42 @@ def _exit_code(report: "Report", allow_undecided: bool) -> int:
     return 0 if outcomes <= kept else 3
 
 
-def settings_for(effort: str, threads: tuple[int, ...] | None = None, **scenarios: Unpack[Scenarios]) -> "Settings":
-    """How to measure with one of `EFFORTS`, with one number of threads or several, and in which other scenarios."""
+def settings_for(
+    effort: str,
+    threads: tuple[int, ...] | None = None,
+    providers: tuple[str, ...] = (),
+    profile: bool = False,
+    **scenarios: Unpack[Scenarios],
+) -> "Settings":
+    """How to measure.
+
+    Args:
+        effort: one of `EFFORTS`.
+        threads: one number of threads or several.
+        providers: what to run on; each engine's first if none.
+        profile: whether the engines' profilers are asked.
+        scenarios: those beside single-stream.
+    """
     from bctoolkit.bench.report import Settings
     from bctoolkit.runtime.backends import default_threads
 
     sessions, runs, seconds = EFFORTS[effort]
     chosen = threads or (default_threads(),)
     sweep = chosen if len(chosen) > 1 else ()
-    return Settings(sessions, runs, seconds, 20, 0.5, chosen[0], seed=0, sweep=sweep, **scenarios)
+    watched = PROFILE_RUNS if profile else 0
+    return Settings(
+        sessions, runs, seconds, 20, 0.5, chosen[0], 0, sweep, providers=providers, profile_runs=watched, **scenarios
+    )
 
 
 def show(report: "Report") -> None:
     """Print the report's table, and each limit that fails."""
+    from bctoolkit.bench.profile_page import line
     from bctoolkit.bench.scenario_tables import tables
     from bctoolkit.bench.tables import HEADINGS, check_words, outcome_of, row, title
 
-    swept = bool(report.settings.sweep)
-    print_table(HEADINGS, [row(result, swept) for result in report.results])
+    settings = report.settings
+    print_table(HEADINGS, [row(result, settings) for result in report.results])
     for table in tables(report):
         click.echo(f"{table.heading}:")
         print_table(table.columns, table.rows)
@@ -146,10 +185,12 @@ def show(report: "Report") -> None:
     for result in report.results:
         losing = () if result.parity.labelled is None else result.parity.labelled.losing
         if losing:
-            click.echo(f"{title(result, swept)}: loses recall beyond chance in {', '.join(losing)}")
+            click.echo(f"{title(result, settings)}: loses recall beyond chance in {', '.join(losing)}")
+        if result.profile is not None:
+            click.echo(f"{title(result, settings)}: time goes to {line(result.profile)}")
         if result.verdict is not None:
             outcome = outcome_of(result.verdict)
-            click.echo(f"{title(result, swept)}: verdict {outcome.upper() if outcome != 'passed' else outcome}")
+            click.echo(f"{title(result, settings)}: verdict {outcome.upper() if outcome != 'passed' else outcome}")
             for check in result.verdict.checks:
                 if not check.passed:
                     click.echo(f"  {check_words(check)}")

@@ -130,7 +130,7 @@ def _merge(stored: "list[Stored]") -> None:
     rows = [
         (cells[0], one.name, *cells[1:])
         for one in stored
-        for cells in (row(result, bool(one.report.settings.sweep)) for result in one.report.results)
+        for cells in (row(result, one.report.settings) for result in one.report.results)
     ]
     print_table((HEADINGS[0], "report", *HEADINGS[1:]), sorted(rows, key=lambda cells: cells[0]))
     for one in stored:

@@ -15,7 +15,7 @@ __all__ = ["predict", "verify"]
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image and line.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
-@click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: the engine's first.")
+@click.option("--provider", help="What to run on, e.g. cpu, cuda or builtin. Default: the engine's first.")
 def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int | None, provider: str | None) -> None:
     """Classify image files with a bundle: label and probabilities.
 
@@ -40,7 +40,7 @@ def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
-@click.option("--provider", help="What to run on, e.g. cpu or cuda. Default: the engine's first.")
+@click.option("--provider", help="What to run on, e.g. cpu, cuda or builtin. Default: the engine's first.")
 @click.pass_context
 def verify(context: click.Context, bundle: Path, threads: int | None, provider: str | None) -> None:
     """Check a bundle where it stands: every hash, and parity with the Keras reference on the golden images.

@@ -5,9 +5,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.documents import Document
 from bctoolkit.tools import usable_cpus
 
-__all__ = ["Backend", "StubBackend", "default_threads"]
+__all__ = ["Backend", "Placement", "StubBackend", "default_threads"]
+
+
+class Placement(Document, frozen=True):
+    """What runs the operators of an opened model, read back from the engine."""
+
+    operators: dict[str, int]
+    """Operators of the graph by the provider or the delegate that runs them."""
+    partitions: int | None = None
+    """Pieces of the graph that a delegate runs as one; None for engines without delegates."""
 
 
 class Backend(Protocol):
@@ -20,6 +30,9 @@ class Backend(Protocol):
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Probabilities, N × classes, of a batch N × height × width × channels in the contract's dtype."""
+
+    def placement(self) -> Placement | None:
+        """What runs the operators; None where the engine does not tell."""
 
 
 class StubBackend:
@@ -38,6 +51,9 @@ class StubBackend:
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """The fixed probabilities once for each image."""
         return np.tile(self._answer, (len(batch), 1))
+
+    def placement(self) -> None:
+        """There are no operators."""
 
 
 def default_threads() -> int:

@@ -1,5 +1,6 @@
 """ONNX bundles on ONNX Runtime."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,19 @@ from numpy.typing import NDArray
 
 from bctoolkit.errors import BackendError, ProviderUnavailable
 from bctoolkit.lazy import require
+from bctoolkit.runtime.backends import Placement
 
-__all__ = ["OnnxRuntimeBackend", "open_model"]
+__all__ = ["PROVIDERS", "OnnxRuntimeBackend", "open_model", "open_session"]
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+}
+RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 
 
 class OnnxRuntimeBackend:
@@ -27,6 +37,17 @@ class OnnxRuntimeBackend:
         result: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
         return result
 
+    def placement(self) -> Placement | None:
+        """The graph's operators by provider, before each provider fuses its own; None from an ONNX Runtime too old."""
+        told = getattr(self._session, "get_provider_graph_assignment_info", None)
+        if told is None:
+            return None
+        names = {full: name for name, full in PROVIDERS.items()}
+        operators = Counter[str]()
+        for part in told():
+            operators[names.get(part.ep_name, part.ep_name)] += len(part.get_nodes())
+        return Placement(dict(operators))
+
 
 def open_model(model: bytes, provider: str, threads: int) -> OnnxRuntimeBackend:
     """Open an ONNX model.
@@ -35,6 +56,18 @@ def open_model(model: bytes, provider: str, threads: int) -> OnnxRuntimeBackend:
         MissingExtra: ONNX Runtime is not installed.
         ProviderUnavailable: the session would not run on `provider`; there is no silent fall-back to the CPU.
         BackendError: ONNX Runtime refuses the file.
+    """
+    return OnnxRuntimeBackend(open_session(model, provider, threads), provider)
+
+
+def open_session(model: bytes, provider: str, threads: int, profile: str | None = None) -> Any:
+    """Open a session as `open_model` does.
+
+    Args:
+        model: the file's content.
+        provider: a name in `PROVIDERS`.
+        threads: threads within an operator.
+        profile: the beginning of the path that the session's own profiler writes to; not profiled by default.
     """
     runtime = require("onnxruntime", "onnx")
     wanted = PROVIDERS.get(provider)
@@ -46,11 +79,24 @@ def open_model(model: bytes, provider: str, threads: int) -> OnnxRuntimeBackend:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.add_session_config_entry(RECORD_PLACEMENT, "1")
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
     try:
         session = runtime.InferenceSession(model, options, providers=[wanted])
     except Exception as problem:  # its exception classes are private to a C extension
         raise BackendError(f"ONNX Runtime cannot open the model: {problem}") from None
-    active = session.get_providers()
+    _check_runs_on(provider, session)
+    return session
+
+
+def _check_runs_on(provider: str, session: Any) -> None:
+    """Refuse a session that has fallen back to the CPU, as a whole or operator by operator."""
+    wanted, active = PROVIDERS[provider], session.get_providers()
     if active[0] != wanted:
         raise ProviderUnavailable(f"asked for {wanted}, the session runs on {active[0]}; check driver and libraries")
-    return OnnxRuntimeBackend(session, provider)
+    placed = None if provider == "cpu" else OnnxRuntimeBackend(session, provider).placement()
+    if placed is not None and not placed.operators.get(provider):
+        told = ", ".join(f"{count} on {name}" for name, count in placed.operators.items())
+        raise ProviderUnavailable(f"asked for {wanted}, but it takes none of the model's operators: {told}")

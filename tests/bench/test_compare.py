@@ -169,3 +169,45 @@ def test_other_images_are_not_compared(full_report: Report, make_result: Callabl
     found = old_and_new(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
     assert "accuracy" not in {c.figure for c in found.changes}
     assert any("different images" in note for note in found.notes)
+
+
+@pytest.fixture
+def on_two_providers(full_report: Report, make_result: Callable[..., Result], make_sessions: Make) -> Report:
+    levels = {("x", "cpu"): 1.0, ("x", "builtin"): 10.0, ("y", "cpu"): 2.0, ("y", "builtin"): 20.0}
+    results = [make_result(bundle=b, provider=p, sessions=make_sessions(at)) for (b, p), at in levels.items()]
+    settings = msgspec.structs.replace(full_report.settings, providers=("cpu", "builtin"))
+    return msgspec.structs.replace(full_report, settings=settings, results=tuple(results))
+
+
+def test_a_sweep_over_providers_is_matched_by_provider(on_two_providers: Report) -> None:
+    first, *others = on_two_providers.results
+    found = old_and_new(stored(on_two_providers), stored(only(on_two_providers, *others)), MARGIN)
+    assert [c.bundle for c in found.changes if c.figure == "p50 ms"] == ["x, builtin", "y, cpu", "y, builtin"]
+    assert {c.change for c in found.changes if c.figure == "p50 ms"} == {1.0}
+    assert old_and_new(stored(only(on_two_providers, first)), stored(on_two_providers), MARGIN).changes[0].change == 1.0
+
+
+def test_a_bundle_that_ran_on_another_provider_is_matched_but_its_times_are_not_compared(
+    on_two_providers: Report,
+) -> None:
+    fast, slow, *_ = on_two_providers.results
+    found = old_and_new(stored(only(on_two_providers, fast)), stored(only(on_two_providers, slow)), MARGIN)
+    assert {c.figure for c in found.changes} == {"size MB"}
+    assert "x, builtin: on builtin, before on cpu: times and memory are not compared" in found.notes
+
+
+def test_a_baseline_is_held_against_what_ran_on_its_provider(on_two_providers: Report) -> None:
+    found = against_baseline(stored(on_two_providers), "x", MARGIN)
+    assert [(c.bundle, round(c.change, 6)) for c in found.changes if c.figure == "p50 ms"] == [
+        ("y, cpu", 2.0),
+        ("y, builtin", 2.0),
+    ]
+
+
+def test_answers_of_a_sweep_are_those_of_the_provider(on_two_providers: Report, tmp_path: Path) -> None:
+    for name, flipped in (("x@cpu", 0), ("x@builtin", 1)):
+        said = [1] * flipped + [0] * (10 - flipped)
+        keep_answers(tmp_path, name, [0] * 10, said, list(range(10)))
+    found = old_and_new(stored(on_two_providers, tmp_path), stored(on_two_providers, tmp_path), MARGIN)
+    told = {c.bundle: (c.old, c.new) for c in found.changes if c.figure == "accuracy"}
+    assert told == {"x, cpu": (1.0, 1.0), "x, builtin": (0.9, 0.9)}

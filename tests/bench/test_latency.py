@@ -134,7 +134,7 @@ def test_a_damaged_bundle_is_named(damaged: Path, quick: Settings) -> None:
 
 
 def test_an_unknown_provider_is_refused(bundle: Path, quick: Settings) -> None:
-    with pytest.raises(BackendError, match="tiny-onnx-fp32: unknown provider 'abacus'"):
+    with pytest.raises(BackendError, match="tiny-onnx-fp32 on abacus: unknown provider 'abacus'"):
         session(bundle, quick, "abacus")
 
 

@@ -36,6 +36,7 @@ CONTRACT: dict[str, set[str]] = {
         "bundle", "format", "quantization", "provider", "threads", "batch", "size_bytes", "load_ms", "first_ms",
         "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "steady_rss_bytes", "repeat_ratio",
         "sessions", "parity", "verdict", "energy", "offline", "multi_stream", "sustained",
+        "placement", "profile",
     },
     "latency": {"p50", "p90", "p99", "mean", "min", "max", "ci95_p50", "ci95_p99", "n", "stable", "unstable", "spread"},
     "parity": {"golden", "golden_images", "labelled", "golden_agreement_ci95"},

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bctoolkit.bench import energy, worker
 from bctoolkit.bench.energy import Spent
 from bctoolkit.bench.report import Settings
-from bctoolkit.bench.worker import Answer, Measure, Predict
+from bctoolkit.bench.worker import Answer, Inspect, Measure, Predict
 from bctoolkit.contract import InputContract
 from bctoolkit.runtime import Classifier
 from bctoolkit.runtime.backends import StubBackend
@@ -42,15 +42,16 @@ def job(bundle: Path, settings: Settings, folder: Path) -> Measure:
     return Measure(str(bundle), 1, None, str(folder / "answer"), settings)
 
 
-@pytest.mark.parametrize("kind", ["measure", "predict"])
+@pytest.mark.parametrize("kind", ["measure", "predict", "inspect"])
 def test_a_job_survives_the_way_to_the_child(bundle: Path, quick: Settings, tmp_path: Path, kind: str) -> None:
     sent = {
         "measure": job(bundle, quick, tmp_path),
         "predict": Predict(str(bundle), 2, "cpu", "answer", "images.npy"),
+        "inspect": Inspect(str(bundle), 2, None, "answer", 5),
     }[kind]
     content = msgspec.json.encode(sent)
     assert msgspec.json.decode(content)["kind"] == kind
-    assert msgspec.json.decode(content, type=Measure | Predict) == sent
+    assert msgspec.json.decode(content, type=Measure | Predict | Inspect) == sent
 
 
 def test_measuring_in_this_process_gives_a_whole_answer(bundle: Path, quick: Settings, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from bctoolkit.bench.cases import Case
 from bctoolkit.bench.report import Report
 from bctoolkit.bench.write import csv_rows, junit, sample_key
 
@@ -36,6 +37,9 @@ def test_junit_has_a_test_for_each_limit(full_report: Report) -> None:
 
 
 def test_a_sweep_tells_its_samples_apart(full_report: Report) -> None:
-    assert sample_key("x", 2, full_report) == "x"
-    swept = msgspec.structs.replace(full_report, settings=msgspec.structs.replace(full_report.settings, sweep=(1, 2)))
-    assert sample_key("x", 2, swept) == "x@2"
+    plain, case = full_report.settings, Case(0, 2, "cpu")
+    assert sample_key("x", case, plain) == "x"
+    assert sample_key("x", case, msgspec.structs.replace(plain, providers=("cpu",))) == "x"
+    threads = msgspec.structs.replace(plain, sweep=(1, 2))
+    assert sample_key("x", case, threads) == "x@2"
+    assert sample_key("x", case, msgspec.structs.replace(threads, providers=("cpu", "cuda"))) == "x@cpu@2"

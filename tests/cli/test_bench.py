@@ -110,6 +110,19 @@ def test_numbers_of_threads_that_make_no_sense_are_wrong_usage(bench: Bench, tex
     assert message in done.output
 
 
+@pytest.mark.parametrize("text", ["", "cpu,", "cpu,cuda,cpu"])
+def test_providers_that_make_no_sense_are_wrong_usage(bench: Bench, text: str) -> None:
+    done = bench(None, "x", "--provider", text)
+    assert done.exit_code == 2
+    assert "give one or several: cpu,cuda" in done.output
+
+
+def test_providers_and_profiles_are_settings() -> None:
+    settings = settings_for("quick", None, ("cpu", "builtin"), profile=True)
+    assert (settings.providers, settings.profile_runs) == (("cpu", "builtin"), 50)
+    assert (settings_for("quick").providers, settings_for("quick").profile_runs) == ((), 0)
+
+
 def test_several_numbers_of_threads_are_a_sweep() -> None:
     assert (settings_for("default", (1, 2)).threads, settings_for("default", (1, 2)).sweep) == (1, (1, 2))
     assert (settings_for("quick", (2,)).threads, settings_for("quick", (2,)).sweep) == (2, ())

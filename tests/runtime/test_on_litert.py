@@ -1,10 +1,17 @@
 """The LiteRT adapter on outputs of every kind."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bctoolkit.errors import BackendError, ProviderUnavailable
+from bctoolkit.runtime import load
+from bctoolkit.runtime.backends import Placement
 from bctoolkit.runtime.on_litert import LiteRtBackend, open_model
+
+PARTLY = Path(__file__).parents[1] / "stored" / "partly-delegated.tflite"
+"""uint8 1×32×32×3 → cast → convolution → cumulative sum → convolution → mean → product → softmax over four classes."""
 
 
 class Echo:
@@ -41,13 +48,34 @@ def test_integers_become_probabilities_by_scale_and_zero(
     dtype: type, quantization: tuple[float, int], expected: list[list[float]]
 ) -> None:
     batch = np.array([[[0, 128, 255]], [[64, 64, 128]]], np.uint8)
-    told = LiteRtBackend(Echo(dtype, quantization), 1).run(batch)
+    told = LiteRtBackend(Echo(dtype, quantization), "cpu", 1).run(batch)
     assert told.dtype == np.float32
     assert told.tolist() == expected
 
 
 def test_another_provider_and_another_file_are_refused() -> None:
-    with pytest.raises(ProviderUnavailable, match="LiteRT runs on cpu here, not on 'npu'"):
+    with pytest.raises(ProviderUnavailable, match="unknown provider 'npu'; providers: cpu, builtin"):
         open_model(b"", "npu", 1)
     with pytest.raises(BackendError, match="LiteRT cannot open the model"):
         open_model(b"not a model", "cpu", 1)
+
+
+def test_the_delegate_s_partitions_and_what_stays_outside_are_told() -> None:
+    """XNNPACK takes neither the cast nor the sum between its two partitions."""
+    assert open_model(PARTLY.read_bytes(), "cpu", 1).placement() == Placement({"xnnpack": 5, "builtin": 2}, 2)
+
+
+def test_without_the_delegate_the_builtin_kernels_run_everything_and_say_the_same() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    backend = open_model(PARTLY.read_bytes(), "builtin", 1)
+    assert backend.provider == "builtin"
+    assert backend.placement() == Placement({"builtin": 7}, 0)
+    expected = open_model(PARTLY.read_bytes(), "cpu", 1).run(image)
+    np.testing.assert_allclose(backend.run(image), expected, atol=1e-5)
+
+
+def test_a_tiny_bundle_runs_in_one_partition(workspace: Path) -> None:
+    placed = load(workspace / "exports" / "bundles" / "tiny-tflite-fp32", threads=1).backend.placement()
+    assert placed is not None
+    assert placed.partitions == 1
+    assert "builtin" not in placed.operators

@@ -1,0 +1,128 @@
+"""A sweep over providers, and profiles among the cases: each is told apart, kept, and named where it fails."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bctoolkit import bundle as bundles
+from bctoolkit.bench import bench, latency, resume
+from bctoolkit.bench.cases import Case, Work
+from bctoolkit.bench.journal import Asked, Journal
+from bctoolkit.bench.machine import fingerprint
+from bctoolkit.bench.profiles import Profile
+from bctoolkit.bench.report import Report, Settings
+from bctoolkit.errors import BackendError
+from bctoolkit.files import unfinished
+from bctoolkit.progress import Silent
+
+
+@pytest.fixture(scope="module")
+def settings(quick: Settings) -> Settings:
+    """The least of everything, on two providers, with profiles."""
+    return msgspec.structs.replace(
+        quick, sessions=1, min_runs=8, min_seconds=0.0, providers=("cpu", "builtin"), profile_runs=5
+    )
+
+
+@pytest.fixture(scope="module")
+def swept(
+    four_bundles: list[Path], settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Report, Path]:
+    """An ONNX bundle, which has no such provider, and a TFLite bundle, which has."""
+    target = tmp_path_factory.mktemp("reports") / "swept"
+    return bench([four_bundles[0], four_bundles[2]], settings, target, Silent()), target
+
+
+def test_a_case_for_each_provider_and_number_of_threads(bundle: Path, quick: Settings, tmp_path: Path) -> None:
+    both = msgspec.structs.replace(quick, sweep=(1, 2), providers=("cpu", "cuda"))
+    asked = Asked(bundles=(), manifests=(), settings=both, data=None, budget=None, machine=fingerprint(), created="now")
+    work = Work([bundles.read(bundle)], asked, Journal(tmp_path), Silent())
+    assert work.cases == [Case(0, 1, "cpu"), Case(0, 2, "cpu"), Case(0, 1, "cuda"), Case(0, 2, "cuda")]
+
+
+def test_what_a_bundle_cannot_run_on_is_named_and_the_rest_goes_on(swept: tuple[Report, Path]) -> None:
+    report, target = swept
+    assert [(result.bundle, result.provider) for result in report.results] == [
+        ("tiny-onnx-fp32", "cpu"),
+        ("tiny-tflite-fp32", "cpu"),
+        ("tiny-tflite-fp32", "builtin"),
+    ]
+    [failure] = report.failures
+    assert (failure.bundle, failure.provider) == ("tiny-onnx-fp32", "builtin")
+    assert failure.message.startswith("tiny-onnx-fp32 on builtin: unknown provider 'builtin'; providers: cpu, cuda")
+    assert "tiny-onnx-fp32, builtin" in (target / "junit.xml").read_text(encoding="utf-8")
+    assert "tiny-onnx-fp32, builtin: <span" in (target / "report.html").read_text(encoding="utf-8")
+
+
+def test_samples_answers_and_headings_tell_the_providers_apart(swept: tuple[Report, Path]) -> None:
+    _, target = swept
+    names = ["tiny-onnx-fp32@cpu", "tiny-tflite-fp32@cpu", "tiny-tflite-fp32@builtin"]
+    assert list(json.loads((target / "samples.json").read_bytes())) == names
+    assert {path.stem for path in (target / "answers").iterdir()} == set(names)
+    text = (target / "report.md").read_text(encoding="utf-8")
+    assert "## tiny-tflite-fp32, builtin" in text
+    assert "operators by xnnpack, 1 partition of the delegate)" in text
+
+
+def test_what_ran_is_read_back(swept: tuple[Report, Path]) -> None:
+    onnx, delegated, builtin = (result.placement for result in swept[0].results)
+    assert onnx is not None
+    assert list(onnx.operators) == ["cpu"]
+    assert delegated is not None
+    assert builtin is not None
+    assert (list(delegated.operators), delegated.partitions) == (["xnnpack"], 1)
+    assert (list(builtin.operators), builtin.partitions) == (["builtin"], 0)
+
+
+def test_every_result_has_its_profile(swept: tuple[Report, Path]) -> None:
+    report, target = swept
+    profiles = [result.profile for result in report.results]
+    assert [list(profile.nodes) for profile in profiles if profile is not None] == [["cpu"], ["xnnpack"], ["builtin"]]
+    page = (target / "report.html").read_text(encoding="utf-8")
+    assert page.count("<h2>Operator profile</h2>") == 1
+    assert page.count("of warm-up: ") == 3
+    assert (target / "report.md").read_text(encoding="utf-8").count("| operator | share |") == 3
+
+
+def test_without_profiles_nothing_is_said_of_them(bundle: Path, settings: Settings, tmp_path: Path) -> None:
+    plain = msgspec.structs.replace(settings, providers=(), profile_runs=0)
+    report = bench([bundle], plain, tmp_path / "x", Silent())
+    assert report.results[0].profile is None
+    assert "Operator profile" not in (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
+    assert "profiler" not in (tmp_path / "x" / "report.md").read_text(encoding="utf-8")
+
+
+def test_profiles_are_kept_when_interrupted_and_not_taken_again(
+    bundle: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = msgspec.structs.replace(settings, providers=("cpu",))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(latency, "sessions", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bench([bundle], one, tmp_path / "x", Silent())
+    kept = msgspec.json.decode((unfinished(tmp_path / "x") / "profile-0.json").read_bytes(), type=Profile)
+    monkeypatch.setattr(latency, "profile", interrupted)
+    assert resume(tmp_path / "x", Silent()).results[0].profile == kept
+
+
+def test_a_bundle_that_dies_while_profiled_is_named_and_the_others_go_on(
+    four_bundles: list[Path], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = four_bundles[0], four_bundles[2]
+    profile = latency.profile
+
+    def dying(bundle: Path, threads: int, provider: str | None, runs: int) -> Profile:
+        if bundle == first:
+            raise BackendError(f"{bundle.name}: its process ended with signal 11")
+        return profile(bundle, threads, provider, runs)
+
+    monkeypatch.setattr(latency, "profile", dying)
+    report = bench([first, second], msgspec.structs.replace(settings, providers=()), tmp_path / "x", Silent())
+    assert [failure.message for failure in report.failures] == ["tiny-onnx-fp32: its process ended with signal 11"]
+    assert [result.bundle for result in report.results] == [second.name]
