@@ -12,7 +12,7 @@ from bctoolkit.bench.choose import front
 from bctoolkit.lazy import require
 from bctoolkit.plots import figure
 
-__all__ = ["latencies", "pareto", "sessions"]
+__all__ = ["latencies", "lost_by_corruption", "pareto", "sessions"]
 
 Samples = NDArray[np.float64]
 
@@ -80,6 +80,27 @@ def sessions(names: Sequence[str], samples: Sequence[list[Samples]]) -> str:
     _plain_ticks(axis.yaxis)
     _legend(axis)
     return _svg(drawn, "median latency of each session")
+
+
+def lost_by_corruption(lost: dict[str, dict[str, float]]) -> str:
+    """Points of accuracy that each bundle loses under each corruption, a share by bundle and corruption."""
+    rows = list(next(iter(lost.values())))
+    drawn, (axis,) = _figure(1, (8, 1.4 + 0.24 * len(rows)))
+    for place, (name, drops) in enumerate(lost.items()):
+        axis.plot(
+            [100 * drops[row] for row in rows],
+            range(len(rows)),
+            MARKS[place % len(MARKS)],
+            color=COLOURS[place % len(COLOURS)],
+            alpha=0.85,
+            label=name,
+        )
+    axis.axvline(0, color=INK, linewidth=0.8)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.invert_yaxis()
+    axis.set(xlabel="points lost against the float bundle, mean of three severities")
+    _legend(axis)
+    return _svg(drawn, "points lost under each corruption")
 
 
 def _figure(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:

@@ -43,6 +43,8 @@ class Asked(Document, frozen=True, kw_only=True):
     data: str | None
     budget: Budget | None
     provider: str | None
+    corruptions: int | None = None
+    """Most images to run through the corruption suite; None leaves it out."""
     machine: Machine
     created: str
 

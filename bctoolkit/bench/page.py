@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import html, metrics
-from bctoolkit.bench import figures, tables
+from bctoolkit.bench import figures, robust_page, tables
 from bctoolkit.bench.parity import Answered
 from bctoolkit.bench.report import Report, Result
 from bctoolkit.bundle import Bundle
@@ -36,6 +36,9 @@ METHOD = (
     ("agreement, accuracy", "exact binomial intervals (Clopper & Pearson)"),
     ("drop, loss of recall", "paired with the reference image by image: Tango's score interval, McNemar's exact test"),
     ("ECE, reliability", "expected calibration error over 15 bins of equal width"),
+    ("interval of ECE's drift", "paired bootstrap over the images"),
+    ("under corruptions", "the same images under each corruption, paired with the float bundle's answers; "
+     "an image is one observation, however often it recurs"),
     ("temperature", "fitted by maximum likelihood to the same labelled images; nothing applies it"),
     ("verdict", "a limit is kept where the whole 95 % interval keeps it, broken where the whole interval lies beyond, "
      "else undecided"),
@@ -70,6 +73,7 @@ def render(report: Report, evidence: list[Evidence]) -> str:
         *_classes(judged),
         *_confusions(judged),
         *_reliability(judged),
+        *robust_page.section(report),
         *_worst(judged),
         _machine(report),
         f"<h2>How each number was computed</h2>\n{html.table(('figure', 'method'), METHOD)}",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import parity, stats, verdict, write
+from bctoolkit.bench import parity, robust, stats, verdict, write
 from bctoolkit.bench.cases import Case, image_key, parity_of_all, sessions_of_all
 from bctoolkit.bench.journal import Asked, Journal
 from bctoolkit.bench.machine import fingerprint
@@ -38,6 +38,7 @@ def bench(
     data: str | None = None,
     budget: Budget | None = None,
     provider: str | None = None,
+    corruptions: int | None = None,
 ) -> Report:
     """Measure bundles and write the report folder `target`.
 
@@ -52,15 +53,18 @@ def bench(
         data: labelled images, as `bctoolkit.data.load` takes them.
         budget: limits to judge each bundle by.
         provider: what to run on; each engine's first by default.
+        corruptions: most labelled images to run through the corruption suite; None leaves it out.
 
     Raises:
         BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
-        RecipeError: `target` exists and is no report, or an unfinished one stands beside it.
+        RecipeError: `target` exists and is no report, an unfinished one stands beside it, or the suite has no images.
         BackendError: no bundle can run here.
         DatasetError: the labelled images cannot be used.
     """
     if not paths:
         raise BundleError("no bundle to measure")
+    if corruptions is not None and data is None:
+        raise RecipeError("--corruptions needs labelled images; give them with --data")
     opened = _opened(paths)
     journal = Journal(unfinished(target))
     if journal.folder.exists():
@@ -72,6 +76,7 @@ def bench(
         data=data,
         budget=budget,
         provider=provider,
+        corruptions=corruptions,
         machine=fingerprint(),
         created=utc_now(),
     )
@@ -154,6 +159,8 @@ def _report(
     for number, answers in answered.items():
         dataset = datasets.get(image_key(opened[number]))
         judged[number] = parity.judge(opened[number], answers, "" if dataset is None else dataset.source)
+    for number, robustness in robust.judge_all(opened, answered).items():
+        judged[number] = parity.with_robustness(judged[number], robustness)
     results = []
     for case, answer in sessions.items():
         result = _result(opened[case.bundle], answer, judged[case.bundle])

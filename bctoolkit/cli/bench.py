@@ -17,6 +17,9 @@ __all__ = ["bench", "settings_for", "show"]
 EFFORTS = {"quick": (3, 50, 0.7), "default": (5, 300, 5.0), "publish": (10, 1024, 60.0)}
 """Sessions, least runs and least seconds of each session."""
 
+CORRUPTED = {"quick": 160, "default": 400, "publish": 2000}
+"""Most labelled images that go through the corruption suite."""
+
 
 def thread_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """The numbers in `2` or `1,2,4`."""
@@ -34,6 +37,7 @@ def thread_numbers(context: click.Context, parameter: click.Parameter, value: st
 @click.command()
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...", type=click.Path(path_type=Path))
 @click.option("--data", metavar="PATH", help="Labelled images: accuracy besides golden parity.")
+@click.option("--corruptions", is_flag=True, help="With --data: what corrupted images cost beside the float bundle.")
 @click.option("--budget", metavar="NAME|FILE", help="Limits to judge by; exit code 3 unless all are kept.")
 @click.option("--allow-undecided", is_flag=True, help="Exit code 0 where no limit is broken, though some cannot tell.")
 @click.option(
@@ -54,6 +58,7 @@ def bench(
     context: click.Context,
     bundles: tuple[Path, ...],
     data: str | None,
+    corruptions: bool,
     budget: str | None,
     allow_undecided: bool,
     out: Path | None,
@@ -72,6 +77,7 @@ def bench(
     Examples:
       bctk bench
       bctk bench exports/bundles/atto-* --data images/ --budget server-cpu
+      bctk bench atto-onnx-fp32 atto-onnx-int8 --data images/ --corruptions
       bctk bench --threads 1,2,4
     """
     from bctoolkit import bench as stage
@@ -92,7 +98,16 @@ def bench(
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
             settings = settings_for(effort or "default", threads)
             paths = list(bundles) or newest(workspace.bundles)
-            report = stage.bench(paths, settings, target, progress, data=data, budget=limits, provider=provider)
+            report = stage.bench(
+                paths,
+                settings,
+                target,
+                progress,
+                data=data,
+                budget=limits,
+                provider=provider,
+                corruptions=CORRUPTED[effort or "default"] if corruptions else None,
+            )
     except KeyboardInterrupt:
         if unfinished(target).exists():
             click.echo(f"interrupted; go on with: bctk bench --resume --out {target}", err=True)
@@ -135,6 +150,7 @@ def settings_for(effort: str, threads: tuple[int, ...] | None = None) -> "Settin
 
 def show(report: "Report") -> None:
     """Print the report's table, and each limit that fails."""
+    from bctoolkit.bench.robust_page import words
     from bctoolkit.bench.tables import HEADINGS, check_words, outcome_of, row, title
 
     swept = bool(report.settings.sweep)
@@ -143,6 +159,8 @@ def show(report: "Report") -> None:
         losing = () if result.parity.labelled is None else result.parity.labelled.losing
         if losing:
             click.echo(f"{title(result, swept)}: loses recall beyond chance in {', '.join(losing)}")
+        if (robustness := None if result.parity.labelled is None else result.parity.labelled.robustness) is not None:
+            click.echo(f"{title(result, swept)}: {words(robustness)}")
         if result.verdict is not None:
             outcome = outcome_of(result.verdict)
             click.echo(f"{title(result, swept)}: verdict {outcome.upper() if outcome != 'passed' else outcome}")
