@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bctoolkit import metrics, paired
 from bctoolkit.bench import suite
+from bctoolkit.bench.calibration import drift_limits
 from bctoolkit.bench.latency import predict
 from bctoolkit.bench.report import Labelled, ParityReport, Robustness
 from bctoolkit.bundle import Bundle
@@ -164,6 +165,7 @@ def _against(alone: Labelled, answers: LabelledAnswers, reference: Probabilities
         class_loss=by_class,
         losing=tuple(name for name, lost in by_class.items() if lost.ci95[0] > 0),
         ece_drift=alone.ece - metrics.expected_calibration_error(labels, reference),
+        ece_drift_ci95=drift_limits(labels, observed, reference),
     )
 
 

@@ -169,7 +169,7 @@ class Labelled(Document, frozen=True, kw_only=True):
     ece_drift: float | None = None
     """ECE − the reference's on the same images."""
     ece_drift_ci95: Interval | None = None
-    """Paired bootstrap over the images."""
+    """On the safe side: see `bench.calibration`."""
     temperature: float | None = None
     """Fitted anew to this artifact on these images; 1 where it is as sure as it is right. Nothing applies it."""
     ece_tempered: float | None = None

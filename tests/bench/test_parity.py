@@ -18,6 +18,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.data.dataset import rows
 from bctoolkit.errors import DatasetError
+from bctoolkit.progress import Silent
 from bctoolkit.runtime import load as load_classifier
 
 Probabilities = NDArray[np.float32]
@@ -25,7 +26,9 @@ Rebuild = Callable[..., Bundle]
 
 
 def judge(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
-    return parity.judge(bundle, parity.ask(bundle, dataset, 1, None), "" if dataset is None else dataset.source)
+    return parity.judge(
+        bundle, parity.ask(bundle, dataset, 1, None, Silent()), "" if dataset is None else dataset.source
+    )
 
 
 @pytest.fixture
@@ -222,7 +225,10 @@ def test_an_artifact_without_a_fault_is_never_flagged(seed: int) -> None:
 
 def test_answers_survive_on_disk(tmp_path: Path) -> None:
     golden = np.random.default_rng(0).random((5, 8), np.float32)
-    for labelled in (None, synthetic_answers(0, 4), dataclasses.replace(synthetic_answers(0, 4), reference=None)):
+    known = synthetic_answers(0, 4)
+    corrupted = np.arange(3 * 19 * 3, dtype=np.int16).reshape(3, 19, 3)
+    through_the_suite = dataclasses.replace(known, sample=np.array([3, 1, 2]), corrupted=corrupted)
+    for labelled in (None, known, dataclasses.replace(known, reference=None), through_the_suite):
         sent = parity.Answered(golden, labelled)
         sent.save(tmp_path / "answers.npz")
         got = parity.Answered.read(tmp_path / "answers.npz")
