@@ -34,7 +34,7 @@ def decisions(both: int, losses: int, gains: int, neither: int) -> tuple[NDArray
     return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
 
 
-@pytest.mark.parametrize(("losses", "gains"), product((0, 1, 2, 7, 40, 150), (0, 1, 3, 12, 86)))
+@pytest.mark.parametrize(("losses", "gains"), list(product((0, 1, 2, 7, 40, 150), (0, 1, 3, 12, 86))))
 def test_mcnemar_is_statsmodels_exact_one(losses: int, gains: int) -> None:
     theirs = contingency_tables.mcnemar([[50, losses], [gains, 5]], exact=True).pvalue
     assert mcnemar(*decisions(50, losses, gains, 5)) == pytest.approx(theirs, abs=1e-9)
@@ -143,7 +143,7 @@ def test_student_s_and_welch_s_intervals_are_scipy_s_and_statsmodels(sessions: i
 
 def woodruff(sessions: list[list[float]]) -> tuple[float, float]:
     """The interval of p99 from its description: plain loops, statsmodels' Jeffreys interval, ranks by hand."""
-    ordered = sorted(sum(sessions, []))
+    ordered = sorted(run for session in sessions for run in session)
     count = len(ordered)
     limit = float(np.percentile(ordered, 99))
     over, sizes = [], []

@@ -52,8 +52,8 @@ def parity_of_all(
         if answered is None:
             progress.step("parity", number, len(opened), bundle.manifest.name)
             dataset = datasets.get(image_key(bundle))
-            settings = (asked.settings.threads, asked.provider, progress, asked.corruptions)
-            asking = partial(parity.ask, bundle, dataset, *settings)
+            threads, provider, suite = asked.settings.threads, asked.provider, asked.corruptions
+            asking = partial(parity.ask, bundle, dataset, threads, provider, progress, suite)
             answered = _unless_it_fails(asking, number, opened, journal, progress)
             if answered is None:
                 continue

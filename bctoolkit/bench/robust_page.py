@@ -24,8 +24,8 @@ def words(found: Robustness) -> str:
         return told + "no more precise bundle of the same network was measured beside it, so this stands alone"
     low, high = map(points, found.excess_ci95)
     return (
-        f"{told}loses {points(found.drop)} points against {found.against}, {points(found.excess, '+')} to its loss on "
-        f"clean images (95 % interval {low} to {high})"
+        f"{told}against {found.against} {points(found.drop)} points lost, of clean images "
+        f"{points(found.clean_drop or 0)}; excess {points(found.excess)} (95 % interval {low} to {high})"
     )
 
 

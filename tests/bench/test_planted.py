@@ -63,12 +63,23 @@ def test_one_percent_of_the_largest_class_is_flagged_with_its_name(
     assert judged(flipped(answers, position, 4, seed), box).losing == ("neutrophil",)
 
 
-@pytest.mark.parametrize("name", ["basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocyte", "platelet"])
-def test_four_flips_are_flagged_in_every_class_and_no_other_is_named(
-    answers: LabelledAnswers, box: Bundle, name: str
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("basophil", 4),
+        ("eosinophil", 4),
+        ("erythroblast", 4),
+        ("ig", 7),
+        ("lymphocyte", 4),
+        ("monocyte", 4),
+        ("platelet", 4),
+    ],
+)
+def test_the_least_that_is_flagged_in_each_class(answers: LabelledAnswers, box: Bundle, name: str, least: int) -> None:
+    """Of immature granulocytes the artifact gets one right that the reference has wrong, which weighs against a loss."""
     position = box.manifest.labels.index(name)
-    assert judged(flipped(answers, position, 4, 0), box).losing == (name,)
+    assert judged(flipped(answers, position, least, 0), box).losing == (name,)
+    assert judged(flipped(answers, position, least - 1, 0), box).losing == ()
 
 
 def test_one_percent_of_a_small_class_is_undecided_and_says_how_many_images_would_tell(

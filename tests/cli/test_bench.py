@@ -80,7 +80,15 @@ def test_a_bundle_that_failed_is_an_error_after_the_others_are_shown(bench: Benc
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--threads", "2"], ["--quick"], ["--data", "x"], ["--budget", "phone"], ["bundle"], ["--provider", "cpu"]],
+    [
+        ["--threads", "2"],
+        ["--quick"],
+        ["--data", "x"],
+        ["--budget", "phone"],
+        ["bundle"],
+        ["--provider", "cpu"],
+        ["--corruptions"],
+    ],
 )
 def test_nothing_is_changed_on_the_way(bench: Bench, arguments: list[str]) -> None:
     done = bench(None, "--resume", "--out", "x", *arguments)
