@@ -96,6 +96,8 @@ def lost_by_corruption(lost: dict[str, dict[str, float]]) -> str:
             label=name,
         )
     axis.axvline(0, color=INK, linewidth=0.8)
+    low, high = axis.get_xlim()
+    axis.set_xlim(min(low, -1), max(high, 1))  # a tenth of a point must not look like a landslide
     axis.set_yticks(range(len(rows)), rows)
     axis.invert_yaxis()
     axis.set(xlabel="points lost against the float bundle, mean of three severities")

@@ -76,7 +76,7 @@ def test_one_percent_of_the_largest_class_is_flagged_with_its_name(
     ],
 )
 def test_the_least_that_is_flagged_in_each_class(answers: LabelledAnswers, box: Bundle, name: str, least: int) -> None:
-    """Of immature granulocytes the artifact gets one right that the reference has wrong, which weighs against a loss."""
+    """Of immature granulocytes the artifact gets one right that the reference has wrong."""
     position = box.manifest.labels.index(name)
     assert judged(flipped(answers, position, least, 0), box).losing == (name,)
     assert judged(flipped(answers, position, least - 1, 0), box).losing == ()
