@@ -59,7 +59,8 @@ def section(report: Report) -> Iterator[str]:
             "forty lies above 0 by chance."
         )  # fmt: skip
         yield (
-            f"<h2>Corruptions of {escape(name)}</h2>\n<p>Accuracy under each corruption of suite {robust.suite}.{beside}</p>\n"
+            f"<h2>Corruptions of {escape(name)}</h2>\n"
+            f"<p>Accuracy under each corruption of suite {robust.suite}.{beside}</p>\n"
             f"{html.table(('corruption', *SEVERITIES), rows)}"
         )
 
