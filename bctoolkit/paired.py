@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bctoolkit.documents import Document
 from bctoolkit.lazy import require
 
-__all__ = ["Loss", "drop_interval", "images_needed", "loss", "loss_limits", "mcnemar", "mean_limits"]
+__all__ = ["Loss", "drop_interval", "images_needed", "losing", "loss", "loss_limits", "mcnemar", "mean_limits"]
 
 MOST_IMAGES = 10**7
 
@@ -33,6 +33,26 @@ def loss(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) 
     gains = int((~reference_right & observed_right).sum())
     count = len(reference_right)
     return Loss(count, losses, gains, (losses - gains) / count, loss_limits(losses, gains, count))
+
+
+def losing(by_class: dict[str, Loss]) -> tuple[str, ...]:
+    """The classes that lose beyond chance: in one of forty artifacts without a fault, at most, any is named.
+
+    The score test of no drop, which is McNemar's, at a level shared among the classes that could be named at all: those
+    of which enough images are decided differently (Tarone 1990, Biometrics 46:515–522). Where that is one class, it is
+    named from four losses without a gain on.
+    """
+    norm: Any = require("scipy.stats", "bench").norm
+    differing = {name: lost.losses + lost.gains for name, lost in by_class.items()}
+    for shared in range(1, len(by_class) + 1):
+        least = float(norm.isf(0.025 / shared))
+        if sum(count > least**2 for count in differing.values()) <= shared:
+            break
+    return tuple(
+        name
+        for name, lost in by_class.items()
+        if lost.losses - lost.gains > least * float(np.sqrt(differing[name])) > 0
+    )
 
 
 def drop_interval(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> tuple[float, float]:

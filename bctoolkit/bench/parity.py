@@ -163,7 +163,7 @@ def _against(alone: Labelled, answers: LabelledAnswers, reference: Probabilities
         worst_recall_drop=max(lost.drop for lost in by_class.values()),
         loss=loss,
         class_loss=by_class,
-        losing=tuple(name for name, lost in by_class.items() if lost.ci95[0] > 0),
+        losing=paired.losing(by_class),
         ece_drift=alone.ece - metrics.expected_calibration_error(labels, reference),
         ece_drift_ci95=drift_limits(labels, observed, reference),
     )

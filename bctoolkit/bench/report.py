@@ -164,7 +164,7 @@ class Labelled(Document, frozen=True, kw_only=True):
     class_loss: dict[str, Loss] = field(default_factory=dict)
     """The same within each class that has images: `drop` is that of its recall."""
     losing: tuple[str, ...] = ()
-    """Classes whose recall has fallen beyond chance: the interval of their loss lies above 0."""
+    """Classes whose recall has fallen beyond chance, that of looking at several classes included."""
     ece: float
     ece_drift: float | None = None
     """ECE − the reference's on the same images."""

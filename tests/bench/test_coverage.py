@@ -1,9 +1,10 @@
 """Every interval a report states, under conditions like those of real reports: how often does it hold the truth?
 
 The binomial and the paired score interval are judged exactly, by adding up the probabilities of all counts; the others
-by simulation with a fixed seed. `python tests/bench/test_coverage.py` prints the tables of docs/coverage.md.
+by simulation with a fixed seed. `python tests/bench/test_coverage.py [INTERVAL]…` prints the tables of docs/coverage.md.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from scipy import stats as scipy_stats
 from bctoolkit.bench.calibration import drift_limits
 from bctoolkit.bench.stats import latency, ratio
 from bctoolkit.metrics import exact_interval, expected_calibration_error
-from bctoolkit.paired import loss_limits, mean_limits
+from bctoolkit.paired import Loss, losing, loss_limits, mean_limits
 
 Samples = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -236,28 +237,24 @@ def found_of(images: int, share: float) -> float:
     return float(scipy_stats.binom.sf(least - 1, images, share))
 
 
-def named_by_chance(sizes: tuple[int, ...], rate: float) -> float:
+def named_by_chance(sizes: tuple[int, ...], rate: float, repeats: int = 4_000) -> float:
     """How often any class is named though losses and gains are equally likely, a share `rate` of images together."""
-    none = 1.0
-    for size in sizes:
-        differing = np.arange(size + 1)
-        chance = scipy_stats.binom.pmf(differing, size, rate)
-        likely = [int(count) for count in differing[chance > 1e-9]]
-        tails = [
-            scipy_stats.binom.sf(np.floor((count + 1.959964 * np.sqrt(count)) / 2), count, 0.5) for count in likely
-        ]
-        none *= 1 - float(np.dot(chance[likely], tails))
-    return 1 - none
+    rng = np.random.default_rng(6)
+    drawn = np.stack([rng.multinomial(size, [rate / 2, rate / 2, 1 - rate], repeats)[:, :2] for size in sizes], 1)
+    named = 0
+    for counts in drawn.tolist():
+        found = {str(i): Loss(0, losses, gains, 0.0, (0.0, 0.0)) for i, (losses, gains) in enumerate(counts)}
+        named += bool(losing(found))
+    return named / repeats
 
 
 BOX = (135, 322, 154, 309, 133, 155, 354, 253)
 """Images of each class in the test part of the zoo's set."""
 
 
-@pytest.mark.parametrize("rate", [0.0005, 0.002])
-def test_an_artifact_as_faithful_as_the_zoo_s_is_hardly_ever_flagged(rate: float) -> None:
-    """One image of 1,815 is decided differently there, 0.06 %; twenty such artifacts pass in 98 % of cases and more."""
-    assert (1 - named_by_chance(BOX, rate)) ** 20 > 0.98
+@pytest.mark.parametrize("rate", [0.0005, 0.002, 0.01, 0.05])
+def test_no_class_is_named_without_a_fault_more_often_than_in_one_report_of_forty(rate: float) -> None:
+    assert named_by_chance(BOX, rate) <= 0.025 + 0.0075
 
 
 def test_four_flips_are_the_least_that_is_beyond_chance_whatever_the_size_of_the_class() -> None:
@@ -267,7 +264,7 @@ def test_four_flips_are_the_least_that_is_beyond_chance_whatever_the_size_of_the
 
 if __name__ == "__main__":
     print("| interval | condition | holds the truth |\n|---|---|---|")
-    for each in SETTINGS:
+    for each in (each for each in SETTINGS if not sys.argv[1:] or each.interval in sys.argv[1:]):
         print(f"| {each.interval} | {each.condition} | {each.coverage():.1%} |", flush=True)
     print(
         "\n| images of the class | least share that is flagged | found at 1 % | 2 % | 3 % | 5 % |\n" + "|---" * 6 + "|"
@@ -275,5 +272,5 @@ if __name__ == "__main__":
     for size in (133, 154, 253, 354, 500, 1_000, 2_330):
         found = " | ".join(f"{found_of(size, share):.0%}" for share in (0.01, 0.02, 0.03, 0.05))
         print(f"| {size:,} | {4 / size:.1%} | {found} |")
-    for rate in (0.0005, 0.002, 0.01, 0.02):
+    for rate in (0.002, 0.01, 0.02, 0.05):
         print(f"named without a fault, {rate:.2%} decided differently: {named_by_chance(BOX, rate):.2%}")

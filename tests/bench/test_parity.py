@@ -189,7 +189,7 @@ def test_what_is_lost_is_counted_by_class_and_as_a_whole(
     assert found.loss.ci95 == found.accuracy_drop_ci95
     assert set(found.class_loss) == {"left", "right", "up"}
     assert sum(lost.losses for lost in found.class_loss.values()) == found.loss.losses
-    assert found.losing == tuple(name for name, lost in found.class_loss.items() if lost.ci95[0] > 0)
+    assert found.losing == paired.losing(found.class_loss)
     assert found.top1_agreement_ci95 is not None
     assert found.top1_agreement is not None
     assert found.top1_agreement_ci95[0] <= found.top1_agreement <= found.top1_agreement_ci95[1]
