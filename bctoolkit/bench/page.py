@@ -35,7 +35,7 @@ METHOD = (
      "than 10 % faster than different ones"),
     ("agreement, accuracy", "exact binomial intervals (Clopper & Pearson)"),
     ("drop, loss of recall", "paired with the reference image by image: Tango's score interval, McNemar's exact test"),
-    ("recall lost beyond chance", "McNemar's score test, at a level shared among the classes that could be named at all "
+    ("recall lost beyond chance", "McNemar's score test, at a level shared among the classes that can be named "
      "(Tarone 1990)"),
     ("ECE, reliability", "expected calibration error over 15 bins of equal width"),
     ("interval of ECE's drift", "Student's over the images, widened by the bins in which the sign of "

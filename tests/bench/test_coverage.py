@@ -1,7 +1,7 @@
 """Every interval a report states, under conditions like those of real reports: how often does it hold the truth?
 
 The binomial and the paired score interval are judged exactly, by adding up the probabilities of all counts; the others
-by simulation with a fixed seed. `python tests/bench/test_coverage.py [INTERVAL]…` prints the tables of docs/coverage.md.
+by simulation with a fixed seed. The tables of docs/coverage.md: `python tests/bench/test_coverage.py [INTERVAL]…`.
 """
 
 import sys
