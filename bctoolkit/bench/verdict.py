@@ -153,6 +153,8 @@ def _lost(loss: Loss, note: str = "") -> Figure:
 def _excess(result: Result) -> Figure:
     labelled = result.parity.labelled
     robustness = None if labelled is None else labelled.robustness
+    if robustness is not None and result.quantization == "fp32":
+        return Figure((0.0, 0.0), "the float form itself, which others are held against")
     if robustness is None or robustness.excess is None or robustness.excess_ci95 is None:
         return Figure(None, NEEDS_SUITE)
     (low, high), count = robustness.excess_ci95, robustness.count

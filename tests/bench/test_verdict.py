@@ -72,6 +72,7 @@ def measured(
                             clean_drop=0.0, excess=0.01, excess_ci95=(0.004, 0.016), corruptions={})  # fmt: skip
     labelled = make_labelled(class_loss=lost, loss=whole, accuracy_drop_ci95=whole.ci95, robustness=robustness)
     return make_result(
+        quantization="int8-dynamic",
         latency_ms=make_latency(ci95_p99=(14.75, 15.75)),
         parity=ParityReport(Parity(50, 0.98, 3.2e-6, 2.1e-7), "real", labelled),
         sessions=sessions(load_ms=(78.0, 90.0), first_ms=(20.0, 24.0), peak_rss_bytes=(205e6, 215e6)),
@@ -246,3 +247,10 @@ def test_what_is_not_a_number_does_not_pass(make_result: Callable[..., Result]) 
 
 def test_every_reason_to_distrust_a_latency_comes_with_advice() -> None:
     assert all(len(reason.advice) > 20 for reason in Unstable)
+
+
+def test_the_float_form_cannot_lose_against_itself(measured: Result) -> None:
+    """It stands alone, and a limit on what others lose against it must not leave it undecided."""
+    check = only_check(msgspec.structs.replace(measured, quantization="fp32"), max_corruption_excess=0.001)
+    assert (check.outcome, check.interval) == (Outcome.PASSED, (0.0, 0.0))
+    assert "the float form itself" in check.note
