@@ -83,7 +83,7 @@ def test_what_corruptions_cost_is_a_line_for_each_bundle(bench: Bench) -> None:
         for result in report.results
         if result.parity.labelled is not None
     )
-    done = bench(msgspec.structs.replace(report, results=results))
+    done = bench(msgspec.structs.replace(report, results=results), "bundle")
     told = "against cells-onnx-fp32 1.00 points lost, of clean images 0.20; excess 0.80 (95 % interval 0.40 to 1.20)"
     assert done.output.count(told) == len(results) > 0
 
