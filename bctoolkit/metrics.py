@@ -15,6 +15,7 @@ __all__ = [
     "accuracy",
     "broken_limits",
     "by_class",
+    "calibration_gaps",
     "confusion",
     "exact_interval",
     "expected_calibration_error",
@@ -170,9 +171,15 @@ def reliability(labels: Labels, probabilities: Probabilities, bins: int = 15) ->
 
 def expected_calibration_error(labels: Labels, probabilities: Probabilities, bins: int = 15) -> float:
     """Expected calibration error over equal-width confidence bins (Guo et al. 2017, arXiv:1706.04599, eq. 3)."""
+    return float(np.abs(calibration_gaps(labels, probabilities, bins).sum(0)).sum() / len(labels))
+
+
+def calibration_gaps(labels: Labels, probabilities: Probabilities, bins: int = 15) -> NDArray[np.float64]:
+    """Of each image right (1) or wrong (0) − confidence, in the column of its bin; N × bins, else 0."""
     confidence, correct, index = _binned(labels, probabilities, bins)
-    gap = np.bincount(index, correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(labels))
+    gaps = np.zeros((len(labels), bins))
+    gaps[np.arange(len(labels)), index] = correct - confidence
+    return gaps
 
 
 def temperature(labels: Labels, probabilities: Probabilities) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bctoolkit.documents import Document
 from bctoolkit.lazy import require
 
-__all__ = ["Loss", "drop_interval", "images_needed", "loss", "loss_limits", "mcnemar"]
+__all__ = ["Loss", "drop_interval", "images_needed", "losing", "loss", "loss_limits", "mcnemar", "mean_limits"]
 
 MOST_IMAGES = 10**7
 
@@ -33,6 +33,26 @@ def loss(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) 
     gains = int((~reference_right & observed_right).sum())
     count = len(reference_right)
     return Loss(count, losses, gains, (losses - gains) / count, loss_limits(losses, gains, count))
+
+
+def losing(by_class: dict[str, Loss]) -> tuple[str, ...]:
+    """The classes that lose beyond chance: in one of forty artifacts without a fault, at most, any is named.
+
+    The score test of no drop, which is McNemar's, at a level shared among the classes that could be named at all: those
+    of which enough images are decided differently (Tarone 1990, Biometrics 46:515–522). Where that is one class, it is
+    named from four losses without a gain on.
+    """
+    norm: Any = require("scipy.stats", "bench").norm
+    differing = {name: lost.losses + lost.gains for name, lost in by_class.items()}
+    for shared in range(1, len(by_class) + 1):
+        least = float(norm.isf(0.025 / shared))
+        if sum(count > least**2 for count in differing.values()) <= shared:
+            break
+    return tuple(
+        name
+        for name, lost in by_class.items()
+        if lost.losses - lost.gains > least * float(np.sqrt(differing[name])) > 0
+    )
 
 
 def drop_interval(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> tuple[float, float]:
@@ -69,6 +89,25 @@ def _score(losses: float, gains: float, count: float, drop: float) -> float:
     share = (root - linear) / (4 * count)
     variance = count * (2 * share + drop * (1 - drop))
     return float(distance / np.sqrt(variance)) if variance > 0 else float(np.copysign(np.inf, distance))
+
+
+def mean_limits(values: NDArray[np.float64], step: float) -> tuple[float, float]:
+    """95 % interval of the mean of one value per image: Student's, with half a value of +step and of −step added.
+
+    The addition is that of Agresti & Min 2005 (Statistics in Medicine 24:729–740), who add half a loss and half a gain
+    to paired decisions: where the images that matter are rare, the ones at hand may hold none of them, and neither
+    Student's interval nor a bootstrap over the images knows of what is not there.
+
+    Args:
+        values: N.
+        step: how much one image can count, if it counts.
+    """
+    count = len(values) + 1
+    mean = float(values.sum()) / count
+    variance = (float(((values - mean) ** 2).sum()) + mean**2 + step**2) / (count - 1)
+    stats: Any = require("scipy.stats", "bench")
+    reach = float(stats.t.ppf(0.975, count - 1)) * float(np.sqrt(variance / count))
+    return mean - reach, mean + reach
 
 
 def mcnemar(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> float:

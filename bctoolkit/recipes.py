@@ -256,6 +256,8 @@ class Budget(Document, frozen=True):
     """Against the float32 reference on the same labelled images; a share, 0–1."""
     max_recall_drop: Rate | None = None
     """Of the worst class, a share, 0–1."""
+    max_corruption_excess: Rate | None = None
+    """What is lost under corruptions beyond the loss on clean images, against the float bundle; a share, 0–1."""
     why: dict[str, str] = field(default_factory=dict)
     """The reason of each limit, by its name."""
 

@@ -16,6 +16,10 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from PIL import Image
 
+from bctoolkit.data import Dataset
+from bctoolkit.data.dataset import content_hash
+from bctoolkit.data.synthetic import draw
+
 # A shared machine stalls at times; a slow example is no failure.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
@@ -65,6 +69,17 @@ def write_class_folders(root: Path, classes: tuple[str, ...], per_class: int, si
 @pytest.fixture(scope="session")
 def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_class_folders(tmp_path_factory.mktemp("images") / "set", ("left", "right", "up"), 40)
+
+
+def hashes_of(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.stack([np.frombuffer(content_hash(image), np.uint8) for image in images])
+
+
+@pytest.fixture(scope="session")
+def cells() -> Dataset:
+    """Twenty-four drawn cells of 48 pixels. Read only."""
+    images, labels, classes = draw(per_class=3, seed=1, size=48)
+    return Dataset(images, labels, classes, hashes_of(images), "synthetic", "synthetic")
 
 
 TINY_RECIPE = """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from bctoolkit.paired import drop_interval, images_needed, loss, loss_limits, mcnemar
+from bctoolkit.paired import Loss, drop_interval, images_needed, losing, loss, loss_limits, mcnemar
 
 
 def decisions(both: int, losses: int, gains: int, neither: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -78,6 +78,35 @@ def test_a_loss_is_counted_by_hand() -> None:
     found = loss(*decisions(70, 10, 4, 16))
     assert (found.count, found.losses, found.gains, found.drop) == (100, 10, 4, 0.06)
     assert found.ci95 == drop_interval(*decisions(70, 10, 4, 16)) == loss_limits(10, 4, 100)
+
+
+def classes(*counts: tuple[int, int]) -> dict[str, Loss]:
+    """Classes a, b, c … of 300 images with these losses and gains."""
+    return {
+        name: Loss(300, losses, gains, (losses - gains) / 300, loss_limits(losses, gains, 300))
+        for name, (losses, gains) in zip("abcdefgh", counts, strict=False)
+    }
+
+
+@pytest.mark.parametrize(
+    ("counts", "named"),
+    [
+        ([(0, 0), (0, 0)], ()),
+        ([(3, 0), (0, 0)], ()),
+        ([(4, 0), (0, 0)], ("a",)),
+        ([(0, 4), (0, 0)], ()),
+        ([(4, 0), (1, 1), (0, 3)], ("a",)),  # of the others too few differ to be named at all
+        ([(4, 0), (2, 3), (4, 4)], ()),  # one of three may well be so by chance
+        ([(9, 0), (2, 3), (4, 4)], ("a",)),
+        ([(9, 0), (12, 1), (0, 0)], ("a", "b")),
+    ],
+)
+def test_classes_that_lose_beyond_chance(counts: list[tuple[int, int]], named: tuple[str, ...]) -> None:
+    assert losing(classes(*counts)) == named
+
+
+def test_no_class_no_loss() -> None:
+    assert losing({}) == ()
 
 
 def test_images_needed_is_the_least_number_that_decides() -> None:

@@ -127,7 +127,15 @@ def parity_of_all(work: Work, datasets: dict[InputContract, Dataset]) -> dict[Su
             bundle = work.bundle(subject)
             work.progress.step("parity", number, len(subjects), bundle.manifest.name)
             dataset = datasets.get(image_key(bundle))
-            asking = partial(parity.ask, bundle, dataset, work.settings.threads, subject.provider)
+            asking = partial(
+                parity.ask,
+                bundle,
+                dataset,
+                work.settings.threads,
+                subject.provider,
+                work.progress,
+                work.settings.corrupted,
+            )
             answered = work.unless_it_fails(subject, asking)
             if answered is not None:
                 journal.keep_answered(number, answered)

@@ -12,7 +12,7 @@ from bctoolkit.bench.choose import front
 from bctoolkit.lazy import require
 from bctoolkit.plots import figure
 
-__all__ = ["COLOURS", "canvas", "latencies", "legend", "operators", "pareto", "sessions", "svg"]
+__all__ = ["COLOURS", "canvas", "latencies", "legend", "lost_by_corruption", "operators", "pareto", "sessions", "svg"]
 
 Samples = NDArray[np.float64]
 
@@ -80,6 +80,29 @@ def sessions(names: Sequence[str], samples: Sequence[list[Samples]]) -> str:
     _plain_ticks(axis.yaxis)
     legend(axis)
     return svg(drawn, "median latency of each session")
+
+
+def lost_by_corruption(lost: dict[str, dict[str, float]]) -> str:
+    """Points of accuracy that each bundle loses under each corruption, a share by bundle and corruption."""
+    rows = list(next(iter(lost.values())))
+    drawn, (axis,) = canvas(1, (8, 1.4 + 0.24 * len(rows)))
+    for place, (name, drops) in enumerate(lost.items()):
+        axis.plot(
+            [100 * drops[row] for row in rows],
+            range(len(rows)),
+            MARKS[place % len(MARKS)],
+            color=COLOURS[place % len(COLOURS)],
+            alpha=0.85,
+            label=name,
+        )
+    axis.axvline(0, color=INK, linewidth=0.8)
+    low, high = axis.get_xlim()
+    axis.set_xlim(min(low, -1), max(high, 1))  # a tenth of a point must not look like a landslide
+    axis.set_yticks(range(len(rows)), rows)
+    axis.invert_yaxis()
+    axis.set(xlabel="points lost against the float bundle, mean of three severities")
+    legend(axis)
+    return svg(drawn, "points lost under each corruption")
 
 
 def operators(names: Sequence[str], shares: Sequence[dict[str, float]]) -> str:

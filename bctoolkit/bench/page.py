@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import html, metrics
-from bctoolkit.bench import figures, profile_page, scenario_page, tables
+from bctoolkit.bench import figures, profile_page, robust_page, scenario_page, tables
 from bctoolkit.bench.parity import Answered
 from bctoolkit.bench.report import Report, Result
 from bctoolkit.bundle import Bundle
@@ -41,7 +41,13 @@ METHOD = (
      "than 10 % faster than different ones"),
     ("agreement, accuracy", "exact binomial intervals (Clopper & Pearson)"),
     ("drop, loss of recall", "paired with the reference image by image: Tango's score interval, McNemar's exact test"),
+    ("recall lost beyond chance", "McNemar's score test, at a level shared among the classes that can be named "
+     "(Tarone 1990)"),
     ("ECE, reliability", "expected calibration error over 15 bins of equal width"),
+    ("interval of ECE's drift", "Student's over the images, widened by the bins in which the sign of "
+     "the gap is not known; on the safe side"),
+    ("under corruptions", "the same images under each corruption, paired with the float bundle's answers; "
+     "an image is one observation, however often it recurs"),
     ("temperature", "fitted by maximum likelihood to the same labelled images; nothing applies it"),
     ("verdict", "a limit is kept where the whole 95 % interval keeps it, broken where the whole interval lies beyond, "
      "else undecided"),
@@ -78,6 +84,7 @@ def render(report: Report, evidence: list[Evidence]) -> str:
         *_classes(judged),
         *_confusions(judged),
         *_reliability(judged),
+        *robust_page.section(report),
         *_worst(judged),
         *_machine(report),
         html.section(
@@ -208,6 +215,14 @@ def _reliability(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
         "How often each is right (bars) at each confidence; on the dashed line it is as right as it is sure. Below: "
         "where the images lie."
     )
+    drifts = [
+        f"{result.bundle} {labelled.ece_drift:+.4f} ({low:+.4f} to {high:+.4f})"
+        for result, _ in judged
+        if (labelled := result.parity.labelled) is not None and labelled.ece_drift is not None
+        for low, high in filter(None, (labelled.ece_drift_ci95,))
+    ]
+    if drifts:
+        what += f" ECE has drifted from the reference's, with its 95 % interval, by {escape('; '.join(drifts))}."
     yield from _side_by_side("Reliability", what, cells)
 
 

@@ -1,6 +1,6 @@
 """Judge an artifact against the float32 Keras reference: on golden images always, on labelled ones when given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import metrics, paired
+from bctoolkit.bench import suite
+from bctoolkit.bench.calibration import drift_limits
 from bctoolkit.bench.latency import predict
-from bctoolkit.bench.report import Labelled, ParityReport
+from bctoolkit.bench.report import Labelled, ParityReport, Robustness
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
-from bctoolkit.data.dataset import positions
+from bctoolkit.data.dataset import positions, stratified
+from bctoolkit.progress import Progress
 
-__all__ = ["Answered", "LabelledAnswers", "ask", "judge"]
+__all__ = ["Answered", "LabelledAnswers", "ask", "judge", "with_robustness"]
 
 Probabilities = NDArray[np.float32]
 
@@ -32,6 +35,10 @@ class LabelledAnswers:
     """N × classes."""
     reference: Probabilities | None
     """None where the bundle knows none of these images."""
+    sample: NDArray[np.int64] | None = None
+    """M of the N, which went through the corruption suite; None where it was not asked for."""
+    corrupted: NDArray[np.int16] | None = None
+    """M × corruptions × severities: the class said of each."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Answered:
         arrays: dict[str, NDArray[Any]] = {"golden": self.golden}
         if (known := self.labelled) is not None:
             arrays |= {"hashes": known.hashes, "labels": known.labels, "observed": known.observed}
-            arrays |= {} if known.reference is None else {"reference": known.reference}
+            optional = {"reference": known.reference, "sample": known.sample, "corrupted": known.corrupted}
+            arrays |= {name: array for name, array in optional.items() if array is not None}
         with path.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -59,15 +67,38 @@ class Answered:
         return cls(golden, LabelledAnswers(**{"reference": None} | arrays) if arrays else None)
 
 
-def ask(bundle: Bundle, dataset: Dataset | None, threads: int, provider: str | None) -> Answered:
-    """Run the golden images, and the labelled ones of `dataset`, through a bundle."""
+def ask(
+    bundle: Bundle,
+    dataset: Dataset | None,
+    threads: int,
+    provider: str | None,
+    progress: Progress,
+    corruptions: int | None = None,
+) -> Answered:
+    """Run the golden images, and the labelled ones of `dataset`, through a bundle.
+
+    Args:
+        bundle: who is asked.
+        dataset: labelled images, prepared for it.
+        threads: of the engine.
+        provider: what to run on; the engine's first by default.
+        progress: told how far the corruption suite is.
+        corruptions: most images, one of each class in turn, to run through the suite; None leaves it out.
+    """
     golden = predict(bundle.path, bundle.golden().images, threads, provider)
     if dataset is None:
         return Answered(golden, None)
     ordered = dataset.in_order_of(bundle.manifest.labels)
     index, reference = _paired(bundle, ordered)
-    observed = predict(bundle.path, ordered.take(index).images, threads, provider)
-    return Answered(golden, LabelledAnswers(ordered.hashes[index], ordered.labels[index], observed, reference))
+    known = ordered.take(index)
+    answers = LabelledAnswers(
+        known.hashes, known.labels, predict(bundle.path, known.images, threads, provider), reference
+    )
+    if corruptions is not None:
+        sample = stratified(known, np.arange(len(known)), corruptions)
+        said = suite.ask(bundle.path, known.take(sample), threads, provider, progress)
+        answers = replace(answers, sample=sample, corrupted=said)
+    return Answered(golden, answers)
 
 
 def judge(bundle: Bundle, answered: Answered, source: str) -> ParityReport:
@@ -83,6 +114,12 @@ def judge(bundle: Bundle, answered: Answered, source: str) -> ParityReport:
     agreeing = round(found.top1_agreement * found.count)
     labelled = None if answered.labelled is None else _labelled(answered.labelled, bundle.manifest.labels, source)
     return ParityReport(found, golden.kind, labelled, metrics.exact_interval(agreeing, found.count))
+
+
+def with_robustness(found: ParityReport, robustness: Robustness) -> ParityReport:
+    """The same with what the corruption suite tells; only labelled images go through it."""
+    labelled = None if found.labelled is None else msgspec.structs.replace(found.labelled, robustness=robustness)
+    return msgspec.structs.replace(found, labelled=labelled)
 
 
 def _labelled(answers: LabelledAnswers, names: tuple[str, ...], source: str) -> Labelled:
@@ -126,8 +163,9 @@ def _against(alone: Labelled, answers: LabelledAnswers, reference: Probabilities
         worst_recall_drop=max(lost.drop for lost in by_class.values()),
         loss=loss,
         class_loss=by_class,
-        losing=tuple(name for name, lost in by_class.items() if lost.ci95[0] > 0),
+        losing=paired.losing(by_class),
         ece_drift=alone.ece - metrics.expected_calibration_error(labels, reference),
+        ece_drift_ci95=drift_limits(labels, observed, reference),
     )
 
 

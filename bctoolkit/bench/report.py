@@ -23,8 +23,10 @@ __all__ = [
     "ParityReport",
     "Report",
     "Result",
+    "Robustness",
     "Session",
     "Settings",
+    "UnderCorruption",
     "Unstable",
     "Verdict",
 ]
@@ -42,6 +44,41 @@ class Outcome(StrEnum):
     """The whole interval lies beyond it."""
     UNDECIDED = "undecided"
     """The limit lies inside the interval, or there is none: not enough data to say."""
+
+
+class UnderCorruption(Document, frozen=True):
+    """The artifact under one corruption at one severity."""
+
+    accuracy: float
+    float_accuracy: float | None = None
+    loss: Loss | None = None
+    """Against the float bundle, on the same corrupted images."""
+    mcnemar_p: float | None = None
+
+
+class Robustness(Document, frozen=True, kw_only=True):
+    """The artifact under the corruption suite; what needs a float bundle is None where none was measured beside it."""
+
+    suite: int
+    """Version of the suite: figures compare only within one."""
+    count: int
+    """Images, each under every corruption and severity."""
+    against: str | None = None
+    """The float bundle: the same network at the highest precision among the bundles measured."""
+    clean_accuracy: float
+    """On the same images as they are."""
+    accuracy: float
+    """Mean over all corruptions and severities, as all figures below."""
+    drop: float | None = None
+    """Accuracy of the float bundle − this one's."""
+    drop_ci95: Interval | None = None
+    clean_drop: float | None = None
+    """The same on the images as they are."""
+    excess: float | None = None
+    """`drop` − `clean_drop`: what is lost under corruptions beyond what is lost anyway."""
+    excess_ci95: Interval | None = None
+    corruptions: dict[str, dict[str, UnderCorruption]]
+    """By corruption and severity."""
 
 
 class Labelled(Document, frozen=True, kw_only=True):
@@ -70,14 +107,18 @@ class Labelled(Document, frozen=True, kw_only=True):
     class_loss: dict[str, Loss] = field(default_factory=dict)
     """The same within each class that has images: `drop` is that of its recall."""
     losing: tuple[str, ...] = ()
-    """Classes whose recall has fallen beyond chance: the interval of their loss lies above 0."""
+    """Classes whose recall has fallen beyond chance, that of looking at several classes included."""
     ece: float
     ece_drift: float | None = None
     """ECE − the reference's on the same images."""
+    ece_drift_ci95: Interval | None = None
+    """On the safe side: see `bench.calibration`."""
     temperature: float | None = None
     """Fitted anew to this artifact on these images; 1 where it is as sure as it is right. Nothing applies it."""
     ece_tempered: float | None = None
     """ECE at that temperature, on the images it was fitted to."""
+    robustness: Robustness | None = None
+    """None where the corruption suite was not asked for."""
 
 
 class ParityReport(Document, frozen=True):
@@ -209,6 +250,8 @@ class Settings(Document, frozen=True):
     """How long each bundle runs without pause in the end; None: not at all."""
     providers: tuple[str, ...] = ()
     """What each bundle is timed on; empty: each engine's first."""
+    corrupted: int | None = None
+    """Most labelled images that go through the corruption suite; None: it is left out."""
     profile_runs: int = 0
     """Inferences that the engines' profilers watch; 0: none."""
 

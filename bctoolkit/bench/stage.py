@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import parity, scenario_stats, stats, verdict, write
+from bctoolkit.bench import parity, robust, scenario_stats, stats, verdict, write
 from bctoolkit.bench.cases import Case, Subject, Work, image_key, parity_of_all, profiles_of_all, sessions_of_all
 from bctoolkit.bench.journal import Asked, Journal
 from bctoolkit.bench.machine import fingerprint
@@ -44,7 +44,7 @@ def bench(
 
     Args:
         paths: bundle folders.
-        settings: sessions, runs, threads, providers, whether to profile.
+        settings: sessions, runs, threads, providers, scenarios, whether to profile and to corrupt.
         target: the report's folder.
         progress: told what goes on.
         data: labelled images, as `bctoolkit.data.load` takes them.
@@ -52,12 +52,14 @@ def bench(
 
     Raises:
         BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
-        RecipeError: `target` exists and is no report, or an unfinished one stands beside it.
+        RecipeError: `target` exists and is no report, an unfinished one stands beside it, or the suite has no images.
         BackendError: no bundle can run here.
         DatasetError: the labelled images cannot be used.
     """
     if not paths:
         raise BundleError("no bundle to measure")
+    if settings.corrupted is not None and data is None:
+        raise RecipeError("--corruptions needs labelled images; give them with --data")
     opened = _opened(paths)
     journal = Journal(unfinished(target))
     if journal.folder.exists():
@@ -157,6 +159,11 @@ def _report(
         bundle = work.bundle(subject)
         dataset = datasets.get(image_key(bundle))
         judged[subject] = parity.judge(bundle, answers, "" if dataset is None else dataset.source)
+    for provider in work.settings.providers or (None,):
+        said = {subject.bundle: answers for subject, answers in answered.items() if subject.provider == provider}
+        for number, robustness in robust.judge_all(work.opened, said).items():
+            subject = Subject(number, provider)
+            judged[subject] = parity.with_robustness(judged[subject], robustness)
     results = []
     for case, answer in sessions.items():
         result = _result(work.bundle(case), answer, judged[case.subject])

@@ -150,6 +150,9 @@ def _labelled(labelled: Labelled) -> list[str]:
             f"top-1 agreement {labelled.top1_agreement:.2%}, "
             f"worst class loses {points(labelled.worst_recall_drop or 0)} points of recall"
         )
+    if labelled.ece_drift is not None and labelled.ece_drift_ci95 is not None:
+        low, high = labelled.ece_drift_ci95
+        lines.append(f"- ECE has drifted by {labelled.ece_drift:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
     if labelled.losing:
         lost = ", ".join(
             f"{name} {points(labelled.class_loss[name].drop)} points ({points(labelled.class_loss[name].ci95[0])} to "

@@ -15,6 +15,7 @@ MEGABYTE = 1e6
 NEEDS_LABELS = "not measured: give labelled images with --data"
 NEEDS_REFERENCE = "not measured: give labelled images with --data, for a bundle that carries reference.npz"
 NEEDS_SAMPLES = "not measured: p99 needs at least 1,000 samples; measure with --publish"
+NEEDS_SUITE = "not measured: give --corruptions with --data, and the float bundle of the same network beside this one"
 
 Interval = tuple[float, float]
 
@@ -149,6 +150,23 @@ def _lost(loss: Loss, note: str = "") -> Figure:
     return Figure(loss.ci95, note, True, loss.count, project)
 
 
+def _excess(result: Result) -> Figure:
+    labelled = result.parity.labelled
+    robustness = None if labelled is None else labelled.robustness
+    if robustness is not None and result.quantization == "fp32":
+        return Figure((0.0, 0.0), "the float form itself, which others are held against")
+    if robustness is None or robustness.excess is None or robustness.excess_ci95 is None:
+        return Figure(None, NEEDS_SUITE)
+    (low, high), count = robustness.excess_ci95, robustness.count
+    middle = (low + high) / 2
+
+    def project(images: int) -> Interval:
+        reach = (high - low) / 2 * (count / images) ** 0.5
+        return middle - reach, middle + reach
+
+    return Figure(robustness.excess_ci95, f"against {robustness.against}", True, count, project)
+
+
 def _worst_class(name: str, limit: float, labelled: Labelled | None) -> Check:
     """The check of the class that keeps the limit least surely.
 
@@ -178,6 +196,7 @@ AT_MOST: dict[str, Callable[[Result], Figure]] = {
     ),
     "max_abs_diff": lambda result: _exactly(result.parity.golden.max_abs_diff),
     "max_accuracy_drop": _drop,
+    "max_corruption_excess": _excess,
 }
 """Limits of a budget that a figure must not exceed, but for that on each class."""
 

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import msgspec
 import numpy as np
 
-from bctoolkit.bench import page, scenario_tables, tables
+from bctoolkit.bench import page, robust_page, scenario_tables, tables
 from bctoolkit.bench.cases import Case, Subject, image_key
 from bctoolkit.bench.page import Evidence
 from bctoolkit.bench.parity import Answered
@@ -69,7 +69,7 @@ def folder(
         for case, answers in sessions.items()
     }
     (target / REPORT).write_bytes(to_json(report))
-    (target / "report.md").write_text(tables.markdown(report), encoding="utf-8")
+    (target / "report.md").write_text(tables.markdown(report) + robust_page.markdown(report), encoding="utf-8")
     (target / "report.html").write_text(page.render(report, evidence), encoding="utf-8")
     (target / "report.csv").write_text(csv_rows(report), encoding="utf-8", newline="")
     (target / "junit.xml").write_bytes(junit(report))
@@ -112,6 +112,7 @@ def csv_rows(report: Report) -> str:
 
 def _flat(result: Result) -> dict[str, object]:
     latency, whole, labelled = result.latency_ms, result.end_to_end_ms, result.parity.labelled
+    robust = None if labelled is None else labelled.robustness
     return {
         "bundle": result.bundle,
         "format": result.format,
@@ -138,6 +139,9 @@ def _flat(result: Result) -> dict[str, object]:
         "accuracy": None if labelled is None else labelled.accuracy,
         "accuracy_drop": None if labelled is None else labelled.accuracy_drop,
         "worst_recall_drop": None if labelled is None else labelled.worst_recall_drop,
+        "corruption_accuracy": None if robust is None else robust.accuracy,
+        "corruption_drop": None if robust is None else robust.drop,
+        "corruption_excess": None if robust is None else robust.excess,
         "outcome": None if result.verdict is None else result.verdict.outcome,
         **scenario_tables.columns(result),
     }

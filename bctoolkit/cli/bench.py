@@ -19,6 +19,9 @@ EFFORTS = {"quick": (3, 50, 0.7), "default": (5, 300, 5.0), "publish": (10, 1024
 """Sessions, least runs and least seconds of each session."""
 PROFILE_RUNS = 50
 
+CORRUPTED = {"quick": 160, "default": 400, "publish": 2000}
+"""Most labelled images that go through the corruption suite."""
+
 
 def thread_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """The numbers in `2` or `1,2,4`."""
@@ -38,6 +41,7 @@ def provider_names(context: click.Context, parameter: click.Parameter, value: st
 @click.command()
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...", type=click.Path(path_type=Path))
 @click.option("--data", metavar="PATH", help="Labelled images: accuracy besides golden parity.")
+@click.option("--corruptions", is_flag=True, help="With --data: what corrupted images cost beside the float bundle.")
 @click.option("--budget", metavar="NAME|FILE", help="Limits to judge by; exit code 3 unless all are kept.")
 @click.option("--allow-undecided", is_flag=True, help="Exit code 0 where no limit is broken, though some cannot tell.")
 @click.option(
@@ -67,6 +71,7 @@ def bench(
     context: click.Context,
     bundles: tuple[Path, ...],
     data: str | None,
+    corruptions: bool,
     budget: str | None,
     allow_undecided: bool,
     out: Path | None,
@@ -88,6 +93,7 @@ def bench(
     Examples:
       bctk bench
       bctk bench exports/bundles/atto-* --data images/ --budget server-cpu
+      bctk bench atto-onnx-fp32 atto-onnx-int8 --data images/ --corruptions
       bctk bench --threads 1,2,4
       bctk bench --streams 4 --batch
       bctk bench exports/bundles/atto-* --batch 1,8,32 --sustain 10
@@ -109,7 +115,7 @@ def bench(
             report = stage.resume(target, progress)
         else:
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
-            settings = settings_for(effort or "default", threads, providers, profile, **scenarios)
+            settings = settings_for(effort or "default", threads, providers, profile, corruptions, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
             report = stage.bench(paths, settings, target, progress, data=data, budget=limits)
     except KeyboardInterrupt:
@@ -146,6 +152,7 @@ def settings_for(
     threads: tuple[int, ...] | None = None,
     providers: tuple[str, ...] = (),
     profile: bool = False,
+    corruptions: bool = False,
     **scenarios: Unpack[Scenarios],
 ) -> "Settings":
     """How to measure.
@@ -155,6 +162,7 @@ def settings_for(
         threads: one number of threads or several.
         providers: what to run on; each engine's first if none.
         profile: whether the engines' profilers are asked.
+        corruptions: whether labelled images go through the corruption suite.
         scenarios: those beside single-stream.
     """
     from bctoolkit.bench.report import Settings
@@ -163,15 +171,19 @@ def settings_for(
     sessions, runs, seconds = EFFORTS[effort]
     chosen = threads or (default_threads(),)
     sweep = chosen if len(chosen) > 1 else ()
-    watched = PROFILE_RUNS if profile else 0
     return Settings(
-        sessions, runs, seconds, 20, 0.5, chosen[0], 0, sweep, providers=providers, profile_runs=watched, **scenarios
+        *(sessions, runs, seconds, 20, 0.5, chosen[0], 0, sweep),
+        providers=providers,
+        corrupted=CORRUPTED[effort] if corruptions else None,
+        profile_runs=PROFILE_RUNS if profile else 0,
+        **scenarios,
     )
 
 
 def show(report: "Report") -> None:
     """Print the report's table, and each limit that fails."""
     from bctoolkit.bench.profile_page import line
+    from bctoolkit.bench.robust_page import words
     from bctoolkit.bench.scenario_tables import tables
     from bctoolkit.bench.tables import HEADINGS, check_words, outcome_of, row, title
 
@@ -188,6 +200,8 @@ def show(report: "Report") -> None:
             click.echo(f"{title(result, settings)}: loses recall beyond chance in {', '.join(losing)}")
         if result.profile is not None:
             click.echo(f"{title(result, settings)}: time goes to {line(result.profile)}")
+        if (robustness := None if result.parity.labelled is None else result.parity.labelled.robustness) is not None:
+            click.echo(f"{title(result, settings)}: {words(robustness)}")
         if result.verdict is not None:
             outcome = outcome_of(result.verdict)
             click.echo(f"{title(result, settings)}: verdict {outcome.upper() if outcome != 'passed' else outcome}")

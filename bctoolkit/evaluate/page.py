@@ -6,7 +6,7 @@ import numpy as np
 
 from bctoolkit import html
 from bctoolkit.data import Dataset
-from bctoolkit.evaluate.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from bctoolkit.evaluate.report import Corrupted, Evaluation
 
 __all__ = ["render"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bctoolkit.evaluate.corruptions import SEVERITIES
+from bctoolkit.data.corruptions import SEVERITIES
 from bctoolkit.evaluate.report import Corrupted, Evaluation
 from bctoolkit.plots import confusion_matrix, figure
 

@@ -1,8 +1,5 @@
 """`evaluate`: a run or bundle + labelled images → figures, and where they are wanted a folder with a page."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,16 +9,17 @@ from numpy.typing import NDArray
 
 from bctoolkit import metrics
 from bctoolkit.data import Dataset, load
+from bctoolkit.data.corrupted import batches, corrupted
+from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, SUITE
 from bctoolkit.documents import to_json
 from bctoolkit.evaluate import page, plots
-from bctoolkit.evaluate.corruptions import CORRUPTIONS, SEVERITIES, SUITE, corrupt
 from bctoolkit.evaluate.report import Corrupted, Evaluation, Part, Worst
 from bctoolkit.evaluate.subject import Predict, Subject, open_subject
 from bctoolkit.files import atomic_folder
 from bctoolkit.lazy import require
 from bctoolkit.metrics import Probabilities
 from bctoolkit.progress import Progress
-from bctoolkit.tools import usable_cpus, utc_now, versions
+from bctoolkit.tools import utc_now, versions
 
 __all__ = ["evaluate", "under_corruptions"]
 
@@ -86,38 +84,13 @@ def under_corruptions(
         dataset: the images, prepared for it; their hashes decide what is drawn for each.
         progress: told how far it is.
     """
-    tasks = [
-        (name, severity, start)
-        for name in CORRUPTIONS
-        for severity in SEVERITIES
-        for start in range(0, len(dataset), BATCH)
-    ]
+    total = batches(len(dataset), BATCH)
     right = {name: {severity: np.zeros(len(dataset), np.bool_) for severity in SEVERITIES} for name in CORRUPTIONS}
-
-    def prepare(task: tuple[str, str, int]) -> NDArray[np.uint8]:
-        name, severity, start = task
-        chosen = slice(start, start + BATCH)
-        return corrupt(dataset.images[chosen], dataset.hashes[chosen], name, severity)
-
-    for done, ((name, severity, start), images) in enumerate(zip(tasks, _ahead(prepare, tasks), strict=True)):
-        progress.step(f"{name.replace('_', ' ')}, {severity}", done, len(tasks))
-        chosen = slice(start, start + BATCH)
+    for done, (name, severity, chosen, images) in enumerate(corrupted(dataset, BATCH)):
+        progress.step(f"{name.replace('_', ' ')}, {severity}", done, total)
         right[name][severity][chosen] = predict(images).argmax(1) == dataset.labels[chosen]
-    progress.step("corruptions", len(tasks), len(tasks))
+    progress.step("corruptions", total, total)
     return right
-
-
-def _ahead(prepare: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-    """`prepare` of each task in order, computed by threads a few tasks ahead of who asks."""
-    workers = usable_cpus()
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[Any]] = deque()
-        for task in tasks:
-            pending.append(pool.submit(prepare, task))
-            if len(pending) > 2 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
 
 
 def _some(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.data.dataset import rows
 from bctoolkit.errors import DatasetError
+from bctoolkit.progress import Silent
 from bctoolkit.runtime import load as load_classifier
 
 Probabilities = NDArray[np.float32]
@@ -25,7 +26,9 @@ Rebuild = Callable[..., Bundle]
 
 
 def judge(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
-    return parity.judge(bundle, parity.ask(bundle, dataset, 1, None), "" if dataset is None else dataset.source)
+    return parity.judge(
+        bundle, parity.ask(bundle, dataset, 1, None, Silent()), "" if dataset is None else dataset.source
+    )
 
 
 @pytest.fixture
@@ -186,7 +189,7 @@ def test_what_is_lost_is_counted_by_class_and_as_a_whole(
     assert found.loss.ci95 == found.accuracy_drop_ci95
     assert set(found.class_loss) == {"left", "right", "up"}
     assert sum(lost.losses for lost in found.class_loss.values()) == found.loss.losses
-    assert found.losing == tuple(name for name, lost in found.class_loss.items() if lost.ci95[0] > 0)
+    assert found.losing == paired.losing(found.class_loss)
     assert found.top1_agreement_ci95 is not None
     assert found.top1_agreement is not None
     assert found.top1_agreement_ci95[0] <= found.top1_agreement <= found.top1_agreement_ci95[1]
@@ -222,7 +225,10 @@ def test_an_artifact_without_a_fault_is_never_flagged(seed: int) -> None:
 
 def test_answers_survive_on_disk(tmp_path: Path) -> None:
     golden = np.random.default_rng(0).random((5, 8), np.float32)
-    for labelled in (None, synthetic_answers(0, 4), dataclasses.replace(synthetic_answers(0, 4), reference=None)):
+    known = synthetic_answers(0, 4)
+    corrupted = np.arange(3 * 19 * 3, dtype=np.int16).reshape(3, 19, 3)
+    through_the_suite = dataclasses.replace(known, sample=np.array([3, 1, 2]), corrupted=corrupted)
+    for labelled in (None, known, dataclasses.replace(known, reference=None), through_the_suite):
         sent = parity.Answered(golden, labelled)
         sent.save(tmp_path / "answers.npz")
         got = parity.Answered.read(tmp_path / "answers.npz")

@@ -97,3 +97,10 @@ def test_figures_that_stand_alone_say_so(report: Report) -> None:
     text = markdown(report)
     assert text.count("the figures stand alone") == 1
     assert text.count("McNemar") == 1
+
+
+def test_the_drift_of_ece_is_told_with_its_interval(report: Report, make_labelled: Callable[..., Labelled]) -> None:
+    drifted = ParityReport(GOLDEN, "real", make_labelled(ece_drift=0.0012, ece_drift_ci95=(-0.003, 0.0051)))
+    results = (msgspec.structs.replace(report.results[0], parity=drifted),)
+    text = markdown(msgspec.structs.replace(report, results=results))
+    assert "- ECE has drifted by +0.0012 (95 % interval -0.0030 to +0.0051)" in text

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from bctoolkit import paired
-from bctoolkit.bench.report import Check, Labelled, Latency, Outcome, ParityReport, Result, Session, Unstable
+from bctoolkit.bench.report import (
+    Check,
+    Labelled,
+    Latency,
+    Outcome,
+    ParityReport,
+    Result,
+    Robustness,
+    Session,
+    Unstable,
+)
 from bctoolkit.bench.verdict import judge
 from bctoolkit.metrics import Parity
 from bctoolkit.recipes import Budget
@@ -26,11 +36,12 @@ INTERVALS = {
     "min_accuracy": (0.9163, 0.9792),
     "max_accuracy_drop": (-0.0288, 0.0400),
     "max_recall_drop": (0.0112, 0.1118),
+    "max_corruption_excess": (0.004, 0.016),
 }
 """What the made-up result holds for each limit, to four digits."""
 
 EXACT = ("max_size_mb", "max_abs_diff")
-NEEDS_LABELS = ("min_accuracy", "max_accuracy_drop", "max_recall_drop")
+NEEDS_LABELS = ("min_accuracy", "max_accuracy_drop", "max_recall_drop", "max_corruption_excess")
 NEEDS_REFERENCE = ("max_accuracy_drop", "max_recall_drop")
 LATENCY = ("max_p50_ms", "max_p99_ms")
 
@@ -57,8 +68,11 @@ def measured(
     lost = {"left": paired.Loss(100, 5, 0, 0.05, paired.loss_limits(5, 0, 100)), "right": paired.Loss(100, 0, 4, -0.04,
             paired.loss_limits(0, 4, 100))}  # fmt: skip
     whole = paired.Loss(200, 5, 4, 0.005, paired.loss_limits(5, 4, 200))
-    labelled = make_labelled(class_loss=lost, loss=whole, accuracy_drop_ci95=whole.ci95)
+    robustness = Robustness(suite=1, count=400, against="cells-onnx-fp32", clean_accuracy=0.96, accuracy=0.9, drop=0.01,
+                            clean_drop=0.0, excess=0.01, excess_ci95=(0.004, 0.016), corruptions={})  # fmt: skip
+    labelled = make_labelled(class_loss=lost, loss=whole, accuracy_drop_ci95=whole.ci95, robustness=robustness)
     return make_result(
+        quantization="int8-dynamic",
         latency_ms=make_latency(ci95_p99=(14.75, 15.75)),
         parity=ParityReport(Parity(50, 0.98, 3.2e-6, 2.1e-7), "real", labelled),
         sessions=sessions(load_ms=(78.0, 90.0), first_ms=(20.0, 24.0), peak_rss_bytes=(205e6, 215e6)),
@@ -117,7 +131,9 @@ def test_what_has_no_error_of_measurement_is_always_decided(measured: Result, na
     assert only_check(measured, **{name: limit * 0.999}).outcome is Outcome.FAILED
 
 
-@pytest.mark.parametrize("name", ["min_top1_agreement", "min_accuracy", "max_accuracy_drop", "max_recall_drop"])
+@pytest.mark.parametrize(
+    "name", ["min_top1_agreement", "min_accuracy", "max_accuracy_drop", "max_recall_drop", "max_corruption_excess"]
+)
 def test_undecided_images_say_how_many_would_decide(measured: Result, name: str) -> None:
     """With so many images at the same rates the check is decided, with a tenth fewer it is not."""
     low, high = INTERVALS[name]
@@ -231,3 +247,10 @@ def test_what_is_not_a_number_does_not_pass(make_result: Callable[..., Result]) 
 
 def test_every_reason_to_distrust_a_latency_comes_with_advice() -> None:
     assert all(len(reason.advice) > 20 for reason in Unstable)
+
+
+def test_the_float_form_cannot_lose_against_itself(measured: Result) -> None:
+    """It stands alone, and a limit on what others lose against it must not leave it undecided."""
+    check = only_check(msgspec.structs.replace(measured, quantization="fp32"), max_corruption_excess=0.001)
+    assert (check.outcome, check.interval) == (Outcome.PASSED, (0.0, 0.0))
+    assert "the float form itself" in check.note

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bctoolkit import bench as stage
-from bctoolkit.bench.report import Check, Failure, Outcome, Report, Verdict
+from bctoolkit.bench.report import Check, Failure, Outcome, Report, Robustness, Verdict
 from bctoolkit.cli import cli
 from bctoolkit.cli.bench import settings_for
 from bctoolkit.documents import parse
@@ -69,6 +69,25 @@ def test_what_is_not_kept_is_printed(bench: Bench) -> None:
     assert "cells-tflite-fp32: verdict FAILED\n  max_p50_ms 1: 0.5 to 2 fails" in output
 
 
+def test_what_corruptions_cost_is_a_line_for_each_bundle(bench: Bench) -> None:
+    report = with_outcomes(None, None, None)
+    robust = Robustness(suite=1, count=400, against="cells-onnx-fp32", clean_accuracy=0.96, accuracy=0.9, drop=0.01,
+                        clean_drop=0.002, excess=0.008, excess_ci95=(0.004, 0.012), corruptions={})  # fmt: skip
+    results = tuple(
+        msgspec.structs.replace(
+            result,
+            parity=msgspec.structs.replace(
+                result.parity, labelled=msgspec.structs.replace(result.parity.labelled, robustness=robust)
+            ),
+        )
+        for result in report.results
+        if result.parity.labelled is not None
+    )
+    done = bench(msgspec.structs.replace(report, results=results), "bundle")
+    told = "against cells-onnx-fp32 1.00 points lost, of clean images 0.20; excess 0.80 (95 % interval 0.40 to 1.20)"
+    assert done.output.count(told) == len(results) > 0
+
+
 def test_a_bundle_that_failed_is_an_error_after_the_others_are_shown(bench: Bench) -> None:
     failed = (Failure("x-int8", "onnx", "int8", "x-int8: its process ended with signal 9"),)
     done = bench(msgspec.structs.replace(with_outcomes(None, None, None), failures=failed), "x")
@@ -80,7 +99,15 @@ def test_a_bundle_that_failed_is_an_error_after_the_others_are_shown(bench: Benc
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--threads", "2"], ["--quick"], ["--data", "x"], ["--budget", "phone"], ["bundle"], ["--provider", "cpu"]],
+    [
+        ["--threads", "2"],
+        ["--quick"],
+        ["--data", "x"],
+        ["--budget", "phone"],
+        ["bundle"],
+        ["--provider", "cpu"],
+        ["--corruptions"],
+    ],
 )
 def test_nothing_is_changed_on_the_way(bench: Bench, arguments: list[str]) -> None:
     done = bench(None, "--resume", "--out", "x", *arguments)

@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from bctoolkit.evaluate.corruptions import CORRUPTIONS
+from bctoolkit.data.corruptions import CORRUPTIONS
 
 Bctk = Callable[..., CompletedProcess[str]]
 Refused = Callable[..., str]

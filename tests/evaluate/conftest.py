@@ -8,23 +8,10 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
-from bctoolkit.data.dataset import content_hash
-from bctoolkit.data.synthetic import draw
 from bctoolkit.evaluate.report import Evaluation
 from bctoolkit.evaluate.stage import _figures
 from bctoolkit.evaluate.subject import Subject
 from bctoolkit.progress import Silent
-
-
-def hashes_of(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.stack([np.frombuffer(content_hash(image), np.uint8) for image in images])
-
-
-@pytest.fixture(scope="session")
-def cells() -> Dataset:
-    """Twenty-four drawn cells of 48 pixels. Read only."""
-    images, labels, classes = draw(per_class=3, seed=1, size=48)
-    return Dataset(images, labels, classes, hashes_of(images), "synthetic", "synthetic")
 
 
 def by_colour(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bctoolkit.data import Dataset
-from bctoolkit.evaluate.corruptions import CORRUPTIONS, SEVERITIES
+from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES
 from bctoolkit.evaluate.page import render
 from bctoolkit.evaluate.report import Evaluation
 

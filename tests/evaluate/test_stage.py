@@ -6,15 +6,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bctoolkit import run as runs
 from bctoolkit.data import Dataset
+from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES
 from bctoolkit.errors import BundleError, DatasetError, RecipeError
 from bctoolkit.evaluate import evaluate
-from bctoolkit.evaluate.corruptions import CORRUPTIONS, SEVERITIES
 from bctoolkit.evaluate.report import Evaluation
-from bctoolkit.evaluate.stage import _ahead, _some, under_corruptions
+from bctoolkit.evaluate.stage import _some, under_corruptions
 from bctoolkit.evaluate.subject import Subject
 from bctoolkit.progress import Silent
 
@@ -169,17 +168,3 @@ def test_a_corruption_s_figure_does_not_depend_on_the_batches(subject: Subject, 
     once, often = (under_corruptions(subject.predict, dataset, Silent()) for dataset in (cells, many))
     for name in CORRUPTIONS:
         assert np.array_equal(np.tile(once[name]["severe"], 4), often[name]["severe"])
-
-
-def test_work_done_ahead_comes_in_order() -> None:
-    assert list(_ahead(lambda task: task * task, range(50))) == [task * task for task in range(50)]
-
-
-def test_an_error_ahead_reaches_who_waits() -> None:
-    def odd(task: int) -> NDArray[np.int64]:
-        if task == 3:
-            raise DatasetError("image 3 has gone")
-        return np.array(task)
-
-    with pytest.raises(DatasetError, match="image 3 has gone"):
-        list(_ahead(odd, range(9)))

@@ -1,0 +1,61 @@
+"""The interval of ECE's drift: what it holds, and a planted drift. How often it holds the truth: test_coverage.py."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bctoolkit.bench.calibration import drift_limits
+from bctoolkit.metrics import calibration_gaps, expected_calibration_error, tempered
+
+Answers = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def answers(count: int = 1500, seed: int = 0) -> Answers:
+    """Labels drawn as the probabilities say: calibrated but for chance."""
+    rng = np.random.default_rng(seed)
+    said = rng.dirichlet([6.0, 0.3, 0.3], count).astype(np.float32)
+    return (rng.random((count, 1)) > said.cumsum(1)).sum(1).clip(0, 2), said
+
+
+def test_the_same_answers_have_not_drifted() -> None:
+    labels, said = answers()
+    low, high = drift_limits(labels, said, said)
+    assert low == pytest.approx(-high)
+    assert 0 < high < 0.002
+
+
+@pytest.mark.parametrize("temperature", [0.3, 3.0])
+def test_a_planted_drift_lies_beyond_the_interval_of_none(temperature: float) -> None:
+    labels, said = answers()
+    low, high = drift_limits(labels, tempered(said, temperature).astype(np.float32), said)
+    assert 0.02 < low < high
+    back = drift_limits(labels, said, tempered(said, temperature).astype(np.float32))
+    assert back == pytest.approx((-high, -low), abs=1e-9)
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(2, 300), temperature=st.floats(0.5, 2))
+def test_it_holds_what_was_seen(seed: int, count: int, temperature: float) -> None:
+    labels, said = answers(count, seed)
+    other = tempered(said, temperature).astype(np.float32)
+    low, high = drift_limits(labels, other, said)
+    seen = expected_calibration_error(labels, other) - expected_calibration_error(labels, said)
+    assert low <= seen + 0.5 / count
+    assert seen - 0.5 / count <= high
+
+
+def test_ece_is_the_sum_of_the_gaps_of_its_bins() -> None:
+    labels, said = answers(200)
+    gaps = calibration_gaps(labels, said)
+    assert gaps.shape == (200, 15)
+    right = said.argmax(1) == labels
+    assert gaps.sum(1) == pytest.approx(right - said.max(1), abs=1e-6)
+    assert expected_calibration_error(labels, said) == pytest.approx(np.abs(gaps.mean(0)).sum())
+
+
+def test_the_order_of_images_does_not_matter() -> None:
+    labels, said = answers(300)
+    other = tempered(said, 1.5).astype(np.float32)
+    order = np.random.default_rng(1).permutation(300)
+    assert drift_limits(labels[order], other[order], said[order]) == pytest.approx(drift_limits(labels, other, said))

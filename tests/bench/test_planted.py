@@ -1,0 +1,112 @@
+"""A parity fault planted in what the model in the box really says of real images: found, and named."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from bctoolkit import bundle as bundles
+from bctoolkit.bench import parity, verdict
+from bctoolkit.bench.cases import image_key
+from bctoolkit.bench.parity import LabelledAnswers
+from bctoolkit.bench.report import Labelled, Outcome, Result
+from bctoolkit.bundle import Bundle
+from bctoolkit.data import load
+from bctoolkit.paired import loss_limits
+from bctoolkit.progress import Silent
+from bctoolkit.recipes import Budget
+
+ZOO = Path(__file__).resolve().parents[2] / "exports" / "zoo" / "atto-onnx-int8-dynamic"
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def box() -> Bundle:
+    return bundles.read(ZOO)
+
+
+@pytest.fixture(scope="module")
+def answers(box: Bundle, real_images: Path) -> LabelledAnswers:
+    """Its answers to the 1,815 images of the test part, through a child process as ever."""
+    found = parity.ask(box, load(str(real_images), image_key(box)), 2, None, Silent()).labelled
+    assert found is not None
+    assert len(found.labels) == 1815
+    return found
+
+
+def flipped(answers: LabelledAnswers, position: int, count: int, seed: int) -> LabelledAnswers:
+    """The same with `count` predictions of one class, right until then, turned into the class that came second."""
+    observed, reference = answers.observed.copy(), answers.reference
+    assert reference is not None
+    said = observed.argmax(1)
+    right = np.flatnonzero((said == position) & (answers.labels == position) & (reference.argmax(1) == position))
+    for place in np.random.default_rng(seed).choice(right, count, replace=False):
+        first, second = np.argsort(-observed[place])[:2]
+        observed[place, [first, second]] = observed[place, [second, first]]
+    return LabelledAnswers(answers.hashes, answers.labels, observed, answers.reference)
+
+
+def judged(answers: LabelledAnswers, box: Bundle) -> Labelled:
+    return parity._labelled(answers, box.manifest.labels, "pbc96")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_percent_of_the_largest_class_is_flagged_with_its_name(
+    answers: LabelledAnswers, box: Bundle, seed: int
+) -> None:
+    """Four of 354 neutrophils, 1.1 %: the least that is beyond chance."""
+    position = box.manifest.labels.index("neutrophil")
+    assert round(0.01 * int((answers.labels == position).sum())) == 4
+    assert judged(flipped(answers, position, 4, seed), box).losing == ("neutrophil",)
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("basophil", 4),
+        ("eosinophil", 4),
+        ("erythroblast", 4),
+        ("ig", 7),
+        ("lymphocyte", 4),
+        ("monocyte", 4),
+        ("platelet", 4),
+    ],
+)
+def test_the_least_that_is_flagged_in_each_class(answers: LabelledAnswers, box: Bundle, name: str, least: int) -> None:
+    """Of immature granulocytes the artifact gets one right that the reference has wrong."""
+    position = box.manifest.labels.index(name)
+    assert judged(flipped(answers, position, least, 0), box).losing == (name,)
+    assert judged(flipped(answers, position, least - 1, 0), box).losing == ()
+
+
+def test_one_percent_of_a_small_class_is_undecided_and_says_how_many_images_would_tell(
+    answers: LabelledAnswers, box: Bundle, make_result: Callable[..., Result]
+) -> None:
+    """One of 133 lymphocytes is 0.75 %; a limit of half a point on the worst class neither holds nor fails."""
+    position = box.manifest.labels.index("lymphocyte")
+    found = judged(flipped(answers, position, 1, 0), box)
+    assert found.losing == ()
+    result = make_result()
+    result = msgspec.structs.replace(result, parity=msgspec.structs.replace(result.parity, labelled=found))
+    (check,) = verdict.judge(result, Budget(device="test", max_recall_drop=0.005)).checks
+    assert check.outcome is Outcome.UNDECIDED
+    assert "class lymphocyte" in check.note
+    assert check.enough is not None
+    assert check.enough > 133
+    low, _ = loss_limits(check.enough / 133, 0, check.enough)
+    assert low > 0.005
+
+
+def test_the_artifact_as_it_is_passes_twenty_times_of_twenty(answers: LabelledAnswers, box: Bundle) -> None:
+    """On twenty halves of the images."""
+    assert judged(answers, box).losing == ()
+    for seed in range(20):
+        half = np.random.default_rng(seed).permutation(len(answers.labels))[: len(answers.labels) // 2]
+        assert answers.reference is not None
+        part = LabelledAnswers(
+            answers.hashes[half], answers.labels[half], answers.observed[half], answers.reference[half]
+        )
+        assert judged(part, box).losing == ()
