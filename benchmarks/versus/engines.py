@@ -182,8 +182,10 @@ def said(words: str, times: dict[str, list[float]], name: str) -> bool:
         print(f"  {words}")
         return True
     value = ratio(times, OURS, name)
+    rounds = [ours / theirs for ours, theirs in zip(times[OURS], times[name], strict=True)]
     holds = abs(value - 1) <= RATIO_LIMIT
-    print(f"  {words}, ours / theirs {value:.3f} (limit 1 ± {RATIO_LIMIT}: {'holds' if holds else 'MISSED'})")
+    spread = f"rounds {min(rounds):.3f} to {max(rounds):.3f}"
+    print(f"  {words}, ours / theirs {value:.3f}, {spread} (limit 1 ± {RATIO_LIMIT}: {'holds' if holds else 'MISSED'})")
     return holds
 
 
