@@ -33,7 +33,8 @@ quick: $(INSTALLED)  ## the tests without full-size networks
 	$(BIN)/python -m pytest --quiet -m 'not slow'
 
 bench: $(INSTALLED)  ## our hot paths, and the same work done by peers side by side
-	$(BIN)/python -m pytest --quiet benchmarks/speed --benchmark-columns=median,iqr,rounds --benchmark-sort=name
+	$(BIN)/python -m pytest --quiet benchmarks/speed --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-sort=name
+	$(BIN)/python benchmarks/versus/engines.py
 	$(BIN)/python benchmarks/versus/latency.py
 	$(BIN)/python benchmarks/versus/train_step.py
 

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from bctoolkit.lazy import require
 from bctoolkit.metrics import ReliabilityBin
 
-__all__ = ["confusion", "document", "picture", "reliability", "section", "table", "tiles"]
+__all__ = ["confusion", "document", "facts", "picture", "reliability", "section", "table", "tiles"]
+
+
+FEW_COLUMNS = 6
+"""So many fit a phone's screen."""
+STRONGEST = 55
+"""Per cent of colour in a cell of a confusion matrix: on it the ink is still read."""
 
 
 def document(title: str, what: str, sections: Iterable[str], footer: str) -> str:
@@ -53,13 +59,24 @@ def tiles(items: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="tiles">{cards}</dl>'
 
 
+def facts(items: Iterable[tuple[str, str]]) -> str:
+    """What and how much, or what and in which words, one below the other; markup."""
+    return f'<dl class="facts">{"".join(f"<dt>{what}</dt><dd>{value}</dd>" for what, value in items)}</dl>'
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of markup, the first cell of each row its heading; it scrolls where the screen is narrow."""
-    head = "".join(f"<th scope=col>{heading}</th>" for heading in headings)
-    body = "".join(
-        f"<tr><th scope=row>{first}</th>{''.join(f'<td>{cell}</td>' for cell in rest)}</tr>" for first, *rest in rows
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    """A table: headings in plain text, cells of markup, the first of each row its heading.
+
+    Where the screen is narrow a table of few columns scrolls; of one of many each row becomes a card.
+    """
+    names = [escape(heading) for heading in headings]
+    head = "".join(f"<th scope=col>{name}</th>" for name in names)
+    body = []
+    for first, *rest in rows:
+        cells = "".join(f'<td data-of="{of}">{cell}</td>' for of, cell in zip(names[1:], rest, strict=True))
+        body.append(f"<tr><th scope=row>{first}</th>{cells}</tr>")
+    kind = " class=many" if len(headings) > FEW_COLUMNS else ""
+    return f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
 def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
@@ -70,9 +87,8 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         cells = []
         for other, count in zip(labels, row, strict=True):
             share = count / max(sum(row), 1)
-            strong = " class=strong" if share > 0.5 else ""
             words = f"{count} of {sum(row)} {name} taken for {other}"
-            cells.append(f'<td{strong} style="--share:{share:.1%}" title="{escape(words)}">{count or ""}</td>')
+            cells.append(f'<td style="--share:{STRONGEST * share:.1f}%" title="{escape(words)}">{count or ""}</td>')
         rows.append(f"<tr><th scope=row>{escape(name)}</th>{''.join(cells)}</tr>")
     return (
         f'<div class="wide"><table class="confusion"><thead><tr><td></td>{head}</tr></thead>'
@@ -115,4 +131,4 @@ def picture(images: NDArray[np.uint8], words: str) -> str:
     require("PIL.Image", "images").fromarray(joined).save(buffer, "JPEG", quality=92, subsampling="4:4:4")
     data = base64.b64encode(buffer.getvalue()).decode()
     text = escape(words)
-    return f'<img loading="lazy" alt="{text}" title="{text}" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="{text}" title="{text}" src="data:image/jpeg;base64,{data}">'

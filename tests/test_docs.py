@@ -1,13 +1,20 @@
 """What the documents say is what the code does."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
+import pytest
+
 import bctoolkit
+from bctoolkit.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
+GATE = (ROOT / "docs" / "examples" / "gate.yml").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^(?:.*run: | +)(bctk .+)$", GATE, re.MULTILINE)
 
 
 def test_the_reference_is_up_to_date() -> None:
@@ -34,3 +41,18 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_no_source_file_is_longer_than_400_lines() -> None:
     for file in [*ROOT.glob("bctoolkit/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
+
+
+@pytest.mark.parametrize("line", COMMANDS, ids=lambda line: line[:40])
+def test_a_command_in_an_example_is_one_that_bctk_takes(line: str) -> None:
+    words = shlex.split(line, comments=True)[1:]
+    group: click.Command = cli
+    context = click.Context(cli, info_name="bctk")
+    while isinstance(group, click.Group):
+        name, group, words = group.resolve_command(context, words)
+        assert group is not None, name
+    group.make_parser(context).parse_args(words)
+
+
+def test_the_gate_has_commands() -> None:
+    assert [line.split()[1] for line in COMMANDS] == ["bench", "compare"]

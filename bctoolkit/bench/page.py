@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bctoolkit import html, metrics
 from bctoolkit.bench import figures, profile_page, robust_page, scenario_page, tables
 from bctoolkit.bench.parity import Answered
-from bctoolkit.bench.report import Report, Result
+from bctoolkit.bench.report import Check, Labelled, Report, Result
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
@@ -29,17 +29,24 @@ WORST = 8
 METHOD = (
     ("session", "a fresh process that opens one bundle, answers a first image, warms up until three block medians in a "
      "row agree within 5 %, and times; bundles take turns"),
+    ("size", "bytes of the model's file; 1 MB is 1,000,000 bytes"),
+    ("load, first", "medians over the sessions; the bundle's files are in the system's page cache"),
     ("p50, p90, p99", "of all runs of all sessions; no run is left out; p99 from 1,000 runs on"),
     ("interval of p50", "Student's, over the sessions' medians, on the scale of the logarithm"),
     ("interval of p99", "Woodruff's, of the share of runs below it, with the effective number of runs that blocks of "
      "neighbouring runs show"),
-    ("load, first", "medians over the sessions; the bundle's files are in the system's page cache"),
+    ("end-to-end", "p50 from a PNG's bytes to the label: decode, crop and resize, check, model"),
+    ("images/s", "one after the other: 1,000 ms by the mean time of the model alone"),
     ("peak, steady", "resident memory of a session's process: the largest ever, and after the last timed run"),
     ("unstable", "sessions more than 10 % apart, other programs on more than a quarter of the CPUs, a throttled CPU, a "
      "clock too coarse, or fewer than 3 sessions or 100 runs; no verdict rests on it"),
     ("checks while timing", "every output is compared with the session's first; one image repeated must not be more "
      "than 10 % faster than different ones"),
-    ("agreement, accuracy", "exact binomial intervals (Clopper & Pearson)"),
+    ("agreement", "the share of images with the same most probable class as the float32 Keras reference says"),
+    ("max Δp", "the largest difference from the reference in any class's probability, over the golden images"),
+    ("accuracy, recall", "the share of labelled images, of all and of a class, whose most probable class is the true "
+     "one"),
+    ("their intervals", "exact binomial (Clopper & Pearson), for agreement as well"),
     ("drop, loss of recall", "paired with the reference image by image: Tango's score interval, McNemar's exact test"),
     ("recall lost beyond chance", "McNemar's score test, at a level shared among the classes that can be named "
      "(Tarone 1990)"),
@@ -49,6 +56,7 @@ METHOD = (
     ("under corruptions", "the same images under each corruption, paired with the float bundle's answers; "
      "an image is one observation, however often it recurs"),
     ("temperature", "fitted by maximum likelihood to the same labelled images; nothing applies it"),
+    ("Pareto front", "those results than which no other is at least as accurate, fast and small, and better in one"),
     ("verdict", "a limit is kept where the whole 95 % interval keeps it, broken where the whole interval lies beyond, "
      "else undecided"),
 )  # fmt: skip
@@ -78,7 +86,9 @@ def render(report: Report, evidence: list[Evidence]) -> str:
     sections = [
         *_verdicts(report, names),
         *_table(report),
-        *_plots(report, names, evidence),
+        *_limits(report, names),
+        *_pareto(report, names),
+        *_latency(names, evidence),
         *profile_page.sections(names, report.results),
         *scenario_page.sections(report),
         *_classes(judged),
@@ -87,9 +97,7 @@ def render(report: Report, evidence: list[Evidence]) -> str:
         *robust_page.section(report),
         *_worst(judged),
         *_machine(report),
-        html.section(
-            "How each number was computed", "", html.table(("figure", "method"), METHOD + scenario_page.METHOD)
-        ),
+        html.section("How each number was computed", "", html.facts(METHOD + scenario_page.METHOD)),
     ]
     footer = f"{escape(report.created)} · {escape(_tools(report))} · not a medical device"
     return html.document("Benchmark report", f"{len(names)} results", sections, footer)
@@ -106,24 +114,35 @@ def _first_of_each_subject(report: Report, evidence: list[Evidence]) -> list[tup
 
 
 def _verdicts(report: Report, names: list[str]) -> Iterator[str]:
-    items = []
+    """The outcome of each result, and what to know of it; without a budget one line instead of the outcomes."""
+    budget = any(result.verdict for result in report.results)
+    items = [] if budget else ["<li>no budget given: nothing is judged by limits</li>"]
     for name, result in zip(names, report.results, strict=True):
-        labelled = result.parity.labelled
-        lines = [f"<li>loses recall beyond chance: {escape(', '.join(labelled.losing))}</li>"] if (
-            labelled and labelled.losing
-        ) else []  # fmt: skip
-        lines += [f"<li>{escape(reason.advice)}</li>" for reason in result.latency_ms.unstable]
-        outcome = "no budget given" if result.verdict is None else tables.outcome_of(result.verdict)
-        if result.verdict is not None:
-            lines += [f"<li>{escape(tables.check_words(c))}</li>" for c in result.verdict.checks if not c.passed]
-        more = f"<ul>{''.join(lines)}</ul>" if lines else ""
-        items.append(f'<li>{escape(name)}: <span class="outcome {outcome.split()[0]}">{outcome}</span>{more}</li>')
-    items += [
-        f'<li>{escape(tables.failed(failure))}: <span class="outcome failed">not measured</span>'
-        f"<ul><li>{escape(failure.message)}</li></ul></li>"
-        for failure in report.failures
-    ]
+        outcome = "" if result.verdict is None else tables.outcome_of(result.verdict)
+        lines = list(_to_know(result))
+        if lines or budget:
+            items.append(_item(name, outcome or ("no budget given" if budget else ""), lines))
+    items += [_item(tables.failed(failure), "not measured", [failure.message]) for failure in report.failures]
     yield html.section("Verdict", "", f'<ul class="verdicts">{"".join(items)}</ul>')
+
+
+def _to_know(result: Result) -> Iterator[str]:
+    """Classes that lose, why the latency is unstable, and the limits that are not kept, in plain text."""
+    labelled = result.parity.labelled
+    if labelled and labelled.losing:
+        yield f"loses recall beyond chance: {', '.join(labelled.losing)}"
+    yield from (f"unstable: {reason.advice}" for reason in result.latency_ms.unstable)
+    for check in () if result.verdict is None else result.verdict.checks:
+        if not check.passed:
+            told = check.note.startswith("unstable") and result.latency_ms.unstable
+            yield tables.check_words(msgspec.structs.replace(check, note="unstable") if told else check)
+
+
+def _item(name: str, outcome: str, lines: list[str]) -> str:
+    colour = "failed" if outcome == "not measured" else outcome.split(" ")[0]
+    word = f': <span class="outcome {colour}">{outcome}</span>' if outcome else ""
+    more = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>" if lines else ""
+    return f"<li>{escape(name)}{word}{more}</li>"
 
 
 def _table(report: Report) -> Iterator[str]:
@@ -135,49 +154,71 @@ def _table(report: Report) -> Iterator[str]:
     yield html.section("Figures", what, html.table(tables.HEADINGS, rows))
 
 
-def _plots(report: Report, names: list[str], evidence: list[Evidence]) -> Iterator[str]:
-    accuracy = [
-        result.parity.golden.top1_agreement if (labelled := result.parity.labelled) is None else labelled.accuracy
-        for result in report.results
-    ]
+def _limits(report: Report, names: list[str]) -> Iterator[str]:
+    """Every limit of the budget beside what was measured, kept or not."""
+    cells = []
+    for name, result in zip(names, report.results, strict=True):
+        if result.verdict is not None:
+            rows = [_limit(check) for check in result.verdict.checks]
+            cells.append((name, html.table(("limit", "at", "95 % interval", ""), rows)))
+    what = "What a limit allows and what was measured: it is kept where the whole interval keeps it."
+    yield from _side_by_side("Limits", what, cells, broad=True)
+
+
+def _limit(check: Check) -> tuple[str, ...]:
+    outcome = tables.check_outcome(check)
+    word = f'<span class="outcome {outcome}">{outcome}</span>'
+    return check.name, f"{check.limit:g}", tables.observed(check), word
+
+
+def _pareto(report: Report, names: list[str]) -> Iterator[str]:
+    found = [result.parity for result in report.results]
+    accuracy = [p.golden.top1_agreement if p.labelled is None else p.labelled.accuracy for p in found]
     megabytes = [result.size_bytes / 1e6 for result in report.results]
-    samples = [behind.samples for behind in evidence]
-    what = "agreement on golden images" if report.results[0].parity.labelled is None else "accuracy on labelled images"
-    parts = (
-        ("Accuracy, latency, size", f"{what.capitalize()}; the area of a mark is the size of the file. A filled mark "
-         "lies on the Pareto front: no other is at least as good in all three and better in one.",
-         figures.pareto(names, accuracy, [result.latency_ms.p50 for result in report.results], megabytes)),
-        ("Latency", "The share of runs that took at most so long, all sessions together.",
-         figures.latencies(names, samples)),
-        ("Sessions", "The median of each session with the middle half of its runs, in the order of the turns.",
-         figures.sessions(names, samples)),
-    )  # fmt: skip
-    for heading, text, svg in parts:
-        yield html.section(heading, text, f'<figure class="plot">{svg}</figure>')
+    svg = figures.pareto(accuracy, [result.latency_ms.p50 for result in report.results], megabytes)
+    key = figures.key([f"{name}, {size:.1f} MB" for name, size in zip(names, megabytes, strict=True)])
+    what = (
+        f"{'Agreement on golden' if found[0].labelled is None else 'Accuracy on labelled'} images; the area of a mark "
+        "is the size of the file. A filled mark lies on the Pareto front: no other is at least as good in all three "
+        "and better in one."
+    )
+    yield html.section("Accuracy, latency, size", what, f'<figure class="plot">{svg}{key}</figure>')
+
+
+def _latency(names: list[str], evidence: list[Evidence]) -> Iterator[str]:
+    samples, key = [behind.samples for behind in evidence], figures.key(names)
+    cells = [
+        ("The share of runs that took at most so long, all sessions together.", figures.latencies(samples) + key),
+        ("The median of each session with the middle half of its runs, in turns.", figures.sessions(samples) + key),
+    ]
+    yield from _side_by_side("Latency", "", cells, broad=True)
 
 
 def _classes(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
     """Recall of each class, and what it has lost."""
-    for result, _ in judged:
-        labelled = result.parity.labelled
-        if labelled is None:
-            continue
-        rows = []
-        for name, recall in labelled.recall.items():
-            lost = labelled.class_loss.get(name)
-            cells = ["–"] * 3
-            if lost is not None:
-                low, high = (tables.points(end) for end in lost.ci95)
-                cells = [str(lost.count), tables.points(lost.drop), f"{low} to {high}"]
-            flag = "beyond chance" if name in labelled.losing else ""
-            share = "–" if recall is None else f"{recall:.2%}"
-            rows.append((escape(name), share, *cells, f'<span class="outcome failed">{flag}</span>'))
-        what = (
-            f"Recall on {labelled.count:,} images of {escape(labelled.source)} ({labelled.split}), and the points of "
-            "it that are lost against the float32 reference, with their 95 % interval."
-        )
-        table = html.table(("class", "recall", "images", "lost", "95 % interval", ""), rows)
-        yield html.section(f"Classes of {result.bundle}", what, table)
+    known = [(result.bundle, labelled) for result, _ in judged if (labelled := result.parity.labelled) is not None]
+    cells = [
+        (f"{name}: {found.count:,} images of {found.source} ({found.split})", _recalls(found)) for name, found in known
+    ]
+    what = (
+        "Recall, and the points of it that are lost against the float32 reference on the same images, with their 95 % "
+        "interval."
+    )
+    yield from _side_by_side("Classes", what, cells, broad=True)
+
+
+def _recalls(labelled: Labelled) -> str:
+    rows = []
+    for name, recall in labelled.recall.items():
+        lost = labelled.class_loss.get(name)
+        cells = ["–"] * 3
+        if lost is not None:
+            low, high = (tables.points(end) for end in lost.ci95)
+            cells = [str(lost.count), tables.points(lost.drop), f"{low} to {high}"]
+        if name in labelled.losing:
+            cells[-1] += '<small class="outcome failed">beyond chance</small>'
+        rows.append((escape(name), "–" if recall is None else f"{recall:.2%}", *cells))
+    return html.table(("class", "recall", "images", "lost", "95 % interval"), rows)
 
 
 def _pairs(judged: list[tuple[Result, Evidence]]) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
@@ -200,7 +241,7 @@ def _confusions(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
         for caption, labels, said in _pairs(judged)
     ]
     what = "Rows are the true class, columns what was said; colour is the share of the row."
-    yield from _side_by_side("Confusion matrices", what, cells)
+    yield from _side_by_side("Confusion matrices", what, cells, broad=True)
 
 
 def _reliability(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
@@ -226,13 +267,13 @@ def _reliability(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
     yield from _side_by_side("Reliability", what, cells)
 
 
-def _side_by_side(heading: str, what: str, cells: list[tuple[str, str]]) -> Iterator[str]:
+def _side_by_side(heading: str, what: str, cells: list[tuple[str, str]], *, broad: bool = False) -> Iterator[str]:
     """A section of figures, each a caption in plain text and markup; nothing where there are none."""
     figures = "".join(
         f"<figure><figcaption>{escape(caption)}</figcaption>{markup}</figure>" for caption, markup in cells
     )
     if figures:
-        yield html.section(heading, what, f'<div class="pairs">{figures}</div>')
+        yield html.section(heading, what, f'<div class="pairs{" broad" if broad else ""}">{figures}</div>')
 
 
 def _worst(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
@@ -248,7 +289,7 @@ def _worst(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
             before, after = int(reference[place].argmax()), int(observed[place].argmax())
             words = (
                 f"{names[before]} {reference[place, before]:.2f} → {names[after]} {observed[place, after]:.2f}"
-                f"{'' if truth[place] < 0 else f' (is {names[truth[place]]})'}, Δp {departs[place]:.1e}"
+                f"{'' if truth[place] < 0 else f' (is {names[truth[place]]})'}, Δp {departs[place]:.2g}"
             )
             pixels = np.asarray(images[place : place + 1], np.uint8)
             cells.append(f"<figure>{html.picture(pixels, words)}<figcaption>{escape(words)}</figcaption></figure>")
@@ -292,7 +333,7 @@ def _machine(report: Report) -> Iterator[str]:
         for result in report.results
     }
     rows = [(escape(what), escape(value or "the system does not tell")) for what, value in told.items()]
-    yield html.section("Machine and settings", "", html.table(("what", "value"), rows))
+    yield html.section("Machine and settings", "", html.facts(rows))
 
 
 def _tools(report: Report) -> str:

@@ -3,7 +3,10 @@
 from bctoolkit.bench import profile_page, scenario_tables
 from bctoolkit.bench.report import Check, Failure, Labelled, Latency, Outcome, Report, Result, Settings, Verdict
 
-__all__ = ["HEADINGS", "check_words", "failed", "markdown", "outcome_of", "points", "row", "title"]
+__all__ = [
+    "HEADINGS", "check_outcome", "check_words", "failed", "markdown", "observed", "outcome_of", "points", "row",
+    "title",
+]  # fmt: skip
 
 HEADINGS = (
     "bundle", "size MB", "load ms", "first ms", "p50 ms", "p99 ms", "end-to-end ms", "images/s", "peak MB",
@@ -52,12 +55,20 @@ def outcome_of(verdict: Verdict) -> str:
 
 def check_words(check: Check) -> str:
     """One check in a line: the limit, what was observed, what that means."""
-    outcome = check.outcome or (Outcome.PASSED if check.passed else Outcome.FAILED)
-    means = {Outcome.PASSED: "holds", Outcome.FAILED: "fails", Outcome.UNDECIDED: "undecided"}[outcome]
-    observed = "–" if check.observed is None else f"{check.observed:.4g}"
+    means = {Outcome.PASSED: "holds", Outcome.FAILED: "fails", Outcome.UNDECIDED: "undecided"}[check_outcome(check)]
+    return f"{check.name} {check.limit:g}: {observed(check)} {means}{f' ({check.note})' if check.note else ''}"
+
+
+def check_outcome(check: Check) -> Outcome:
+    """What a check comes to; reports of the time before there were three outcomes know two."""
+    return check.outcome or (Outcome.PASSED if check.passed else Outcome.FAILED)
+
+
+def observed(check: Check) -> str:
+    """What was measured for a check: its interval where there is one, else the value."""
     if check.interval is not None and check.interval[0] != check.interval[1]:
-        observed = f"{check.interval[0]:.4g} to {check.interval[1]:.4g}"
-    return f"{check.name} {check.limit:g}: {observed} {means}{f' ({check.note})' if check.note else ''}"
+        return f"{check.interval[0]:.4g} to {check.interval[1]:.4g}"
+    return "–" if check.observed is None else f"{check.observed:.4g}"
 
 
 def _accuracy(labelled: Labelled | None) -> str:

@@ -3,19 +3,25 @@
 usage: make bench
 """
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from bctoolkit import metrics
+from bctoolkit import bundle as bundles
+from bctoolkit import metrics, paired
 from bctoolkit.bench import stats
 from bctoolkit.contract import InputContract, prepare
-from bctoolkit.runtime import Classifier, StubBackend
+from bctoolkit.runtime import Classifier, StubBackend, load
 
-Benchmark = Callable[..., Any]
+Benchmark = Any
+"""The fixture of pytest-benchmark, which has no types."""
 RNG = np.random.default_rng(0)
+stats.mean_interval([1.0, 2.0])  # imports scipy, which is nothing to time
+ZOO = Path(__file__).parents[2] / "exports" / "zoo"
+BUNDLES = sorted(path.parent.name for path in ZOO.glob("*/manifest.json"))
 
 
 def classifier(dtype: Any) -> Classifier:
@@ -37,13 +43,54 @@ def test_prepare(benchmark: Benchmark, size: int) -> None:
     assert benchmark(prepare, image, InputContract()).shape == (96, 96, 3)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_prepare_a_file(benchmark: Benchmark, tmp_path: Path, suffix: str) -> None:
+    """Open, decode, crop and resize 360 × 360 pixels."""
+    file = tmp_path / f"cell.{suffix}"
+    Image.fromarray(RNG.integers(0, 256, (360, 360, 3), dtype=np.uint8)).save(file)
+    assert benchmark(prepare, file, InputContract()).shape == (96, 96, 3)
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_read_a_bundle(benchmark: Benchmark, name: str) -> None:
+    """Read and check the manifest."""
+    assert benchmark(bundles.read, ZOO / name).manifest.name == name
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_load_a_bundle(benchmark: Benchmark, name: str) -> None:
+    """Read, check the model's hash and open it in its engine."""
+    opened = benchmark.pedantic(load, (ZOO / name,), {"threads": 1}, rounds=10, warmup_rounds=1)
+    assert len(opened.labels) == 8
+
+
 def test_latency_statistics(benchmark: Benchmark) -> None:
-    """Percentiles and the bootstrap interval of three sessions of a thousand runs."""
-    sessions = [RNG.gamma(9, 1, 1000) for _ in range(3)]
-    assert benchmark(stats.latency, sessions).n == 3000
+    """Percentiles and intervals of five sessions of a thousand runs."""
+    sessions = [RNG.gamma(9, 1, 1000) for _ in range(5)]
+    assert benchmark(stats.latency, sessions).n == 5000
+
+
+def test_ratio_of_two_results(benchmark: Benchmark) -> None:
+    """Student's interval over ten paired sessions."""
+    old, new = RNG.gamma(90, 1, (2, 10))
+    assert benchmark(stats.ratio, old, new, paired=True).value > 0
 
 
 def test_parity_of_a_test_part(benchmark: Benchmark) -> None:
     """Two thousand images of eight classes."""
     probabilities = RNG.dirichlet(np.ones(8), 2000).astype(np.float32)
     assert benchmark(metrics.parity, probabilities, probabilities).count == 2000
+
+
+def test_paired_loss(benchmark: Benchmark) -> None:
+    """Tango's interval of two thousand images, fifty of them decided differently."""
+    before = RNG.random(2000) < 0.98
+    after = before ^ (RNG.random(2000) < 0.025)
+    assert benchmark(paired.loss, before, after).count == 2000
+
+
+def test_temperature(benchmark: Benchmark) -> None:
+    """The likeliest temperature of two thousand images."""
+    probabilities = RNG.dirichlet(np.ones(8), 2000).astype(np.float32)
+    labels = RNG.integers(0, 8, 2000)
+    assert benchmark(metrics.temperature, labels, probabilities) > 0

@@ -10,7 +10,7 @@ import pytest
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.page import METHOD, Evidence, render
 from bctoolkit.bench.parity import Answered, LabelledAnswers
-from bctoolkit.bench.report import Report
+from bctoolkit.bench.report import Report, Unstable
 from bctoolkit.data import Dataset
 
 VOID = {"meta", "img", "rect", "line", "path", "use"}
@@ -90,10 +90,9 @@ def test_the_page_carries_everything_with_it(full_report: Report, evidence: list
 def test_the_verdict_comes_first_and_every_part_is_there(full_report: Report, evidence: list[Evidence]) -> None:
     reader = read(render(full_report, evidence))
     assert reader.headings[0] == "Verdict"
-    expected = ["Figures", "Accuracy, latency, size", "Latency", "Sessions", "Confusion matrices", "Reliability",
-                "Machine and settings", "How each number was computed"]  # fmt: skip
+    expected = ["Figures", "Limits", "Accuracy, latency, size", "Latency", "Classes", "Confusion matrices",
+                "Reliability", "Machine and settings", "How each number was computed"]  # fmt: skip
     assert [heading for heading in reader.headings if heading in expected] == expected
-    assert sum(heading.startswith("Classes of ") for heading in reader.headings) == 2
     assert sum("departs most" in heading for heading in reader.headings) == 3
     assert reader.seen.count("svg") == 3 + 3  # plots, and the reliability of the reference and two bundles
     assert all(name in reader.text for name, _ in METHOD)
@@ -106,6 +105,28 @@ def test_outcomes_failures_and_classes_that_lose_are_told(full_report: Report, e
     assert "cells-tflite-fp32: passed" in text
     assert "cells-onnx-fp32: no budget given" in text
     assert "its process ended with signal 9" in text
+    assert text.count(Unstable.SPREAD.advice) == 1
+    assert "max_p50_ms 20: 6 to 8 undecided (unstable)" in text
+
+
+def test_without_a_budget_one_line_says_so(full_report: Report, evidence: list[Evidence]) -> None:
+    free = tuple(msgspec.structs.replace(result, verdict=None) for result in full_report.results)
+    reader = read(render(msgspec.structs.replace(full_report, results=free), evidence))
+    assert reader.text.count("no budget given") == 1
+    assert "Limits" not in reader.headings
+    assert "loses recall beyond chance: left" in reader.text
+    assert "its process ended with signal 9" in reader.text
+
+
+def test_every_limit_is_listed_kept_or_not(full_report: Report, evidence: list[Evidence]) -> None:
+    page = render(full_report, evidence)
+    section = page[page.index("<h2>Limits") : page.index("<h2>Accuracy")]
+    assert section.count("<tbody><tr>") == 2
+    assert [name for name in ("passed", "failed", "undecided") if f"outcome {name}" in section] == [
+        "passed",
+        "failed",
+        "undecided",
+    ]
 
 
 def test_no_two_things_share_an_id(full_report: Report, evidence: list[Evidence]) -> None:

@@ -44,7 +44,8 @@ CONTRACT: dict[str, set[str]] = {
     "labelled": {
         "split", "source", "count", "accuracy", "accuracy_ci95", "reference_accuracy", "accuracy_drop",
         "accuracy_drop_ci95", "mcnemar_p", "top1_agreement", "top1_agreement_ci95", "recall", "worst_recall_drop",
-        "loss", "class_loss", "losing", "ece", "ece_drift", "ece_drift_ci95", "robustness", "temperature", "ece_tempered",
+        "loss", "class_loss", "losing", "ece", "ece_drift", "ece_drift_ci95", "robustness", "temperature",
+        "ece_tempered",
     },
     "verdict": {"passed", "checks", "outcome"},
     "check": {"name", "limit", "observed", "passed", "note", "outcome", "interval", "enough"},

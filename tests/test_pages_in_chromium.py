@@ -1,0 +1,287 @@
+"""Every page the toolkit writes, opened in a headless Chromium that has no network: whole, readable, and quiet.
+
+The browser is driven through its DevTools protocol over a pipe, so nothing has to be installed but the browser itself:
+`CHROMIUM`, or a chromium or Chrome on the path. Without one these tests are skipped.
+"""
+
+import base64
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bctoolkit import bench
+from bctoolkit.bench.report import Settings
+from bctoolkit.progress import Terminal
+from bctoolkit.recipes import Budget
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:1",
+    "--remote-debugging-pipe",
+)  # fmt: skip
+LAUNCH = """
+import fcntl, os, sys
+given = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for number, expected in zip(given, (3, 4)):
+    os.dup2(number, expected)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Chromium reads its orders from file descriptor 3 and answers on 4."""
+
+MEASURED = ("tiny-onnx-fp32", "tiny-tflite-fp32", "tiny-tflite-int8-dynamic")
+
+PHONE, DESK, PAPER = 390, 1300, 718
+"""Widths in CSS pixels; paper is A4 within Chromium's margins."""
+
+MEASURE = """
+(async () => {
+  for (const image of document.images) image.loading = "eager";
+  await Promise.all([...document.images].map(image => image.decode()));
+  const box = element => element.getBoundingClientRect();
+  const empty = element => !(box(element).width > 0 && box(element).height > 0);
+  const told = element => element.outerHTML.slice(0, 120);
+  return {
+    width: document.documentElement.scrollWidth,
+    headings: [...document.querySelectorAll("h2")].map(heading => heading.textContent),
+    empty: [...document.querySelectorAll("section, figure, svg, img, table, dl, h1, h2")].filter(empty).map(told),
+    cut: [...document.querySelectorAll("figure, svg, img, dl")].filter(e => box(e).right > innerWidth + 1).map(told),
+    figures: document.querySelectorAll("figure").length,
+    drawn: document.querySelectorAll("svg[role=img]").length,
+    images: document.images.length,
+  };
+})()
+"""
+
+FAINT = """
+(() => {
+  const numbers = colour => {
+    const found = colour.match(/[\\d.]+/g).map(Number);
+    return colour.startsWith("color(") ? found.map((x, i) => i < 3 ? x * 255 : x) : found;
+  };
+  const light = colour => {
+    const linear = x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = numbers(colour).map(x => linear(x / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      const seen = numbers(colour);
+      if (seen.length < 4 || seen[3] > 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const text = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join("");
+    if (!text || element.closest("style, title, .key span")) continue;
+    const style = getComputedStyle(element);
+    const ink = light(element.closest("svg") ? style.fill : style.color), paper = light(ground(element));
+    const contrast = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+    if (contrast < 4.5) found.push(`${contrast.toFixed(2)}: ${text.slice(0, 60)}`);
+  }
+  return found;
+})()
+"""
+"""Texts below the contrast of 4.5 to 1 that WCAG 2.2 AA asks of text (success criterion 1.4.3)."""
+
+
+class Browser:
+    """A running Chromium with one page."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        hears, orders = os.pipe()
+        answers, says = os.pipe()
+        command = [sys.executable, "-c", LAUNCH, str(hears), str(says), program, *FLAGS, f"--user-data-dir={profile}"]
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(command, pass_fds=(hears, says), stdin=quiet, stdout=quiet, stderr=quiet)
+        os.close(hears)
+        os.close(says)
+        self._orders, self._answers = os.fdopen(orders, "wb", 0), os.fdopen(answers, "rb")
+        self._numbers = itertools.count(1)
+        self._events: list[dict[str, Any]] = []
+        self._session: dict[str, str] = {}
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """One order and its answer; what happens meanwhile is kept."""
+        number = next(self._numbers)
+        order = {"id": number, "method": method, "params": parameters, **self._session}
+        self._orders.write(json.dumps(order).encode() + b"\0")
+        while True:
+            message = self._next()
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return message["result"]
+            self._events.append(message)
+
+    def open(self, page: Path, width: int, scheme: str, medium: str = "screen") -> list[dict[str, Any]]:
+        """Load a page at a width; what happened until it had loaded."""
+        self._events.clear()
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", media=medium, features=features)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width == PHONE
+        )
+        self.call("Page.navigate", url=page.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+            self._events.append(self._next())
+        return self._events
+
+    def told(self, script: str) -> Any:
+        """The value of a script in the page."""
+        done = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in done, done
+        return done["result"]["value"]
+
+    def end(self) -> None:
+        self._orders.close()
+        self._answers.close()
+        self.process.kill()
+        self.process.wait()
+
+    def _next(self) -> dict[str, Any]:
+        message = bytearray()
+        while (byte := self._answers.read(1)) != b"\0":
+            if not byte:
+                raise EOFError("the browser has ended")
+            message += byte
+        return json.loads(message)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if sys.platform == "win32":
+        pytest.skip("the browser is driven over inherited file descriptors")
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip(f"no browser: set CHROMIUM, or put one of these on the path: {', '.join(NAMES)}")
+    try:
+        opened = Browser(program, tmp_path_factory.mktemp("chromium"))
+    except (OSError, EOFError) as problem:
+        pytest.skip(f"{program} does not start: {problem}")
+    yield opened
+    opened.end()
+
+
+@pytest.fixture(scope="module")
+def report(workspace: Path, class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three bundles and a damaged one, on labelled images, against limits that are kept, broken and undecided."""
+    root = tmp_path_factory.mktemp("report")
+    shelf = workspace / "exports" / "bundles"
+    shutil.copytree(shelf / "tiny-onnx-fp32", root / "damaged")
+    with (root / "damaged" / "model.onnx").open("r+b") as file:
+        file.write(b"damaged")
+    paths = [
+        *(shelf / name for name in MEASURED),
+        root / "damaged",
+    ]
+    settings = Settings(
+        sessions=2, min_runs=24, min_seconds=0.05, warmup_runs=5, warmup_seconds=0.01, threads=1, seed=0
+    )
+    budget = Budget(device="a desk", max_size_mb=0.001, max_peak_rss_mb=10_000, max_p50_ms=1_000, min_accuracy=0.5)
+    bench.bench(paths, settings, root / "report", Terminal(), data=str(class_folders), budget=budget)
+    return root / "report" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def evaluation(bundle: Path, class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("evaluation")
+    run_command("evaluate", bundle, "--data", class_folders, "--corruptions", "--out", root / "out", cwd=root)
+    return root / "out" / "evaluation.html"
+
+
+@pytest.fixture(scope="module")
+def sheet(class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sheet")
+    run_command("data", "inspect", class_folders, "--html", root / "sheet.html", cwd=root)
+    return root / "sheet.html"
+
+
+def run_command(*arguments: object, cwd: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bctoolkit", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(params=["report", "evaluation", "sheet"])
+def page(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def complaints(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the browser says to the console, and what it asks the network for."""
+    loud = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Network.loadingFailed")
+    asked = [event for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert asked, "at least the page itself"
+    outside = [event for event in asked if not event["params"]["request"]["url"].startswith(("file:", "data:"))]
+    return outside + [event for event in events if event["method"] in loud]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_a_page_opens_without_a_network_fits_and_can_be_read(
+    browser: Browser, page: Path, width: int, scheme: str
+) -> None:
+    events = browser.open(page, width, scheme)
+    seen = browser.told(MEASURE)
+    assert seen["width"] <= width
+    assert seen["empty"] == []
+    assert seen["cut"] == []
+    assert browser.told(FAINT) == []
+    assert complaints(events) == []
+
+
+def test_every_part_of_a_report_is_shown(browser: Browser, report: Path) -> None:
+    browser.open(report, DESK, "light")
+    seen = browser.told(MEASURE)
+    assert seen["headings"] == [
+        "Verdict", "Figures", "Limits", "Accuracy, latency, size", "Latency", "Classes", "Confusion matrices",
+        "Reliability", *(f"Where {name} departs most" for name in MEASURED),
+        "Machine and settings", "How each number was computed",
+    ]  # fmt: skip
+    assert seen["drawn"] == 3 + 4  # plots; the reliability of the reference and of three bundles
+    assert seen["images"] == 3 * 8
+    assert seen["figures"] == 3 + 3 + 3 + 4 + 4 + 24  # limits, plots, classes, confusions, reliability, pictures
+    text = browser.told("document.querySelector('.verdicts').innerText")
+    assert re.findall(r": (failed|not measured)$", text, re.MULTILINE) == ["failed"] * 3 + ["not measured"]
+
+
+def test_a_page_prints(browser: Browser, page: Path) -> None:
+    browser.open(page, PAPER, "light", medium="print")
+    assert browser.told(MEASURE)["width"] <= PAPER
+    pdf = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
+    assert pdf.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 1
+
+
+def test_what_is_wrong_with_a_page_would_be_seen(browser: Browser, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text(
+        '<!doctype html><meta name="viewport" content="width=device-width"><body><h2></h2>'
+        '<p style="width: 900px; color: #999">pale</p><svg viewBox="0 0 9 9"><text y="9" fill="#aaa">faint</text></svg>'
+        '<script src="http://example.org/x.js"></script><script>console.log("loud"); nothing.here()</script>'
+    )
+    told = {event["method"] for event in complaints(browser.open(bad, PHONE, "light"))}
+    seen = browser.told(MEASURE)
+    assert seen["width"] > PHONE
+    assert seen["empty"] == ["<h2></h2>"]
+    assert [words.split(": ")[1] for words in browser.told(FAINT)] == ["pale", "faint"]
+    assert told >= {"Network.requestWillBeSent", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
