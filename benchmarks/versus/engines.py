@@ -4,9 +4,10 @@ usage: python benchmarks/versus/engines.py [BUNDLE…] [--rounds N] [--seconds S
 
 Two questions of each bundle, by default those of exports/zoo:
 
-1. Is the p50 that `bctk bench` reports the engine's? A session of `bctk bench`, the plain loop of ONNX Runtime or
-   LiteRT, and the benchmark tool that LiteRT's wheel ships, round by round, each time in a fresh process. ONNX
-   Runtime's wheel ships no tool that runs any model.
+1. Is the p50 that `bctk bench` reports the engine's? A session of `bctk bench` and the plain loop of ONNX Runtime or
+   LiteRT side by side in slices, as `bctk bench` times bundles; the ratio is the median of those of the slices. Then
+   the benchmark tool that LiteRT's wheel ships, which cannot be sliced. Each round in fresh processes. ONNX Runtime's
+   wheel ships no tool that runs any model.
 2. What does `Classifier.predict` add to a call of the engine? Both in one process on one opened model, call by call,
    in the order A B B A; the median of the differences.
 
@@ -14,24 +15,24 @@ Prints medians, ratios and differences beside the limits the project holds itsel
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import numpy as np
-from turns import ratio
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.latency import session
+from bctoolkit.bench.children import Child
 from bctoolkit.bench.report import Settings
+from bctoolkit.bench.worker import SLICE_SECONDS, Answer, Measure
 from bctoolkit.bundle import Bundle
 from bctoolkit.runtime import Backend, Classifier
 
@@ -41,7 +42,7 @@ ZOO = Path(__file__).parents[2] / "exports" / "zoo"
 OURS, RAW, TOOL = "bctk bench", "the engine's own loop", "LiteRT's benchmark tool"
 RATIO_LIMIT, OVERHEAD_LIMIT = 0.03, 100.0
 """How far p50 may be from the engine's, as a share; microseconds that `predict` may add."""
-LEAST_RUNS, WARM_UP = 50, 1.0
+LEAST_RUNS, WARM_UP, REWARMING = 50, 1.0, 2
 TOOL_RUNS = """
 import runpy, statistics, sys
 median, seen = statistics.median, []
@@ -81,7 +82,7 @@ def open_tflite(model: bytes, threads: int) -> tuple[Call, Backend]:
         interpreter.invoke()
         return interpreter.get_tensor(answered)
 
-    return call, LiteRtBackend(interpreter, threads)
+    return call, LiteRtBackend(interpreter, "cpu", threads)
 
 
 OPEN = {"onnx": open_onnx, "tflite": open_tflite}
@@ -100,17 +101,24 @@ def timed(call: Call, image: Any) -> int:
     return time.perf_counter_ns() - begin
 
 
-def raw_loop(bundle: Bundle, threads: int, seconds: float) -> float:
-    """Milliseconds of the median run in the engine's own loop."""
+def raw_loop(bundle: Bundle, threads: int) -> list[float]:
+    """Milliseconds of the median run of each slice in the engine's own loop; a slice for each line that comes."""
     call, _ = OPEN[bundle.manifest.format](bundle.model(), threads)
     images = itertools.cycle(images_of(bundle))
-    warm, samples = time.perf_counter() + WARM_UP, []
+    warm, slices = time.perf_counter() + WARM_UP, []
     while time.perf_counter() < warm:
         call(next(images))
-    deadline = time.perf_counter() + seconds
-    while len(samples) < LEAST_RUNS or time.perf_counter() < deadline:
-        samples.append(timed(call, next(images)))
-    return statistics.median(samples) / 1e6
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        samples = []
+        for _ in range(REWARMING):
+            call(next(images))
+        deadline = time.perf_counter() + SLICE_SECONDS
+        while time.perf_counter() < deadline:
+            samples.append(timed(call, next(images)))
+        slices.append(statistics.median(samples) / 1e6)
+        print("ready", flush=True)
+    return slices
 
 
 def overhead(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float]:
@@ -129,21 +137,38 @@ def overhead(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float
     return statistics.median(differences) / 1e3, statistics.median(raw) / 1e3
 
 
-def in_child(job: str, bundle: Bundle, threads: int, seconds: float) -> Any:
-    """One job in a fresh process."""
-    command = [sys.executable, __file__, str(bundle.path), "--job", job]
-    done = subprocess.run(
-        [*command, "--threads", str(threads), "--seconds", str(seconds)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{bundle.path}: {done.stderr.strip()}")
-    return json.loads(done.stdout.splitlines()[-1])
+def command(job: str, bundle: Bundle, threads: int, seconds: float) -> list[str]:
+    """This script with one job, for a fresh process."""
+    options = ["--job", job, "--threads", str(threads), "--seconds", str(seconds)]
+    return [sys.executable, __file__, str(bundle.path), *options]
 
 
-def ours(bundle: Bundle, threads: int, seconds: float) -> float:
-    """Milliseconds of the median run in a session of `bctk bench`."""
+def side_by_side(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float, float]:
+    """Milliseconds of the median run in a session of `bctk bench` and in the engine's own loop, and their ratio."""
     settings = Settings(1, LEAST_RUNS, seconds, warmup_runs=20, warmup_seconds=WARM_UP, threads=threads, seed=0)
-    return statistics.median(session(bundle.path, settings, None).model) / 1e6
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        own = stack.enter_context(Child(Measure(str(bundle.path), threads, None, f"{folder}/answer", settings)))
+        own.wait_until_ready()
+        raw = subprocess.Popen(
+            command("raw", bundle, threads, seconds), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        stack.callback(raw.kill)
+        assert raw.stdin is not None
+        assert raw.stdout is not None
+        told = raw.stdout.readline()
+        while own.ready and told:
+            own.go()
+            raw.stdin.write("\n")
+            raw.stdin.flush()
+            told = raw.stdout.readline()
+        raw.stdin.close()
+        theirs = json.loads(raw.stdout.read())
+        answer = own.answer(Answer)
+    cuts = np.cumsum(answer.model_slices)[:-1]
+    ours = [float(np.median(part)) / 1e6 for part in np.split(answer.model, cuts)]
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return float(np.median(answer.model)) / 1e6, statistics.median(theirs), statistics.median(ratios)
 
 
 def tool(bundle: Bundle, threads: int, runs: int) -> float:
@@ -157,35 +182,32 @@ def tool(bundle: Bundle, threads: int, runs: int) -> float:
 
 def compare(bundle: Bundle, rounds: int, threads: int, seconds: float) -> bool:
     """Measure one bundle and print; whether every limit holds."""
-    times: dict[str, list[float]] = {OURS: [], RAW: []}
-    if bundle.manifest.format == "tflite":
-        times[TOOL] = []
-    for _ in range(rounds):
-        times[OURS].append(ours(bundle, threads, seconds))
-        times[RAW].append(in_child("raw", bundle, threads, seconds))
-        if TOOL in times:
-            times[TOOL].append(tool(bundle, threads, max(LEAST_RUNS, round(1e3 * seconds / times[RAW][-1]))))
-    added, raw = in_child("overhead", bundle, threads, seconds)
+    own, raw, ratios = zip(*(side_by_side(bundle, threads, seconds) for _ in range(rounds)), strict=True)
     print(f"{bundle.manifest.name}, batch 1, {threads} threads, {rounds} rounds of {seconds:g} s")
-    held = [said(f"{name:24} {statistics.median(found):8.3f} ms", times, name) for name, found in times.items()]
+    print(f"  {OURS:24} {statistics.median(own):8.3f} ms")
+    held = said(RAW, statistics.median(raw), ratios)
+    if bundle.manifest.format == "tflite":
+        runs = max(LEAST_RUNS, round(1e3 * seconds / raw[-1]))
+        tools = [(side_by_side(bundle, threads, seconds)[0], tool(bundle, threads, runs)) for _ in range(rounds)]
+        held &= said(TOOL, statistics.median(t for _, t in tools), [ours / t for ours, t in tools])
+    done = subprocess.run(command("overhead", bundle, threads, seconds), capture_output=True, text=True, check=True)
+    added, call = json.loads(done.stdout.splitlines()[-1])
     holds = added <= OVERHEAD_LIMIT
     print(
-        f"  predict adds {added:.1f} µs to the engine's {raw:.0f} µs, {added / raw:.2%} "
+        f"  predict adds {added:.1f} µs to the engine's {call:.0f} µs, {added / call:.2%} "
         f"(limit {OVERHEAD_LIMIT:g} µs: {'holds' if holds else 'MISSED'})"
     )
-    return holds and all(held)
+    return holds and held
 
 
-def said(words: str, times: dict[str, list[float]], name: str) -> bool:
-    """Print one row, with the ratio of ours to it; whether the limit holds."""
-    if name == OURS:
-        print(f"  {words}")
-        return True
-    value = ratio(times, OURS, name)
-    rounds = [ours / theirs for ours, theirs in zip(times[OURS], times[name], strict=True)]
+def said(name: str, milliseconds: float, ratios: Sequence[float]) -> bool:
+    """Print one row with the ratio of ours to it, the median of the rounds; whether the limit holds."""
+    value = statistics.median(ratios)
     holds = abs(value - 1) <= RATIO_LIMIT
-    spread = f"rounds {min(rounds):.3f} to {max(rounds):.3f}"
-    print(f"  {words}, ours / theirs {value:.3f}, {spread} (limit 1 ± {RATIO_LIMIT}: {'holds' if holds else 'MISSED'})")
+    print(
+        f"  {name:24} {milliseconds:8.3f} ms, ours / theirs {value:.3f}, rounds {min(ratios):.3f} to {max(ratios):.3f} "
+        f"(limit 1 ± {RATIO_LIMIT}: {'holds' if holds else 'MISSED'})"
+    )
     return holds
 
 
@@ -202,8 +224,9 @@ def main() -> int:
         bundles.read(path) for path in given.bundles or sorted(path.parent for path in ZOO.glob("*/manifest.json"))
     ]
     if given.job:
-        job = {"raw": raw_loop, "overhead": overhead}[given.job]
-        print(json.dumps(job(opened[0], given.threads, given.seconds)))
+        raw = given.job == "raw"
+        found = raw_loop(opened[0], given.threads) if raw else overhead(opened[0], given.threads, given.seconds)
+        print(json.dumps(found))
         return 0
     return int(not all([compare(bundle, given.rounds, given.threads, given.seconds) for bundle in opened]))
 

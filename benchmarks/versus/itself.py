@@ -23,6 +23,7 @@ import numpy as np
 
 from bctoolkit.bench.compare import Change, Trend, against_baseline
 from bctoolkit.bench.stored import read
+from bctoolkit.files import unfinished
 
 MARGIN = 0.03
 SLOWED = "slowed"
@@ -35,7 +36,9 @@ import bctoolkit.runtime as runtime
 class Slowed:
     """A backend that sleeps for a share of each answer's time."""
     def __init__(self, backend):
-        self._backend, self.provider, self.threads = backend, backend.provider, backend.threads
+        self._backend = backend
+    def __getattr__(self, name):
+        return getattr(self._backend, name)
     def run(self, batch):
         began = time.perf_counter()
         answer = self._backend.run(batch)
@@ -95,7 +98,8 @@ def main() -> None:
     reports = [given.out / f"run-{run}" for run in range(given.runs)]
     for report in reports:
         if not report.exists():
-            command = [sys.executable, "-m", "bctoolkit", "bench", *map(str, bundles), *effort, "--out", str(report)]
+            what = ["--resume"] if unfinished(report).exists() else [*map(str, bundles), *effort]
+            command = [sys.executable, "-m", "bctoolkit", "bench", *what, "--out", str(report)]
             subprocess.run(command, env=environment, check=True)
     tell(reports)
 
