@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -34,6 +34,7 @@ INK, GRID = "#010203", "#010204"
 COLOURS = ("#3f87c4", "#d9822b", "#3a9a5b", "#b04a9a", "#8a6fd1", "#c0504d", "#7a8a2a", "#2a9a9a")
 MARKS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
 """How matplotlib calls a mark, and the same as a character."""
+SQUARE = MARKS["s"]
 SIZE = (4.6, 3.2)
 """Inches: on a phone's screen the letters are still as large as text."""
 DECADE = 10
@@ -43,11 +44,13 @@ POINTS = 400
 
 def key(names: Sequence[str]) -> str:
     """Which mark and colour belongs to which of the artifacts, as markup: text that wraps where a plot's would not."""
-    items = []
-    for place, name in enumerate(names):
-        shown = f'<span style="color:{colour(place)}">{MARKS[mark(place)]}</span>'
-        items.append(f"<li>{shown} {escape(name)}</li>")
-    return f'<ul class="key">{"".join(items)}</ul>'
+    return _key((colour(place), MARKS[mark(place)], name) for place, name in enumerate(names))
+
+
+def _key(items: Iterable[tuple[str, str, str]]) -> str:
+    """Colour, mark and words of each."""
+    rows = [f'<li><span style="color:{shade}">{sign}</span> {escape(words)}</li>' for shade, sign, words in items]
+    return f'<ul class="key">{"".join(rows)}</ul>'
 
 
 def pareto(accuracy: Sequence[float], p50: Sequence[float], megabytes: Sequence[float]) -> str:
@@ -132,21 +135,22 @@ def lost_by_corruption(lost: dict[str, dict[str, float]]) -> str:
 def operators(names: Sequence[str], shares: Sequence[dict[str, float]]) -> str:
     """One bar for each result: the share of its time that each type of operator takes."""
     most = {kind: max(one.get(kind, 0.0) for one in shares) for one in shares for kind in one}
-    shown = sorted(most, key=lambda kind: -most[kind])[: len(COLOURS)]
-    drawn, (axis,) = canvas(1, (SIZE[0], 1.6 + 0.75 * len(names) + 0.14 * len(shown)))
+    shown = dict(zip(sorted(most, key=lambda kind: -most[kind]), COLOURS, strict=False))
+    drawn, (axis,) = canvas(1, (SIZE[0], 0.7 + 0.75 * len(names)))
     places, left = -np.arange(len(names), dtype=np.float64), np.zeros(len(names))
-    for shade, kind in zip(COLOURS, shown, strict=False):
+    for kind, shade in shown.items():
         widths = np.array([100 * one.get(kind, 0.0) for one in shares])
-        axis.barh(places, widths, 0.5, left, color=shade, label=kind)
+        axis.barh(places, widths, 0.5, left, color=shade)
         left += widths
-    if (left < 99.95).any():
-        axis.barh(places, 100 - left, 0.5, left, color=GRID, label="others")
+    axis.barh(places, 100 - left, 0.5, left, color=GRID)
     for place, name in zip(places, names, strict=True):
         axis.text(0, place + 0.3, name, color=INK, va="bottom")
     axis.set(xlabel="% of the time of all operators", xlim=(0, 100), ylim=(0.5 - len(names), 0.75))
     axis.set_yticks([])
-    _legend(axis, below=-0.55 / (0.75 * len(names)))
-    return svg(drawn, "share of time of each type of operator")
+    items = [(shade, SQUARE, kind) for kind, shade in shown.items()]
+    if (left < 99.95).any():
+        items.append(("var(--line)", SQUARE, "others"))
+    return svg(drawn, "share of time of each type of operator") + _key(items)
 
 
 def colour(place: int) -> str:
@@ -172,11 +176,6 @@ def canvas(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
         axis.xaxis.label.set_color(INK)
         axis.yaxis.label.set_color(INK)
     return drawn, axes
-
-
-def _legend(axis: Any, below: float) -> None:
-    """The legend under the plot, so far below it in heights of the axis."""
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2, frameon=False, labelcolor=INK)
 
 
 def _plain_ticks(axis: Any) -> None:

@@ -83,9 +83,7 @@ def sustained_latency(measured: Sequence[tuple[str, Sustained]]) -> str:
             axis.plot(*zip(*tails, strict=True), figures.mark(place), color=colour, markersize=4)
     axis.set(xlabel="minutes", ylabel="ms per run, model alone")
     axis.set_ylim(bottom=0)
-    return figures.svg(drawn, "latency of each artifact over a sustained run") + figures.key(
-        [name for name, _ in measured]
-    )
+    return figures.svg(drawn, "latency of each artifact over a sustained run")
 
 
 def sustained_state(measured: Sequence[tuple[str, Sustained]], field: str, words: str) -> str:
@@ -98,6 +96,4 @@ def sustained_state(measured: Sequence[tuple[str, Sustained]], field: str, words
         axis.plot(*zip(*known, strict=True), color=colour, marker=figures.mark(place), markersize=4)
     axis.set(xlabel="minutes", ylabel=words)
     axis.ticklabel_format(axis="y", useOffset=False)
-    return figures.svg(drawn, f"{words.split(',')[0]} over a sustained run") + figures.key(
-        [name for name, _ in measured]
-    )
+    return figures.svg(drawn, f"{words.split(',')[0]} over a sustained run")
