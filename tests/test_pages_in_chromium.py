@@ -181,7 +181,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(workspace: Path, class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three bundles and a damaged one, on labelled images, against limits that are kept, broken and undecided."""
+    """Three bundles and a damaged one in every scenario, against limits that are kept, broken and undecided."""
     root = tmp_path_factory.mktemp("report")
     shelf = workspace / "exports" / "bundles"
     shutil.copytree(shelf / "tiny-onnx-fp32", root / "damaged")
@@ -192,7 +192,12 @@ def report(workspace: Path, class_folders: Path, tmp_path_factory: pytest.TempPa
         root / "damaged",
     ]
     settings = Settings(
-        sessions=2, min_runs=24, min_seconds=0.05, warmup_runs=5, warmup_seconds=0.01, threads=1, seed=0
+        *(2, 24, 0.05, 5, 0.01, 1, 0),
+        batches=(1, 2),
+        streams=2,
+        sustain_minutes=0.002,
+        profile_runs=5,
+        corrupted=3,
     )
     budget = Budget(device="a desk", max_size_mb=0.001, max_peak_rss_mb=10_000, max_p50_ms=1_000, min_accuracy=0.5)
     bench.bench(paths, settings, root / "report", Terminal(), data=str(class_folders), budget=budget)
@@ -253,13 +258,17 @@ def test_every_part_of_a_report_is_shown(browser: Browser, report: Path) -> None
     browser.open(report, DESK, "light")
     seen = browser.told(MEASURE)
     assert seen["headings"] == [
-        "Verdict", "Figures", "Limits", "Accuracy, latency, size", "Latency", "Classes", "Confusion matrices",
-        "Reliability", *(f"Where {name} departs most" for name in MEASURED),
+        "Verdict", "Figures", "Limits", "Accuracy, latency, size", "Latency", "Operator profile", "Offline",
+        "Multi-stream", "Sustained", "Classes", "Confusion matrices", "Reliability", "Corruptions",
+        *(f"Corruptions of {name}" for name in MEASURED), *(f"Where {name} departs most" for name in MEASURED),
         "Machine and settings", "How each number was computed",
     ]  # fmt: skip
-    assert seen["drawn"] == 3 + 4  # plots; the reliability of the reference and of three bundles
+    told = json.loads(report.with_name("report.json").read_bytes())["results"][0]["sustained"]["windows"][0]
+    state = sum(told[field] is not None for field in ("frequency_mhz", "temperature_c"))  # not every system tells them
+    plots = 3 + 1 + 1 + 1 + state + 1  # latency and its like, operators, batches, sustained, corruptions
+    assert seen["drawn"] == plots + 4  # the reliability of the reference and of three bundles
     assert seen["images"] == 3 * 8
-    assert seen["figures"] == 3 + 3 + 3 + 4 + 4 + 24  # limits, plots, classes, confusions, reliability, pictures
+    assert seen["figures"] == plots + 3 + 3 + 4 + 4 + 24  # limits, classes, confusions, reliability, pictures
     text = browser.told("document.querySelector('.verdicts').innerText")
     assert re.findall(r": (failed|not measured)$", text, re.MULTILINE) == ["failed"] * 3 + ["not measured"]
 
