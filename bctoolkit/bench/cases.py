@@ -191,6 +191,8 @@ def _one_turn(work: Work, turn: int, group: list[int], told: Callable[[float, st
     missing = [
         place for place in group if journal.session(place, turn) is None and not work.failed(cases[place].subject)
     ]
+    if turn % 2:  # who starts later may find its memory in a better place
+        missing.reverse()
     wanted = [_timed(work, cases[place]) for place in missing]
     for place, answer in zip(missing, latency.sessions(wanted, told), strict=True):
         if isinstance(answer, BackendError):

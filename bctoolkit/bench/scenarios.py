@@ -18,7 +18,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bench.energy import Spent, meter
 from bctoolkit.bench.machine import available_memory, clock_tick, disturbances, peak_rss, reading, steady_rss
 from bctoolkit.bench.report import Settings, Unstable
-from bctoolkit.bench.worker import Job, shuffled, warm_up
+from bctoolkit.bench.worker import Job, changed, shuffled, warm_up
 from bctoolkit.errors import BackendError
 from bctoolkit.formats import FORMATS, QUANTIZATIONS, Tolerance
 from bctoolkit.metrics import broken_limits, parity
@@ -193,7 +193,7 @@ def _batches(
         begin = time.perf_counter_ns()
         said = classifier.backend.run(batch)
         spent = time.perf_counter_ns() - begin
-        wrong += _changed(said, first.setdefault(int(rows[0]), said))
+        wrong += changed(said, first.setdefault(int(rows[0]), said))
         if number >= UNTIMED:
             runs.append(spent)
             if len(runs) >= LEAST_BATCHES and time.perf_counter() - started >= seconds:
@@ -271,7 +271,7 @@ class _Together:
                 begin = time.perf_counter_ns()
                 said = classifier.backend.run(batches[at])
                 runs.append(time.perf_counter_ns() - begin)
-                wrong += _changed(said, expected[at])
+                wrong += changed(said, expected[at])
                 self._counts[number] = len(runs)
                 if time.perf_counter() >= deadline and min(self._counts) >= self._least:
                     break
@@ -329,7 +329,7 @@ def _run_until(
         begin = time.perf_counter_ns()
         said = classifier.backend.run(batches[at])
         runs.append(time.perf_counter_ns() - begin)
-        wrong += _changed(said, expected[at])
+        wrong += changed(said, expected[at])
         if time.perf_counter() >= moment:
             return wrong
 
@@ -347,13 +347,6 @@ def _window_ends(seconds: float) -> list[float]:
 
 def _one_by_one(classifier: Classifier, images: NDArray[Any]) -> Probabilities:
     return np.concatenate([classifier.backend.run(images[i : i + 1]) for i in range(len(images))])
-
-
-def _changed(said: Probabilities, first: Probabilities) -> bool:
-    """Whether an answer differs from the first to the same images; bytes are compared first, for that is quicker."""
-    if said.shape != first.shape:
-        return True
-    return said.tobytes() != first.tobytes() and not np.allclose(said, first, atol=1e-5)
 
 
 def _turned(items: list[Any], shift: int) -> list[Any]:

@@ -5,9 +5,10 @@ usage: python benchmarks/versus/engines.py [BUNDLE…] [--rounds N] [--seconds S
 Two questions of each bundle, by default those of exports/zoo:
 
 1. Is the p50 that `bctk bench` reports the engine's? A session of `bctk bench` and the plain loop of ONNX Runtime or
-   LiteRT side by side in slices, as `bctk bench` times bundles; the ratio is the median of those of the slices. Then
-   the benchmark tool that LiteRT's wheel ships, which cannot be sliced. Each round in fresh processes. ONNX Runtime's
-   wheel ships no tool that runs any model.
+   LiteRT side by side in slices, as `bctk bench` times bundles; the ratio is the median of those of the slices, and who
+   starts first changes from round to round: of large networks the later one was faster by 2 %. Then the benchmark tool
+   that LiteRT's wheel ships, which cannot be sliced. Each round in fresh processes. ONNX Runtime's wheel ships no tool
+   that runs any model.
 2. What does `Classifier.predict` add to a call of the engine? Both in one process on one opened model, call by call,
    in the order A B B A; the median of the differences.
 
@@ -143,27 +144,52 @@ def command(job: str, bundle: Bundle, threads: int, seconds: float) -> list[str]
     return [sys.executable, __file__, str(bundle.path), *options]
 
 
-def side_by_side(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float, float]:
+class Loop:
+    """The engine's own loop in a process, told to go on slice by slice, as `Child` is."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+
+    def __enter__(self) -> "Loop":
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def wait_until_ready(self) -> None:
+        """Wait until it asks to go on."""
+        self._process.stdout.readline()
+
+    def go(self) -> None:
+        """Let it time a slice."""
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self.wait_until_ready()
+
+    def slices(self) -> list[float]:
+        """What it has measured."""
+        self._process.stdin.close()
+        return json.loads(self._process.stdout.read())
+
+
+def side_by_side(bundle: Bundle, threads: int, seconds: float, own_first: bool) -> tuple[float, float, float]:
     """Milliseconds of the median run in a session of `bctk bench` and in the engine's own loop, and their ratio."""
     settings = Settings(1, LEAST_RUNS, seconds, warmup_runs=20, warmup_seconds=WARM_UP, threads=threads, seed=0)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        own = stack.enter_context(Child(Measure(str(bundle.path), threads, None, f"{folder}/answer", settings)))
-        own.wait_until_ready()
-        raw = subprocess.Popen(
-            command("raw", bundle, threads, seconds), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        stack.callback(raw.kill)
-        assert raw.stdin is not None
-        assert raw.stdout is not None
-        told = raw.stdout.readline()
-        while own.ready and told:
-            own.go()
-            raw.stdin.write("\n")
-            raw.stdin.flush()
-            told = raw.stdout.readline()
-        raw.stdin.close()
-        theirs = json.loads(raw.stdout.read())
+        own = Child(Measure(str(bundle.path), threads, None, f"{folder}/answer", settings))
+        raw = Loop(command("raw", bundle, threads, seconds))
+        order = [own, raw] if own_first else [raw, own]
+        for one in order:
+            stack.enter_context(one)
+            one.wait_until_ready()
+        while own.ready:
+            for one in order:
+                one.go()
+        theirs = raw.slices()
         answer = own.answer(Answer)
     cuts = np.cumsum(answer.model_slices)[:-1]
     ours = [float(np.median(part)) / 1e6 for part in np.split(answer.model, cuts)]
@@ -182,13 +208,18 @@ def tool(bundle: Bundle, threads: int, runs: int) -> float:
 
 def compare(bundle: Bundle, rounds: int, threads: int, seconds: float) -> bool:
     """Measure one bundle and print; whether every limit holds."""
-    own, raw, ratios = zip(*(side_by_side(bundle, threads, seconds) for _ in range(rounds)), strict=True)
+    own, raw, ratios = zip(
+        *(side_by_side(bundle, threads, seconds, own_first=turn % 2 == 0) for turn in range(rounds)), strict=True
+    )
     print(f"{bundle.manifest.name}, batch 1, {threads} threads, {rounds} rounds of {seconds:g} s")
     print(f"  {OURS:24} {statistics.median(own):8.3f} ms")
     held = said(RAW, statistics.median(raw), ratios)
     if bundle.manifest.format == "tflite":
         runs = max(LEAST_RUNS, round(1e3 * seconds / raw[-1]))
-        tools = [(side_by_side(bundle, threads, seconds)[0], tool(bundle, threads, runs)) for _ in range(rounds)]
+        tools = [
+            (side_by_side(bundle, threads, seconds, own_first=True)[0], tool(bundle, threads, runs))
+            for _ in range(rounds)
+        ]
         held &= said(TOOL, statistics.median(t for _, t in tools), [ours / t for ours, t in tools])
     done = subprocess.run(command("overhead", bundle, threads, seconds), capture_output=True, text=True, check=True)
     added, call = json.loads(done.stdout.splitlines()[-1])
@@ -215,7 +246,7 @@ def main() -> int:
     """Each bundle in turn."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--rounds", type=int, default=6)
     options.add_argument("--seconds", type=float, default=2.0, help="of each measurement after its warm-up")
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--job", choices=["raw", "overhead"], help=argparse.SUPPRESS)
