@@ -18,7 +18,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bench.energy import Spent, meter
 from bctoolkit.bench.machine import available_memory, clock_tick, disturbances, peak_rss, reading, steady_rss
 from bctoolkit.bench.report import Settings, Unstable
-from bctoolkit.bench.worker import Job, changed, shuffled, warm_up
+from bctoolkit.bench.worker import Checked, Job, changed, shuffled, warm_up
 from bctoolkit.errors import BackendError
 from bctoolkit.formats import FORMATS, QUANTIZATIONS, Tolerance
 from bctoolkit.metrics import broken_limits, parity
@@ -150,8 +150,8 @@ def offline(job: Offline) -> OfflineAnswer:
     fixed = FORMATS[manifest.format].batch
     ended = ""
     for size in _sizes((fixed,) if fixed else job.batches):
-        runs, changed = _batches(classifier, images, alone, size, seconds, tolerance)
-        wrong += changed
+        runs, departed = _batches(classifier, images, alone, size, seconds, tolerance)
+        wrong += departed
         found.append(runs)
         if not (fixed or job.batches) and (ended := _end(found, resident)):
             break
@@ -226,7 +226,8 @@ def streams(job: Streams) -> StreamsAnswer:
 
     def one(number: int) -> tuple[list[int], int]:
         shift = number * len(batches) // job.streams
-        return together.run(number, classifiers[number], _turned(batches, shift), _turned(expected, shift))
+        checked = Checked(classifiers[number].backend, _turned(batches, shift), _turned(expected, shift))
+        return together.run(number, checked), checked.wrong
 
     with ThreadPoolExecutor(job.streams) as pool:
         list(pool.map(lambda classifier: warm_up(classifier, batches, job.settings), classifiers))
@@ -257,28 +258,22 @@ class _Together:
         self._begins: list[int] = []
         self._ends: list[int] = []
 
-    def run(
-        self, number: int, classifier: Classifier, batches: list[NDArray[Any]], expected: list[Probabilities]
-    ) -> tuple[list[int], int]:
-        """A stream's runs in nanoseconds, and how many of its answers changed."""
-        runs, wrong = list[int](), 0
+    def run(self, number: int, checked: Checked) -> list[int]:
+        """A stream's runs in nanoseconds."""
+        runs = list[int]()
         self._gate.wait()
         self._begins.append(time.perf_counter_ns())
         deadline = time.perf_counter() + self._seconds
         try:
             while not self._over.is_set():
-                at = len(runs) % len(batches)
-                begin = time.perf_counter_ns()
-                said = classifier.backend.run(batches[at])
-                runs.append(time.perf_counter_ns() - begin)
-                wrong += changed(said, expected[at])
+                runs.append(checked.run(len(runs)))
                 self._counts[number] = len(runs)
                 if time.perf_counter() >= deadline and min(self._counts) >= self._least:
                     break
         finally:
             self._over.set()  # also where this one fails, so that the others do not wait for it
             self._ends.append(time.perf_counter_ns())
-        return runs, wrong
+        return runs
 
     def wall(self) -> int:
         """Nanoseconds from the first begin to the last end."""
@@ -295,12 +290,12 @@ def sustain(job: Sustain, told: Callable[[], object] = lambda: None) -> SustainA
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
     images = shuffled(job, classifier, job.settings.seed)
     batches = [images[i : i + 1] for i in range(len(images))]
-    expected = [classifier.backend.run(batch) for batch in batches]
+    checked = Checked(classifier.backend, batches)
     warm_up(classifier, batches, job.settings)
-    runs, wrong, windows, throttled = list[int](), 0, list[WindowEnd](), False
+    runs, windows, throttled = list[int](), list[WindowEnd](), False
     before, counter = reading(), meter()
     for until in _window_ends(job.seconds):
-        wrong += _run_until(before.wall + until, classifier, batches, expected, runs)
+        _run_until(before.wall + until, checked, runs)
         now = reading()
         windows.append(WindowEnd(len(runs), now.wall - before.wall, now.mhz, now.celsius))
         throttled = throttled or Unstable.THROTTLING in disturbances([(before, now)], usable_cpus())
@@ -313,25 +308,18 @@ def sustain(job: Sustain, told: Callable[[], object] = lambda: None) -> SustainA
         threads=classifier.backend.threads,
         runs=runs,
         windows=windows,
-        wrong=wrong,
+        wrong=checked.wrong,
         disturbed=[reason for reason in Unstable if reason in found],
         energy=None if counter is None else counter.spent(),
     )
 
 
-def _run_until(
-    moment: float, classifier: Classifier, batches: list[NDArray[Any]], expected: list[Probabilities], runs: list[int]
-) -> int:
-    """Add at least one run to `runs`, up to a moment of `perf_counter`; how many answers changed."""
-    wrong = 0
+def _run_until(moment: float, checked: Checked, runs: list[int]) -> None:
+    """Add at least one run to `runs`, up to a moment of `perf_counter`."""
     while True:
-        at = len(runs) % len(batches)
-        begin = time.perf_counter_ns()
-        said = classifier.backend.run(batches[at])
-        runs.append(time.perf_counter_ns() - begin)
-        wrong += changed(said, expected[at])
+        runs.append(checked.run(len(runs)))
         if time.perf_counter() >= moment:
-            return wrong
+            return
 
 
 def windows_in(seconds: float) -> int:

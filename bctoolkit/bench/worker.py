@@ -26,6 +26,7 @@ __all__ = [
     "READY",
     "SLICE_SECONDS",
     "Answer",
+    "Checked",
     "Inspect",
     "Job",
     "Measure",
@@ -153,9 +154,10 @@ def measure(job: Measure, turns: Iterable[None]) -> Answer:
     whole = Meter(_end_to_end(classifier, images), max(1, settings.min_runs // 4), settings.min_seconds / 4)
     spans, energy = [], list[Spent | None]()
     for _ in turns:
+        before = reading()  # takes long enough for the engine's threads to sleep again, so it comes first
         for at in range(REWARMING):
             classifier.backend.run(batches[at % len(batches)])
-        counter, before = meter(), reading()
+        counter = meter()
         model.slice(SLICE_SECONDS)
         energy.append(None if counter is None else counter.spent())
         spans.append((before, reading()))
@@ -184,11 +186,19 @@ def measure(job: Measure, turns: Iterable[None]) -> Answer:
 
 
 class Checked:
-    """Times a backend's runs on images in turn, and counts the answers that depart from its first ones."""
+    """Times a backend's runs on images in turn, and counts the answers that depart from those expected.
 
-    def __init__(self, backend: Backend, batches: list[NDArray[Any]]) -> None:
+    Args:
+        backend: who answers.
+        batches: the images, each 1 × height × width × channels.
+        expected: the answer to each; by default the backend's first ones.
+    """
+
+    def __init__(
+        self, backend: Backend, batches: list[NDArray[Any]], expected: list[NDArray[np.float32]] | None = None
+    ) -> None:
         self._backend, self._batches = backend, batches
-        self._expected = [backend.run(batch) for batch in batches]
+        self._expected = [backend.run(batch) for batch in batches] if expected is None else expected
         self.wrong = 0
 
     def run(self, number: int) -> int:

@@ -27,6 +27,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.metrics import Parity
 from bctoolkit.paired import Loss, loss_limits
+from bctoolkit.progress import Silent
 
 
 class Recorder:
@@ -40,6 +41,23 @@ class Recorder:
 
     def step(self, label: str, done: int, total: int, note: str = "") -> None:
         self.steps.append((label, done, total, note))
+
+
+class Interrupted(Silent):
+    """Ctrl-C at the given step of the given kind of work."""
+
+    def __init__(self, label: str, at: int) -> None:
+        self.label, self.at = label, at
+
+    def step(self, label: str, done: int, total: int, note: str = "") -> None:
+        if (label, done) == (self.label, self.at):
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def interrupted() -> type[Interrupted]:
+    """`interrupted(label, at)` is a `Progress`."""
+    return Interrupted
 
 
 @pytest.fixture

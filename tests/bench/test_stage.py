@@ -228,33 +228,22 @@ def test_missing_images_are_refused_before_any_timing(
     assert left_behind(tmp_path) == []
 
 
-class Interrupted(Silent):
-    """Ctrl-C at the given step of the given kind of work."""
-
-    def __init__(self, label: str, at: int) -> None:
-        self.label, self.at = label, at
-
-    def step(self, label: str, done: int, total: int, note: str = "") -> None:
-        if (label, done) == (self.label, self.at):
-            raise KeyboardInterrupt
-
-
 def test_a_bench_interrupted_before_anything_is_finished_leaves_nothing(
-    bundle: Path, fastest: Settings, tmp_path: Path
+    bundle: Path, fastest: Settings, tmp_path: Path, interrupted: Any
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        bench([bundle], fastest, tmp_path / "reports" / "x", Interrupted("parity", 0))
+        bench([bundle], fastest, tmp_path / "reports" / "x", interrupted("parity", 0))
     assert left_behind(tmp_path) == []
 
 
 @pytest.mark.parametrize(("label", "at"), [("parity", 1), ("timing", 0), ("timing", 100), ("timing", 200)])
 def test_an_interrupted_bench_keeps_what_is_finished_and_goes_on(
-    four_bundles: list[Path], fastest: Settings, tmp_path: Path, recorder: Any, label: str, at: int
+    four_bundles: list[Path], fastest: Settings, tmp_path: Path, recorder: Any, label: str, at: int, interrupted: Any
 ) -> None:
     """Two bundles in two turns: sessions are kept when a turn is over."""
     settings, two = msgspec.structs.replace(fastest, sessions=2), four_bundles[:2]
     with pytest.raises(KeyboardInterrupt):
-        bench(two, settings, tmp_path / "x", Interrupted(label, at), budget=BUDGET)
+        bench(two, settings, tmp_path / "x", interrupted(label, at), budget=BUDGET)
     folder = unfinished(tmp_path / "x")
     assert left_behind(tmp_path) == [folder.name]
     kept = {path.name: path.read_bytes() for path in folder.glob("session-*")}
@@ -272,9 +261,11 @@ def test_an_interrupted_bench_keeps_what_is_finished_and_goes_on(
         assert raw[two[int(case)].name][int(turn)] == json.loads(content)
 
 
-def test_an_unfinished_bench_is_not_begun_again(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+def test_an_unfinished_bench_is_not_begun_again(
+    bundle: Path, fastest: Settings, tmp_path: Path, interrupted: Any
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        bench([bundle], fastest, tmp_path / "x", Interrupted("timing", 0))
+        bench([bundle], fastest, tmp_path / "x", interrupted("timing", 0))
     with pytest.raises(RecipeError, match=r"\.x\.unfinished holds an unfinished report; go on with --resume"):
         bench([bundle], fastest, tmp_path / "x", Silent())
 
@@ -284,11 +275,13 @@ def test_without_an_unfinished_bench_there_is_nothing_to_resume(tmp_path: Path) 
         resume(tmp_path / "x", Silent())
 
 
-def test_a_bundle_that_has_changed_is_not_resumed(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+def test_a_bundle_that_has_changed_is_not_resumed(
+    bundle: Path, fastest: Settings, tmp_path: Path, interrupted: Any
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy)
     with pytest.raises(KeyboardInterrupt):
-        bench([copy], fastest, tmp_path / "x", Interrupted("timing", 0))
+        bench([copy], fastest, tmp_path / "x", interrupted("timing", 0))
     journal = unfinished(tmp_path / "x") / "asked.json"
     asked = json.loads(journal.read_bytes())
     journal.write_text(json.dumps(asked | {"manifests": ["0" * 64]}))
@@ -296,9 +289,9 @@ def test_a_bundle_that_has_changed_is_not_resumed(bundle: Path, fastest: Setting
         resume(tmp_path / "x", Silent())
 
 
-def test_another_machine_does_not_go_on(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+def test_another_machine_does_not_go_on(bundle: Path, fastest: Settings, tmp_path: Path, interrupted: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
-        bench([bundle], fastest, tmp_path / "x", Interrupted("timing", 0))
+        bench([bundle], fastest, tmp_path / "x", interrupted("timing", 0))
     journal = unfinished(tmp_path / "x") / "asked.json"
     asked = json.loads(journal.read_bytes())
     asked["machine"]["cpu"] = "Abacus 2000"
@@ -389,10 +382,12 @@ def test_numbers_of_threads_are_swept(bundle: Path, fastest: Settings, tmp_path:
     assert f"{bundle.name}, threads 2" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
 
 
-def test_an_interrupted_bench_keeps_the_earlier_report(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+def test_an_interrupted_bench_keeps_the_earlier_report(
+    bundle: Path, fastest: Settings, tmp_path: Path, interrupted: Any
+) -> None:
     earlier = bench([bundle], fastest, tmp_path / "report", Silent())
     with pytest.raises(KeyboardInterrupt):
-        bench([bundle], fastest, tmp_path / "report", Interrupted("timing", 100))
+        bench([bundle], fastest, tmp_path / "report", interrupted("timing", 100))
     stored = (tmp_path / "report" / "report.json").read_bytes()
     assert parse(Report, json.loads(stored), "report.json", BackendError) == earlier
     assert left_behind(tmp_path) == [unfinished(tmp_path / "report").name, "report"]

@@ -115,27 +115,16 @@ def test_the_first_turn_finds_the_sizes_and_the_others_repeat_them(
     assert [batch.n for batch in result.offline.batches] == [15, 15]
 
 
-class Interrupted(Silent):
-    """Ctrl-C at the given step of the given kind of work."""
-
-    def __init__(self, label: str, at: int) -> None:
-        self.label, self.at = label, at
-
-    def step(self, label: str, done: int, total: int, note: str = "") -> None:
-        if (label, done) == (self.label, self.at):
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize(
     ("label", "at", "kept"), [("offline", 1, 1), ("streams", 0, 2), ("sustain", 1, 2), ("sustain", 2, 3)]
 )
 def test_interrupted_scenarios_keep_what_is_finished(
-    two: list[Path], fastest: Settings, tmp_path: Path, recorder: Any, label: str, at: int, kept: int
+    two: list[Path], fastest: Settings, tmp_path: Path, recorder: Any, label: str, at: int, kept: int, interrupted: Any
 ) -> None:
     """One session of two bundles: two cases of each scenario. A window of `sustain` is told before its case is kept."""
     settings = msgspec.structs.replace(fastest, sessions=1, streams=2 if label == "streams" else None)
     with pytest.raises(KeyboardInterrupt):
-        bench(two, settings, tmp_path / "x", Interrupted(label, at))
+        bench(two, settings, tmp_path / "x", interrupted(label, at))
     folder = unfinished(tmp_path / "x")
     finished = {path.name: path.read_bytes() for path in folder.glob("*-*.json") if not path.match("session-*")}
     assert len(finished) == kept
