@@ -31,7 +31,20 @@ from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.metrics import Parity
 
-__all__ = ["MANIFEST", "Bundle", "Golden", "Link", "Manifest", "Reference", "Source", "newest", "read", "write"]
+__all__ = [
+    "MANIFEST",
+    "Bundle",
+    "Golden",
+    "IntegerProducts",
+    "Link",
+    "Manifest",
+    "Processor",
+    "Reference",
+    "Source",
+    "newest",
+    "read",
+    "write",
+]
 
 SCHEMA = 1
 GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"
@@ -77,6 +90,24 @@ class Link(Document, frozen=True, kw_only=True):
     """See `metrics.logit_error`."""
 
 
+class IntegerProducts(Document, frozen=True):
+    """The products that an artifact computes in integers, and whether every CPU adds them up exactly."""
+
+    count: int
+    columns: int
+    """Output columns of all of them together."""
+    saturating: int
+    """Columns with a sum of two products that can leave 16 bits: x86 without VNNI would answer otherwise."""
+
+
+class Processor(Document, frozen=True):
+    """The CPU that an artifact was checked on."""
+
+    name: str
+    features: tuple[str, ...]
+    """See `tools.CPU_FEATURES`."""
+
+
 class Manifest(Document, frozen=True, kw_only=True):
     """`manifest.json`."""
 
@@ -94,6 +125,9 @@ class Manifest(Document, frozen=True, kw_only=True):
     """Layers of the network that an integer form computes in float."""
     source: Source
     tools: dict[str, str] = field(default_factory=dict)
+    cpu: Processor | None = None
+    integer_products: IntegerProducts | None = None
+    """Of ONNX files; None where there are none, and for engines that add them up in 32 bits everywhere."""
     parity: Parity
     links: tuple[Link, ...] = ()
     """In the order they were checked."""
@@ -226,6 +260,8 @@ def write(
     links: tuple[Link, ...] = (),
     calibration: NDArray[np.uint8] | None = None,
     keep_float: tuple[str, ...] = (),
+    integer_products: IntegerProducts | None = None,
+    cpu: Processor | None = None,
     inputs_sha256: str = "",
 ) -> Bundle:
     """Write a bundle to the folder `target`, all of it or nothing; an earlier bundle there is replaced.
@@ -246,6 +282,8 @@ def write(
         links: what each step from the trained network to the artifact changed.
         calibration: N × 32, SHA-256 of the pixels of each image that set the ranges.
         keep_float: layers that an integer form computes in float.
+        integer_products: of an ONNX file, and whether every CPU adds them up exactly.
+        cpu: that the artifact was checked on.
         inputs_sha256: of all that decides the artifact.
     """
     with atomic_folder(target, MANIFEST) as folder:
@@ -275,6 +313,8 @@ def write(
             keep_float=keep_float,
             source=source,
             tools=tools,
+            cpu=cpu,
+            integer_products=integer_products,
             parity=parity,
             links=links,
             inputs_sha256=inputs_sha256,

@@ -17,11 +17,13 @@ __all__ = [
     "by_class",
     "calibration_gaps",
     "confusion",
+    "drifted",
     "exact_interval",
     "expected_calibration_error",
     "f1",
     "logit_error",
     "macro_f1",
+    "margin",
     "parity",
     "precision",
     "recall",
@@ -86,6 +88,29 @@ def broken_limits(reference: Probabilities, observed: Probabilities, limits: Tol
     if agreement < limits.top1_agreement:
         broken.append(f"top-1 agreement {agreement:.2%} < {limits.top1_agreement:.2%}")
     return broken
+
+
+def drifted(found: Parity, sealed: Parity, limits: Tolerance) -> bool:
+    """Whether a machine's answers lie clearly further from the reference than those an artifact was sealed with.
+
+    Machines add float32 in different orders, which moves an integer form's answers by a fraction of their distance from
+    the reference, and a float form's by all of it, far below its limits: hence half as far again, and a twentieth of
+    the limit, are allowed.
+    """
+    return any(
+        here > 1.5 * there + 0.05 * limit
+        for here, there, limit in (
+            (found.max_abs_diff, sealed.max_abs_diff, limits.max_abs_diff),
+            (found.mean_abs_diff, sealed.mean_abs_diff, limits.mean_abs_diff),
+        )
+    )
+
+
+def margin(probabilities: Probabilities) -> NDArray[np.float32]:
+    """By how much the likeliest class of each row of N × classes leads the second; N values."""
+    second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
+    lead: NDArray[np.float32] = first - second
+    return lead
 
 
 def logit_error(reference: Probabilities, observed: Probabilities) -> float:

@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["cpu_info", "usable_cpus", "utc_now", "versions"]
+__all__ = ["CPU_FEATURES", "cpu_features", "cpu_info", "cpu_name", "usable_cpus", "utc_now", "versions"]
+
+CPU_FEATURES = (
+    "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8",
+    "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2",
+)  # fmt: skip
+"""Instruction sets, as Linux calls them, that decide how float32, bfloat16 and int8 products run on x86 and Arm."""
 
 
 def utc_now() -> str:
@@ -27,6 +33,18 @@ def cpu_info() -> dict[str, str]:
         return {}
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def cpu_name() -> str:
+    """The processor in its maker's words, or its architecture where the system tells no more."""
+    return cpu_info().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_features() -> tuple[str, ...]:
+    """Those of `CPU_FEATURES` that the processor has; empty where the system does not tell."""
+    info = cpu_info()
+    flags = set((info.get("flags") or info.get("Features") or "").split())
+    return tuple(feature for feature in CPU_FEATURES if feature in flags)
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bctoolkit.bench.report import Machine, Unstable
 from bctoolkit.lazy import require
-from bctoolkit.tools import cpu_info, usable_cpus, versions
+from bctoolkit.tools import cpu_features, cpu_name, usable_cpus, versions
 
 __all__ = [
     "Reading",
@@ -23,12 +23,6 @@ __all__ = [
     "reading",
     "steady_rss",
 ]
-
-TELLING_FLAGS = (
-    "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
-    "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve",
-)  # fmt: skip
-"""Instruction sets that decide how fast float32, bfloat16 and int8 products run on x86 and Arm."""
 
 THROTTLE_COUNTS = "cpu[0-9]*/thermal_throttle/core_throttle_count"
 PACKAGES = ("bctoolkit", "numpy", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert")
@@ -58,12 +52,10 @@ def fingerprint() -> Machine:
         MissingExtra: psutil is not installed.
     """
     psutil = require("psutil", "bench")
-    info = cpu_info()
-    flags = set((info.get("flags") or info.get("Features") or "").split())
     return Machine(
         system=platform.platform(),
-        cpu=info.get("model name") or platform.processor() or platform.machine(),
-        cpu_flags=tuple(flag for flag in TELLING_FLAGS if flag in flags),
+        cpu=cpu_name(),
+        cpu_flags=cpu_features(),
         cores=os.cpu_count() or 1,
         cores_usable=usable_cpus(),
         memory_bytes=psutil.virtual_memory().total,

@@ -126,10 +126,7 @@ def inspect(job: Inspect) -> Profile:
 def predict(job: Predict) -> Answer:
     """Answer all images of the job; the probabilities go to an `.npy` beside the answer."""
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
-    images = np.load(job.images, mmap_mode="r")
-    dtype = classifier.contract.dtype
-    rows = [classifier.predict(np.asarray(images[i : i + 1], dtype)).probabilities for i in range(len(images))]
-    np.save(f"{job.answer}.npy", np.concatenate(rows))
+    np.save(f"{job.answer}.npy", classifier.predict_each(np.load(job.images, mmap_mode="r")))
     return Answer(classifier.backend.provider, classifier.backend.threads)
 
 

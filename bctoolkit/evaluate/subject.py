@@ -156,17 +156,12 @@ def _open_bundle(folder: Path) -> Subject:
     opened = bundles.read(folder)
     manifest = opened.manifest
     workers = [load(folder, threads=1) for _ in range(default_threads())]
-    dtype = manifest.input.dtype
-
-    def answer(classifier: Classifier, images: NDArray[np.uint8]) -> list[Probabilities]:
-        """One image at a time, as on the device: dynamic int8 rounds by what is in the batch."""
-        return [classifier.predict(images[i : i + 1].astype(dtype)).probabilities for i in range(len(images))]
 
     def predict(images: NDArray[np.uint8]) -> Probabilities:
         """Each worker a share: many images go faster one per thread than one after the other with all threads."""
         with ThreadPoolExecutor(len(workers)) as pool:
-            shares = pool.map(answer, workers, np.array_split(images, len(workers)))
-            return np.concatenate([row for share in shares for row in share])
+            shares = np.array_split(images, min(len(workers), len(images)))
+            return np.concatenate(list(pool.map(Classifier.predict_each, workers, shares)))
 
     return Subject(
         name=manifest.name,

@@ -8,7 +8,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from bctoolkit.bundle import IntegerProducts
 from bctoolkit.export.bisect import Tensor
+from bctoolkit.export.saturation import integer_weights, saturating_columns
 from bctoolkit.export.tflite_graph import Graph
 from bctoolkit.export.tflite_weights import PRODUCTS
 from bctoolkit.lazy import require
@@ -26,12 +28,14 @@ class Inside(NamedTuple):
     """Every tensor computed on one image 1 × height × width × channels; integers as what they stand for."""
     integer_weights: Callable[[bytes], dict[str, NDArray[np.int8]]]
     """The int8 weights of the products, output channels first, by name."""
+    integer_products: Callable[[bytes], IntegerProducts | None]
+    """The products of integers, and how many of their columns a CPU may saturate; None where there are none."""
 
 
 def coarse_channel(weights: dict[str, NDArray[np.int8]]) -> str | None:
     """A channel that a scale meant for others leaves few integers, in words; None where there is none.
 
-    With a scale of its own the largest weight of a channel is 127 or -127. Where the channels of a kernel share one,
+    With a scale of its own the largest weight of a channel is ±64 to ±127. Where the channels of a kernel share one,
     those with small weights are rounded to almost nothing, which the answers may hide on the images at hand: LayerNorm
     and averaging make up for much of it.
     """
@@ -101,7 +105,17 @@ def _weights_of_tflite(model: bytes) -> dict[str, NDArray[np.int8]]:
     return found
 
 
+def _products_of_onnx(model: bytes) -> IntegerProducts | None:
+    found = integer_weights(onnx.load_from_string(model)).values()
+    columns = sum(stored.weights.shape[1] for stored in found)
+    return IntegerProducts(len(found), columns, sum(map(saturating_columns, found))) if found else None
+
+
+def _products_of_tflite(model: bytes) -> None:
+    """XNNPACK and LiteRT's own kernels widen before they add."""
+
+
 INSIDE: dict[str, Inside] = {
-    "onnx": Inside(_tensors_of_onnx, _weights_of_onnx),
-    "tflite": Inside(_tensors_of_tflite, _weights_of_tflite),
+    "onnx": Inside(_tensors_of_onnx, _weights_of_onnx, _products_of_onnx),
+    "tflite": Inside(_tensors_of_tflite, _weights_of_tflite, _products_of_tflite),
 }

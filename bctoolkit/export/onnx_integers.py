@@ -1,8 +1,8 @@
 """Passes that turn the matrix products of an ONNX graph into products of integers.
 
-Weights are int8, symmetric, with one scale for each output channel; activations are uint8 with one range for the
-tensor, found at run time or by calibration. Both are written in standard operators that ONNX Runtime fuses when it
-loads the file (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
+Weights are int8, symmetric, with one scale for each output channel, such that every CPU adds the products up exactly;
+activations are uint8 with one range for the tensor, found at run time or by calibration. Both are written in standard
+operators that ONNX Runtime fuses when it loads the file (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from bctoolkit.export.onnx_passes import constant, constants, rebuilt
+from bctoolkit.export.saturation import HEADROOM, pair_sums, round_pairwise
+from bctoolkit.runtime.saturation import NEVER_SATURATES
 
 __all__ = ["activations", "layer_of", "products", "quantize_dynamically", "quantize_statically"]
 
@@ -102,7 +104,10 @@ def _quantize(
     quantize: Callable[[str], tuple[Nodes, Tensors]],
     multiply: Callable[[onnx.NodeProto, str], Nodes],
 ) -> onnx.ModelProto:
-    """Write each wanted product by `multiply`, and before the first that reads an activation, that by `quantize`."""
+    """Write each wanted product by `multiply`, and before the first that reads an activation, that by `quantize`.
+
+    The file says that its products cannot saturate. A float file must not: whoever quantizes it would inherit that.
+    """
     wanted = {node.name for node in products(model) if layer_of(node) not in keep_float}
     stored = constants(model)
     nodes: Nodes = []
@@ -122,14 +127,22 @@ def _quantize(
             more += [constant(f"{kernel}/int8", integers), constant(f"{kernel}/scale", scale)]
         seen |= {x, kernel}
         nodes += multiply(node, kernel)
-    return rebuilt(model, nodes, more)
+    quantized = rebuilt(model, nodes, more)
+    key, value = NEVER_SATURATES
+    quantized.metadata_props.add(key=key, value=value)
+    return quantized
 
 
 def per_channel(kernel: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A K × N matrix as int8 and the scale of each of its N columns; a column of zeros gets the scale one."""
-    largest = np.abs(kernel).max(axis=0)
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    return np.rint(kernel / scale).astype(np.int8), scale
+    """A K × N matrix as int8 and the scale of each of its N columns.
+
+    The scale is the least at which no weight exceeds 127 and no pair of neighbours what every CPU adds up exactly, see
+    `saturation`. A column of zeros gets the scale one, and so does one whose scale would be too small for float32.
+    """
+    exact = kernel.astype(np.float64)
+    least = np.maximum(np.abs(exact).max(axis=0) / 127, pair_sums(exact) / HEADROOM)
+    scale = np.where(least >= np.finfo(np.float32).tiny, least, 1).astype(np.float32)
+    return round_pairwise(exact / scale), scale
 
 
 def _affine(low: float, high: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -26,13 +26,16 @@ __all__ = ["TOOLS", "digest", "earlier_bundle", "kept_answers"]
 TOOLS = ("bctoolkit", "keras", "tensorflow", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
 """Packages whose versions decide what an export makes."""
 
+EDITION = 2
+"""Raised when the same versions of all tools come to write other artifacts than before."""
+
 MOST_KEPT = 64 * 2**20
 """Bytes of answers kept: those of 8 classes on 2,000,000 images."""
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 of documents, strings, numbers and arrays in that order, and of the versions of `TOOLS`."""
-    total = hashlib.sha256(msgspec.json.encode(versions(*TOOLS), order="deterministic"))
+    """SHA-256 of documents, strings, numbers and arrays in that order, and of `EDITION` and the versions of `TOOLS`."""
+    total = hashlib.sha256(msgspec.json.encode((EDITION, versions(*TOOLS)), order="deterministic"))
     for part in parts:
         array = isinstance(part, np.ndarray)
         content = np.ascontiguousarray(part).tobytes() if array else msgspec.json.encode(part, order="deterministic")

@@ -57,6 +57,26 @@ class Classifier:
             raise BackendError("the engine answered with probabilities that are not finite")
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
+    def predict_each(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Classify images one at a time, as a device does, however many there are.
+
+        A form that finds the range of its activations at run time takes it over the whole batch, so that the answer to
+        an image of a batch depends on its neighbours there.
+
+        Args:
+            images: N × height × width × channels uint8, at least one, as bundles and data sets hold them; they may be
+                on disk.
+
+        Returns:
+            N × classes probabilities.
+
+        Raises:
+            InputMismatch: the shape breaks the contract.
+            BackendError: the engine answered with something that is no probability per class.
+        """
+        single = (np.asarray(images[i : i + 1], self.contract.dtype) for i in range(len(images)))
+        return np.concatenate([self.predict(image).probabilities for image in single])
+
 
 def load(
     path: str | Path, *, engine: str | None = None, provider: str | None = None, threads: int | None = None

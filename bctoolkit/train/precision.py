@@ -2,11 +2,11 @@
 
 from bctoolkit.lazy import require
 from bctoolkit.recipes import Precision
-from bctoolkit.tools import cpu_info
+from bctoolkit.tools import cpu_features
 
 __all__ = ["policy"]
 
-BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def policy(precision: Precision) -> str:
@@ -18,9 +18,4 @@ def policy(precision: Precision) -> str:
         return precision
     if require("tensorflow", "train").config.list_physical_devices("GPU"):
         return "mixed_float16"
-    return "mixed_bfloat16" if any(flag in _cpu_flags() for flag in BFLOAT16_FLAGS) else "float32"
-
-
-def _cpu_flags() -> frozenset[str]:
-    """The CPU's feature flags, where the system tells them (Linux)."""
-    return frozenset(cpu_info().get("flags", "").split())
+    return "float32" if BFLOAT16_FLAGS.isdisjoint(cpu_features()) else "mixed_bfloat16"

@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 from bctoolkit.bench.machine import (
-    TELLING_FLAGS,
     Reading,
     clock_tick,
     disturbances,
@@ -22,6 +21,7 @@ from bctoolkit.bench.machine import (
 from bctoolkit.bench.report import Machine, Unstable
 from bctoolkit.documents import parse, to_json
 from bctoolkit.errors import BackendError
+from bctoolkit.tools import CPU_FEATURES
 
 MEGABYTE = 1_000_000
 REPORT_PEAK = "from bctoolkit.bench.machine import peak_rss; print(peak_rss())"
@@ -48,7 +48,7 @@ def test_fingerprint_counts_cores_and_memory(machine: Machine) -> None:
 
 
 def test_fingerprint_lists_known_flags_once(machine: Machine) -> None:
-    assert set(machine.cpu_flags) <= set(TELLING_FLAGS)
+    assert set(machine.cpu_flags) <= set(CPU_FEATURES)
     assert len(set(machine.cpu_flags)) == len(machine.cpu_flags)
 
 
@@ -56,7 +56,7 @@ def test_fingerprint_lists_known_flags_once(machine: Machine) -> None:
 def test_fingerprint_flags_are_those_the_system_tells(machine: Machine) -> None:
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         words = set(file.read().split())
-    assert set(machine.cpu_flags) == words & set(TELLING_FLAGS)
+    assert set(machine.cpu_flags) == words & set(CPU_FEATURES)
 
 
 def test_fingerprint_readings_are_plausible_where_there_are_any(machine: Machine) -> None:

@@ -77,6 +77,7 @@ def stock_convnext() -> keras.Model:
 def small_convnext(seed: int, classes: int = 3) -> keras.Model:
     """Two ConvNeXt blocks with drawn weights; depthwise channels differ in size, the norm after them evens it out."""
     rng = np.random.default_rng(seed)
+    keras.utils.set_random_seed(seed)  # the layers' own first weights count too
     layers = keras.layers
     inputs = keras.Input((SIZE, SIZE, 3), name="image")
     x = layers.Rescaling([1 / 58, 1 / 57, 1 / 57], [-2.1, -2.0, -1.8], name="preprocess")(inputs)

@@ -16,8 +16,14 @@ Graph = Callable[..., keras.Model]
 
 
 def difference(a: keras.Model, b: keras.Model, images: NDArray[np.uint8]) -> float:
+    """Largest difference of two models' outputs, relative to the largest output where that exceeds one.
+
+    Convolutions of pixels with drawn weights reach hundreds, where a float32 has steps of 6e-5: the order of adding,
+    which depends on the CPU, is worth a few of them.
+    """
     x = images.astype(np.float32)
-    return float(np.abs(np.asarray(a(x, training=False)) - np.asarray(b(x, training=False))).max())
+    one, other = (np.asarray(model(x, training=False)) for model in (a, b))
+    return float(np.abs(one - other).max() / max(1.0, np.abs(one).max()))
 
 
 def kinds(model: keras.Model) -> list[str]:
@@ -118,8 +124,7 @@ def test_factors_move_into_the_neighbouring_kernel(
     twin = freeze(graph(*stack))
     folded = fold(twin)
     assert kinds(folded) == left
-    scale = np.abs(np.asarray(twin(images.astype(np.float32)))).max()
-    assert difference(twin, folded, images) <= 5e-5 * scale
+    assert difference(twin, folded, images) <= 5e-5
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ def test_a_convolution_with_a_group_for_each_channel_becomes_depthwise(
     model = graph(layers.Conv2D(4, 1), layers.Conv2D(4 * multiplier, 3, groups=4, strides=2, activation="relu"))
     twin = freeze(model)
     assert kinds(twin) == ["Conv2D", "DepthwiseConv2D"]
-    assert difference(model, twin, images) <= 1e-4
+    assert difference(model, twin, images) <= 1e-6
 
 
 def test_augmentation_vanishes_and_what_cuts_at_inference_stays(graph: Graph, images: NDArray[np.uint8]) -> None:

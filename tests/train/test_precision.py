@@ -26,5 +26,5 @@ def test_auto_is_half_precision_only_where_hardware_computes_it(
     import tensorflow as tf
 
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"] * gpus)
-    monkeypatch.setattr(precision, "_cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(precision, "cpu_features", lambda: flags)
     assert precision.policy("auto") == expected

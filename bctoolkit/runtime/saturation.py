@@ -1,0 +1,88 @@
+"""Whether ONNX Runtime adds up integer products exactly on this machine, and whether a file needs to care.
+
+x86 without VNNI adds two neighbouring products of uint8 activations and int8 weights in 16 bits and saturates. Files
+written by `bctk export` hold no weights that could; for all others the engine has a slower, exact mode. Which CPU and
+which build of the engine saturate is not looked up but tried, with one product that does.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from bctoolkit.lazy import require
+
+__all__ = ["NEVER_SATURATES", "engine_saturates", "never_saturates"]
+
+NEVER_SATURATES = ("saturation", "none")
+"""The property, key and value, of an ONNX file whose products no CPU can saturate."""
+
+PROBE = bytes.fromhex(
+    "08093a5c0a180a01780a0177120179220d4d61744d756c496e7465676572120570726f62652a0f0804080110034201774a04"
+    "7f7f7f7f5a130a0178120e0a0c080212080a0208010a02080462130a0179120e0a0c080612080a0208010a02080142040a001014"
+)
+"""An ONNX file: y = MatMulInteger(x, w) of x, 1 × 4 uint8, and w, four times 127 as int8."""
+
+
+@cache
+def engine_saturates() -> bool:
+    """Whether ONNX Runtime's CPU provider saturates here: four products of 255 and 127 tell."""
+    runtime = require("onnxruntime", "onnx")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = runtime.InferenceSession(PROBE, options, providers=["CPUExecutionProvider"])
+    total = session.run(None, {"x": np.full((1, 4), 255, np.uint8)})[0]
+    return int(total[0, 0]) != 4 * 255 * 127
+
+
+def never_saturates(model: bytes) -> bool:
+    """Whether an ONNX file says of itself that its products cannot saturate; a file that cannot be read does not."""
+    key, value = NEVER_SATURATES
+    try:
+        return any(entry == {1: key.encode(), 2: value.encode()} for entry in _properties(model))
+    except (IndexError, ValueError):
+        return False
+
+
+def _properties(model: bytes) -> Iterator[dict[int, bytes]]:
+    """The `metadata_props` of a ModelProto, field 14: its other fields are passed over without being read."""
+    for number, content in _fields(memoryview(model)):
+        if number == 14 and isinstance(content, memoryview):
+            yield {n: bytes(c) for n, c in _fields(content) if isinstance(c, memoryview)}
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
+    """Number and content of a message's fields (https://protobuf.dev/programming-guides/encoding)."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        kind = tag & 7
+        if kind == 0:
+            value, at = _varint(message, at)
+            yield tag >> 3, value
+            continue
+        if kind == 2:
+            size, at = _varint(message, at)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+        if at + size > len(message):
+            raise ValueError("cut short")
+        yield tag >> 3, message[at : at + size]
+        at += size
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """An integer of seven bits a byte, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+        if shift > 63:
+            raise ValueError("too long an integer")
