@@ -162,6 +162,32 @@ def test_parity_by_hand() -> None:
     assert found.mean_abs_diff == pytest.approx((0.1 + 0.1 + 0.3 + 0.3) / 4, abs=1e-6)
 
 
+LIMITS = Tolerance(0.35, 0.02, 0.98)
+SEALED = metrics.Parity(32, 1.0, 6e-3, 3e-4)
+
+
+@pytest.mark.parametrize(
+    ("largest", "mean", "drifts"),
+    [
+        (6e-3, 3e-4, False),
+        (7.2e-3, 3.6e-4, False),  # another order of adding
+        (0.026, 3e-4, False),  # 1.5 · 0.006 + 0.05 · 0.35 = 0.0265
+        (0.027, 3e-4, True),
+        (6e-3, 1.4e-3, False),  # 1.5 · 0.0003 + 0.05 · 0.02 = 0.00145
+        (6e-3, 1.5e-3, True),
+        (0.0, 0.0, False),
+    ],
+)
+def test_a_machine_drifts_that_answers_clearly_further_from_the_reference(
+    largest: float, mean: float, drifts: bool
+) -> None:
+    assert metrics.drifted(metrics.Parity(32, 1.0, largest, mean), SEALED, LIMITS) == drifts
+
+
+def test_margin_by_hand() -> None:
+    np.testing.assert_allclose(metrics.margin(ANSWERS), [0.7, 0.3, 0.2, 0.8, 0.5, 0.5], atol=1e-6)
+
+
 @given(answers=drawn)
 def test_anything_is_in_full_parity_with_itself(answers: NDArray[np.float32]) -> None:
     assert metrics.parity(answers, answers.copy()) == metrics.Parity(len(answers), 1.0, 0.0, 0.0)

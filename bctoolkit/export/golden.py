@@ -1,4 +1,4 @@
-"""The images an export is checked on; the first of them are the golden images that travel with each bundle."""
+"""The images an export is checked on; some of the first are the golden images that travel with each bundle."""
 
 import math
 from dataclasses import dataclass
@@ -16,6 +16,9 @@ from bctoolkit.export.origin import Known
 from bctoolkit.progress import Progress
 
 __all__ = ["Evidence", "choose_evidence"]
+
+SPARE = 16
+"""Images that may take the place of golden ones which the reference is not sure of."""
 
 FURTHER = 64
 """Images of the test part that an artifact is checked on besides the golden ones."""
@@ -36,7 +39,9 @@ class Evidence:
     names: tuple[str, ...]
     """N: what a message calls each image."""
     golden: int
-    """So many of the first images are golden."""
+    """How many images are golden."""
+    candidates: int
+    """They are chosen from so many of the first."""
     kind: ImageKind
 
 
@@ -60,26 +65,30 @@ def choose_evidence(
         if known is None:
             raise ExportError("no images to check the export on; say where they are with --data, or --golden synthetic")
         chosen = stratified(known.dataset, known.parts.test, count + FURTHER)
-        return _of_test_part(known, chosen, min(count, len(chosen)))
-    given = _given(choice, count, contract, progress)
-    chosen = stratified(given, np.arange(len(given)), count)
-    own = _unlabelled(given.take(chosen))
+        return _of_test_part(known, chosen, min(count, len(chosen)), len(chosen))
+    given = _given(choice, count + SPARE, contract, progress)
+    own = _unlabelled(given.take(stratified(given, np.arange(len(given)), count + SPARE)), count)
     if known is None:
         return own
-    return _joined(own, _of_test_part(known, stratified(known.dataset, known.parts.test, FURTHER), 0))
+    return _joined(own, _of_test_part(known, stratified(known.dataset, known.parts.test, FURTHER), 0, 0))
 
 
-def _of_test_part(known: Known, chosen: NDArray[np.int64], golden: int) -> Evidence:
+def _of_test_part(known: Known, chosen: NDArray[np.int64], golden: int, candidates: int) -> Evidence:
     dataset = known.dataset.take(chosen)
     truth = tuple(known.truth[chosen].tolist())
-    return Evidence(dataset.images[:], dataset.hashes, dataset.labels, truth, _names(dataset), golden, dataset.kind)
+    return Evidence(
+        dataset.images[:], dataset.hashes, dataset.labels, truth, _names(dataset), golden, candidates, dataset.kind
+    )
 
 
-def _unlabelled(dataset: Dataset) -> Evidence:
+def _unlabelled(dataset: Dataset, golden: int) -> Evidence:
     """Images of another set, whose classes may be others than the network's."""
     count = len(dataset)
     labels = np.full(count, -1, np.int64)
-    return Evidence(dataset.images[:], dataset.hashes, labels, ("",) * count, _names(dataset), count, dataset.kind)
+    names = _names(dataset)
+    return Evidence(
+        dataset.images[:], dataset.hashes, labels, ("",) * count, names, min(golden, count), count, dataset.kind
+    )
 
 
 def _joined(golden: Evidence, further: Evidence) -> Evidence:
@@ -90,6 +99,7 @@ def _joined(golden: Evidence, further: Evidence) -> Evidence:
         truth=golden.truth + further.truth,
         names=golden.names + further.names,
         golden=golden.golden,
+        candidates=golden.candidates,
         kind=golden.kind,
     )
 

@@ -40,7 +40,7 @@ FEW = 16
 """Images on which two Keras networks are compared: what is wrong with a layer's form shows on any image."""
 
 SURE = 0.5
-"""Least margin of a golden image."""
+"""Least margin of an image that the reference is sure of."""
 
 MIXED = Limits(Tolerance(0.5, 0.03, 0.95), 0.2)
 """Half precision, as the network was trained, against float32: rounding of the size of an int8 form's."""
@@ -68,14 +68,14 @@ class _Shared:
 
     @cached_property
     def golden_positions(self) -> NDArray[np.intp]:
-        """Which images of the evidence are golden: of those chosen, the ones that the reference is sure enough of.
+        """Which images of the evidence are golden: of the candidates first those that the reference is sure of.
 
-        Near a tie the smallest rounding moves an integer form's answer by a hundred times as much, so that what is
-        sealed would say more of this CPU's order of adding than of the artifact. A network that is sure of few images
-        keeps all.
+        Near a tie rounding alone moves an integer form's answer many times as far, so that what is sealed would say
+        more of this CPU's order of adding than of the artifact. Such images are still part of the evidence.
         """
-        sure = np.flatnonzero(metrics.margin(self.plain.probabilities[: self.job.evidence.golden]) >= SURE)
-        return sure if 2 * len(sure) >= self.job.evidence.golden else np.arange(self.job.evidence.golden)
+        evidence = self.job.evidence
+        unsure = metrics.margin(self.plain.probabilities[: evidence.candidates]) < SURE
+        return np.sort(np.argsort(unsure, kind="stable")[: evidence.golden])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bctoolkit.lazy import require
 
 __all__ = ["NEVER_SATURATES", "engine_saturates", "never_saturates"]
 
-NEVER_SATURATES = ("saturation", "none")
+NEVER_SATURATES = ("int16_saturation", "none")
 """The property, key and value, of an ONNX file whose products no CPU can saturate."""
 
 PROBE = bytes.fromhex(

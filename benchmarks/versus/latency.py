@@ -28,20 +28,21 @@ from turns import answer, in_turns, ratio
 from bctoolkit.contract import InputContract
 from bctoolkit.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
+from bctoolkit.runtime.saturation import engine_saturates
 
 HERE = Path(__file__).parent
 THREADS = "2"
 OURS = {"onnx": ("fp32", "int8-dynamic", "int8"), "tflite": ("fp32", "int8-dynamic")}
 LIMITS = (
-    ("ours onnx fp32", "pytorch onnx fp32", 0.98),
-    ("ours onnx fp32", "products fp32", 1.20),
-    ("ours onnx int8-dynamic", "pytorch onnx fp32", 0.44),
-    ("ours onnx int8", "ours onnx int8-dynamic", 1.00),
-    ("ours onnx int8-dynamic", "openvino bf16", 1.00),
-    ("ours tflite fp32", "keras litert fp32", 0.90),
-    ("ours tflite int8-dynamic", "keras litert int8-dynamic", 0.50),
+    ("ours onnx fp32", "pytorch onnx fp32", 0.98, 0.88),
+    ("ours onnx fp32", "products fp32", 1.20, 1.10),
+    ("ours onnx int8-dynamic", "pytorch onnx fp32", 0.44, 0.50),
+    ("ours onnx int8", "ours onnx int8-dynamic", 1.00, 1.05),
+    ("ours onnx int8-dynamic", "openvino bf16", 1.00, 1.00),
+    ("ours tflite fp32", "keras litert fp32", 0.90, 0.90),
+    ("ours tflite int8-dynamic", "keras litert int8-dynamic", 0.50, 0.50),
 )
-"""Ours, theirs, and what the first may take of the second's time."""
+"""Ours, theirs, and what the first may take of the second's time on x86 with VNNI, or Arm, and on x86 without."""
 
 
 def commands(cache: Path, torch_python: str, openvino_python: str) -> dict[str, list[str]]:
@@ -120,7 +121,8 @@ def child(path: Path) -> None:
 def told(times: dict[str, list[float]]) -> int:
     """Print each ratio beside its limit; how many are missed."""
     missed = 0
-    for ours, theirs, limit in LIMITS:
+    for ours, theirs, *limits in LIMITS:
+        limit = limits[engine_saturates()]
         if theirs not in times:
             print(f"  {ours} / {theirs}: not run")
             continue

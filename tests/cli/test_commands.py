@@ -1,6 +1,7 @@
 """The way a user goes: train → export → bench → predict → verify, through the command line."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -104,9 +105,12 @@ def test_a_bundle_carries_the_whole_test_part_s_reference_and_nothing_trained_on
 def test_every_exported_bundle_is_verified(bctk: Bctk, workspace: Path, name: str) -> None:
     done = bctk("verify", workspace / "exports" / "bundles" / name)
     assert done.returncode == 0, done.stderr
-    assert "golden images: top-1 agreement " in done.stdout
     assert done.stdout.splitlines()[-1] == "verified"
     assert done.stderr == ""
+    told = re.search(r"golden images: .*max (\S+) (\S+) \(sealed with (\S+)\), mean (\S+) (\S+) \((\S+)\)", done.stdout)
+    assert told is not None
+    assert told[2] == told[3]  # asked one at a time, as when it was sealed
+    assert told[5] == told[6]
 
 
 def test_a_bundle_stays_whole_wherever_it_is_copied(bctk: Bctk, bundle: Path, tmp_path: Path) -> None:
@@ -138,6 +142,37 @@ def test_a_model_that_answers_otherwise_than_the_reference_is_exit_code_3(
     assert done.stderr.startswith("FAILED: max |Δp| ")
     assert done.stderr.count("\n") == 1
     assert "verified" not in done.stdout
+
+
+def test_a_machine_that_answers_otherwise_than_the_one_that_sealed_is_told(
+    bctk: Bctk, bundle: Path, tmp_path: Path
+) -> None:
+    """Within the limits, and still further from the reference than it was."""
+    opened = bundles.read(bundle)
+    golden, manifest = opened.golden(), opened.manifest
+    moved = golden.probabilities.copy()
+    moved[0] += np.array([5e-5, -5e-5, 0], np.float32)
+    bundles.write(
+        tmp_path / "moved",
+        format=manifest.format,
+        quantization=manifest.quantization,
+        model=opened.model(),
+        input=manifest.input,
+        labels=manifest.labels,
+        golden=Golden(golden.images, moved, golden.labels),
+        reference=None,
+        source=manifest.source,
+        tools={},
+        cpu=bundles.Processor("A CPU", ("avx2", "fma")),
+        parity=manifest.parity,
+        created=manifest.created,
+    )
+    done = bctk("verify", "moved")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: the answers lie further from the reference here than where the bundle was ")
+    assert "sealed: A CPU (avx2, fma); this is " in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout.splitlines()[-1] == "verified"
 
 
 def test_predict_prints_the_label_and_every_class_from_the_likeliest_down(

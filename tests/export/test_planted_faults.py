@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from onnx import helper, numpy_helper
 from bctoolkit import networks
 from bctoolkit.data import stores
 from bctoolkit.errors import ParityFailed
-from bctoolkit.export import calibration, export, making, tflite_integers
+from bctoolkit.export import calibration, export, making, onnx_integers, tflite_integers
 from bctoolkit.export.exporter import Quantizing
 from bctoolkit.export.job import Job
 from bctoolkit.export.tflite_graph import Grid
@@ -236,6 +237,21 @@ def test_one_scale_for_all_channels_of_a_depthwise_kernel_is_blamed_on_quantizat
     message = refused(cells, tmp_path / "out", ("tflite",), "int8-full")
     assert message.startswith("tflite fp32 → tflite int8-full: ")
     assert "channels of the weights 'block_0_depthwise" in message
+
+
+@pytest.mark.parametrize("kind", ["int8-dynamic", "int8"])
+def test_weights_that_some_cpu_cannot_add_up_are_blamed_on_quantization(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Whatever this machine answers: the one with VNNI does not see the fault, the one without does."""
+
+    def on_all_steps(kernel: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        scale = (np.abs(kernel).max(0) / 127).astype(np.float32)
+        return np.rint(kernel / scale).astype(np.int8), scale
+
+    monkeypatch.setattr(onnx_integers, "per_channel", on_all_steps)
+    message = refused(cells, tmp_path / "out", ("onnx",), kind)
+    assert re.match(rf"onnx fp32 → onnx {kind}: \d+ of \d+ columns of integer weights hold neighbours that ", message)
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bctoolkit import bundle as bundles
-from bctoolkit import networks
+from bctoolkit import metrics, networks
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
 from bctoolkit.export import answers, export, making
 from bctoolkit.export.job import plan
@@ -20,6 +20,7 @@ from bctoolkit.formats import FORMATS
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.run import read as read_run
+from bctoolkit.tools import cpu_features, cpu_name
 
 FP32 = ExportRecipe()
 
@@ -50,6 +51,28 @@ def test_golden_answers_are_those_of_the_trained_keras_model_on_the_test_part(bu
     counts = read_run(tiny).data.counts["test"]
     assert np.bincount(golden.labels).tolist() == list(counts.values())  # fewer than 64: all of them
     assert golden.kind == "real"
+
+
+def test_golden_images_are_those_that_the_reference_is_sure_of_as_far_as_there_are_enough(
+    tiny: Path, tmp_path: Path
+) -> None:
+    (made,) = export(tiny, ExportRecipe(golden=6), tmp_path, Silent())
+    golden, reference = made.golden(), made.reference()
+    assert reference is not None
+    sure = int((metrics.margin(reference.probabilities) >= 0.5).sum())
+    assert made.manifest.golden.count == len(golden.images) == 6
+    assert (metrics.margin(golden.probabilities) >= 0.5).sum() == min(6, sure)
+
+
+def test_the_manifest_tells_the_cpu_and_what_its_products_are(workspace: Path) -> None:
+    for path in sorted((workspace / "exports" / "bundles").iterdir()):
+        manifest = bundles.read(path).manifest
+        assert manifest.cpu == bundles.Processor(cpu_name(), cpu_features())
+        integers = manifest.format == "onnx" and manifest.quantization.startswith("int8")
+        assert (manifest.integer_products is not None) == integers
+        if manifest.integer_products is not None:
+            assert manifest.integer_products.columns > manifest.integer_products.count > 0
+            assert manifest.integer_products.saturating == 0
 
 
 def test_the_reference_covers_the_test_part_and_nothing_else(bundle: Path, tiny: Path) -> None:

@@ -216,7 +216,7 @@ def test_every_form_runs_and_answers_like_keras(
 def test_every_form_carries_the_properties(quantization: str, atto: keras.Model, images: NDArray[np.uint8]) -> None:
     exporter = OnnxExporter(atto, Settings(FLOAT, properties={"labels": '["a", "b"]', "licence": "CC0-1.0"}))
     session = onnxruntime.InferenceSession(exporter.convert(quantization, Quantizing(images=images)))
-    own = {"saturation": "none"} if quantization.startswith("int8") else {}
+    own = {"int16_saturation": "none"} if quantization.startswith("int8") else {}
     expected = {"labels": '["a", "b"]', "licence": "CC0-1.0", **own}
     assert session.get_modelmeta().custom_metadata_map == expected
 

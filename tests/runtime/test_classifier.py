@@ -56,6 +56,20 @@ def test_the_first_of_two_equal_classes_is_the_label() -> None:
     assert Classifier(StubBackend([0.4, 0.4, 0.2]), CONTRACT, LABELS).predict(batch(1)).labels == ("left",)
 
 
+def test_images_asked_one_at_a_time_never_meet_in_a_batch() -> None:
+    backend, images = Recording([0.2, 0.3, 0.5]), batch(3)
+    contract = InputContract(height=4, width=6, dtype="float32")
+    probabilities = Classifier(backend, contract, LABELS).predict_each(images)
+    assert probabilities.shape == (3, 3)
+    assert [(asked.shape, asked.dtype) for asked in backend.batches] == [((1, 4, 6, 3), np.float32)] * 3
+    np.testing.assert_array_equal(np.concatenate(backend.batches), images)
+
+
+def test_images_of_another_size_are_refused_one_at_a_time_too() -> None:
+    with pytest.raises(InputMismatch, match="shape"):
+        Classifier(Recording([0.2, 0.3, 0.5]), CONTRACT, LABELS).predict_each(batch(2)[:, :3])
+
+
 def test_the_engine_gets_the_very_array_it_was_given() -> None:
     backend, images = Recording([0.2, 0.3, 0.5]), batch(2)
     Classifier(backend, CONTRACT, LABELS).predict(images)
