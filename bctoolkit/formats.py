@@ -89,7 +89,7 @@ FORMATS: dict[str, Format] = {
     "onnx": Format(
         suffix=".onnx",
         summary="ONNX, for ONNX Runtime",
-        exporter="bctoolkit.export.to_onnx:OnnxExporter",
+        exporter="bctoolkit.export.onnx.exporter:OnnxExporter",
         batch=None,
         quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
         engines={
@@ -97,14 +97,14 @@ FORMATS: dict[str, Format] = {
                 backend="bctoolkit.runtime.on_onnxruntime:open_model",
                 extra="onnx",
                 providers=("cpu", "cuda", "tensorrt", "openvino", "coreml", "qnn"),
-                profiler="bctoolkit.bench.profile_onnxruntime:profile",
+                profiler="bctoolkit.bench.worker.profile_onnxruntime:profile",
             )
         },
     ),
     "tflite": Format(
         suffix=".tflite",
         summary="TFLite (LiteRT), for phones and small boards",
-        exporter="bctoolkit.export.to_tflite:TfliteExporter",
+        exporter="bctoolkit.export.tflite.exporter:TfliteExporter",
         batch=1,
         quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full"),
         engines={
@@ -112,7 +112,7 @@ FORMATS: dict[str, Format] = {
                 backend="bctoolkit.runtime.on_litert:open_model",
                 extra="tflite",
                 providers=("cpu", "builtin"),
-                profiler="bctoolkit.bench.profile_litert:profile",
+                profiler="bctoolkit.bench.worker.profile_litert:profile",
             )
         },
     ),

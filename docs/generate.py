@@ -11,7 +11,7 @@ from typing import get_args
 import click
 import msgspec
 
-from bctoolkit.bench.report import Report
+from bctoolkit.bench.documents.report import Report
 from bctoolkit.bundle import Manifest
 from bctoolkit.cli import cli
 from bctoolkit.formats import FORMATS, QUANTIZATIONS

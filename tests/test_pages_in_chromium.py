@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from bctoolkit import bench
-from bctoolkit.bench.report import Settings
+from bctoolkit.bench.documents.report import Settings
 from bctoolkit.progress import Terminal
 from bctoolkit.recipes import Budget
 

@@ -12,7 +12,7 @@ from scipy import optimize
 from scipy import stats as scipy_stats
 from statsmodels.stats import contingency_tables, proportion, weightstats
 
-from bctoolkit.bench.stats import latency, mean_interval, ratio
+from bctoolkit.bench.analysis.statistics import latency, mean_interval, ratio
 from bctoolkit.metrics import exact_interval
 from bctoolkit.paired import _score, loss_limits, mcnemar, mean_limits
 

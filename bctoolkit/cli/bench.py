@@ -11,7 +11,7 @@ from bctoolkit.cli.shared import require_extras, stamp
 from bctoolkit.errors import BackendError, RecipeError
 
 if TYPE_CHECKING:
-    from bctoolkit.bench.report import Report, Settings
+    from bctoolkit.bench.documents.report import Report, Settings
 
 __all__ = ["bench", "settings_for", "show"]
 
@@ -140,7 +140,7 @@ def _refuse_beside_resume(context: click.Context) -> None:
 
 
 def _exit_code(report: "Report", allow_undecided: bool) -> int:
-    from bctoolkit.bench.report import Outcome
+    from bctoolkit.bench.documents.report import Outcome
 
     outcomes = {result.verdict.outcome for result in report.results if result.verdict is not None}
     kept = {Outcome.PASSED, Outcome.UNDECIDED} if allow_undecided else {Outcome.PASSED}
@@ -165,7 +165,7 @@ def settings_for(
         corruptions: whether labelled images go through the corruption suite.
         scenarios: those beside single-stream.
     """
-    from bctoolkit.bench.report import Settings
+    from bctoolkit.bench.documents.report import Settings
     from bctoolkit.runtime.backends import default_threads
 
     sessions, runs, seconds = EFFORTS[effort]
@@ -182,10 +182,10 @@ def settings_for(
 
 def show(report: "Report") -> None:
     """Print the report's table, and each limit that fails."""
-    from bctoolkit.bench.profile_page import line
-    from bctoolkit.bench.robust_page import words
-    from bctoolkit.bench.scenario_tables import tables
-    from bctoolkit.bench.tables import HEADINGS, check_words, outcome_of, row, title
+    from bctoolkit.bench.report.profile_section import line
+    from bctoolkit.bench.report.robustness_section import words
+    from bctoolkit.bench.report.scenario_tables import tables
+    from bctoolkit.bench.report.tables import HEADINGS, check_words, outcome_of, row, title
 
     settings = report.settings
     print_table(HEADINGS, [row(result, settings) for result in report.results])

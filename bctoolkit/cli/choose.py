@@ -10,7 +10,7 @@ from bctoolkit.cli.shared import require_extras
 from bctoolkit.errors import RecipeError
 
 if TYPE_CHECKING:
-    from bctoolkit.bench.choose import Choice
+    from bctoolkit.bench.analysis.choose import Choice
     from bctoolkit.recipes import Budget
 
 __all__ = ["choose", "quantity"]
@@ -64,8 +64,8 @@ def choose(
     """
     from typing import cast
 
-    from bctoolkit.bench.choose import Preference
-    from bctoolkit.bench.choose import choose as best_of
+    from bctoolkit.bench.analysis.choose import Preference
+    from bctoolkit.bench.analysis.choose import choose as best_of
 
     require_extras("bench")
     found = best_of(stored_reports(reports), _limits(limits, budget), cast("Preference", prefer))

@@ -10,8 +10,8 @@ from bctoolkit.cli.shared import require_extras
 from bctoolkit.errors import RecipeError
 
 if TYPE_CHECKING:
-    from bctoolkit.bench.compare import Comparison
-    from bctoolkit.bench.stored import Stored
+    from bctoolkit.bench.analysis.compare import Comparison
+    from bctoolkit.bench.report.stored import Stored
 
 __all__ = ["compare", "print_table", "stored_reports"]
 
@@ -71,7 +71,7 @@ def compare(
 
 def stored_reports(names: tuple[str, ...]) -> "list[Stored]":
     """The reports of these folders, files, or names on the shelf."""
-    from bctoolkit.bench.stored import read
+    from bctoolkit.bench.report.stored import read
     from bctoolkit.workspace import Workspace
 
     shelf = Workspace().reports
@@ -95,7 +95,7 @@ def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 
 
 def _compared(stored: "list[Stored]", baseline: str | None, margin: float) -> "Comparison":
-    from bctoolkit.bench.compare import against_baseline, old_and_new
+    from bctoolkit.bench.analysis.compare import against_baseline, old_and_new
 
     if baseline is not None:
         if len(stored) != 1:
@@ -125,7 +125,7 @@ def _show(found: "Comparison") -> None:
 
 
 def _merge(stored: "list[Stored]") -> None:
-    from bctoolkit.bench.tables import HEADINGS, row
+    from bctoolkit.bench.report.tables import HEADINGS, row
 
     rows = [
         (cells[0], one.name, *cells[1:])

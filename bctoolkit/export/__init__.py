@@ -1,5 +1,5 @@
 """Export: a trained network becomes checked artifacts, each sealed in a bundle."""
 
-from bctoolkit.export.stage import export
+from bctoolkit.export.pipeline import export
 
 __all__ = ["export"]

@@ -44,7 +44,7 @@ class Exporter(Protocol):
     """Writes one float32 twin in one format; work that several artifacts share is done once and kept."""
 
     def __init__(self, twin: keras.Model, settings: Settings) -> None:
-        """Requires: a twin of `bctoolkit.export.twin`."""
+        """Requires: a twin of `bctoolkit.export.keras_graph.twin`."""
 
     def quantizable(self, quantization: str) -> tuple[str, ...]:
         """Names of the twin's layers whose products `quantization` turns into integers, in the order they run."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bctoolkit import bundle as bundles
 from bctoolkit import metrics, paired
-from bctoolkit.bench import stats
+from bctoolkit.bench.analysis import statistics as stats
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.runtime import Classifier, StubBackend, load
 

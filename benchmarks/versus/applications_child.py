@@ -69,7 +69,7 @@ def _convert_keras(source: Path, target: Path) -> None:
 
 def _convert_ours(source: Path, target: Path) -> None:
     from bctoolkit.export.exporter import Quantizing, Settings
-    from bctoolkit.export.twin import fold, freeze
+    from bctoolkit.export.keras_graph.twin import fold, freeze
     from bctoolkit.networks import load_model
 
     contract = InputContract(height=SIZE, width=SIZE, dtype="float32")

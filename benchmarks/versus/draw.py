@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.export.walk import Operation, walk
+from bctoolkit.export.keras_graph.walk import Operation, walk
 from bctoolkit.networks import leaves
 
 LOGIT_DEVIATION = 2.0

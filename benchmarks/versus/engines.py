@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.children import Child
-from bctoolkit.bench.report import Settings
-from bctoolkit.bench.worker import SLICE_SECONDS, Answer, Measure
+from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench.launcher.process import Child
+from bctoolkit.bench.worker.jobs import SLICE_SECONDS, Answer, Measure
 from bctoolkit.bundle import Bundle
 from bctoolkit.runtime import Backend, Classifier
 

@@ -74,7 +74,7 @@ def _write_keras_files(files: dict[str, Path]) -> None:
     from peers import stock_classifier
 
     from bctoolkit.export.exporter import Quantizing, Settings
-    from bctoolkit.export.twin import fold, freeze
+    from bctoolkit.export.keras_graph.twin import fold, freeze
 
     model = stock_classifier()
     twin = fold(freeze(model))

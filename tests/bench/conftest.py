@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bctoolkit.bench.report import (
+from bctoolkit.bench.documents.report import (
     Check,
     Failure,
     Labelled,

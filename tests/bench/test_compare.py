@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from bctoolkit.bench.compare import Change, Trend, against_baseline, old_and_new
-from bctoolkit.bench.parity import Answered, LabelledAnswers
-from bctoolkit.bench.report import Report, Result, Session
-from bctoolkit.bench.stored import Stored
+from bctoolkit.bench.analysis.compare import Change, Trend, against_baseline, old_and_new
+from bctoolkit.bench.analysis.parity import Answered, LabelledAnswers
+from bctoolkit.bench.documents.report import Report, Result, Session
+from bctoolkit.bench.report.stored import Stored
 from bctoolkit.errors import RecipeError
 
 Make = Callable[..., tuple[Session, ...]]

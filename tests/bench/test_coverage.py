@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import signal
 from scipy import stats as scipy_stats
 
-from bctoolkit.bench.calibration import drift_limits
-from bctoolkit.bench.stats import latency, ratio
+from bctoolkit.bench.analysis.calibration_drift import drift_limits
+from bctoolkit.bench.analysis.statistics import latency, ratio
 from bctoolkit.metrics import exact_interval, expected_calibration_error
 from bctoolkit.paired import Loss, losing, loss_limits, mean_limits
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bctoolkit.bench import energy
-from bctoolkit.bench.energy import Spent, meter
+from bctoolkit.bench.worker import energy
+from bctoolkit.bench.worker.energy import Spent, meter
 
 
 def zone(root: Path, name: str, of: str, microjoules: int, whole: int = 1_000_000) -> Path:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import latency
-from bctoolkit.bench.report import Settings
-from bctoolkit.bench.worker import Answer
+from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench.launcher import sessions as latency
+from bctoolkit.bench.worker.jobs import Answer
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import load
 

@@ -9,7 +9,8 @@ import numpy as np
 import psutil
 import pytest
 
-from bctoolkit.bench.machine import (
+from bctoolkit.bench.documents.report import Machine, Unstable
+from bctoolkit.bench.worker.machine import (
     Reading,
     clock_tick,
     disturbances,
@@ -18,13 +19,12 @@ from bctoolkit.bench.machine import (
     reading,
     steady_rss,
 )
-from bctoolkit.bench.report import Machine, Unstable
 from bctoolkit.documents import parse, to_json
 from bctoolkit.errors import BackendError
 from bctoolkit.tools import CPU_FEATURES
 
 MEGABYTE = 1_000_000
-REPORT_PEAK = "from bctoolkit.bench.machine import peak_rss; print(peak_rss())"
+REPORT_PEAK = "from bctoolkit.bench.worker.machine import peak_rss; print(peak_rss())"
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +84,14 @@ def test_fingerprint_respects_the_cpus_this_process_may_use() -> None:
     one = min(os.sched_getaffinity(0))
     work = (
         f"import os; os.sched_setaffinity(0, {{{one}}})\n"
-        "from bctoolkit.bench.machine import fingerprint\nprint(fingerprint().cores_usable)"
+        "from bctoolkit.bench.worker.machine import fingerprint\nprint(fingerprint().cores_usable)"
     )
     done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
 
 
 def test_peak_counts_what_the_process_allocated_even_after_it_is_freed() -> None:
-    imports = "import numpy, bctoolkit.bench.machine\n"
+    imports = "import numpy, bctoolkit.bench.worker.machine\n"
     idle = peak_of_child(imports)
     busy = peak_of_child(f"{imports}held = numpy.ones({200 * MEGABYTE}, 'uint8'); del held\n")
     assert busy >= 200 * MEGABYTE

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.page import METHOD, Evidence, render
-from bctoolkit.bench.parity import Answered, LabelledAnswers
-from bctoolkit.bench.report import Report, Unstable
+from bctoolkit.bench.analysis.parity import Answered, LabelledAnswers
+from bctoolkit.bench.documents.report import Report, Unstable
+from bctoolkit.bench.report.page import METHOD, Evidence, render
 from bctoolkit.data import Dataset
 
 VOID = {"meta", "img", "rect", "line", "path", "use"}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit import paired
-from bctoolkit.bench import parity
-from bctoolkit.bench.report import ParityReport
+from bctoolkit.bench.analysis import parity
+from bctoolkit.bench.documents.report import ParityReport
 from bctoolkit.bundle import Bundle, Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load

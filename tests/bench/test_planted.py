@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import parity, verdict
-from bctoolkit.bench.cases import image_key
-from bctoolkit.bench.parity import LabelledAnswers
-from bctoolkit.bench.report import Labelled, Outcome, Result
+from bctoolkit.bench.analysis import parity, verdict
+from bctoolkit.bench.analysis.parity import LabelledAnswers
+from bctoolkit.bench.configurations import image_key
+from bctoolkit.bench.documents.report import Labelled, Outcome, Result
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import load
 from bctoolkit.paired import loss_limits

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import latency, profile_litert, profile_onnxruntime, profile_page
-from bctoolkit.bench.profiles import Operator, Profile, Timed, of_types
+from bctoolkit.bench.documents.profiles import Operator, Profile, Timed, of_types
+from bctoolkit.bench.launcher import sessions as latency
+from bctoolkit.bench.report import profile_section as profile_page
+from bctoolkit.bench.worker import profile_litert, profile_onnxruntime
 from bctoolkit.errors import BackendError, ProviderUnavailable
 from bctoolkit.runtime.on_litert import open_model
 

@@ -7,12 +7,13 @@ import msgspec
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import bench, latency, resume
-from bctoolkit.bench.cases import Case, Work
-from bctoolkit.bench.journal import Asked, Journal
-from bctoolkit.bench.machine import fingerprint
-from bctoolkit.bench.profiles import Profile
-from bctoolkit.bench.report import Report, Settings
+from bctoolkit.bench import bench, resume
+from bctoolkit.bench.checkpoint import Asked, Journal
+from bctoolkit.bench.configurations import Case, Work
+from bctoolkit.bench.documents.profiles import Profile
+from bctoolkit.bench.documents.report import Report, Settings
+from bctoolkit.bench.launcher import sessions as latency
+from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent

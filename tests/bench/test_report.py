@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bctoolkit.bench.report import (
+from bctoolkit.bench.documents.report import (
     Check,
     Failure,
     Labelled,

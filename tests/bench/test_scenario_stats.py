@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bctoolkit.bench import scenario_stats, stats
-from bctoolkit.bench.energy import Spent
-from bctoolkit.bench.report import Result, Unstable
-from bctoolkit.bench.scenarios import BatchRuns, OfflineAnswer, StreamsAnswer, SustainAnswer, WindowEnd
-from bctoolkit.bench.turns import Observed
-from bctoolkit.bench.worker import Answer
+from bctoolkit.bench.analysis import scenarios as scenario_stats
+from bctoolkit.bench.analysis import statistics as stats
+from bctoolkit.bench.documents.report import Result, Unstable
+from bctoolkit.bench.rounds import Observed
+from bctoolkit.bench.worker.energy import Spent
+from bctoolkit.bench.worker.jobs import Answer
+from bctoolkit.bench.worker.scenarios import BatchRuns, OfflineAnswer, StreamsAnswer, SustainAnswer, WindowEnd
 
 MILLI = 1_000_000
 

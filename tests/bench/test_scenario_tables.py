@@ -3,10 +3,11 @@
 import msgspec
 import pytest
 
-from bctoolkit.bench import scenario_page, scenario_tables
-from bctoolkit.bench.measured import Batch, Energy, MultiStream, Offline, Sustained, Unstable, Window
-from bctoolkit.bench.report import Report
-from bctoolkit.bench.scenario_tables import columns, markdown, tables
+from bctoolkit.bench.documents.measured import Batch, Energy, MultiStream, Offline, Sustained, Unstable, Window
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.report import scenario_section as scenario_page
+from bctoolkit.bench.report import scenario_tables
+from bctoolkit.bench.report.scenario_tables import columns, markdown, tables
 
 
 def batch(size: int, rate: float, **changes: object) -> Batch:

@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import scenarios
-from bctoolkit.bench.child import AnyJob
-from bctoolkit.bench.energy import Meter
-from bctoolkit.bench.report import Settings, Unstable
-from bctoolkit.bench.scenarios import (
+from bctoolkit.bench.documents.report import Settings, Unstable
+from bctoolkit.bench.worker import scenarios
+from bctoolkit.bench.worker.__main__ import AnyJob
+from bctoolkit.bench.worker.energy import Meter
+from bctoolkit.bench.worker.scenarios import (
     BatchRuns,
     Offline,
     OfflineAnswer,

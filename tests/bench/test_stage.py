@@ -12,10 +12,10 @@ import pytest
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench import bench, resume
-from bctoolkit.bench import latency as worker_latency
-from bctoolkit.bench.report import Outcome, Report, Settings
-from bctoolkit.bench.tables import markdown
-from bctoolkit.bench.worker import Answer
+from bctoolkit.bench.documents.report import Outcome, Report, Settings
+from bctoolkit.bench.launcher import sessions as worker_latency
+from bctoolkit.bench.report.tables import markdown
+from bctoolkit.bench.worker.jobs import Answer
 from bctoolkit.documents import parse
 from bctoolkit.errors import BackendError, BctkError, BundleCorrupt, BundleError, DatasetError, RecipeError
 from bctoolkit.files import unfinished

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from bctoolkit.bench.report import Unstable
-from bctoolkit.bench.stats import latency, mean_interval, ratio
+from bctoolkit.bench.analysis.statistics import latency, mean_interval, ratio
+from bctoolkit.bench.documents.report import Unstable
 
 Samples = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], list[Samples]]

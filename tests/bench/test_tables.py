@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bctoolkit.bench.report import Labelled, Latency, ParityReport, Report, Result
-from bctoolkit.bench.tables import HEADINGS, markdown, row
+from bctoolkit.bench.documents.report import Labelled, Latency, ParityReport, Report, Result
+from bctoolkit.bench.report.tables import HEADINGS, markdown, row
 from bctoolkit.metrics import Parity
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bctoolkit.bench import bench, resume, turns
-from bctoolkit.bench.report import Report, Settings
-from bctoolkit.bench.scenarios import StreamsAnswer
-from bctoolkit.bench.stored import read
-from bctoolkit.bench.worker import Job
+from bctoolkit.bench import bench, resume
+from bctoolkit.bench import rounds as turns
+from bctoolkit.bench.documents.report import Report, Settings
+from bctoolkit.bench.report.stored import read
+from bctoolkit.bench.worker.jobs import Job
+from bctoolkit.bench.worker.scenarios import StreamsAnswer
 from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bctoolkit import paired
-from bctoolkit.bench.report import (
+from bctoolkit.bench.analysis.verdict import judge
+from bctoolkit.bench.documents.report import (
     Check,
     Labelled,
     Latency,
@@ -18,7 +19,6 @@ from bctoolkit.bench.report import (
     Session,
     Unstable,
 )
-from bctoolkit.bench.verdict import judge
 from bctoolkit.metrics import Parity
 from bctoolkit.recipes import Budget
 

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from bctoolkit.bench.cases import Case
-from bctoolkit.bench.report import Report
-from bctoolkit.bench.write import csv_rows, junit, sample_key
+from bctoolkit.bench.configurations import Case
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.report.write import csv_rows, junit, sample_key
 
 
 def test_csv_has_a_row_for_each_result_and_empty_cells_for_what_was_not_measured(full_report: Report) -> None:

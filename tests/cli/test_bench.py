@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bctoolkit import bench as stage
-from bctoolkit.bench.report import Check, Failure, Outcome, Report, Robustness, Verdict
+from bctoolkit.bench.documents.report import Check, Failure, Outcome, Report, Robustness, Verdict
 from bctoolkit.cli import cli
 from bctoolkit.cli.bench import settings_for
 from bctoolkit.documents import parse

@@ -14,7 +14,7 @@ import pytest
 import bctoolkit
 from bctoolkit import bundle as bundles
 from bctoolkit import run as runs
-from bctoolkit.bench.report import Report
+from bctoolkit.bench.documents.report import Report
 from bctoolkit.bundle import Golden
 from bctoolkit.files import sha256_file
 from bctoolkit.formats import FORMATS

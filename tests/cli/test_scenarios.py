@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bctoolkit import bench as stage
-from bctoolkit.bench.report import Settings
+from bctoolkit.bench.documents.report import Settings
 from bctoolkit.cli import cli
 from bctoolkit.errors import BackendError
 

@@ -17,13 +17,13 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export import onnx_integers
+from bctoolkit.export.checks.introspection import INSIDE
 from bctoolkit.export.exporter import Quantizing, Settings
-from bctoolkit.export.inside import INSIDE
-from bctoolkit.export.onnx_integers import per_channel
-from bctoolkit.export.saturation import HEADROOM, IntegerWeights, integer_weights, pair_sums, saturating_columns
-from bctoolkit.export.to_onnx import OnnxExporter
-from bctoolkit.export.twin import fold, freeze
+from bctoolkit.export.keras_graph.twin import fold, freeze
+from bctoolkit.export.onnx.exporter import OnnxExporter
+from bctoolkit.export.onnx.passes import int8 as onnx_integers
+from bctoolkit.export.onnx.passes.int8 import per_channel
+from bctoolkit.export.onnx.saturation import HEADROOM, IntegerWeights, integer_weights, pair_sums, saturating_columns
 from bctoolkit.networks import build
 from bctoolkit.runtime.saturation import NEVER_SATURATES, PROBE, engine_saturates, never_saturates
 

@@ -10,7 +10,7 @@ import pytest
 from bctoolkit import networks
 from bctoolkit.errors import RecipeError
 from bctoolkit.evaluate.subject import _in_float32, is_run, locate, open_subject
-from bctoolkit.export import twin
+from bctoolkit.export.keras_graph import twin
 from bctoolkit.workspace import Workspace
 
 BLOCKER = """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset, Parts, split
 from bctoolkit.errors import DatasetError, ExportError
-from bctoolkit.export.calibration import RangeCollector, choose
+from bctoolkit.export.calibration.ranges import RangeCollector, choose
 from bctoolkit.quantizing import Method
 from bctoolkit.recipes import Split
 

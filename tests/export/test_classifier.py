@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from bctoolkit.errors import ExportError, UnsupportedOp
-from bctoolkit.export.classifier import require_classifier
+from bctoolkit.export.keras_graph.classifier import require_classifier
 
 
 def network(*stack: Any, shape: tuple[int | None, ...] = (8, 8, 3)) -> keras.Model:

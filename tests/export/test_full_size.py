@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.export.exporter import Quantizing, Settings
-from bctoolkit.export.twin import fold, freeze
+from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import build

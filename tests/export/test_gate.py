@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bctoolkit.export.gate import Judgement, fewest, judge
+from bctoolkit.export.checks.gate import Judgement, fewest, judge
 from bctoolkit.paired import drop_interval
 from bctoolkit.quantizing import Gate
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import ExportError
 from bctoolkit.export.exporter import Quantizing, Settings
-from bctoolkit.export.harm import LEAST, MOST, Settled, Validation, divergence, settle
-from bctoolkit.export.to_onnx import OnnxExporter
+from bctoolkit.export.onnx.exporter import OnnxExporter
+from bctoolkit.export.sensitivity.search import LEAST, MOST, Settled, Validation, divergence, settle
 from bctoolkit.progress import Silent
 from bctoolkit.quantizing import Gate
 from bctoolkit.runtime.on_onnxruntime import open_model

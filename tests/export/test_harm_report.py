@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from bctoolkit.documents import to_json
-from bctoolkit.export.gate import Judgement, judge
-from bctoolkit.export.harm import LayerHarm, Ranking, Settled
-from bctoolkit.export.harm_report import QuantizationReport, markdown, write_report
+from bctoolkit.export.checks.gate import Judgement, judge
+from bctoolkit.export.sensitivity.report import QuantizationReport, markdown, write_report
+from bctoolkit.export.sensitivity.search import LayerHarm, Ranking, Settled
 from bctoolkit.quantizing import Gate
 
 GATE = Gate()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from bctoolkit.export.histogram import BINS, Histogram
+from bctoolkit.export.calibration.histogram import BINS, Histogram
 
 Values = NDArray[np.float32]
 finite = st.one_of(st.floats(-(2.0**e), 2.0**e, width=32) for e in (-100, 2, 100))

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit.errors import ExportError, ParityFailed
-from bctoolkit.export.golden import Evidence
-from bctoolkit.export.links import Limits, Stage, join, require_names, require_trained_accuracy
+from bctoolkit.export.checks.images import Evidence
+from bctoolkit.export.checks.parity_chain import Limits, Stage, join, require_names, require_trained_accuracy
 from bctoolkit.formats import Tolerance
 from bctoolkit.run import TestMetrics
 

@@ -13,9 +13,11 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export import onnx_activations, onnx_layers, onnx_spatial
 from bctoolkit.export.exporter import Settings
-from bctoolkit.export.to_onnx import graph_of
+from bctoolkit.export.onnx import layers as onnx_layers
+from bctoolkit.export.onnx.emitters import activations as onnx_activations
+from bctoolkit.export.onnx.emitters import spatial as onnx_spatial
+from bctoolkit.export.onnx.exporter import graph_of
 
 FLOAT = InputContract(height=32, width=32, dtype="float32")
 Block = Callable[[Any], Any]

@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper, parser
 
-from bctoolkit.export.onnx_halves import compute_in_halves, store_in_halves
-from bctoolkit.export.onnx_integers import (
+from bctoolkit.export.onnx.passes.base import constants, rebuilt
+from bctoolkit.export.onnx.passes.float16 import compute_in_halves, store_in_halves
+from bctoolkit.export.onnx.passes.int8 import (
     activations,
     layer_of,
     per_channel,
@@ -22,8 +23,7 @@ from bctoolkit.export.onnx_integers import (
     quantize_dynamically,
     quantize_statically,
 )
-from bctoolkit.export.onnx_observe import observe
-from bctoolkit.export.onnx_passes import constants, rebuilt
+from bctoolkit.export.onnx.probe import observe
 
 Array = NDArray[np.float32]
 Pass = Callable[[onnx.ModelProto], onnx.ModelProto]

@@ -12,8 +12,8 @@ from keras import layers
 
 from bctoolkit.contract import InputContract
 from bctoolkit.export.exporter import Settings
-from bctoolkit.export.onnx_products import reachable
-from bctoolkit.export.to_onnx import graph_of
+from bctoolkit.export.onnx.emitters.dense_convolution import reachable
+from bctoolkit.export.onnx.exporter import graph_of
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 

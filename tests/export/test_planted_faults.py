@@ -18,12 +18,16 @@ from onnx import helper, numpy_helper
 from bctoolkit import networks
 from bctoolkit.data import stores
 from bctoolkit.errors import ParityFailed
-from bctoolkit.export import calibration, export, making, onnx_integers, tflite_integers
+from bctoolkit.export import build as making
+from bctoolkit.export import export
+from bctoolkit.export.calibration import ranges as calibration
 from bctoolkit.export.exporter import Quantizing
-from bctoolkit.export.job import Job
-from bctoolkit.export.tflite_graph import Grid
-from bctoolkit.export.to_tflite import TfliteExporter
-from bctoolkit.export.walk import rebuild
+from bctoolkit.export.keras_graph.walk import rebuild
+from bctoolkit.export.onnx.passes import int8 as onnx_integers
+from bctoolkit.export.plan import Job
+from bctoolkit.export.tflite.exporter import TfliteExporter
+from bctoolkit.export.tflite.graph import Grid
+from bctoolkit.export.tflite.passes import int8 as tflite_integers
 from bctoolkit.formats import FORMATS
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import LayerScale
@@ -123,7 +127,7 @@ def faulty_bytes(monkeypatch: pytest.MonkeyPatch, damage: Callable[[onnx.ModelPr
             content: bytes = model.SerializeToString()
             return content
 
-    monkeypatch.setattr("bctoolkit.export.to_onnx.OnnxExporter", Faulty)
+    monkeypatch.setattr("bctoolkit.export.onnx.exporter.OnnxExporter", Faulty)
 
 
 def refused(run: Path, target: Path, formats: tuple[str, ...] = ("onnx",), kind: str = "fp32", **options: Any) -> str:
@@ -278,7 +282,7 @@ def test_ranges_of_black_images_are_blamed_on_quantization(
                 quantizing = dataclasses.replace(quantizing, images=np.zeros_like(quantizing.images))
             return super().convert(quantization, quantizing)
 
-    monkeypatch.setattr("bctoolkit.export.to_tflite.TfliteExporter", Faulty)
+    monkeypatch.setattr("bctoolkit.export.tflite.exporter.TfliteExporter", Faulty)
     message = refused(cells, tmp_path / "out", ("tflite",), "int8-full")
     assert message.startswith("tflite fp32 → tflite int8-full: ")
 
@@ -327,7 +331,7 @@ def test_a_float32_copy_that_lost_a_kernel_is_blamed_on_the_copying(
 
 @pytest.mark.slow
 def test_twenty_honest_exports_raise_no_alarm(class_folders: Path, cells: Path, tmp_path: Path) -> None:
-    from bctoolkit.export.origin import images_of, open_origin
+    from bctoolkit.export.source import images_of, open_origin
 
     known = images_of(open_origin(cells), None, Silent())
     assert known is not None

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bctoolkit.export import reuse
-from bctoolkit.export.reuse import digest, kept_answers
+from bctoolkit.export import cache as reuse
+from bctoolkit.export.cache import digest, kept_answers
 
 ANSWERS = np.array([[0.25, 0.75]], np.float32)
 

@@ -13,8 +13,10 @@ from PIL import Image
 from bctoolkit import bundle as bundles
 from bctoolkit import metrics, networks
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
-from bctoolkit.export import answers, export, making
-from bctoolkit.export.job import plan
+from bctoolkit.export import build as making
+from bctoolkit.export import export
+from bctoolkit.export import reference as answers
+from bctoolkit.export.plan import plan
 from bctoolkit.files import sha256_file
 from bctoolkit.formats import FORMATS
 from bctoolkit.progress import Silent

@@ -8,9 +8,9 @@ import pytest
 from keras import layers
 from numpy.typing import NDArray
 
-from bctoolkit.export.tflite_depthwise import TAPS, split_depthwise
-from bctoolkit.export.tflite_float import float_file
-from bctoolkit.export.tflite_graph import Graph
+from bctoolkit.export.tflite.convert import float_file
+from bctoolkit.export.tflite.graph import Graph
+from bctoolkit.export.tflite.passes.depthwise import TAPS, split_depthwise
 from bctoolkit.runtime.on_litert import open_model
 
 Build = Callable[..., keras.Model]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from keras import layers
 
 from bctoolkit.errors import UnsupportedOp
-from bctoolkit.export.tflite_float import float_file, scope_of
-from bctoolkit.export.tflite_graph import Graph
-from bctoolkit.export.tflite_interface import name_interface
+from bctoolkit.export.tflite.convert import float_file, scope_of
+from bctoolkit.export.tflite.graph import Graph
+from bctoolkit.export.tflite.passes.interface import name_interface
 
 Build = Callable[..., keras.Model]
 

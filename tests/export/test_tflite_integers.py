@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.export.exporter import Quantizing, Settings
-from bctoolkit.export.tflite_graph import Graph
-from bctoolkit.export.tflite_integers import grid_of
-from bctoolkit.export.tflite_islands import Island, describe, float_islands
-from bctoolkit.export.tflite_weights import int8_weights
-from bctoolkit.export.to_tflite import TfliteExporter
+from bctoolkit.export.tflite.exporter import TfliteExporter
+from bctoolkit.export.tflite.float_islands import Island, describe, float_islands
+from bctoolkit.export.tflite.graph import Graph
+from bctoolkit.export.tflite.passes.int8 import grid_of
+from bctoolkit.export.tflite.passes.weights import int8_weights
 from bctoolkit.runtime.on_litert import open_model
 
 Build = Callable[..., keras.Model]

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import ExportError, UnsupportedOp
-from bctoolkit.export import to_onnx
 from bctoolkit.export.exporter import Quantizing, Settings
-from bctoolkit.export.onnx_graph import Form
-from bctoolkit.export.to_onnx import OnnxExporter, graph_of
-from bctoolkit.export.twin import fold, freeze
+from bctoolkit.export.keras_graph.twin import fold, freeze
+from bctoolkit.export.onnx import exporter as to_onnx
+from bctoolkit.export.onnx.exporter import OnnxExporter, graph_of
+from bctoolkit.export.onnx.graph import Form
 from bctoolkit.networks import LayerScale, build
 
 Graph = Callable[..., keras.Model]

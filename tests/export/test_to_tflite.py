@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import RecipeError
 from bctoolkit.export.exporter import Quantizing, Settings
-from bctoolkit.export.tflite_graph import Graph
-from bctoolkit.export.to_tflite import TfliteExporter
-from bctoolkit.export.twin import fold, freeze
+from bctoolkit.export.keras_graph.twin import fold, freeze
+from bctoolkit.export.tflite.exporter import TfliteExporter
+from bctoolkit.export.tflite.graph import Graph
 from bctoolkit.formats import FORMATS
 from bctoolkit.networks import build
 from bctoolkit.runtime.on_litert import open_model

@@ -9,7 +9,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.errors import UnsupportedOp
-from bctoolkit.export.twin import fold, freeze, reference
+from bctoolkit.export.keras_graph.twin import fold, freeze, reference
 from bctoolkit.networks import LayerScale, build
 
 Graph = Callable[..., keras.Model]

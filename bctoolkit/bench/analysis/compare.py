@@ -1,0 +1,240 @@
+"""Two reports, or two bundles of one report: what has changed, and what is noise."""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from bctoolkit import paired
+from bctoolkit.bench.analysis import statistics as stats
+from bctoolkit.bench.documents.report import Machine, Report, Result, Session
+from bctoolkit.bench.report import tables
+from bctoolkit.bench.report.stored import Stored
+from bctoolkit.data.dataset import positions
+from bctoolkit.documents import Document
+from bctoolkit.errors import RecipeError
+
+__all__ = ["Change", "Comparison", "Trend", "against_baseline", "old_and_new"]
+
+SMALL_DROP = 0.005
+"""An accuracy that has fallen by less, as a share, counts as the same."""
+
+Interval = tuple[float, float]
+
+
+class Trend(StrEnum):
+    """What an interval says of a change."""
+
+    WORSE = "worse"
+    """The whole interval lies beyond the margin: a regression."""
+    BETTER = "better"
+    SAME = "same"
+    """The whole interval lies within the margin."""
+    UNCLEAR = "unclear"
+    """The interval reaches over the margin: noise, or too few sessions."""
+
+
+class Change(Document, frozen=True):
+    """One figure of one bundle, new beside old."""
+
+    bundle: str
+    figure: str
+    old: float
+    new: float
+    change: float
+    """New / old; of accuracy the drop, old − new on the same images."""
+    ci95: Interval
+    trend: Trend
+
+
+class Comparison(Document, frozen=True):
+    """All changes, and what could not be compared."""
+
+    margin: float
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def worse(self) -> tuple[Change, ...]:
+        """The regressions."""
+        return tuple(change for change in self.changes if change.trend is Trend.WORSE)
+
+
+class Timed(NamedTuple):
+    """A figure that each session's process measured anew, so that sessions give the interval of its ratio."""
+
+    of_session: Callable[[Session], float]
+    of_slices: Callable[[Session], tuple[float, ...]] = lambda session: ()
+    """The same in each slice of the session, where it was measured in slices."""
+
+
+TIMED = {
+    "p50 ms": Timed(lambda session: session.p50_ms, lambda session: session.slices_p50_ms),
+    "end-to-end p50 ms": Timed(
+        lambda session: session.end_to_end_p50_ms, lambda session: session.slices_end_to_end_p50_ms
+    ),
+    "cold start ms": Timed(lambda session: session.load_ms + session.first_ms),
+    "peak MB": Timed(lambda session: session.peak_rss_bytes / 1e6),
+}
+
+KEYS: tuple[Callable[[Result], tuple[object, ...]], ...] = (
+    lambda result: (result.bundle, result.provider, result.threads),
+    lambda result: (result.bundle, result.threads),
+    lambda result: (result.format, result.quantization, result.provider, result.threads),
+    lambda result: (result.format, result.quantization, result.threads),
+)
+"""What two results that are to be compared have in common, the surest first."""
+
+
+def old_and_new(old: Stored, new: Stored, margin: float) -> Comparison:
+    """Compare each bundle of a report with the same one of an earlier report, measured on the same machine.
+
+    Results are matched by bundle, provider and threads, or by bundle and threads where none ran on the same provider;
+    where no name occurs in both, by format and quantization instead. The reports are independent, so their intervals
+    hold what differs between sessions, not what differs between days.
+
+    Args:
+        old: the earlier report.
+        new: the later one.
+        margin: a ratio within 1 ± so much counts as the same.
+
+    Raises:
+        RecipeError: no bundle occurs in both.
+    """
+    pairs = _matched(old.report, new.report)
+    if not pairs:
+        raise RecipeError(f"{old.name} and {new.name} have no bundle in common")
+    notes = [*_elsewhere(old.report.machine, new.report.machine)]
+    alike = not notes
+    changes: list[Change] = []
+    for before, after in pairs:
+        name = tables.title(after, new.report.settings)
+        changes += _changes(name, before, after, margin, paired_turns=False, timed=alike, notes=notes)
+        changes += _accuracy(name, old, before, new, after, notes)
+    return Comparison(margin, tuple(changes), tuple(notes))
+
+
+def against_baseline(stored: Stored, baseline: str, margin: float) -> Comparison:
+    """Compare each bundle of one report with one of them, by pairing the turns they were measured in.
+
+    Raises:
+        RecipeError: the report has no such bundle, or no other.
+    """
+    known = {result.bundle: result for result in stored.report.results}
+    if baseline not in known:
+        raise RecipeError(f"{stored.name} has no bundle {baseline!r}; bundles: {', '.join(known)}")
+    settings = stored.report.settings
+    pairs = [
+        (before, after)
+        for before in stored.report.results
+        for after in stored.report.results
+        if before.bundle == baseline != after.bundle and before.threads == after.threads
+        if before.provider == after.provider or len(settings.providers) < 2
+    ]
+    if not pairs:
+        raise RecipeError(f"{stored.name} holds {baseline} alone; there is nothing to compare it with")
+    notes: list[str] = []
+    changes: list[Change] = []
+    for before, after in pairs:
+        name = tables.title(after, settings)
+        changes += _changes(name, before, after, margin, paired_turns=True, timed=True, notes=notes)
+        changes += _accuracy(name, stored, before, stored, after, notes)
+    return Comparison(margin, tuple(changes), tuple(notes))
+
+
+def _matched(old: Report, new: Report) -> list[tuple[Result, Result]]:
+    for key in KEYS:
+        before = {key(result): result for result in old.results}
+        pairs = [(before[key(result)], result) for result in new.results if key(result) in before]
+        unique = len(before) == len(old.results) and len({key(result) for result in new.results}) == len(new.results)
+        if pairs and unique:
+            return pairs
+    return []
+
+
+def _elsewhere(old: Machine, new: Machine) -> Iterator[str]:
+    """What makes times of two reports incomparable."""
+    if (old.cpu, old.cores_usable) != (new.cpu, new.cores_usable):
+        yield (
+            f"measured on different machines ({old.cpu}, {old.cores_usable} cores; {new.cpu}, {new.cores_usable} cores)"
+            ": times and memory are not compared"
+        )
+
+
+def _changes(
+    name: str, old: Result, new: Result, margin: float, *, paired_turns: bool, timed: bool, notes: list[str]
+) -> Iterator[Change]:
+    if timed:
+        yield from _timed_changes(name, old, new, margin, paired_turns, notes)
+    ratio = new.size_bytes / old.size_bytes
+    sizes = (old.size_bytes / 1e6, new.size_bytes / 1e6)
+    yield Change(name, "size MB", *sizes, ratio, (ratio, ratio), _trend((ratio, ratio), margin))
+
+
+def _timed_changes(
+    name: str, old: Result, new: Result, margin: float, paired_turns: bool, notes: list[str]
+) -> Iterator[Change]:
+    if (old.provider, old.batch) != (new.provider, new.batch):
+        notes.append(f"{name}: on {new.provider}, before on {old.provider}: times and memory are not compared")
+        return
+    if min(len(old.sessions), len(new.sessions)) < 2:
+        notes.append(f"{name}: a report without two sessions gives no interval; measure it again")
+        return
+    if not (old.latency_ms.stable and new.latency_ms.stable):
+        reasons = {*old.latency_ms.unstable, *new.latency_ms.unstable}
+        notes.append(f"{name}: unstable ({', '.join(sorted(reasons))}), so intervals are wide")
+    for label, figure in TIMED.items():
+        before, after = ([figure.of_session(session) for session in result.sessions] for result in (old, new))
+        if paired_turns and len(before) == len(after):
+            found = _paired_ratio(figure, old.sessions, new.sessions)
+        else:
+            found = stats.ratio(before, after, paired=False)
+        interval = (found.low, found.high)
+        values = (float(np.median(before)), float(np.median(after)))
+        yield Change(name, label, *values, found.value, interval, _trend(interval, margin))
+
+
+def _paired_ratio(figure: Timed, old: tuple[Session, ...], new: tuple[Session, ...]) -> stats.Ratio:
+    """New / old over the sessions of the same turns; within a turn, the median ratio of slices side by side."""
+    pairs = []
+    for before, after in zip(old, new, strict=True):
+        slices = list(zip(figure.of_slices(before), figure.of_slices(after), strict=False))  # the faster needs fewer
+        pairs.append(np.array(slices or [(figure.of_session(before), figure.of_session(after))]))
+    ratios = [float(np.exp(np.median(np.log(pair[:, 1] / pair[:, 0])))) for pair in pairs]
+    return stats.ratio(np.ones(len(ratios)), ratios, paired=True)
+
+
+def _trend(interval: Interval, margin: float) -> Trend:
+    low, high = interval
+    if low > 1 + margin:
+        return Trend.WORSE
+    if high < 1 / (1 + margin):
+        return Trend.BETTER
+    return Trend.SAME if 1 / (1 + margin) <= low and high <= 1 + margin else Trend.UNCLEAR
+
+
+def _accuracy(name: str, old: Stored, before: Result, new: Stored, after: Result, notes: list[str]) -> Iterator[Change]:
+    """The change in accuracy on the labelled images that both reports hold answers to."""
+    one, other = old.answers(before), new.answers(after)
+    if one is None or other is None or one.labelled is None or other.labelled is None:
+        notes.append(f"{name}: no labelled images in both reports, so accuracy is not compared")
+        return
+    place = positions(other.labelled.hashes, one.labelled.hashes)
+    common = place >= 0
+    if not common.any():
+        notes.append(f"{name}: the reports hold different images, so accuracy is not compared")
+        return
+    labels = other.labelled.labels[common]
+    was_right = one.labelled.observed[place[common]].argmax(1) == one.labelled.labels[place[common]]
+    is_right = other.labelled.observed[common].argmax(1) == labels
+    lost = paired.loss(was_right, is_right)
+    low, high = lost.ci95
+    trend = Trend.UNCLEAR
+    if low > 0:
+        trend = Trend.WORSE
+    elif high < 0:
+        trend = Trend.BETTER
+    elif high <= SMALL_DROP:
+        trend = Trend.SAME
+    yield Change(name, "accuracy", float(was_right.mean()), float(is_right.mean()), lost.drop, lost.ci95, trend)

@@ -1,0 +1,107 @@
+"""Child processes, each with one job; the parent's side."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import msgspec
+
+from bctoolkit.bench.worker.jobs import READY, Job, Problem
+from bctoolkit.errors import BackendError
+
+__all__ = ["Child", "in_child"]
+
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+def in_child(job: Job, kind: type[A], hear: Callable[[bytes], None] = lambda line: None) -> A:
+    """Do a job in a child process.
+
+    Args:
+        job: what to do; its answer goes to a temporary file.
+        kind: what the answer is.
+        hear: told each line that the child tells, as it comes.
+
+    Raises:
+        BackendError: the bundle cannot do it, or its process died.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bctk-bench-"))
+        child = stack.enter_context(Child(msgspec.structs.replace(job, answer=str(Path(folder, "answer")))))
+        for line in child.lines():
+            hear(line)
+        return child.answer(kind)
+
+
+class Child:
+    """A process with one job; the parent waits blocked, so that it takes no time from it."""
+
+    def __init__(self, job: Job) -> None:
+        self.name = Path(job.bundle).name + ("" if job.provider is None else f" on {job.provider}")
+        self.ready = False
+        self._job = job
+
+    def __enter__(self) -> "Child":
+        self._errors = tempfile.TemporaryFile()  # a pipe nobody reads would fill
+        command = [sys.executable, "-m", "bctoolkit.bench.worker"]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, bufsize=0)
+        self._send(msgspec.json.encode(self._job) + b"\n")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def lines(self) -> Iterator[bytes]:
+        """What the process tells, as it comes, until it ends."""
+        assert self._process.stdout is not None
+        while line := self._process.stdout.readline():
+            yield line
+
+    def wait_until_ready(self) -> None:
+        """Wait until the process asks to go on, or has ended."""
+        self.ready = READY in self.lines()
+
+    def go(self) -> None:
+        """Let it time a slice."""
+        self._send(b"\n")
+        self.wait_until_ready()
+
+    def answer(self, kind: type[A]) -> A:
+        """What it found, once it has ended.
+
+        Raises:
+            BackendError: it could not do its job, or died.
+        """
+        code = self._process.wait()
+        if code != 0:
+            self._errors.seek(0)
+            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+            raise BackendError(f"{self.name}: its process ended with {_ending(code)} ({last[0]})")
+        found = Path(self._job.answer).read_bytes()
+        problem = msgspec.json.decode(found, type=Problem)
+        if problem.error:
+            raise BackendError(f"{self.name}: {problem.error}")
+        return msgspec.json.decode(found, type=kind)
+
+    def _send(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has died; `answer` tells why
+            self._process.stdin.write(line)
+
+
+def _ending(code: int) -> str:
+    if code == -9:
+        return "signal 9, as the system sends where memory runs out"
+    if code == -6:
+        return "signal 6, an abort"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

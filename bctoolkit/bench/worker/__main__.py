@@ -1,0 +1,70 @@
+"""The child process that runs one bundle: `python -m bctoolkit.bench.worker.__main__` with a job on standard input.
+
+Each engine gets a process of its own, because the threads one engine leaves spinning slow whatever runs beside them.
+The job comes as a line of JSON; the answer goes to the file the job names, so that nothing an engine prints can spoil
+it. A session is timed in slices: the child says when it is ready for one and waits for a line that lets it go on.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from bctoolkit.bench.worker import jobs as worker
+from bctoolkit.bench.worker import scenarios
+from bctoolkit.errors import BctkError
+
+__all__ = ["main"]
+
+AnyJob = worker.Measure | worker.Predict | worker.Inspect | scenarios.Offline | scenarios.Streams | scenarios.Sustain
+
+
+def main() -> None:
+    """Do one job."""
+    reply = _reply()
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=AnyJob)
+    answer: msgspec.Struct
+    try:
+        answer = _do(job, reply)
+    except BctkError as problem:
+        answer = worker.Problem(str(problem))
+    Path(job.answer).write_bytes(msgspec.json.encode(answer))
+
+
+def _do(job: AnyJob, reply: BinaryIO) -> msgspec.Struct:
+    match job:
+        case worker.Measure():
+            return worker.measure(job, _words_to_go(reply))
+        case worker.Predict():
+            return worker.predict(job)
+        case worker.Inspect():
+            return worker.inspect(job)
+        case scenarios.Offline():
+            return scenarios.offline(job)
+        case scenarios.Streams():
+            return scenarios.streams(job)
+        case scenarios.Sustain():
+            return scenarios.sustain(job, lambda: reply.write(scenarios.WINDOW))
+
+
+def _reply() -> BinaryIO:
+    """The way to the parent; from here on what an engine prints goes to standard error."""
+    reply = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return reply
+
+
+def _words_to_go(reply: BinaryIO) -> Iterator[None]:
+    """Tell the parent that this process is ready, and go on when the parent says so, again and again."""
+    while True:
+        reply.write(worker.READY)
+        if not sys.stdin.buffer.readline():
+            raise SystemExit("the benchmark has ended")
+        yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The profile by operators that ONNX Runtime's own profiler writes."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from numpy.typing import NDArray
+
+from bctoolkit.bench.documents.profiles import WARM_UP, Profile, Timed, of_types
+from bctoolkit.errors import BackendError
+from bctoolkit.runtime.on_onnxruntime import PROVIDERS, open_session
+
+__all__ = ["profile"]
+
+METHOD = "ONNX Runtime's profiler"
+KERNEL, RUN = "_kernel_time", "model_run"
+
+
+class About(msgspec.Struct, frozen=True):
+    """What an event of a node tells beside its time."""
+
+    op_name: str = ""
+    provider: str = ""
+
+
+class Event(msgspec.Struct):
+    """One line of the trace; times in microseconds."""
+
+    cat: str
+    name: str
+    ts: int = 0
+    dur: int = 0
+    args: About = About()
+
+
+def profile(model: bytes, provider: str, threads: int, images: NDArray[Any], runs: int) -> Profile:
+    """Profile an ONNX model.
+
+    Args:
+        model: the file's content.
+        provider: what to run on.
+        threads: threads within an operator.
+        images: N × height × width × channels in the model's dtype, run one after the other.
+        runs: inferences that count.
+
+    Raises:
+        BackendError: as `open_model` does, or the profiler wrote no operators.
+    """
+    with tempfile.TemporaryDirectory(prefix="bctk-profile-") as folder:
+        session = open_session(model, provider, threads, profile=str(Path(folder, "trace")))
+        name = session.get_inputs()[0].name
+        for number in range(WARM_UP + runs):
+            at = number % len(images)
+            session.run(None, {name: images[at : at + 1]})
+        events = msgspec.json.decode(Path(session.end_profiling()).read_bytes(), type=list[Event])
+    found = of_types(METHOD, runs, _timed(events))
+    if not found.operators:
+        raise BackendError("ONNX Runtime's profiler told of no operators; measure without --profile")
+    return found
+
+
+def _timed(events: list[Event]) -> Iterator[Timed]:
+    """The kernels of the runs after the warm-up."""
+    names = {full: name for name, full in PROVIDERS.items()}
+    begun = sorted(event.ts for event in events if event.name == RUN)[WARM_UP]
+    for event in events:
+        if event.cat == "Node" and event.name.endswith(KERNEL) and event.ts >= begun:
+            where = names.get(event.args.provider, event.args.provider)
+            yield Timed(event.args.op_name, where, 1, event.dur / 1000)

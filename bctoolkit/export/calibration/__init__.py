@@ -1,0 +1,1 @@
+"""The ranges of activations, from images of the training part."""

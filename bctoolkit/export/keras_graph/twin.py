@@ -1,0 +1,189 @@
+"""The float32 export twin: the same function as the trained network, in the layers that export best.
+
+`freeze` changes the form only; `fold` then moves constant per-channel factors into neighbouring kernels. Both are exact
+up to float32 rounding, and both are checked against the trained network before anything is exported.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from bctoolkit.errors import UnsupportedOp
+from bctoolkit.export.keras_graph.affine import (
+    Weights,
+    absorb_after,
+    absorb_before,
+    affine_of,
+    affine_of_norm,
+    is_linear,
+    is_unpadded,
+)
+from bctoolkit.export.keras_graph.walk import Operation, edges, rebuild
+from bctoolkit.networks import Gelu, LayerScale, leaves
+
+__all__ = ["fold", "freeze", "reference"]
+
+IDLE = ("Dropout", "StochasticDepth", "GaussianNoise", "ActivityRegularization", "Identity")
+"""Layers that do nothing at inference; their class names contain one of these."""
+
+AUGMENTATION = ("Random", "AugMix", "CutMix", "MixUp", "RandAugment")
+"""So do Keras's augmentation layers, but for RandomCrop, which cuts at inference too."""
+
+
+def reference(model: keras.Model) -> keras.Model:
+    """The trained network computing in float32: itself, or a copy where its layers have another dtype policy."""
+    if all(getattr(layer, "compute_dtype", "float32") == "float32" for layer in leaves(model)):
+        return model
+    return rebuild(model, lambda operation: [_float32(operation)])
+
+
+def freeze(model: keras.Model) -> keras.Model:
+    """The float32 twin of a trained classifier.
+
+    Requires: a functional or sequential model with one input and one output. Ensures: a flat float32 functional model
+    with the same outputs at inference; no layer that acts only while training; no grouped convolution with one channel
+    per group; no separable convolution; every input normalization is given by constants; every LayerScale is ours; no
+    Gelu is.
+
+    Raises:
+        UnsupportedOp: a layer wants channels first, or a model is a subclass without a graph.
+    """
+    weights: dict[int, Weights] = {}
+
+    def replace(operation: Operation) -> list[Operation]:
+        if getattr(operation, "data_format", None) == "channels_first":
+            raise UnsupportedOp(
+                f"layer {operation.name!r} ({type(operation).__name__}) wants channels first; "
+                "build the network with data_format='channels_last'"
+            )
+        if _is_idle(operation):
+            return []
+        if _is_depthwise(operation):
+            kernel, *bias = operation.get_weights()
+            height, width, _, filters = kernel.shape
+            weights[id(operation)] = [kernel.reshape(height, width, operation.groups, -1), *bias]
+            return [_depthwise(operation, filters // operation.groups)]
+        if type(operation) is layers.SeparableConv2D:
+            return _separate(operation)
+        if type(operation).__name__ == "LayerScale":  # Keras's own, which is not public
+            return [LayerScale(dtype="float32", name=operation.name)]
+        if type(operation).__name__ == "CustomScaleLayer":  # that of Keras's InceptionResNetV2
+            return [_scaled_sum(operation)]
+        if isinstance(operation, Gelu):
+            return [layers.Activation("gelu", dtype="float32", name=operation.name)]
+        return [_float32(operation)]
+
+    return rebuild(model, replace, weights)
+
+
+def fold(twin: keras.Model) -> keras.Model:
+    """Move per-channel factors and offsets into the neighbouring kernels.
+
+    Requires: a model made by `freeze`. Ensures: a flat float32 model with the same outputs in which these are part of
+    the layer's kernel and bias: every batch normalization, rescaling and LayerScale that alone follows a convolution or
+    dense layer without activation; every one, and every LayerNormalization's affine, that feeds exactly one unpadded
+    convolution or dense layer.
+    """
+    weights: dict[int, Weights] = {}
+    home: dict[int, Operation] = {}  # the layer that does the work of one which is gone
+    plain: set[int] = set()
+    pairs = list(edges(twin))
+
+    def weights_of(layer: Operation) -> Weights:
+        return weights.get(id(layer)) or layer.get_weights()
+
+    for producer, consumer in pairs:
+        linear = home.get(id(producer), producer)
+        affine = affine_of(consumer) if is_linear(linear) else None
+        if affine is not None:
+            weights[id(linear)] = absorb_after(linear, weights_of(linear), *affine)
+            home[id(consumer)] = linear
+    for producer, consumer in reversed(pairs):
+        linear = home.get(id(consumer), consumer)
+        if id(producer) in home or not is_unpadded(linear):
+            continue
+        norm = affine_of_norm(producer)
+        affine = norm or affine_of(producer)
+        if affine is not None:
+            weights[id(linear)] = absorb_before(weights_of(linear), *affine)
+            if norm:
+                plain.add(id(producer))
+            else:
+                home[id(producer)] = linear
+
+    def replace(operation: Operation) -> list[Operation]:
+        if id(operation) in home:
+            return []
+        if id(operation) in plain:
+            weights[id(operation)] = []
+            return [_like(operation, center=False, scale=False)]
+        if id(operation) in weights:
+            return [_like(operation, use_bias=True)]
+        return [_float32(operation)]
+
+    return rebuild(twin, replace, weights)
+
+
+def _like(layer: Operation, **changes: Any) -> Operation:
+    """A new layer with the same arguments but for `changes`, computing in float32."""
+    return type(layer).from_config({**layer.get_config(), "dtype": "float32", **changes})
+
+
+def _float32(operation: Operation) -> Operation:
+    """A float32 copy of a layer; operations without weights are used as they are."""
+    if type(operation) is layers.Normalization:  # what it was adapted to would stay behind: it computes with constants
+        return _like(operation, mean=np.squeeze(operation.mean), variance=np.squeeze(operation.variance))
+    return _like(operation) if isinstance(operation, layers.Layer) else operation
+
+
+def _is_idle(operation: Operation) -> bool:
+    if isinstance(operation, layers.Activation):
+        return bool(operation.activation is keras.activations.linear)
+    if not isinstance(operation, layers.Layer):
+        return False
+    kind = type(operation)
+    if kind.__module__.startswith("keras.") and kind.__name__.startswith(AUGMENTATION):
+        return kind is not layers.RandomCrop
+    return any(word in kind.__name__ for word in IDLE)
+
+
+def _is_depthwise(operation: Operation) -> bool:
+    """A grouped convolution with one input channel per group."""
+    return (
+        type(operation) is layers.Conv2D
+        and operation.groups > 1
+        and operation.kernel.shape[2] == 1
+        and len(set(operation.strides)) == 1
+    )
+
+
+def _depthwise(conv: Operation, multiplier: int) -> Operation:
+    config = {key: getattr(conv, key) for key in ("kernel_size", "strides", "padding", "dilation_rate", "use_bias")}
+    return layers.DepthwiseConv2D(
+        **config, depth_multiplier=multiplier, activation=conv.activation, dtype="float32", name=conv.name
+    )
+
+
+def _separate(conv: Operation) -> list[Operation]:
+    """A separable convolution as the two that it is; its weights are those of the first, then those of the second."""
+    config = {key: getattr(conv, key) for key in ("kernel_size", "strides", "padding", "dilation_rate")}
+    first = layers.DepthwiseConv2D(
+        **config,
+        depth_multiplier=conv.depth_multiplier,
+        use_bias=False,
+        dtype="float32",
+        name=f"{conv.name}_depthwise",
+    )
+    second = layers.Conv2D(
+        conv.filters, 1, use_bias=conv.use_bias, activation=conv.activation, dtype="float32", name=conv.name
+    )
+    return [first, second]
+
+
+def _scaled_sum(operation: Operation) -> Operation:
+    """A sum whose second part is scaled, as layers that say so."""
+    scale = layers.Rescaling(operation.scale, dtype="float32", name=f"{operation.name}_scale")
+    total = layers.Add(dtype="float32", name=operation.name)
+    return lambda parts: total([parts[0], scale(parts[1])])

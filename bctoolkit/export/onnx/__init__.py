@@ -1,0 +1,1 @@
+"""ONNX, written layer by layer; its quantizations are passes over that graph."""

@@ -1,0 +1,1 @@
+"""How each Keras layer is written in ONNX."""

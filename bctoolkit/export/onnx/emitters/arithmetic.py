@@ -1,0 +1,56 @@
+"""Arithmetic on tensors in ONNX: merging layers such as Multiply, and what `a * b` or `x / 255` record."""
+
+from functools import reduce
+from typing import Any
+
+from keras import layers
+
+from bctoolkit.export.onnx.graph import Graph, Value
+from bctoolkit.export.onnx.registry import Table, elementwise, shape_of
+
+__all__ = ["EMITTERS"]
+
+EMITTERS = Table()
+
+OPERATORS = {
+    "Add": "Add",
+    "Subtract": "Sub",
+    "Multiply": "Mul",
+    "Divide": "Div",
+    "TrueDivide": "Div",
+    "Maximum": "Max",
+    "Minimum": "Min",
+    "Power": "Pow",
+    "Negative": "Neg",
+    "Absolute": "Abs",
+    "Abs": "Abs",
+    "Sqrt": "Sqrt",
+    "Log": "Log",
+}
+"""Class names of layers and operations, and the ONNX operators that they are."""
+
+
+@EMITTERS.writes(layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum, *OPERATORS)
+def _calculate(graph: Graph, operation: Any, *args: Any) -> Value:
+    operator = OPERATORS[type(operation).__name__]
+
+    def write(*names: str) -> str:
+        if len(names) == 1:
+            return graph.add(operator, [*names])
+        return reduce(lambda a, b: graph.add(operator, [a, b]), names)
+
+    return elementwise(graph, write, shape_of(operation, *args), *_operands(args))
+
+
+@EMITTERS.writes(layers.Average)
+def _average(graph: Graph, layer: Any, args: list[Value]) -> Value:
+    def write(*names: str) -> str:
+        *terms, share = names
+        return graph.add("Mul", [reduce(lambda a, b: graph.add("Add", [a, b]), terms), share])
+
+    return elementwise(graph, write, shape_of(layer, args), *args, 1 / len(args))
+
+
+def _operands(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Layers are given one list, operations one argument after the other."""
+    return tuple(args[0]) if isinstance(args[0], list | tuple) else args

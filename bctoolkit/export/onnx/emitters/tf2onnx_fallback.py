@@ -1,0 +1,79 @@
+"""Layers we do not write ourselves: tf2onnx converts each alone, and its nodes are spliced into our graph.
+
+A whole ConvNeXtSmall takes tf2onnx a minute and comes out as the primitive operations of TensorFlow; a single layer
+takes it milliseconds, and everything around it stays as we write it.
+"""
+
+import logging
+import warnings
+from typing import Any
+
+import keras
+import onnx
+from onnx import numpy_helper
+
+from bctoolkit.errors import UnsupportedOp
+from bctoolkit.export.onnx.graph import Graph, Value
+from bctoolkit.export.onnx.registry import shape_of
+
+__all__ = ["splice"]
+
+OPSET = 18
+"""The latest that tf2onnx writes; its operators are read alike by the opset of our graph."""
+
+
+def splice(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
+    """Add one Keras operation to the graph in the form tf2onnx gives it.
+
+    Raises:
+        UnsupportedOp: tf2onnx cannot express it with standard operators; the message names the layer.
+    """
+    name, kind = operation.name, type(operation).__name__
+    leaves = keras.tree.flatten((args, kwargs))
+    values = [leaf for leaf in leaves if isinstance(leaf, Value)]
+
+    def call(*tensors: Any) -> Any:
+        given = iter(tensors)
+        filled = [next(given) if isinstance(leaf, Value) else leaf for leaf in leaves]
+        arguments, keywords = keras.tree.pack_sequence_as((args, kwargs), filled)
+        return operation(*arguments, **keywords)
+
+    try:
+        model = _convert(call, [value.shape for value in values])
+    except Exception as problem:  # tf2onnx raises many kinds, all of them about this layer
+        reason = " ".join(str(problem).split())[:200]
+        raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: {reason}") from None
+    foreign = [node.op_type for node in model.graph.node if node.domain or not onnx.defs.has(node.op_type)]
+    if foreign or len(model.graph.output) != 1:
+        reason = f"ONNX has no {foreign[0]}" if foreign else "it has several outputs"
+        raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: {reason}")
+    shape = shape_of(operation, *args, **kwargs)
+    return Value(shape, last=_copy(graph, model, [graph.last(value) for value in values]))
+
+
+def _convert(call: Any, shapes: list[tuple[int | None, ...]]) -> onnx.ModelProto:
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tf2onnx
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    signature = [tf.TensorSpec(shape, tf.float32, name=f"x{i}") for i, shape in enumerate(shapes)]
+    model: onnx.ModelProto
+    model, _ = tf2onnx.convert.from_function(tf.function(call), input_signature=signature, opset=OPSET)
+    return model
+
+
+def _copy(graph: Graph, model: onnx.ModelProto, inputs: list[str]) -> str:
+    """Copy the nodes of `model` under our names; returns the name of its output."""
+    names: dict[str, str] = dict(zip((entry.name for entry in model.graph.input), inputs, strict=True))
+    names[""] = ""
+    for tensor in model.graph.initializer:
+        names[tensor.name] = graph.constant(numpy_helper.to_array(tensor), "constant")
+    for node in model.graph.node:
+        attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+        if any(isinstance(value, onnx.GraphProto) for value in attributes.values()):
+            raise UnsupportedOp(f"layer {graph.scope!r} needs control flow ({node.op_type}), which devices run badly")
+        outputs = graph.add_many(node.op_type, [names[name] for name in node.input], len(node.output), **attributes)
+        names.update(zip(node.output, outputs, strict=True))
+    return names[model.graph.output[0].name]

@@ -1,0 +1,1 @@
+"""Passes over a finished ONNX graph: float16 and int8."""

@@ -1,0 +1,1 @@
+"""TFLite, converted once; its quantizations are passes over that graph."""

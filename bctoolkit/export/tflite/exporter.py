@@ -1,0 +1,154 @@
+"""Write a float32 twin as TFLite with a fixed batch of one and built-in operators only."""
+
+from functools import cached_property
+
+import keras
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from bctoolkit.errors import RecipeError
+from bctoolkit.export.calibration.ranges import RangeCollector
+from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.tflite.convert import float_file, scope_of
+from bctoolkit.export.tflite.float_islands import describe, float_islands
+from bctoolkit.export.tflite.graph import Graph, Operator
+from bctoolkit.export.tflite.passes.depthwise import TAPS, split_depthwise
+from bctoolkit.export.tflite.passes.int8 import CARRIERS, Ranges, activations, between_integers, quantize_statically
+from bctoolkit.export.tflite.passes.interface import name_interface, take_uint8, tell_uint8
+from bctoolkit.export.tflite.passes.weights import halve_weights, products, quantize_dynamically
+from bctoolkit.quantizing import Method
+from bctoolkit.runtime.backends import default_threads
+
+__all__ = ["TfliteExporter"]
+
+FLOATS, CALIBRATED = ("fp32", "fp16"), ("int8", "int8-full")
+
+LINEAR = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+
+STATISTICS = ("LayerNormalization", "GroupNormalization", "RMSNormalization", "UnitNormalization")
+"""Layers that divide by what they measure on the image: eight bits for a variance ruin it, so they stay float."""
+
+UNDELEGATED = ("GELU", "HARD_SWISH", "SOFTMAX")
+"""Operators whose int8 form XNNPACK leaves to slower kernels; their float form it takes."""
+
+
+class TfliteExporter:
+    """Writes a float32 twin as TFLite, one image at a time.
+
+    The float32 graph is converted once; each quantization is a rewriting of it.
+    """
+
+    def __init__(self, twin: keras.Model, settings: Settings) -> None:
+        self._twin, self._settings = twin, settings
+        self._calibrated: dict[tuple[str, Method, float], tuple[NDArray[np.uint8], Ranges]] = {}
+        self._layers = {scope_of(layer): layer for layer in twin.layers}
+
+    def quantizable(self, quantization: str) -> tuple[str, ...]:
+        """Names of the twin's layers whose products become products of integers, in the order they run."""
+        graph = Graph(self._float32)
+        integer = self._integer(graph, quantization, frozenset())
+        return tuple(dict.fromkeys(self._layer(graph, o) for o in products(graph) if o in integer))
+
+    def convert(self, quantization: str, quantizing: Quantizing) -> bytes:
+        """A TFLite file's bytes.
+
+        Raises:
+            UnsupportedOp: a layer needs an operator that TFLite has not built in.
+            RecipeError: the form needs calibration images or uint8 input, and there are none.
+        """
+        self._require(quantization, quantizing)
+        graph = Graph(self._float32)
+        self._quantize(graph, quantization, quantizing)
+        if quantization != "int8-full":  # an NPU has its own way with a large kernel
+            split_depthwise(graph)
+        if quantization != "fp32":
+            halve_weights(graph, products(graph))
+        name_interface(graph)
+        if self._settings.contract.dtype == "uint8":
+            take_uint8(graph)
+        if quantization == "int8-full":
+            tell_uint8(graph)
+        arithmetic = {"arithmetic": describe(float_islands(graph))} if quantization in CALIBRATED else {}
+        return graph.content({**self._settings.properties, **arithmetic})
+
+    @cached_property
+    def _float32(self) -> bytes:
+        return float_file(self._twin, self._settings.contract.shape)
+
+    def _require(self, quantization: str, quantizing: Quantizing) -> None:
+        if quantization == "int8-full" and self._settings.contract.dtype != "uint8":
+            raise RecipeError(f"int8-full takes uint8 images, got input {self._settings.contract.dtype!r}")
+        if quantization in CALIBRATED and (quantizing.images is None or not len(quantizing.images)):
+            raise RecipeError(f"{quantization} needs calibration images for the ranges of its activations; got none")
+
+    def _quantize(self, graph: Graph, quantization: str, quantizing: Quantizing) -> None:
+        if quantization in FLOATS:
+            return
+        integer = self._integer(graph, quantization, quantizing.keep_float)
+        if not integer:
+            raise RecipeError(
+                f"{self._twin.name}: {quantization} leaves no layer to quantize, with {len(products(graph))} in all "
+                f"and {len(quantizing.keep_float)} kept in float; export it as fp32"
+            )
+        if quantization == "int8-dynamic":
+            quantize_dynamically(graph, integer)
+        else:
+            quantize_statically(graph, integer, self._ranges(quantization, quantizing))
+
+    def _integer(self, graph: Graph, quantization: str, keep_float: frozenset[str]) -> list[Operator]:
+        """The operators that `quantization` turns into integer ones, in the order they run."""
+        if quantization in FLOATS:
+            return []
+        every = products(graph)
+        kept = [operator for operator in every if self._layer(graph, operator) in keep_float]
+        if quantization == "int8-full":
+            return [o for o in graph.operators if o not in kept and (o in every or self._has_int8(graph, o))]
+        dense = [o for o in every[1:-1] if o not in kept and graph.kind(o) != "DEPTHWISE_CONV_2D"]
+        if quantization == "int8-dynamic":
+            return dense
+        return between_integers(graph, dense, lambda o: o not in kept and _rides(graph, o))
+
+    def _has_int8(self, graph: Graph, operator: Operator) -> bool:
+        layers = (self._layers.get(scope) for scope in graph.scopes(*operator.outputs))
+        return graph.kind(operator) in CARRIERS and not any(type(layer).__name__ in STATISTICS for layer in layers)
+
+    def _layer(self, graph: Graph, operator: Operator) -> str:
+        """The name of the layer that a product comes from, of all that the converter merged into it."""
+        scopes = [scope for scope in graph.scopes(operator.inputs[1], *operator.outputs) if scope in self._layers]
+        linear = [scope for scope in scopes if isinstance(self._layers[scope], LINEAR)]
+        return str(self._layers[(linear or scopes)[0]].name) if scopes else graph.name(operator.outputs[0])
+
+    def _ranges(self, quantization: str, quantizing: Quantizing) -> Ranges:
+        """The ranges of all that `quantization` may turn into integers; found once for the same images and method."""
+        images = quantizing.images
+        assert images is not None
+        key = (quantization, quantizing.method, quantizing.percentile)
+        if key not in self._calibrated or self._calibrated[key][0] is not images:
+            graph = Graph(self._float32)
+            tensors = activations(graph, self._integer(graph, quantization, frozenset()))
+            self._calibrated[key] = (images, _observe(graph, tensors, images, *key[1:]))
+        return self._calibrated[key][1]
+
+
+def _observe(graph: Graph, tensors: list[int], images: NDArray[np.uint8], method: Method, percentile: float) -> Ranges:
+    """The ranges of some tensors of a float32 graph on images, in the engine that will run the artifact."""
+    graph.outputs = list(tensors)
+    interpreter = Interpreter(model_content=graph.content(), num_threads=default_threads())
+    interpreter.allocate_tensors()
+    image = interpreter.get_input_details()[0]["index"]
+    outputs = [detail["index"] for detail in interpreter.get_output_details()]
+    collector = RangeCollector(method, percentile)
+    for pixels in images:
+        interpreter.set_tensor(image, pixels[None].astype(np.float32))
+        interpreter.invoke()
+        collector.update({str(t): interpreter.get_tensor(i) for t, i in zip(tensors, outputs, strict=True)})
+    return {int(name): limits for name, limits in collector.ranges().items()}
+
+
+def _rides(graph: Graph, operator: Operator) -> bool:
+    """Whether an operator between integer products is best in integers too, where XNNPACK runs the graph."""
+    if graph.kind(operator) == "DEPTHWISE_CONV_2D":
+        kernel = graph.constant(operator.inputs[1])
+        return kernel is not None and kernel.shape[1] * kernel.shape[2] <= TAPS
+    return graph.kind(operator) in CARRIERS and graph.kind(operator) not in UNDELEGATED
