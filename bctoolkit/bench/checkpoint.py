@@ -22,10 +22,10 @@ from typing import TypeVar
 
 import msgspec
 
-from bctoolkit.bench.analysis.parity import Answered
+from bctoolkit.bench.documents.predictions import Answered
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.bench.documents.report import Failure, Machine, Settings
-from bctoolkit.bench.worker.jobs import Answer
+from bctoolkit.bench.documents.samples import Answer
 from bctoolkit.documents import Document, parse, to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import atomic_file, sigterm_as_interrupt

@@ -7,13 +7,14 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from bctoolkit.bench.analysis import parity
-from bctoolkit.bench.analysis.parity import Answered
 from bctoolkit.bench.checkpoint import Asked, Journal
+from bctoolkit.bench.documents.predictions import Answered
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.bench.documents.report import Failure, Settings
+from bctoolkit.bench.documents.samples import Answer
+from bctoolkit.bench.documents.stored import answers_name, samples_name
+from bctoolkit.bench.launcher import predictions
 from bctoolkit.bench.launcher import sessions as latency
-from bctoolkit.bench.worker.jobs import Answer
 from bctoolkit.bench.worker.machine import available_memory
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
@@ -21,7 +22,17 @@ from bctoolkit.data import Dataset
 from bctoolkit.errors import BackendError
 from bctoolkit.progress import Progress
 
-__all__ = ["Case", "Subject", "Work", "image_key", "parity_of_all", "profiles_of_all", "sessions_of_all"]
+__all__ = [
+    "Case",
+    "Subject",
+    "Work",
+    "answers_key",
+    "image_key",
+    "parity_of_all",
+    "profiles_of_all",
+    "sample_key",
+    "sessions_of_all",
+]
 
 T = TypeVar("T")
 
@@ -113,6 +124,16 @@ class Work:
             self.progress.say(f"{problem}; going on without it")
 
 
+def answers_key(work: Work, subject: Subject) -> str:
+    """The name of a subject among the answers."""
+    return answers_name(work.bundle(subject).manifest.name, subject.provider, work.settings)
+
+
+def sample_key(work: Work, case: Case) -> str:
+    """The name of a case among the samples."""
+    return samples_name(work.bundle(case).manifest.name, case.provider, case.threads, work.settings)
+
+
 def image_key(bundle: Bundle) -> InputContract:
     """What decides how images are prepared for a bundle, whatever dtype it eats."""
     return msgspec.structs.replace(bundle.manifest.input, dtype="uint8")
@@ -129,7 +150,7 @@ def parity_of_all(work: Work, datasets: dict[InputContract, Dataset]) -> dict[Su
             work.progress.step("parity", number, len(subjects), bundle.manifest.name)
             dataset = datasets.get(image_key(bundle))
             asking = partial(
-                parity.ask,
+                predictions.ask,
                 bundle,
                 dataset,
                 work.settings.threads,

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -17,16 +18,20 @@ from bctoolkit.bench.configurations import (
     Case,
     Subject,
     Work,
+    answers_key,
     image_key,
     parity_of_all,
     profiles_of_all,
+    sample_key,
     sessions_of_all,
 )
+from bctoolkit.bench.documents.predictions import Answered
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.bench.documents.report import REPORT, ParityReport, Report, Result, Session, Settings
+from bctoolkit.bench.documents.samples import Answer, Observed
 from bctoolkit.bench.report import write
-from bctoolkit.bench.rounds import Observed, Scenarios
-from bctoolkit.bench.worker.jobs import Answer
+from bctoolkit.bench.report.page import Evidence
+from bctoolkit.bench.rounds import Scenarios
 from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
@@ -38,6 +43,8 @@ from bctoolkit.recipes import Budget
 from bctoolkit.tools import utc_now
 
 __all__ = ["bench", "resume"]
+
+T = TypeVar("T")
 
 
 def bench(
@@ -152,16 +159,39 @@ def _work(
             raise BackendError(messages)
         observed = {case.subject: scenarios.of(case.subject) for case in sessions}
         report = _report(work, datasets, answered, profiles, sessions, observed)
-        write.folder(folder, report, answered, sessions, opened, datasets)
-        write.scenarios(folder, report.settings, opened, observed)
+        answers, samples = _by_name(work, answered), {sample_key(work, case): sessions[case] for case in sessions}
+        write.folder(folder, report, _evidence(work, datasets, answered, sessions), answers, samples)
+        write.scenarios(folder, _by_name(work, observed))
     journal.remove()
     return report
+
+
+def _by_name(work: Work, found: dict[Subject, T]) -> dict[str, T]:
+    return {answers_key(work, subject): each for subject, each in found.items()}
+
+
+def _evidence(
+    work: Work,
+    datasets: dict[InputContract, Dataset],
+    answered: dict[Subject, Answered],
+    sessions: dict[Case, list[Answer]],
+) -> list[Evidence]:
+    """What the page shows of each result besides the document."""
+    return [
+        Evidence(
+            [_milliseconds(answer.model) for answer in answers],
+            work.bundle(case),
+            answered[case.subject],
+            datasets.get(image_key(work.bundle(case))),
+        )
+        for case, answers in sessions.items()
+    ]
 
 
 def _report(
     work: Work,
     datasets: dict[InputContract, Dataset],
-    answered: dict[Subject, parity.Answered],
+    answered: dict[Subject, Answered],
     profiles: dict[Case, Profile],
     sessions: dict[Case, list[Answer]],
     observed: dict[Subject, Observed],

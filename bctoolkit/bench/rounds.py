@@ -6,33 +6,17 @@ journal.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from bctoolkit.bench.configurations import Subject, Work
+from bctoolkit.bench.documents.samples import Observed, OfflineAnswer, StreamsAnswer, SustainAnswer
 from bctoolkit.bench.launcher.process import in_child
-from bctoolkit.bench.worker.scenarios import (
-    WINDOW,
-    Offline,
-    OfflineAnswer,
-    Streams,
-    StreamsAnswer,
-    Sustain,
-    SustainAnswer,
-    windows_in,
-)
+from bctoolkit.bench.worker.scenarios import WINDOW, Offline, Streams, Sustain, windows_in
 from bctoolkit.errors import BackendError
 
-__all__ = ["Observed", "Scenarios"]
+__all__ = ["Scenarios"]
 
 A = TypeVar("A", OfflineAnswer, StreamsAnswer, SustainAnswer)
-
-
-class Observed(NamedTuple):
-    """What a bundle measured in each scenario that was asked for, in the order of the turns."""
-
-    offline: list[OfflineAnswer]
-    streams: list[StreamsAnswer]
-    sustained: list[SustainAnswer]
 
 
 class Scenarios:

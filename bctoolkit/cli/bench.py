@@ -99,7 +99,7 @@ def bench(
       bctk bench exports/bundles/atto-* --batch 1,8,32 --sustain 10
       bctk bench exports/bundles/atto-tflite-* --provider cpu,builtin --profile
     """
-    from bctoolkit import bench as stage
+    from bctoolkit.bench import pipeline as stage
     from bctoolkit.bundle import newest
     from bctoolkit.files import unfinished
     from bctoolkit.progress import Terminal
@@ -182,10 +182,11 @@ def settings_for(
 
 def show(report: "Report") -> None:
     """Print the report's table, and each limit that fails."""
+    from bctoolkit.bench.analysis.wording import check_words, outcome_of, title
     from bctoolkit.bench.report.profile_section import line
     from bctoolkit.bench.report.robustness_section import words
     from bctoolkit.bench.report.scenario_tables import tables
-    from bctoolkit.bench.report.tables import HEADINGS, check_words, outcome_of, row, title
+    from bctoolkit.bench.report.tables import HEADINGS, row
 
     settings = report.settings
     print_table(HEADINGS, [row(result, settings) for result in report.results])

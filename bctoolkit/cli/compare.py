@@ -11,7 +11,7 @@ from bctoolkit.errors import RecipeError
 
 if TYPE_CHECKING:
     from bctoolkit.bench.analysis.compare import Comparison
-    from bctoolkit.bench.report.stored import Stored
+    from bctoolkit.bench.documents.stored import Stored
 
 __all__ = ["compare", "print_table", "stored_reports"]
 
@@ -71,7 +71,7 @@ def compare(
 
 def stored_reports(names: tuple[str, ...]) -> "list[Stored]":
     """The reports of these folders, files, or names on the shelf."""
-    from bctoolkit.bench.report.stored import read
+    from bctoolkit.bench.documents.stored import read
     from bctoolkit.workspace import Workspace
 
     shelf = Workspace().reports

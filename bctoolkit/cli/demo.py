@@ -24,7 +24,7 @@ def demo(out: Path | None) -> None:
     \b
     Example:  bctk demo
     """
-    from bctoolkit.bench import bench
+    from bctoolkit.bench.pipeline import bench
     from bctoolkit.cli.bench import settings_for, show
     from bctoolkit.formats import FORMATS
     from bctoolkit.recipes import ExportRecipe, read_train_recipe

@@ -32,8 +32,9 @@ import numpy as np
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench.documents.samples import Answer
 from bctoolkit.bench.launcher.process import Child
-from bctoolkit.bench.worker.jobs import SLICE_SECONDS, Answer, Measure
+from bctoolkit.bench.worker.jobs import SLICE_SECONDS, Measure
 from bctoolkit.bundle import Bundle
 from bctoolkit.runtime import Backend, Classifier
 

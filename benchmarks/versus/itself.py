@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from bctoolkit.bench.analysis.compare import Change, Trend, against_baseline
-from bctoolkit.bench.report.stored import read
+from bctoolkit.bench.documents.stored import read
 from bctoolkit.files import unfinished
 
 MARGIN = 0.03

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bctoolkit.bench.analysis.choose import choose, front
+from bctoolkit.bench.analysis.choose import choose
+from bctoolkit.bench.analysis.pareto import front
 from bctoolkit.bench.documents.report import Latency, Outcome, Report, Result
-from bctoolkit.bench.report.stored import Stored
+from bctoolkit.bench.documents.stored import Stored
 from bctoolkit.recipes import Budget
 
 costs = st.lists(st.tuples(*[st.integers(0, 5).map(float)] * 3), min_size=1, max_size=12)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bctoolkit.bench.analysis.compare import Change, Trend, against_baseline, old_and_new
-from bctoolkit.bench.analysis.parity import Answered, LabelledAnswers
+from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Report, Result, Session
-from bctoolkit.bench.report.stored import Stored
+from bctoolkit.bench.documents.stored import Stored
 from bctoolkit.errors import RecipeError
 
 Make = Callable[..., tuple[Session, ...]]

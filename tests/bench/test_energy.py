@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bctoolkit.bench.documents.samples import Spent
 from bctoolkit.bench.worker import energy
-from bctoolkit.bench.worker.energy import Spent, meter
+from bctoolkit.bench.worker.energy import meter
 
 
 def zone(root: Path, name: str, of: str, microjoules: int, whole: int = 1_000_000) -> Path:

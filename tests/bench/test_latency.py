@@ -11,8 +11,8 @@ import pytest
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench.documents.samples import Answer
 from bctoolkit.bench.launcher import sessions as latency
-from bctoolkit.bench.worker.jobs import Answer
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import load
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.analysis.parity import Answered, LabelledAnswers
+from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Report, Unstable
 from bctoolkit.bench.report.page import METHOD, Evidence, render
 from bctoolkit.data import Dataset

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from bctoolkit import bundle as bundles
 from bctoolkit import paired
 from bctoolkit.bench.analysis import parity
+from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import ParityReport
+from bctoolkit.bench.launcher import predictions
 from bctoolkit.bundle import Bundle, Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
@@ -27,7 +29,7 @@ Rebuild = Callable[..., Bundle]
 
 def judge(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
     return parity.judge(
-        bundle, parity.ask(bundle, dataset, 1, None, Silent()), "" if dataset is None else dataset.source
+        bundle, predictions.ask(bundle, dataset, 1, None, Silent()), "" if dataset is None else dataset.source
     )
 
 
@@ -195,7 +197,7 @@ def test_what_is_lost_is_counted_by_class_and_as_a_whole(
     assert found.top1_agreement_ci95[0] <= found.top1_agreement <= found.top1_agreement_ci95[1]
 
 
-def synthetic_answers(seed: int, per_class: int = 800, flip: float = 0.0) -> parity.LabelledAnswers:
+def synthetic_answers(seed: int, per_class: int = 800, flip: float = 0.0) -> LabelledAnswers:
     """A reference right on 95 % of eight classes, and an artifact that flips a share of class 5's right answers."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(8), per_class)
@@ -207,7 +209,7 @@ def synthetic_answers(seed: int, per_class: int = 800, flip: float = 0.0) -> par
     noise = np.abs(rng.normal(0, 1e-3, (len(labels), 8)))
     observed = eye[spoilt] + noise.astype(np.float32)
     hashes = rng.integers(0, 256, (len(labels), 32), dtype=np.uint8)
-    return parity.LabelledAnswers(hashes, labels, observed / observed.sum(1, keepdims=True), eye[said])
+    return LabelledAnswers(hashes, labels, observed / observed.sum(1, keepdims=True), eye[said])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -229,9 +231,9 @@ def test_answers_survive_on_disk(tmp_path: Path) -> None:
     corrupted = np.arange(3 * 19 * 3, dtype=np.int16).reshape(3, 19, 3)
     through_the_suite = dataclasses.replace(known, sample=np.array([3, 1, 2]), corrupted=corrupted)
     for labelled in (None, known, dataclasses.replace(known, reference=None), through_the_suite):
-        sent = parity.Answered(golden, labelled)
+        sent = Answered(golden, labelled)
         sent.save(tmp_path / "answers.npz")
-        got = parity.Answered.read(tmp_path / "answers.npz")
+        got = Answered.read(tmp_path / "answers.npz")
         np.testing.assert_array_equal(got.golden, golden)
         assert (got.labelled is None) == (labelled is None)
         if labelled is not None and got.labelled is not None:

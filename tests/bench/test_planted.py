@@ -9,9 +9,10 @@ import pytest
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.analysis import parity, verdict
-from bctoolkit.bench.analysis.parity import LabelledAnswers
 from bctoolkit.bench.configurations import image_key
+from bctoolkit.bench.documents.predictions import LabelledAnswers
 from bctoolkit.bench.documents.report import Labelled, Outcome, Result
+from bctoolkit.bench.launcher import predictions
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import load
 from bctoolkit.paired import loss_limits
@@ -31,7 +32,7 @@ def box() -> Bundle:
 @pytest.fixture(scope="module")
 def answers(box: Bundle, real_images: Path) -> LabelledAnswers:
     """Its answers to the 1,815 images of the test part, through a child process as ever."""
-    found = parity.ask(box, load(str(real_images), image_key(box)), 2, None, Silent()).labelled
+    found = predictions.ask(box, load(str(real_images), image_key(box)), 2, None, Silent()).labelled
     assert found is not None
     assert len(found.labels) == 1815
     return found

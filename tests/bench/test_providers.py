@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import bench, resume
 from bctoolkit.bench.checkpoint import Asked, Journal
 from bctoolkit.bench.configurations import Case, Work
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.bench.documents.report import Report, Settings
 from bctoolkit.bench.launcher import sessions as latency
+from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished

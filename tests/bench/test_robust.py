@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit import paired
-from bctoolkit.bench import bench, resume
-from bctoolkit.bench.analysis.parity import Answered, LabelledAnswers
 from bctoolkit.bench.analysis.robustness import judge_all
+from bctoolkit.bench.documents import stored
+from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Report, Robustness, Settings
 from bctoolkit.bench.launcher import corruptions as suite
+from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.report import robustness_section as robust_page
-from bctoolkit.bench.report import stored
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, SUITE, corrupt

@@ -9,10 +9,16 @@ import pytest
 from bctoolkit.bench.analysis import scenarios as scenario_stats
 from bctoolkit.bench.analysis import statistics as stats
 from bctoolkit.bench.documents.report import Result, Unstable
-from bctoolkit.bench.rounds import Observed
-from bctoolkit.bench.worker.energy import Spent
-from bctoolkit.bench.worker.jobs import Answer
-from bctoolkit.bench.worker.scenarios import BatchRuns, OfflineAnswer, StreamsAnswer, SustainAnswer, WindowEnd
+from bctoolkit.bench.documents.samples import (
+    Answer,
+    BatchRuns,
+    Observed,
+    OfflineAnswer,
+    Spent,
+    StreamsAnswer,
+    SustainAnswer,
+    WindowEnd,
+)
 
 MILLI = 1_000_000
 

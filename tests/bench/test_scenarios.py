@@ -13,21 +13,11 @@ from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.report import Settings, Unstable
+from bctoolkit.bench.documents.samples import BatchRuns, OfflineAnswer, StreamsAnswer, SustainAnswer
 from bctoolkit.bench.worker import scenarios
 from bctoolkit.bench.worker.__main__ import AnyJob
 from bctoolkit.bench.worker.energy import Meter
-from bctoolkit.bench.worker.scenarios import (
-    BatchRuns,
-    Offline,
-    OfflineAnswer,
-    Streams,
-    StreamsAnswer,
-    Sustain,
-    SustainAnswer,
-    offline,
-    streams,
-    sustain,
-)
+from bctoolkit.bench.worker.scenarios import Offline, Streams, Sustain, offline, streams, sustain
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import Classifier, load

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench import bench, resume
 from bctoolkit.bench.documents.report import Outcome, Report, Settings
+from bctoolkit.bench.documents.samples import Answer
 from bctoolkit.bench.launcher import sessions as worker_latency
+from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.report.tables import markdown
-from bctoolkit.bench.worker.jobs import Answer
 from bctoolkit.documents import parse
 from bctoolkit.errors import BackendError, BctkError, BundleCorrupt, BundleError, DatasetError, RecipeError
 from bctoolkit.files import unfinished

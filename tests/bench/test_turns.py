@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bctoolkit.bench import bench, resume
 from bctoolkit.bench import rounds as turns
 from bctoolkit.bench.documents.report import Report, Settings
-from bctoolkit.bench.report.stored import read
+from bctoolkit.bench.documents.samples import StreamsAnswer
+from bctoolkit.bench.documents.stored import read
+from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.worker.jobs import Job
-from bctoolkit.bench.worker.scenarios import StreamsAnswer
 from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench.documents.samples import Answer, Spent
 from bctoolkit.bench.worker import energy
 from bctoolkit.bench.worker import jobs as worker
-from bctoolkit.bench.worker.energy import Spent
-from bctoolkit.bench.worker.jobs import Answer, Inspect, Measure, Predict
+from bctoolkit.bench.worker.jobs import Inspect, Measure, Predict
 from bctoolkit.contract import InputContract
 from bctoolkit.runtime import Classifier
 from bctoolkit.runtime.backends import StubBackend

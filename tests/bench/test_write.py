@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from bctoolkit.bench.configurations import Case
-from bctoolkit.bench.documents.report import Report
-from bctoolkit.bench.report.write import csv_rows, junit, sample_key
+from bctoolkit.bench.documents.report import Report, Settings
+from bctoolkit.bench.documents.stored import samples_name
+from bctoolkit.bench.report.write import csv_rows, junit
 
 
 def test_csv_has_a_row_for_each_result_and_empty_cells_for_what_was_not_measured(full_report: Report) -> None:
@@ -37,9 +37,12 @@ def test_junit_has_a_test_for_each_limit(full_report: Report) -> None:
 
 
 def test_a_sweep_tells_its_samples_apart(full_report: Report) -> None:
-    plain, case = full_report.settings, Case(0, 2, "cpu")
-    assert sample_key("x", case, plain) == "x"
-    assert sample_key("x", case, msgspec.structs.replace(plain, providers=("cpu",))) == "x"
+    plain = full_report.settings
     threads = msgspec.structs.replace(plain, sweep=(1, 2))
-    assert sample_key("x", case, threads) == "x@2"
-    assert sample_key("x", case, msgspec.structs.replace(threads, providers=("cpu", "cuda"))) == "x@cpu@2"
+
+    def name(settings: Settings) -> str:
+        return samples_name("x", "cpu", 2, settings)
+
+    assert name(plain) == name(msgspec.structs.replace(plain, providers=("cpu",))) == "x"
+    assert name(threads) == "x@2"
+    assert name(msgspec.structs.replace(threads, providers=("cpu", "cuda"))) == "x@cpu@2"

@@ -5,14 +5,14 @@ from typing import Literal
 
 import numpy as np
 
-from bctoolkit.bench.analysis import verdict
+from bctoolkit.bench.analysis import verdict, wording
+from bctoolkit.bench.analysis.pareto import front
 from bctoolkit.bench.documents.report import Outcome, Report, Result
-from bctoolkit.bench.report import tables
-from bctoolkit.bench.report.stored import Stored
+from bctoolkit.bench.documents.stored import Stored
 from bctoolkit.documents import Document
 from bctoolkit.recipes import Budget
 
-__all__ = ["PREFERENCES", "Candidate", "Choice", "Preference", "choose", "front"]
+__all__ = ["PREFERENCES", "Candidate", "Choice", "Preference", "choose"]
 
 Preference = Literal["latency", "size", "accuracy"]
 
@@ -74,12 +74,6 @@ def choose(reports: list[Stored], limits: Budget, preference: Preference = "late
     return Choice(kept[0].bundle, _why(kept, word, len(candidates)), candidates)
 
 
-def front(costs: list[tuple[float, float, float]]) -> list[bool]:
-    """Of each row of costs, whether no other row is at most as large in all and smaller in one (the Pareto front)."""
-    table = np.array(costs, np.float64).reshape(len(costs), 3)
-    return [not bool(((table <= row).all(1) & (table < row).any(1)).any()) for row in table]
-
-
 def _candidate(name: str, reports: list[Stored], limits: Budget) -> Candidate:
     reasons: list[str] = []
     outcomes: set[Outcome] = set()
@@ -95,7 +89,7 @@ def _candidate(name: str, reports: list[Stored], limits: Budget) -> Candidate:
         best, result = min(judged, key=lambda pair: (_order(pair[0].outcome), pair[1].latency_ms.p50))
         results.append(result)
         outcomes.add(best.outcome or Outcome.UNDECIDED)
-        reasons += [where + tables.check_words(check) for check in best.checks if not check.passed]
+        reasons += [where + wording.check_words(check) for check in best.checks if not check.passed]
     return Candidate(
         bundle=name,
         outcome=max(outcomes, key=_order),

@@ -8,9 +8,9 @@ import numpy as np
 
 from bctoolkit import paired
 from bctoolkit.bench.analysis import statistics as stats
+from bctoolkit.bench.analysis import wording
 from bctoolkit.bench.documents.report import Machine, Report, Result, Session
-from bctoolkit.bench.report import tables
-from bctoolkit.bench.report.stored import Stored
+from bctoolkit.bench.documents.stored import Stored
 from bctoolkit.data.dataset import positions
 from bctoolkit.documents import Document
 from bctoolkit.errors import RecipeError
@@ -109,7 +109,7 @@ def old_and_new(old: Stored, new: Stored, margin: float) -> Comparison:
     alike = not notes
     changes: list[Change] = []
     for before, after in pairs:
-        name = tables.title(after, new.report.settings)
+        name = wording.title(after, new.report.settings)
         changes += _changes(name, before, after, margin, paired_turns=False, timed=alike, notes=notes)
         changes += _accuracy(name, old, before, new, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
@@ -137,7 +137,7 @@ def against_baseline(stored: Stored, baseline: str, margin: float) -> Comparison
     notes: list[str] = []
     changes: list[Change] = []
     for before, after in pairs:
-        name = tables.title(after, settings)
+        name = wording.title(after, settings)
         changes += _changes(name, before, after, margin, paired_turns=True, timed=True, notes=notes)
         changes += _accuracy(name, stored, before, stored, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))

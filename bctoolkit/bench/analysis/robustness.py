@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from bctoolkit import paired
-from bctoolkit.bench.analysis.parity import Answered, LabelledAnswers
+from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Robustness, UnderCorruption
 from bctoolkit.bundle import Bundle
 from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, SUITE

@@ -18,10 +18,7 @@ from bctoolkit.bench.documents.measured import (
     Window,
 )
 from bctoolkit.bench.documents.report import Result
-from bctoolkit.bench.rounds import Observed
-from bctoolkit.bench.worker.energy import Spent
-from bctoolkit.bench.worker.jobs import Answer
-from bctoolkit.bench.worker.scenarios import OfflineAnswer, StreamsAnswer, SustainAnswer
+from bctoolkit.bench.documents.samples import Answer, Observed, OfflineAnswer, Spent, StreamsAnswer, SustainAnswer
 from bctoolkit.formats import FORMATS
 
 __all__ = ["added", "energy", "multi_stream", "offline", "sustained"]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench.documents.samples import Answer
 from bctoolkit.bench.launcher.process import Child, in_child
-from bctoolkit.bench.worker.jobs import KEPT_RATIO, SLICE_SECONDS, Answer, Inspect, Measure, Predict
+from bctoolkit.bench.worker.jobs import KEPT_RATIO, SLICE_SECONDS, Inspect, Measure, Predict
 from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bench.analysis.choose import front
+from bctoolkit.bench.analysis.pareto import front
 from bctoolkit.lazy import require
 from bctoolkit.plots import figure
 

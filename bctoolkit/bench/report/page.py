@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import html, metrics
-from bctoolkit.bench.analysis.parity import Answered
+from bctoolkit.bench.analysis import wording
+from bctoolkit.bench.documents.predictions import Answered
 from bctoolkit.bench.documents.report import Check, Labelled, Report, Result
 from bctoolkit.bench.report import charts as figures
 from bctoolkit.bench.report import profile_section as profile_page
@@ -85,7 +86,7 @@ def render(report: Report, evidence: list[Evidence]) -> str:
         report: the document.
         evidence: of each result, in their order.
     """
-    names = [tables.title(result, report.settings) for result in report.results]
+    names = [wording.title(result, report.settings) for result in report.results]
     judged = _first_of_each_subject(report, evidence)
     sections = [
         *_verdicts(report, names),
@@ -112,7 +113,7 @@ def _first_of_each_subject(report: Report, evidence: list[Evidence]) -> list[tup
     found: dict[str, tuple[Result, Evidence]] = {}
     settings = msgspec.structs.replace(report.settings, sweep=())
     for result, behind in zip(report.results, evidence, strict=True):
-        name = tables.title(result, settings)
+        name = wording.title(result, settings)
         found.setdefault(name, (msgspec.structs.replace(result, bundle=name), behind))
     return list(found.values())
 
@@ -122,11 +123,11 @@ def _verdicts(report: Report, names: list[str]) -> Iterator[str]:
     budget = any(result.verdict for result in report.results)
     items = [] if budget else ["<li>no budget given: nothing is judged by limits</li>"]
     for name, result in zip(names, report.results, strict=True):
-        outcome = "" if result.verdict is None else tables.outcome_of(result.verdict)
+        outcome = "" if result.verdict is None else wording.outcome_of(result.verdict)
         lines = list(_to_know(result))
         if lines or budget:
             items.append(_item(name, outcome or ("no budget given" if budget else ""), lines))
-    items += [_item(tables.failed(failure), "not measured", [failure.message]) for failure in report.failures]
+    items += [_item(wording.failed(failure), "not measured", [failure.message]) for failure in report.failures]
     yield html.section("Verdict", "", f'<ul class="verdicts">{"".join(items)}</ul>')
 
 
@@ -139,7 +140,7 @@ def _to_know(result: Result) -> Iterator[str]:
     for check in () if result.verdict is None else result.verdict.checks:
         if not check.passed:
             told = check.note.startswith("unstable") and result.latency_ms.unstable
-            yield tables.check_words(msgspec.structs.replace(check, note="unstable") if told else check)
+            yield wording.check_words(msgspec.structs.replace(check, note="unstable") if told else check)
 
 
 def _item(name: str, outcome: str, lines: list[str]) -> str:
@@ -170,9 +171,9 @@ def _limits(report: Report, names: list[str]) -> Iterator[str]:
 
 
 def _limit(check: Check) -> tuple[str, ...]:
-    outcome = tables.check_outcome(check)
+    outcome = wording.check_outcome(check)
     word = f'<span class="outcome {outcome}">{outcome}</span>'
-    return check.name, f"{check.limit:g}", tables.observed(check), word
+    return check.name, f"{check.limit:g}", wording.observed(check), word
 
 
 def _pareto(report: Report, names: list[str]) -> Iterator[str]:
@@ -217,8 +218,8 @@ def _recalls(labelled: Labelled) -> str:
         lost = labelled.class_loss.get(name)
         cells = ["–"] * 3
         if lost is not None:
-            low, high = (tables.points(end) for end in lost.ci95)
-            cells = [str(lost.count), tables.points(lost.drop), f"{low} to {high}"]
+            low, high = (wording.points(end) for end in lost.ci95)
+            cells = [str(lost.count), wording.points(lost.drop), f"{low} to {high}"]
         if name in labelled.losing:
             cells[-1] += '<small class="outcome failed">beyond chance</small>'
         rows.append((escape(name), "–" if recall is None else f"{recall:.2%}", *cells))
@@ -333,7 +334,7 @@ def _machine(report: Report) -> Iterator[str]:
         "order of images": f"drawn with seed {settings.seed}",
     }
     told |= {
-        f"what ran {tables.title(result, settings)}": f"{result.provider}{profile_page.placed(result)}"
+        f"what ran {wording.title(result, settings)}": f"{result.provider}{profile_page.placed(result)}"
         for result in report.results
     }
     rows = [(escape(what), escape(value or "the system does not tell")) for what, value in told.items()]

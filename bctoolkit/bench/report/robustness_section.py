@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from html import escape
 
 from bctoolkit import html
+from bctoolkit.bench.analysis.wording import points
 from bctoolkit.bench.documents.report import Report, Robustness, UnderCorruption
 from bctoolkit.bench.report import charts as figures
-from bctoolkit.bench.report.tables import points
 from bctoolkit.data.corruptions import SEVERITIES
 
 __all__ = ["markdown", "section", "words"]

@@ -1,23 +1,17 @@
 """The report as people read it: one table for the terminal and for Markdown, and what stands below it."""
 
+from bctoolkit.bench.analysis.wording import check_words, outcome_of, points, title
 from bctoolkit.bench.documents.report import (
-    Check,
-    Failure,
     Labelled,
     Latency,
-    Outcome,
     Report,
     Result,
     Settings,
-    Verdict,
 )
 from bctoolkit.bench.report import profile_section as profile_page
 from bctoolkit.bench.report import scenario_tables
 
-__all__ = [
-    "HEADINGS", "check_outcome", "check_words", "failed", "markdown", "observed", "outcome_of", "points", "row",
-    "title",
-]  # fmt: skip
+__all__ = ["HEADINGS", "markdown", "row"]
 
 HEADINGS = (
     "bundle", "size MB", "load ms", "first ms", "p50 ms", "p99 ms", "end-to-end ms", "images/s", "peak MB",
@@ -44,55 +38,11 @@ def row(result: Result, settings: Settings | None = None) -> tuple[str, ...]:
     )
 
 
-def title(result: Result, settings: Settings | None = None) -> str:
-    """The bundle's name, and of what the settings sweep over its own: provider, number of threads."""
-    parts = [result.bundle]
-    if settings is not None and len(settings.providers) > 1:
-        parts.append(result.provider)
-    if settings is not None and settings.sweep:
-        parts.append(f"threads {result.threads}")
-    return ", ".join(parts)
-
-
-def failed(failure: Failure) -> str:
-    """The name of what could not be measured, and the provider where one was asked for."""
-    return failure.bundle if failure.provider is None else f"{failure.bundle}, {failure.provider}"
-
-
-def outcome_of(verdict: Verdict) -> str:
-    """The verdict in one word; reports of the time before there were three outcomes know two."""
-    return verdict.outcome or (Outcome.PASSED if verdict.passed else Outcome.FAILED)
-
-
-def check_words(check: Check) -> str:
-    """One check in a line: the limit, what was observed, what that means."""
-    means = {Outcome.PASSED: "holds", Outcome.FAILED: "fails", Outcome.UNDECIDED: "undecided"}[check_outcome(check)]
-    return f"{check.name} {check.limit:g}: {observed(check)} {means}{f' ({check.note})' if check.note else ''}"
-
-
-def check_outcome(check: Check) -> Outcome:
-    """What a check comes to; reports of the time before there were three outcomes know two."""
-    return check.outcome or (Outcome.PASSED if check.passed else Outcome.FAILED)
-
-
-def observed(check: Check) -> str:
-    """What was measured for a check: its interval where there is one, else the value."""
-    if check.interval is not None and check.interval[0] != check.interval[1]:
-        return f"{check.interval[0]:.4g} to {check.interval[1]:.4g}"
-    return "–" if check.observed is None else f"{check.observed:.4g}"
-
-
 def _accuracy(labelled: Labelled | None) -> str:
     if labelled is None:
         return "–"
     drop = labelled.accuracy_drop
     return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({points(-drop, '+')})")
-
-
-def points(share: float, sign: str = "-") -> str:
-    """A share in points with two decimals; no sign on zero."""
-    text = f"{share * 100:{sign}.2f}"
-    return "0.00" if float(text) == 0 else text
 
 
 def markdown(report: Report) -> str:

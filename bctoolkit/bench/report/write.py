@@ -18,22 +18,17 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
-import numpy as np
 
-from bctoolkit.bench.analysis.parity import Answered
-from bctoolkit.bench.configurations import Case, Subject, image_key
-from bctoolkit.bench.documents.report import ANSWERS, REPORT, Check, Outcome, Report, Result, Settings
+from bctoolkit.bench.analysis import wording
+from bctoolkit.bench.documents.predictions import Answered
+from bctoolkit.bench.documents.report import ANSWERS, REPORT, Check, Outcome, Report, Result
+from bctoolkit.bench.documents.samples import Answer, Observed
 from bctoolkit.bench.report import page, scenario_tables, tables
 from bctoolkit.bench.report import robustness_section as robust_page
 from bctoolkit.bench.report.page import Evidence
-from bctoolkit.bench.rounds import Observed
-from bctoolkit.bench.worker.jobs import Answer
-from bctoolkit.bundle import Bundle
-from bctoolkit.contract import InputContract
-from bctoolkit.data import Dataset
 from bctoolkit.documents import to_json
 
-__all__ = ["answers_key", "csv_rows", "folder", "junit", "sample_key", "scenarios"]
+__all__ = ["csv_rows", "folder", "junit", "scenarios"]
 
 SAMPLES, SCENARIOS = "samples.json", "scenarios.json"
 
@@ -41,64 +36,35 @@ SAMPLES, SCENARIOS = "samples.json", "scenarios.json"
 def folder(
     target: Path,
     report: Report,
-    answered: dict[Subject, Answered],
-    sessions: dict[Case, list[Answer]],
-    opened: list[Bundle],
-    datasets: dict[InputContract, Dataset],
+    evidence: list[Evidence],
+    answered: dict[str, Answered],
+    samples: dict[str, list[Answer]],
 ) -> None:
     """Write every file of a report into the empty folder `target`.
 
     Args:
         target: the folder.
         report: the document.
-        answered: each subject's answers.
-        sessions: the raw samples.
-        opened: the bundles, in the order that the cases count.
-        datasets: the labelled images, by how they were prepared.
+        evidence: of each result in its order.
+        answered: the answers to images, by the name of their file.
+        samples: the raw samples of each result's sessions, by its name.
     """
-    evidence = [
-        Evidence(
-            [np.array(answer.model, np.float64) / 1e6 for answer in answers],
-            opened[case.bundle],
-            answered[case.subject],
-            datasets.get(image_key(opened[case.bundle])),
-        )
-        for case, answers in sessions.items()
-    ]
-    raw = {
-        sample_key(opened[case.bundle].manifest.name, case, report.settings): answers
-        for case, answers in sessions.items()
-    }
     (target / REPORT).write_bytes(to_json(report))
     (target / "report.md").write_text(tables.markdown(report) + robust_page.markdown(report), encoding="utf-8")
     (target / "report.html").write_text(page.render(report, evidence), encoding="utf-8")
     (target / "report.csv").write_text(csv_rows(report), encoding="utf-8", newline="")
     (target / "junit.xml").write_bytes(junit(report))
-    (target / SAMPLES).write_bytes(msgspec.json.encode(raw) + b"\n")
+    (target / SAMPLES).write_bytes(msgspec.json.encode(samples) + b"\n")
     (target / ANSWERS).mkdir()
-    for subject, answers in answered.items():
-        key = answers_key(opened[subject.bundle].manifest.name, subject, report.settings)
+    for key, answers in answered.items():
         answers.save(target / ANSWERS / f"{key}.npz")
 
 
-def scenarios(target: Path, settings: Settings, opened: list[Bundle], observed: dict[Subject, Observed]) -> None:
-    """Write the raw samples of the scenarios; nothing where there were none."""
+def scenarios(target: Path, observed: dict[str, Observed]) -> None:
+    """Write the raw samples of the scenarios by the name of what gave them; nothing where there were none."""
     if any(map(any, observed.values())):
-        raw = {
-            answers_key(opened[subject.bundle].manifest.name, subject, settings): each._asdict()
-            for subject, each in observed.items()
-        }
+        raw = {key: each._asdict() for key, each in observed.items()}
         (target / SCENARIOS).write_bytes(msgspec.json.encode(raw) + b"\n")
-
-
-def answers_key(bundle: str, subject: Subject, settings: Settings) -> str:
-    """The name of a subject among the answers."""
-    return f"{bundle}@{subject.provider}" if len(settings.providers) > 1 else bundle
-
-
-def sample_key(bundle: str, case: Case, settings: Settings) -> str:
-    """The name of a case among the samples."""
-    return answers_key(bundle, case.subject, settings) + (f"@{case.threads}" if settings.sweep else "")
 
 
 def csv_rows(report: Report) -> str:
@@ -155,7 +121,7 @@ def junit(report: Report) -> bytes:
     """
     root = ElementTree.Element("testsuites", name="bctk bench")
     for result in report.results:
-        name = tables.title(result, report.settings)
+        name = wording.title(result, report.settings)
         checks = () if result.verdict is None else result.verdict.checks
         suite = ElementTree.SubElement(root, "testsuite", name=name, tests=str(max(1, len(checks))))
         suite.set("failures", str(sum(check.outcome is Outcome.FAILED for check in checks)))
@@ -166,7 +132,7 @@ def junit(report: Report) -> bytes:
         if not checks:
             ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
     for failure in report.failures:
-        name = tables.failed(failure)
+        name = wording.failed(failure)
         suite = ElementTree.SubElement(root, "testsuite", name=name, tests="1", failures="0", skipped="0")
         suite.set("errors", "1")
         case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
@@ -180,4 +146,4 @@ def _junit_check(suite: ElementTree.Element, name: str, check: Check) -> None:
     case = ElementTree.SubElement(suite, "testcase", classname=name, name=check.name)
     if check.outcome is not Outcome.PASSED:
         kind = "failure" if check.outcome is Outcome.FAILED else "skipped"
-        ElementTree.SubElement(case, kind, message=tables.check_words(check))
+        ElementTree.SubElement(case, kind, message=wording.check_words(check))

@@ -9,21 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
+from bctoolkit.bench.documents.samples import Spent
 
-__all__ = ["Meter", "Spent", "meter", "total"]
+__all__ = ["Meter", "meter", "total"]
 
 SYS = Path("/sys")
 PACKAGES = "class/powercap/intel-rapl:[0-9]*"
 """Zones and, with a second colon, parts of them; AMD's processors are under the same name."""
 BATTERIES = "class/power_supply/BAT*"
-
-
-class Spent(msgspec.Struct):
-    """Energy over a measurement."""
-
-    source: str
-    joules: float
 
 
 class Meter(ABC):

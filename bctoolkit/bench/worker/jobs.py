@@ -11,21 +11,20 @@ from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.profiles import Profile
-from bctoolkit.bench.documents.report import Settings, Unstable
-from bctoolkit.bench.worker.energy import Spent, meter, total
+from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench.documents.samples import Answer, Spent
+from bctoolkit.bench.worker.energy import meter, total
 from bctoolkit.bench.worker.machine import clock_tick, disturbances, peak_rss, reading, steady_rss
 from bctoolkit.contract import prepare
 from bctoolkit.formats import engine_for
 from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Backend, Classifier, load
-from bctoolkit.runtime.backends import Placement
 from bctoolkit.tools import usable_cpus
 
 __all__ = [
     "KEPT_RATIO",
     "READY",
     "SLICE_SECONDS",
-    "Answer",
     "Checked",
     "Inspect",
     "Job",
@@ -80,31 +79,6 @@ class Inspect(Job):
     """Profile the bundle's operators."""
 
     runs: int
-
-
-class Answer(msgspec.Struct):
-    """What a session measured; times in nanoseconds."""
-
-    provider: str
-    threads: int
-    load: int = 0
-    first: int = 0
-    model: list[int] = []
-    model_slices: list[int] = []
-    """How many of these runs each slice holds, in order."""
-    end_to_end: list[int] = []
-    end_to_end_slices: list[int] = []
-    peak_rss: int = 0
-    steady_rss: int = 0
-    wrong: int = 0
-    """Answers while timing that departed from the session's first ones."""
-    repeat_ratio: float = 1.0
-    """Latency of an image the second time in a row / the first time."""
-    disturbed: list[Unstable] = []
-    clock_tick: int = 1
-    placement: Placement | None = None
-    energy: Spent | None = None
-    """Over the runs of `model`."""
 
 
 class Problem(msgspec.Struct):

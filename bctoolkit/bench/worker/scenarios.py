@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.report import Settings, Unstable
-from bctoolkit.bench.worker.energy import Spent, meter
+from bctoolkit.bench.documents.samples import BatchRuns, OfflineAnswer, StreamsAnswer, SustainAnswer, WindowEnd
+from bctoolkit.bench.worker.energy import meter
 from bctoolkit.bench.worker.jobs import Checked, Job, changed, shuffled, warm_up
 from bctoolkit.bench.worker.machine import available_memory, clock_tick, disturbances, peak_rss, reading, steady_rss
 from bctoolkit.errors import BackendError
@@ -25,21 +25,7 @@ from bctoolkit.metrics import broken_limits, parity
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.tools import usable_cpus
 
-__all__ = [
-    "WINDOW",
-    "BatchRuns",
-    "Offline",
-    "OfflineAnswer",
-    "Streams",
-    "StreamsAnswer",
-    "Sustain",
-    "SustainAnswer",
-    "WindowEnd",
-    "offline",
-    "streams",
-    "sustain",
-    "windows_in",
-]
+__all__ = ["WINDOW", "Offline", "Streams", "Sustain", "offline", "streams", "sustain", "windows_in"]
 
 LARGEST = 256
 GAIN = 1.05
@@ -61,30 +47,6 @@ class Offline(Job):
     """Exactly these sizes; empty: 1, 2, 4, … until the throughput no longer grows."""
 
 
-class BatchRuns(msgspec.Struct):
-    """One batch size; times in nanoseconds."""
-
-    batch: int
-    runs: list[int]
-    peak_rss: int
-    top1_agreement: float
-    """With the same images one at a time."""
-    broken: list[str]
-    """What of the quantization's tolerance the answers break against those one at a time."""
-
-
-class OfflineAnswer(msgspec.Struct):
-    """What a session of batches measured."""
-
-    provider: str
-    threads: int
-    batches: list[BatchRuns]
-    wrong: int
-    ended: str
-    """Why the doubling ended; empty where the sizes were given."""
-    disturbed: list[Unstable] = []
-
-
 class Streams(Job):
     """Time several streams at once."""
 
@@ -92,50 +54,11 @@ class Streams(Job):
     streams: int
 
 
-class StreamsAnswer(msgspec.Struct):
-    """What a session of streams measured; times in nanoseconds."""
-
-    provider: str
-    threads: int
-    """Of each stream."""
-    runs: list[list[int]]
-    """Of each stream."""
-    wall: int
-    """From the first query's begin to the last one's end."""
-    wrong: int
-    peak_rss: int
-    disturbed: list[Unstable] = []
-    clock_tick: int = 1
-
-
 class Sustain(Job):
     """Run without pause."""
 
     settings: Settings
     seconds: float
-
-
-class WindowEnd(msgspec.Struct):
-    """The end of a part of a sustained run."""
-
-    runs: int
-    """Finished since the start."""
-    seconds: float
-    """Since the start."""
-    mhz: float | None
-    celsius: float | None
-
-
-class SustainAnswer(msgspec.Struct):
-    """What a sustained run measured; times in nanoseconds."""
-
-    provider: str
-    threads: int
-    runs: list[int]
-    windows: list[WindowEnd]
-    wrong: int
-    disturbed: list[Unstable] = []
-    energy: Spent | None = None
 
 
 def offline(job: Offline) -> OfflineAnswer:

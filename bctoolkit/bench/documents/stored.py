@@ -5,14 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bctoolkit.bench.analysis.parity import Answered
-from bctoolkit.bench.documents.report import ANSWERS, REPORT, Report, Result
+from bctoolkit.bench.documents.predictions import Answered
+from bctoolkit.bench.documents.report import ANSWERS, REPORT, Report, Result, Settings
 from bctoolkit.documents import parse
 from bctoolkit.errors import RecipeError
 
-__all__ = ["SCHEMA", "Stored", "read"]
+__all__ = ["SCHEMA", "Stored", "answers_name", "read", "samples_name"]
+
 
 SCHEMA = 1
+
+
+def answers_name(bundle: str, provider: str | None, settings: Settings) -> str:
+    """The name, without its ending, of the file that holds a bundle's answers on a provider."""
+    return f"{bundle}@{provider}" if len(settings.providers) > 1 else bundle
+
+
+def samples_name(bundle: str, provider: str | None, threads: int, settings: Settings) -> str:
+    """The name under which the raw samples of a bundle on a provider, with so many threads, are kept."""
+    return answers_name(bundle, provider, settings) + (f"@{threads}" if settings.sweep else "")
 
 
 @dataclass(frozen=True)
@@ -25,8 +36,7 @@ class Stored:
 
     def answers(self, result: Result) -> Answered | None:
         """What a bundle said of each image; None where only `report.json` was kept."""
-        swept = len(self.report.settings.providers) > 1
-        name = f"{result.bundle}@{result.provider}" if swept else result.bundle
+        name = answers_name(result.bundle, result.provider, self.report.settings)
         path = self.folder / ANSWERS / f"{name}.npz"
         return Answered.read(path) if path.is_file() else None
 
