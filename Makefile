@@ -25,6 +25,7 @@ check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tests/architecture.py
 
 test: check  ## check, then every test
 	$(BIN)/python -m pytest --quiet --durations=10

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, parse, to_json
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
-from bctoolkit.formats import FORMATS, QUANTIZATIONS
-from bctoolkit.metrics import Parity
+from bctoolkit.statistics.classification import Parity
 
 __all__ = [
     "MANIFEST",

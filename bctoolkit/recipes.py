@@ -12,9 +12,9 @@ from msgspec import Meta, field
 
 from bctoolkit.contract import InputContract
 from bctoolkit.documents import Document, parse, read_toml
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.quantization import CalibrationSettings, Gate
 from bctoolkit.errors import RecipeError
-from bctoolkit.formats import FORMATS, QUANTIZATIONS
-from bctoolkit.quantizing import CalibrationSettings, Gate
 
 __all__ = [
     "Augment",

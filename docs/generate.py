@@ -14,7 +14,7 @@ import msgspec
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.bundle import Manifest
 from bctoolkit.cli import cli
-from bctoolkit.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.recipes import Budget, ExportRecipe, TrainRecipe
 
 TARGET = Path(__file__).with_name("reference.md")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import content_hash
-from bctoolkit.data.synthetic import draw
+from bctoolkit.data.sources.synthetic import draw
 
 # A shared machine stalls at times; a slow example is no failure.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -38,6 +38,12 @@ def test_links_between_documents_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_files_that_documents_name_exist() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]:
+        for name in re.findall(r"`([\w/]+/[\w/]+\.(?:py|c|toml))`", page.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists() or (ROOT / "bctoolkit" / name).exists(), f"{page.name}: {name}"
+
+
 def test_no_source_file_is_longer_than_400_lines() -> None:
     for file in [*ROOT.glob("bctoolkit/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file

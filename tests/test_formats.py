@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, engine_for, lookup
 from bctoolkit.errors import RecipeError
-from bctoolkit.formats import FORMATS, QUANTIZATIONS, engine_for, lookup
 from bctoolkit.lazy import attribute
 from bctoolkit.tools import versions
 

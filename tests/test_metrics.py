@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
-from bctoolkit import metrics
-from bctoolkit.formats import Tolerance
+from bctoolkit.documents.formats import Tolerance
+from bctoolkit.statistics import classification as metrics
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 ANSWERS = np.array(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from bctoolkit.paired import Loss, drop_interval, images_needed, losing, loss, loss_limits, mcnemar
+from bctoolkit.statistics.paired import Loss, drop_interval, images_needed, losing, loss, loss_limits, mcnemar
 
 
 def decisions(both: int, losses: int, gains: int, neither: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

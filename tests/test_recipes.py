@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bctoolkit import recipes
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import RecipeError
-from bctoolkit.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.recipes import ExportRecipe, TrainRecipe, override, read_budget, read_export_recipe, read_train_recipe
 from bctoolkit.workspace import shipped
 

@@ -13,8 +13,8 @@ from scipy import stats as scipy_stats
 from statsmodels.stats import contingency_tables, proportion, weightstats
 
 from bctoolkit.bench.analysis.statistics import latency, mean_interval, ratio
-from bctoolkit.metrics import exact_interval
-from bctoolkit.paired import _score, loss_limits, mcnemar, mean_limits
+from bctoolkit.statistics.classification import exact_interval
+from bctoolkit.statistics.paired import _score, loss_limits, mcnemar, mean_limits
 
 COUNTS = [
     (30, 12, 300),

@@ -7,7 +7,7 @@ import pytest
 
 from bctoolkit import bundle as bundles
 from bctoolkit.data import load
-from bctoolkit.data.synthetic import draw
+from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.runtime import load as load_classifier
 
 ZOO = Path(__file__).resolve().parents[1] / "exports" / "zoo"

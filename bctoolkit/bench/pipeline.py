@@ -66,7 +66,7 @@ def bench(
         settings: sessions, runs, threads, providers, scenarios, whether to profile and to corrupt.
         target: the report's folder.
         progress: told what goes on.
-        data: labelled images, as `bctoolkit.data.load` takes them.
+        data: labelled images, as `bctoolkit.data.sources.load` takes them.
         budget: limits to judge each bundle by.
 
     Raises:

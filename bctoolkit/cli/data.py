@@ -9,7 +9,7 @@ from bctoolkit.cli.shared import require_extras
 from bctoolkit.progress import Terminal
 
 if TYPE_CHECKING:
-    from bctoolkit.data.inspect import Inspection
+    from bctoolkit.data.quality.inspect import Inspection
 
 __all__ = ["data"]
 
@@ -39,8 +39,8 @@ def inspect(path: str, as_json: bool, sheet: Path | None) -> None:
       bctk data inspect images/ --json > inspection.json
     """
     require_extras("data")
-    from bctoolkit.data.inspect import inspect as run_inspection
-    from bctoolkit.data.sheet import write_sheet
+    from bctoolkit.data.quality.contact_sheet import write_sheet
+    from bctoolkit.data.quality.inspect import inspect as run_inspection
     from bctoolkit.documents import to_json
 
     seen = run_inspection(path, Terminal())
@@ -81,8 +81,8 @@ def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], sh
       bctk data clean images/ --out cleaned.npz
     """
     require_extras("data")
-    from bctoolkit.data.clean import clean as run_cleaning
-    from bctoolkit.data.sheet import write_sheet
+    from bctoolkit.data.quality.clean import clean as run_cleaning
+    from bctoolkit.data.quality.contact_sheet import write_sheet
 
     manifest, seen = run_cleaning(path, out, keep, drop, Terminal())
     if sheet is not None:
@@ -124,7 +124,7 @@ def fetch(name: str, size: str, out: Path | None, mirror: str | None) -> None:
       bctk data fetch bloodmnist --size 128
       bctk data fetch bloodmnist --size 28 --out images/ --mirror https://mirror.example.org/medmnist
     """
-    from bctoolkit.data import fetch as fetching
+    from bctoolkit.data.sources import download as fetching
     from bctoolkit.workspace import Workspace
 
     release = fetching.SETS[name]
@@ -142,7 +142,7 @@ def show(seen: "Inspection") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from bctoolkit.data.findings import REASONS
+    from bctoolkit.data.quality.findings import REASONS
 
     console = Console()
     if not console.is_terminal:

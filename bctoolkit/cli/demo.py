@@ -26,7 +26,7 @@ def demo(out: Path | None) -> None:
     """
     from bctoolkit.bench.pipeline import bench
     from bctoolkit.cli.bench import settings_for, show
-    from bctoolkit.formats import FORMATS
+    from bctoolkit.documents.formats import FORMATS
     from bctoolkit.recipes import ExportRecipe, read_train_recipe
     from bctoolkit.workspace import Workspace
 

@@ -57,9 +57,9 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     Example:  bctk verify exports/bundles/atto-onnx-fp32
     """
     from bctoolkit import bundle as bundles
-    from bctoolkit.formats import QUANTIZATIONS
-    from bctoolkit.metrics import broken_limits, drifted, parity
+    from bctoolkit.documents.formats import QUANTIZATIONS
     from bctoolkit.runtime import load
+    from bctoolkit.statistics.classification import broken_limits, drifted, parity
 
     opened = bundles.read(bundle)
     golden = opened.golden()

@@ -6,8 +6,8 @@ from typing import Any, get_args
 import click
 
 from bctoolkit.cli.shared import quiet_engines, require_extras
-from bctoolkit.formats import FORMATS, QUANTIZATIONS
-from bctoolkit.quantizing import Method
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.quantization import Method
 
 __all__ = ["export"]
 

@@ -4,10 +4,10 @@ from html import escape
 
 import numpy as np
 
-from bctoolkit import html
 from bctoolkit.data import Dataset
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bctoolkit.evaluate.report import Corrupted, Evaluation
+from bctoolkit.rendering import html
 
 __all__ = ["render"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bctoolkit.data.corruptions import SEVERITIES
+from bctoolkit.data.corruptions.suite import SEVERITIES
 from bctoolkit.evaluate.report import Corrupted, Evaluation
-from bctoolkit.plots import confusion_matrix, figure
+from bctoolkit.rendering.plots import confusion_matrix, figure
 
 __all__ = ["draw_all"]
 

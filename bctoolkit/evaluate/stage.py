@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import metrics
 from bctoolkit.data import Dataset, load
-from bctoolkit.data.corrupted import batches, corrupted
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, SUITE
+from bctoolkit.data.corruptions.apply import batches, corrupted
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
 from bctoolkit.documents import to_json
 from bctoolkit.evaluate import page, plots
 from bctoolkit.evaluate.report import Corrupted, Evaluation, Part, Worst
 from bctoolkit.evaluate.subject import Predict, Subject, open_subject
 from bctoolkit.files import atomic_folder
 from bctoolkit.lazy import require
-from bctoolkit.metrics import Probabilities
 from bctoolkit.progress import Progress
+from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics.classification import Probabilities
 from bctoolkit.tools import utc_now, versions
 
 __all__ = ["evaluate", "under_corruptions"]
@@ -41,7 +41,7 @@ def evaluate(
 
     Args:
         path: a run folder or a bundle.
-        source: the images, as `bctoolkit.data.load` takes them; labels are matched by class name.
+        source: the images, as `bctoolkit.data.sources.load` takes them; labels are matched by class name.
         progress: told what goes on.
         part: which of the images; where the subject knows none of them, all are taken and the figures say so.
         corruptions: whether to run the corruption suite too.

@@ -20,9 +20,9 @@ from bctoolkit.errors import BundleError, DatasetError, RecipeError
 from bctoolkit.evaluate.report import Part
 from bctoolkit.files import sha256_file
 from bctoolkit.lazy import require
-from bctoolkit.metrics import Probabilities
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.runtime.backends import default_threads
+from bctoolkit.statistics.classification import Probabilities
 from bctoolkit.workspace import Workspace
 
 __all__ = ["Subject", "is_run", "locate", "open_subject"]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit import metrics
 from bctoolkit.bundle import Bundle, Golden, IntegerProducts, Link, Processor, Reference
 from bctoolkit.data.dataset import positions
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance, engine_for
 from bctoolkit.errors import ExportError, ParityFailed, RecipeError
 from bctoolkit.export.cache import TOOLS, digest
 from bctoolkit.export.calibration import ranges as calibration
@@ -29,10 +29,10 @@ from bctoolkit.export.reference import ReferenceAnswers, answers
 from bctoolkit.export.sensitivity import search as harm
 from bctoolkit.export.sensitivity.report import write_report
 from bctoolkit.export.sensitivity.search import Validation
-from bctoolkit.formats import FORMATS, QUANTIZATIONS, Tolerance, engine_for
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import leaves
 from bctoolkit.runtime.backends import default_threads
+from bctoolkit.statistics import classification as metrics
 from bctoolkit.tools import cpu_features, cpu_name, utc_now, versions
 
 __all__ = ["make"]

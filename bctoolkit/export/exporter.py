@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.quantizing import Method
+from bctoolkit.documents.quantization import Method
 
 __all__ = ["Exporter", "Quantizing", "Settings"]
 

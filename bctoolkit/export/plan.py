@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import RecipeError
 from bctoolkit.export.cache import digest
 from bctoolkit.export.checks.images import Evidence
 from bctoolkit.export.source import Known, Origin
-from bctoolkit.formats import FORMATS
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 

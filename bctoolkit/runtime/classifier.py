@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.formats import engine_for
 from bctoolkit.errors import BackendError
-from bctoolkit.formats import engine_for
 from bctoolkit.lazy import attribute
 from bctoolkit.runtime.backends import Backend, default_threads
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bctoolkit.plots import figure
+from bctoolkit.rendering.plots import figure
 
 __all__ = ["learning_curve"]
 

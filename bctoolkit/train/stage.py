@@ -8,16 +8,17 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from bctoolkit import metrics, networks, run
+from bctoolkit import networks, run
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.data.split import save as save_split
 from bctoolkit.documents import to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import atomic_folder, sha256_file, unfinished
-from bctoolkit.metrics import Probabilities
-from bctoolkit.plots import confusion_matrix
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
+from bctoolkit.rendering.plots import confusion_matrix
+from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics.classification import Probabilities
 from bctoolkit.tools import utc_now, versions
 from bctoolkit.train.distill import load_teacher
 from bctoolkit.train.fit import Training, fit
@@ -38,7 +39,7 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
 
     Args:
         recipe: what to train and how.
-        source: the images, as `bctoolkit.data.load` takes them.
+        source: the images, as `bctoolkit.data.sources.load` takes them.
         target: the run's folder; its name becomes the run's.
         progress: told what goes on.
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from bctoolkit import bundle as bundles
-from bctoolkit import metrics, paired
 from bctoolkit.bench.analysis import statistics as stats
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.runtime import Classifier, StubBackend, load
+from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import paired
 
 Benchmark = Any
 """The fixture of pytest-benchmark, which has no types."""

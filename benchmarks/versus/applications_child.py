@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.formats import FORMATS, engine_for
+from bctoolkit.documents.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
 
 ROUTES = {

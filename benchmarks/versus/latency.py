@@ -26,7 +26,7 @@ from peers_onnx import quantize, write_floor
 from turns import answer, in_turns, ratio
 
 from bctoolkit.contract import InputContract
-from bctoolkit.formats import FORMATS, engine_for
+from bctoolkit.documents.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
 from bctoolkit.runtime.saturation import engine_saturates
 

@@ -25,9 +25,9 @@ from bctoolkit.bench.documents.report import (
 )
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
-from bctoolkit.metrics import Parity
-from bctoolkit.paired import Loss, loss_limits
 from bctoolkit.progress import Silent
+from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.paired import Loss, loss_limits
 
 
 class Recorder:

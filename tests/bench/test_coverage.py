@@ -16,8 +16,8 @@ from scipy import stats as scipy_stats
 
 from bctoolkit.bench.analysis.calibration_drift import drift_limits
 from bctoolkit.bench.analysis.statistics import latency, ratio
-from bctoolkit.metrics import exact_interval, expected_calibration_error
-from bctoolkit.paired import Loss, losing, loss_limits, mean_limits
+from bctoolkit.statistics.classification import exact_interval, expected_calibration_error
+from bctoolkit.statistics.paired import Loss, losing, loss_limits, mean_limits
 
 Samples = NDArray[np.float64]
 Interval = tuple[float, float]

@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit import paired
 from bctoolkit.bench.analysis import parity
 from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import ParityReport
@@ -22,6 +21,7 @@ from bctoolkit.data.dataset import rows
 from bctoolkit.errors import DatasetError
 from bctoolkit.progress import Silent
 from bctoolkit.runtime import load as load_classifier
+from bctoolkit.statistics import paired
 
 Probabilities = NDArray[np.float32]
 Rebuild = Callable[..., Bundle]

@@ -15,9 +15,9 @@ from bctoolkit.bench.documents.report import Labelled, Outcome, Result
 from bctoolkit.bench.launcher import predictions
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import load
-from bctoolkit.paired import loss_limits
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Budget
+from bctoolkit.statistics.paired import loss_limits
 
 ZOO = Path(__file__).resolve().parents[2] / "exports" / "zoo" / "atto-onnx-int8-dynamic"
 

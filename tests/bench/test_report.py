@@ -25,8 +25,8 @@ from bctoolkit.bench.documents.report import (
 )
 from bctoolkit.documents import parse, to_json
 from bctoolkit.errors import BackendError
-from bctoolkit.metrics import Parity
-from bctoolkit.paired import Loss
+from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.paired import Loss
 
 STORED = Path(__file__).parents[1] / "stored" / "report-1.json"
 

@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit import paired
 from bctoolkit.bench.analysis.robustness import judge_all
 from bctoolkit.bench.documents import stored
 from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
@@ -19,11 +18,12 @@ from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.report import robustness_section as robust_page
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, SUITE, corrupt
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE, corrupt
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 from bctoolkit.runtime import load as load_classifier
+from bctoolkit.statistics import paired
 
 SHAPE = (len(CORRUPTIONS), len(SEVERITIES))
 

@@ -6,7 +6,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from bctoolkit import paired
 from bctoolkit.bench.analysis.verdict import judge
 from bctoolkit.bench.documents.report import (
     Check,
@@ -19,8 +18,9 @@ from bctoolkit.bench.documents.report import (
     Session,
     Unstable,
 )
-from bctoolkit.metrics import Parity
 from bctoolkit.recipes import Budget
+from bctoolkit.statistics import paired
+from bctoolkit.statistics.classification import Parity
 
 INTERVALS = {
     "max_p50_ms": (12.25, 12.5),

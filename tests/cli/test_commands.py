@@ -16,8 +16,8 @@ from bctoolkit import bundle as bundles
 from bctoolkit import run as runs
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.bundle import Golden
+from bctoolkit.documents.formats import FORMATS
 from bctoolkit.files import sha256_file
-from bctoolkit.formats import FORMATS
 from bctoolkit.recipes import read_train_recipe
 from bctoolkit.workspace import SHELVES
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bctoolkit.data.findings import REASONS
-from bctoolkit.data.inspect import Inspection
+from bctoolkit.data.quality.findings import REASONS
+from bctoolkit.data.quality.inspect import Inspection
 
 Bctk = Callable[..., CompletedProcess[str]]
 

@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from bctoolkit.data.corruptions import CORRUPTIONS
+from bctoolkit.data.corruptions.suite import CORRUPTIONS
 
 Bctk = Callable[..., CompletedProcess[str]]
 Refused = Callable[..., str]

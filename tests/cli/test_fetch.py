@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from bctoolkit.cli import cli
 from bctoolkit.cli import data as command
-from bctoolkit.data.fetch import SETS
+from bctoolkit.data.sources.download import SETS
 
 Bctk = Callable[..., CompletedProcess[str]]
 Refused = Callable[..., str]

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from bctoolkit.formats import FORMATS
+from bctoolkit.documents.formats import FORMATS
 
 Bctk = Callable[..., CompletedProcess[str]]
 EXPORT = ("export", "tiny", "--format", "onnx", "--format", "tflite", "--quantize", "all", "--out")

@@ -12,7 +12,7 @@ from PIL import Image
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import content_hash
-from bctoolkit.data.synthetic import draw
+from bctoolkit.data.sources.synthetic import draw
 
 Pixels = NDArray[np.uint8]
 MakeImages = Callable[..., Pixels]

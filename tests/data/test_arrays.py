@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
-from bctoolkit.data.arrays import PIECE_IMAGES, open_folder, open_npz
+from bctoolkit.data.sources.arrays import PIECE_IMAGES, open_folder, open_npz
 from bctoolkit.errors import DatasetError
 
 MakeImages = Callable[..., NDArray[np.uint8]]

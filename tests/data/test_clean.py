@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bctoolkit.contract import InputContract
-from bctoolkit.data import cleaned, load
-from bctoolkit.data.clean import Manifest, clean
+from bctoolkit.data import load
+from bctoolkit.data.quality import write_clean as cleaned
+from bctoolkit.data.quality.clean import clean
+from bctoolkit.data.quality.manifest import Manifest
 from bctoolkit.documents import parse
 from bctoolkit.errors import BctkError, DatasetError, RecipeError
 

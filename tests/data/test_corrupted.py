@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset
-from bctoolkit.data.corrupted import _ahead, batches, corrupted
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from bctoolkit.data.corruptions.apply import _ahead, batches, corrupted
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bctoolkit.errors import DatasetError
 
 

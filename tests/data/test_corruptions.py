@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import bctoolkit
 from bctoolkit.data import Dataset
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, SUITE, corrupt
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE, corrupt
 from bctoolkit.recipes import Augment
 
 NAMES = list(CORRUPTIONS)

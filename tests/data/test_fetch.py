@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
-from bctoolkit.data.fetch import SETS, Release, fetch
+from bctoolkit.data.sources.download import SETS, Release, fetch
 from bctoolkit.errors import DatasetError
 from bctoolkit.progress import Silent
 

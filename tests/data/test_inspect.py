@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data.findings import REASONS, Finding
-from bctoolkit.data.foreign import FEWEST, LIMIT, oddness
-from bctoolkit.data.inspect import Inspection, inspect
-from bctoolkit.data.likeness import exact_copies, near_copies
-from bctoolkit.data.sheet import FINDINGS_PER_REASON, write_sheet
-from bctoolkit.data.synthetic import draw
+from bctoolkit.data.quality.contact_sheet import FINDINGS_PER_REASON, write_sheet
+from bctoolkit.data.quality.duplicates import exact_copies, near_copies
+from bctoolkit.data.quality.findings import REASONS, Finding
+from bctoolkit.data.quality.inspect import Inspection, inspect
+from bctoolkit.data.quality.outliers import FEWEST, LIMIT, oddness
+from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.errors import DatasetError
 
 Pixels = NDArray[np.uint8]

@@ -17,8 +17,8 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from bctoolkit.data.clean import clean
-from bctoolkit.data.inspect import inspect
+from bctoolkit.data.quality.clean import clean
+from bctoolkit.data.quality.inspect import inspect
 
 Pixels = NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ import pytest
 
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
-from bctoolkit.data.synthetic import CLASSES, draw
+from bctoolkit.data.sources.synthetic import CLASSES, draw
 
 
 def test_same_arguments_draw_the_same_pictures() -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bctoolkit.data import Dataset
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES
 from bctoolkit.evaluate.page import render
 from bctoolkit.evaluate.report import Evaluation
 

@@ -9,7 +9,7 @@ import pytest
 
 from bctoolkit import run as runs
 from bctoolkit.data import Dataset
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES
 from bctoolkit.errors import BundleError, DatasetError, RecipeError
 from bctoolkit.evaluate import evaluate
 from bctoolkit.evaluate.report import Evaluation
@@ -80,7 +80,7 @@ def test_a_set_without_the_part_is_refused(run_folder: Path, class_folders: Path
         trained = {bytes(row) for row in stored["hashes"][stored["part"] == 0]}
     from bctoolkit.contract import InputContract
     from bctoolkit.data import load
-    from bctoolkit.data.load import image_files
+    from bctoolkit.data.sources.load import image_files
 
     known = load(str(class_folders), InputContract(height=32, width=32))
     files = [file for folder in sorted(class_folders.iterdir()) for file in image_files(folder)]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bctoolkit import metrics
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load, split
 from bctoolkit.data.split import save
@@ -18,6 +17,7 @@ from bctoolkit.files import sha256_file
 from bctoolkit.networks import Gelu, LayerScale
 from bctoolkit.recipes import Split
 from bctoolkit.run import DataFacts, RunFacts, TestMetrics
+from bctoolkit.statistics import classification as metrics
 
 SIZE = 32
 

@@ -12,9 +12,9 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.formats import FORMATS, engine_for
 from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.keras_graph.twin import fold, freeze
-from bctoolkit.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "versus"))

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.formats import FORMATS
 from bctoolkit.export.checks.introspection import INSIDE
 from bctoolkit.export.checks.locate import LayerOutput, first_departure, layer_outputs
 from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.keras_graph.twin import fold, freeze
-from bctoolkit.formats import FORMATS
 from bctoolkit.lazy import attribute
 
 layers = keras.layers

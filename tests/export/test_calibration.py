@@ -10,9 +10,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset, Parts, split
+from bctoolkit.documents.quantization import Method
 from bctoolkit.errors import DatasetError, ExportError
 from bctoolkit.export.calibration.ranges import RangeCollector, choose
-from bctoolkit.quantizing import Method
 from bctoolkit.recipes import Split
 
 Values = NDArray[np.float32]

@@ -6,9 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.formats import FORMATS, engine_for
 from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.keras_graph.twin import fold, freeze
-from bctoolkit.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import build
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bctoolkit.documents.quantization import Gate
 from bctoolkit.export.checks.gate import Judgement, fewest, judge
-from bctoolkit.paired import drop_interval
-from bctoolkit.quantizing import Gate
+from bctoolkit.statistics.paired import drop_interval
 
 GATE = Gate()
 Counts = tuple[int, int, int, int]

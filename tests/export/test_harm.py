@@ -16,12 +16,12 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.quantization import Gate
 from bctoolkit.errors import ExportError
 from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.onnx.exporter import OnnxExporter
 from bctoolkit.export.sensitivity.search import LEAST, MOST, Settled, Validation, divergence, settle
 from bctoolkit.progress import Silent
-from bctoolkit.quantizing import Gate
 from bctoolkit.runtime.on_onnxruntime import open_model
 
 CONTRACT = InputContract(height=4, width=4)

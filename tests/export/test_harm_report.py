@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from bctoolkit.documents import to_json
+from bctoolkit.documents.quantization import Gate
 from bctoolkit.export.checks.gate import Judgement, judge
 from bctoolkit.export.sensitivity.report import QuantizationReport, markdown, write_report
 from bctoolkit.export.sensitivity.search import LayerHarm, Ranking, Settled
-from bctoolkit.quantizing import Gate
 
 GATE = Gate()
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bctoolkit.documents.formats import Tolerance
 from bctoolkit.errors import ExportError, ParityFailed
 from bctoolkit.export.checks.images import Evidence
 from bctoolkit.export.checks.parity_chain import Limits, Stage, join, require_names, require_trained_accuracy
-from bctoolkit.formats import Tolerance
 from bctoolkit.run import TestMetrics
 
 LIMITS = Limits(Tolerance(1e-4, 1e-5, 1.0), 1e-5)

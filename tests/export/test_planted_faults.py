@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 
 from bctoolkit import networks
 from bctoolkit.data import stores
+from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import ParityFailed
 from bctoolkit.export import build as making
 from bctoolkit.export import export
@@ -28,7 +29,6 @@ from bctoolkit.export.plan import Job
 from bctoolkit.export.tflite.exporter import TfliteExporter
 from bctoolkit.export.tflite.graph import Grid
 from bctoolkit.export.tflite.passes import int8 as tflite_integers
-from bctoolkit.formats import FORMATS
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import LayerScale
 from bctoolkit.progress import Silent

@@ -11,17 +11,18 @@ import pytest
 from PIL import Image
 
 from bctoolkit import bundle as bundles
-from bctoolkit import metrics, networks
+from bctoolkit import networks
+from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
 from bctoolkit.export import build as making
 from bctoolkit.export import export
 from bctoolkit.export import reference as answers
 from bctoolkit.export.plan import plan
 from bctoolkit.files import sha256_file
-from bctoolkit.formats import FORMATS
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.run import read as read_run
+from bctoolkit.statistics import classification as metrics
 from bctoolkit.tools import cpu_features, cpu_name
 
 FP32 = ExportRecipe()

@@ -11,12 +11,12 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import RecipeError
 from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.tflite.exporter import TfliteExporter
 from bctoolkit.export.tflite.graph import Graph
-from bctoolkit.formats import FORMATS
 from bctoolkit.networks import build
 from bctoolkit.runtime.on_litert import open_model
 

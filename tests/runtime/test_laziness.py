@@ -12,7 +12,10 @@ from bctoolkit.cli import cli
 HEAVY = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "PIL", "matplotlib", "scipy", "rich")
 TRAINING = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxscript", "click")
 OPTIONAL = ("PIL", "matplotlib", "rich", "scipy", "psutil", "click", "onnxruntime", "ai_edge_litert", *TRAINING)
-BASE = ("errors", "documents", "files", "lazy", "progress", "tools", "formats", "contract", "recipes", "metrics")
+BASE = (
+    "errors", "documents", "documents.formats", "files", "lazy", "progress", "tools", "contract", "recipes",
+    "statistics.classification",
+)  # fmt: skip
 DEVICE = ("workspace", "bundle", "run", "runtime", "data")
 
 BLOCKER = f"""

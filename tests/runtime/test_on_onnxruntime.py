@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import ProviderUnavailable
-from bctoolkit.formats import FORMATS
 from bctoolkit.runtime import load
 from bctoolkit.runtime.on_onnxruntime import PROVIDERS
 

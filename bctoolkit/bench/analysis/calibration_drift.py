@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import metrics, paired
+from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import paired
 
 __all__ = ["drift_limits"]
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bctoolkit import paired
 from bctoolkit.bench.analysis import statistics as stats
 from bctoolkit.bench.analysis import wording
 from bctoolkit.bench.documents.report import Machine, Report, Result, Session
@@ -14,6 +13,7 @@ from bctoolkit.bench.documents.stored import Stored
 from bctoolkit.data.dataset import positions
 from bctoolkit.documents import Document
 from bctoolkit.errors import RecipeError
+from bctoolkit.statistics import paired
 
 __all__ = ["Change", "Comparison", "Trend", "against_baseline", "old_and_new"]
 

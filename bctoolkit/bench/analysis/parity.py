@@ -4,11 +4,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import metrics, paired
 from bctoolkit.bench.analysis.calibration_drift import drift_limits
 from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Labelled, ParityReport, Robustness
 from bctoolkit.bundle import Bundle
+from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import paired
 
 __all__ = ["judge", "with_robustness"]
 

@@ -6,12 +6,12 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from bctoolkit import paired
 from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Robustness, UnderCorruption
 from bctoolkit.bundle import Bundle
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, SUITE
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
 from bctoolkit.data.dataset import positions
+from bctoolkit.statistics import paired
 
 __all__ = ["judge_all"]
 

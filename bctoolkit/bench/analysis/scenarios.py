@@ -19,7 +19,7 @@ from bctoolkit.bench.documents.measured import (
 )
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.bench.documents.samples import Answer, Observed, OfflineAnswer, Spent, StreamsAnswer, SustainAnswer
-from bctoolkit.formats import FORMATS
+from bctoolkit.documents.formats import FORMATS
 
 __all__ = ["added", "energy", "multi_stream", "offline", "sustained"]
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bctoolkit import metrics
 from bctoolkit.bench.analysis import statistics as stats
 from bctoolkit.bench.documents.report import Check, Labelled, Latency, Outcome, Result, Verdict
-from bctoolkit.paired import Loss, images_needed, loss_limits
 from bctoolkit.recipes import Budget
+from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics.paired import Loss, images_needed, loss_limits
 
 __all__ = ["judge"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.metrics import Probabilities
+from bctoolkit.statistics.classification import Probabilities
 
 __all__ = ["Answered", "LabelledAnswers"]
 

@@ -16,9 +16,9 @@ from bctoolkit.bench.documents.measured import (
 )
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.documents import Document
-from bctoolkit.metrics import Parity
-from bctoolkit.paired import Loss
 from bctoolkit.runtime.backends import Placement
+from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.paired import Loss
 
 __all__ = [
     "ANSWERS",

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from bctoolkit.bench.launcher.sessions import predict
 from bctoolkit.data import Dataset
-from bctoolkit.data.corrupted import batches, corrupted
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES
+from bctoolkit.data.corruptions.apply import batches, corrupted
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES
 from bctoolkit.progress import Progress
 
 __all__ = ["ask"]

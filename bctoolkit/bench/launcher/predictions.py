@@ -11,8 +11,8 @@ from bctoolkit.bench.launcher.sessions import predict
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions, stratified
-from bctoolkit.metrics import Probabilities
 from bctoolkit.progress import Progress
+from bctoolkit.statistics.classification import Probabilities
 
 __all__ = ["ask"]
 

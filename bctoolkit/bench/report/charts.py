@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.bench.analysis.pareto import front
 from bctoolkit.lazy import require
-from bctoolkit.plots import figure
+from bctoolkit.rendering.plots import figure
 
 __all__ = [
     "SIZE",

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import html, metrics
 from bctoolkit.bench.analysis import wording
 from bctoolkit.bench.documents.predictions import Answered
 from bctoolkit.bench.documents.report import Check, Labelled, Report, Result
@@ -25,6 +24,8 @@ from bctoolkit.bench.report import tables
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
+from bctoolkit.rendering import html
+from bctoolkit.statistics import classification as metrics
 
 __all__ = ["Evidence", "render"]
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from bctoolkit import html
 from bctoolkit.bench.documents.profiles import WARM_UP, Profile
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.bench.report import charts as figures
+from bctoolkit.rendering import html
 
 __all__ = ["line", "markdown", "placed", "sections"]
 

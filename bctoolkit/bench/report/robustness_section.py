@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from html import escape
 
-from bctoolkit import html
 from bctoolkit.bench.analysis.wording import points
 from bctoolkit.bench.documents.report import Report, Robustness, UnderCorruption
 from bctoolkit.bench.report import charts as figures
-from bctoolkit.data.corruptions import SEVERITIES
+from bctoolkit.data.corruptions.suite import SEVERITIES
+from bctoolkit.rendering import html
 
 __all__ = ["markdown", "section", "words"]
 

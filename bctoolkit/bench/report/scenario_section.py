@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from bctoolkit import html
 from bctoolkit.bench.documents.measured import Offline, Sustained
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.bench.report import charts as figures
 from bctoolkit.bench.report.scenario_tables import tables
+from bctoolkit.rendering import html
 
 __all__ = ["METHOD", "sections"]
 

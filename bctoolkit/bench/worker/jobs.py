@@ -16,7 +16,7 @@ from bctoolkit.bench.documents.samples import Answer, Spent
 from bctoolkit.bench.worker.energy import meter, total
 from bctoolkit.bench.worker.machine import clock_tick, disturbances, peak_rss, reading, steady_rss
 from bctoolkit.contract import prepare
-from bctoolkit.formats import engine_for
+from bctoolkit.documents.formats import engine_for
 from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Backend, Classifier, load
 from bctoolkit.tools import usable_cpus

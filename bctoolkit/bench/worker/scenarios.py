@@ -19,10 +19,10 @@ from bctoolkit.bench.documents.samples import BatchRuns, OfflineAnswer, StreamsA
 from bctoolkit.bench.worker.energy import meter
 from bctoolkit.bench.worker.jobs import Checked, Job, changed, shuffled, warm_up
 from bctoolkit.bench.worker.machine import available_memory, clock_tick, disturbances, peak_rss, reading, steady_rss
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
 from bctoolkit.errors import BackendError
-from bctoolkit.formats import FORMATS, QUANTIZATIONS, Tolerance
-from bctoolkit.metrics import broken_limits, parity
 from bctoolkit.runtime import Classifier, load
+from bctoolkit.statistics.classification import broken_limits, parity
 from bctoolkit.tools import usable_cpus
 
 __all__ = ["WINDOW", "Offline", "Streams", "Sustain", "offline", "streams", "sustain", "windows_in"]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset, Parts
 from bctoolkit.data.dataset import rows, stratified
+from bctoolkit.documents.quantization import Method
 from bctoolkit.errors import DatasetError, ExportError
 from bctoolkit.export.calibration.histogram import Extremes, Histogram
-from bctoolkit.quantizing import Method
 
 __all__ = ["Calibration", "RangeCollector", "choose"]
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
-from bctoolkit.metrics import by_class
-from bctoolkit.paired import drop_interval
-from bctoolkit.quantizing import Gate
+from bctoolkit.documents.quantization import Gate
+from bctoolkit.statistics.classification import by_class
+from bctoolkit.statistics.paired import drop_interval
 
 __all__ = ["Judgement", "Outcome", "fewest", "judge"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.data import Dataset, load, load_synthetic, load_unlabelled
 from bctoolkit.data.dataset import stratified
-from bctoolkit.data.synthetic import CLASSES
+from bctoolkit.data.sources.synthetic import CLASSES
 from bctoolkit.errors import DatasetError, ExportError
 from bctoolkit.export.source import Known
 from bctoolkit.progress import Progress

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import metrics
 from bctoolkit.bundle import Link
+from bctoolkit.documents.formats import Tolerance
 from bctoolkit.errors import ExportError, ParityFailed
 from bctoolkit.export.checks.images import Evidence
 from bctoolkit.export.checks.locate import LayerOutput, Tensor, first_departure
-from bctoolkit.formats import Tolerance
 from bctoolkit.run import TestMetrics
+from bctoolkit.statistics import classification as metrics
 
 __all__ = ["Limits", "Stage", "join", "require_names", "require_trained_accuracy"]
 

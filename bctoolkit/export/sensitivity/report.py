@@ -5,10 +5,10 @@ from pathlib import Path
 from msgspec import field
 
 from bctoolkit.documents import Document, to_json
+from bctoolkit.documents.quantization import Gate
 from bctoolkit.export.checks.gate import Judgement
 from bctoolkit.export.sensitivity.search import Ranking, Settled
-from bctoolkit.plots import figure
-from bctoolkit.quantizing import Gate
+from bctoolkit.rendering.plots import figure
 
 __all__ = ["QuantizationReport", "write_report"]
 

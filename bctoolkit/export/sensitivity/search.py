@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document, parse, to_json
+from bctoolkit.documents.quantization import Gate
 from bctoolkit.errors import ExportError
 from bctoolkit.export.checks.gate import Judgement, judge
 from bctoolkit.export.exporter import Exporter, Quantizing
 from bctoolkit.files import atomic_file, sha256_bytes
 from bctoolkit.progress import Progress, duration
-from bctoolkit.quantizing import Gate
 
 __all__ = ["LayerHarm", "Ranking", "Run", "Settled", "Validation", "settle"]
 

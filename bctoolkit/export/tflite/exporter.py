@@ -7,6 +7,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from bctoolkit.documents.quantization import Method
 from bctoolkit.errors import RecipeError
 from bctoolkit.export.calibration.ranges import RangeCollector
 from bctoolkit.export.exporter import Quantizing, Settings
@@ -17,7 +18,6 @@ from bctoolkit.export.tflite.passes.depthwise import TAPS, split_depthwise
 from bctoolkit.export.tflite.passes.int8 import CARRIERS, Ranges, activations, between_integers, quantize_statically
 from bctoolkit.export.tflite.passes.interface import name_interface, take_uint8, tell_uint8
 from bctoolkit.export.tflite.passes.weights import halve_weights, products, quantize_dynamically
-from bctoolkit.quantizing import Method
 from bctoolkit.runtime.backends import default_threads
 
 __all__ = ["TfliteExporter"]

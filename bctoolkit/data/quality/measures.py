@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data.collection import Collection, Decoded, decode
 from bctoolkit.data.dataset import content_hash
+from bctoolkit.data.sources.collection import Collection, Decoded, decode
 from bctoolkit.progress import Progress
 
 __all__ = ["Measures", "measure"]

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data.collection import Collection, open_collection
-from bctoolkit.data.findings import Finding, find
-from bctoolkit.data.foreign import FEWEST
-from bctoolkit.data.measures import Measures, measure
+from bctoolkit.data.quality.findings import Finding, find
+from bctoolkit.data.quality.measures import Measures, measure
+from bctoolkit.data.quality.outliers import FEWEST
+from bctoolkit.data.sources.collection import Collection, open_collection
 from bctoolkit.documents import Document
 from bctoolkit.progress import Progress, Silent
 

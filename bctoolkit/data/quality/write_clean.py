@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data.collection import Collection, decode
-from bctoolkit.data.measures import Measures
+from bctoolkit.data.quality.measures import Measures
+from bctoolkit.data.sources.collection import Collection, decode
 from bctoolkit.documents import to_json
 from bctoolkit.errors import DatasetError
 from bctoolkit.files import atomic_folder, sigterm_as_interrupt
 from bctoolkit.progress import Progress
 
 if TYPE_CHECKING:
-    from bctoolkit.data.clean import Manifest
+    from bctoolkit.data.quality.manifest import Manifest
 
 __all__ = ["write_archive", "write_folder"]
 

@@ -10,53 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from bctoolkit.data.cleaned import write_archive, write_folder
-from bctoolkit.data.collection import Collection, open_collection
 from bctoolkit.data.dataset import Dataset
-from bctoolkit.data.findings import REASONS
-from bctoolkit.data.foreign import LIMIT
-from bctoolkit.data.inspect import Inspection, look_over
-from bctoolkit.data.measures import Measures, measure
-from bctoolkit.documents import Document
+from bctoolkit.data.quality.findings import REASONS
+from bctoolkit.data.quality.inspect import Inspection, look_over
+from bctoolkit.data.quality.manifest import Manifest, Removed
+from bctoolkit.data.quality.measures import Measures, measure
+from bctoolkit.data.quality.outliers import LIMIT
+from bctoolkit.data.quality.write_clean import write_archive, write_folder
+from bctoolkit.data.sources.collection import Collection, open_collection
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import Progress, Silent
 
-__all__ = ["Manifest", "Removed", "clean"]
-
-
-class Removed(Document, frozen=True, kw_only=True):
-    """One image that was left out."""
-
-    image: str
-    label: str
-    reason: str
-    """The first of the reasons that apply and that cleaning acts on."""
-    why: str
-    sha256: str | None
-    """Of the decoded RGB pixels; None where they cannot be decoded."""
-    kept_instead: str | None = None
-    """The copy that stays, where there is one."""
-
-
-class Manifest(Document, frozen=True, kw_only=True):
-    """`manifest.json` of a cleaned set."""
-
-    schema: int = 1
-    kind: str = "cleaned-set"
-    created: str
-    source: str
-    acted_on: tuple[str, ...]
-    """The reasons for which images were left out."""
-    foreign_from: float
-    """Oddness from which a picture was taken for foreign."""
-    counts_before: dict[str, int]
-    counts_after: dict[str, int]
-    removed_by_reason: dict[str, int]
-    flagged_but_kept: dict[str, int]
-    """Reason → images that were flagged for it and stay."""
-    dataset_sha256: str
-    """Of the images and labels that stay, as training records it."""
-    removed: tuple[Removed, ...]
+__all__ = ["clean"]
 
 
 def clean(

@@ -1,7 +1,7 @@
 """The one table of formats: what can be exported, by which code, in which precisions, and which engines read it.
 
 The command line's choices, error texts, the docs' table and the parametrisation of the tests are all read from here.
-A new format is one row, one `export/to_x.py` and one `runtime/on_x.py`; a second engine for a format is one more
+A new format is one row, one folder of `export` and one adapter of `runtime`; a second engine for a format is one more
 `Engine` in its row. Code is named as `"module:attribute"` so that reading the table imports nothing.
 """
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data.collection import Collection
-from bctoolkit.data.foreign import FEWEST, LIMIT, oddness
-from bctoolkit.data.likeness import exact_copies, near_copies
-from bctoolkit.data.measures import Measures
+from bctoolkit.data.quality.duplicates import exact_copies, near_copies
+from bctoolkit.data.quality.measures import Measures
+from bctoolkit.data.quality.outliers import FEWEST, LIMIT, oddness
+from bctoolkit.data.sources.collection import Collection
 from bctoolkit.documents import Document
 
 __all__ = ["REASONS", "Finding", "Found", "Reason", "find"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bctoolkit.data.dataset import Dataset
 from bctoolkit.tools import usable_cpus
 

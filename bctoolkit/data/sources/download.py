@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from bctoolkit import __version__
-from bctoolkit.data.arrays import CLASSES
+from bctoolkit.data.sources.arrays import CLASSES
 from bctoolkit.errors import DatasetError
 from bctoolkit.progress import Progress
 
@@ -90,7 +90,7 @@ def fetch(release: Release, size: int, folder: Path, progress: Progress, mirror:
         mirror: the http(s) address of a folder that holds the same files, instead of the publisher's.
 
     Returns:
-        The `.npz`, which `bctoolkit.data.load` takes.
+        The `.npz`, which `bctoolkit.data.sources.load` takes.
 
     Raises:
         DatasetError: the file cannot be had, is not the published one, or cannot be written.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.lazy import require
-from bctoolkit.metrics import ReliabilityBin
+from bctoolkit.statistics.classification import ReliabilityBin
 
 __all__ = ["confusion", "document", "facts", "picture", "reliability", "section", "table", "tiles"]
 
@@ -30,7 +30,7 @@ def document(title: str, what: str, sections: Iterable[str], footer: str) -> str
         sections: markup.
         footer: markup.
     """
-    style = (files("bctoolkit") / "html.css").read_text(encoding="utf-8")
+    style = (files("bctoolkit.rendering") / "html.css").read_text(encoding="utf-8")
     body = "\n".join(sections)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
-from bctoolkit.formats import Tolerance
+from bctoolkit.documents.formats import Tolerance
 from bctoolkit.lazy import require
 
 __all__ = [

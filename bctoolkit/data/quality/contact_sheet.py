@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data.collection import Collection, decode, open_collection
-from bctoolkit.data.findings import REASONS, Finding
-from bctoolkit.data.inspect import ClassFigures, Inspection
+from bctoolkit.data.quality.findings import REASONS, Finding
+from bctoolkit.data.quality.inspect import ClassFigures, Inspection
+from bctoolkit.data.sources.collection import Collection, decode, open_collection
 from bctoolkit.files import atomic_file
 
 __all__ = ["FINDINGS_PER_REASON", "write_sheet"]

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract, open_rgb
-from bctoolkit.data import arrays
 from bctoolkit.data.dataset import Dataset, content_hash
+from bctoolkit.data.sources import arrays
+from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.data.stores import Images, LazyImages, fitted
-from bctoolkit.data.synthetic import draw
 from bctoolkit.errors import DatasetError, InputMismatch
 from bctoolkit.progress import Progress, Silent
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data import arrays
-from bctoolkit.data.load import IMAGE_SUFFIXES, image_files
-from bctoolkit.data.synthetic import draw
+from bctoolkit.data.sources import arrays
+from bctoolkit.data.sources.load import IMAGE_SUFFIXES, image_files
+from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.errors import DatasetError
 
 __all__ = ["Collection", "Decoded", "Piece", "decode", "open_collection"]

@@ -1,0 +1,1 @@
+"""The fixed suite of corruptions, and images under it."""

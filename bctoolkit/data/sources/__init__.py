@@ -1,0 +1,1 @@
+"""Where images come from: folders, arrays, the synthetic set, a download."""

@@ -1,0 +1,1 @@
+"""Measures of a classifier and of two on the same images."""
