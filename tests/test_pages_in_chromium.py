@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from bctoolkit import bench
+from bctoolkit.bench import pipeline as bench
 from bctoolkit.bench.documents.report import Settings
 from bctoolkit.progress import Terminal
 from bctoolkit.recipes import Budget

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from bctoolkit import bench as stage
+from bctoolkit.bench import pipeline as stage
 from bctoolkit.bench.documents.report import Check, Failure, Outcome, Report, Robustness, Verdict
 from bctoolkit.cli import cli
 from bctoolkit.cli.bench import settings_for

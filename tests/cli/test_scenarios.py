@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bctoolkit import bench as stage
+from bctoolkit.bench import pipeline as stage
 from bctoolkit.bench.documents.report import Settings
 from bctoolkit.cli import cli
 from bctoolkit.errors import BackendError
