@@ -29,7 +29,7 @@ from bctoolkit.documents import Document, parse, to_json
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
-from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.metrics import Parity
 
 __all__ = [
     "MANIFEST",

@@ -17,7 +17,7 @@ from bctoolkit.bundle import Bundle, Golden, Link, Reference, Source
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import sha256_bytes
-from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.metrics import Parity
 
 STORED = Path(__file__).parent / "stored" / "bundle-1"
 """A bundle of schema 1 that must keep loading: the mean colour of an image, as a softmax. Never written again."""

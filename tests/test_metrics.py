@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from bctoolkit.documents.formats import Tolerance
-from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import metrics
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 ANSWERS = np.array(

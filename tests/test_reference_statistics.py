@@ -13,7 +13,7 @@ from scipy import stats as scipy_stats
 from statsmodels.stats import contingency_tables, proportion, weightstats
 
 from bctoolkit.bench.analysis.statistics import latency, mean_interval, ratio
-from bctoolkit.statistics.classification import exact_interval
+from bctoolkit.statistics.metrics import exact_interval
 from bctoolkit.statistics.paired import _score, loss_limits, mcnemar, mean_limits
 
 COUNTS = [

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.analysis import parity, verdict
+from bctoolkit.bench.analysis import parity, statistics, verdict
 from bctoolkit.bench.analysis import robustness as robust
 from bctoolkit.bench.analysis import scenarios as scenario_stats
-from bctoolkit.bench.analysis import statistics as stats
 from bctoolkit.bench.checkpoint import Asked, Journal
 from bctoolkit.bench.configurations import (
     Case,
@@ -226,12 +225,12 @@ def _report(
 
 def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport) -> Result:
     manifest = bundle.manifest
-    conditions = stats.conditions(
+    conditions = statistics.conditions(
         [answer.disturbed for answer in answers],
         [answer.clock_tick for answer in answers],
         [answer.model for answer in answers],
     )
-    model = stats.latency([_milliseconds(answer.model) for answer in answers], conditions)
+    model = statistics.latency([_milliseconds(answer.model) for answer in answers], conditions)
     return Result(
         bundle=manifest.name,
         format=manifest.format,
@@ -244,7 +243,7 @@ def _result(bundle: Bundle, answers: list[Answer], figures: ParityReport) -> Res
         load_ms=float(np.median(_milliseconds([answer.load for answer in answers]))),
         first_ms=float(np.median(_milliseconds([answer.first for answer in answers]))),
         latency_ms=model,
-        end_to_end_ms=stats.latency([_milliseconds(answer.end_to_end) for answer in answers], conditions),
+        end_to_end_ms=statistics.latency([_milliseconds(answer.end_to_end) for answer in answers], conditions),
         throughput_per_s=1000 / model.mean,
         peak_rss_bytes=max(answer.peak_rss for answer in answers),
         steady_rss_bytes=int(np.median([answer.steady_rss for answer in answers])),

@@ -124,11 +124,11 @@ def fetch(name: str, size: str, out: Path | None, mirror: str | None) -> None:
       bctk data fetch bloodmnist --size 128
       bctk data fetch bloodmnist --size 28 --out images/ --mirror https://mirror.example.org/medmnist
     """
-    from bctoolkit.data.sources import download as fetching
+    from bctoolkit.data.sources import download
     from bctoolkit.workspace import Workspace
 
-    release = fetching.SETS[name]
-    file = fetching.fetch(release, int(size), out or Workspace().data, Terminal(), mirror)
+    release = download.SETS[name]
+    file = download.fetch(release, int(size), out or Workspace().data, Terminal(), mirror)
     click.echo(f"{file}: {len(release.classes)} classes ({', '.join(release.classes)}), checksum as published")
     click.echo(f"licence: {release.licence}")
     for citation in release.citations:

@@ -59,7 +59,7 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     from bctoolkit import bundle as bundles
     from bctoolkit.documents.formats import QUANTIZATIONS
     from bctoolkit.runtime import load
-    from bctoolkit.statistics.classification import broken_limits, drifted, parity
+    from bctoolkit.statistics.metrics import broken_limits, drifted, parity
 
     opened = bundles.read(bundle)
     golden = opened.golden()

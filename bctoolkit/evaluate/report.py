@@ -4,7 +4,7 @@ from typing import Literal
 
 from bctoolkit.contract import ImageKind
 from bctoolkit.documents import Document
-from bctoolkit.statistics.classification import ReliabilityBin
+from bctoolkit.statistics.metrics import ReliabilityBin
 
 __all__ = ["Corrupted", "Evaluation", "Part", "Worst"]
 

@@ -17,8 +17,8 @@ from bctoolkit.evaluate.subject import Predict, Subject, open_subject
 from bctoolkit.files import atomic_folder
 from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
-from bctoolkit.statistics import classification as metrics
-from bctoolkit.statistics.classification import Probabilities
+from bctoolkit.statistics import metrics
+from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.tools import utc_now, versions
 
 __all__ = ["evaluate", "under_corruptions"]

@@ -22,7 +22,7 @@ from bctoolkit.files import sha256_file
 from bctoolkit.lazy import require
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.runtime.backends import default_threads
-from bctoolkit.statistics.classification import Probabilities
+from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.workspace import Workspace
 
 __all__ = ["Subject", "is_run", "locate", "open_subject"]

@@ -17,7 +17,7 @@ from bctoolkit.data.dataset import positions
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance, engine_for
 from bctoolkit.errors import ExportError, ParityFailed, RecipeError
 from bctoolkit.export.cache import TOOLS, digest
-from bctoolkit.export.calibration import ranges as calibration
+from bctoolkit.export.calibration import ranges
 from bctoolkit.export.calibration.ranges import Calibration
 from bctoolkit.export.checks.introspection import INSIDE, coarse_channel
 from bctoolkit.export.checks.locate import layer_outputs
@@ -26,13 +26,13 @@ from bctoolkit.export.exporter import Exporter, Quantizing, Settings
 from bctoolkit.export.keras_graph.twin import fold, freeze, reference
 from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.reference import ReferenceAnswers, answers
-from bctoolkit.export.sensitivity import search as harm
+from bctoolkit.export.sensitivity import search
 from bctoolkit.export.sensitivity.report import write_report
 from bctoolkit.export.sensitivity.search import Validation
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import leaves
 from bctoolkit.runtime.backends import default_threads
-from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import metrics
 from bctoolkit.tools import cpu_features, cpu_name, utc_now, versions
 
 __all__ = ["make"]
@@ -194,7 +194,7 @@ def _chosen(job: Job) -> Calibration:
     if job.known is None:
         raise ExportError("int8 needs images of the training part to calibrate on; say where they are with --data")
     dataset, train = job.known.dataset, job.known.parts.train
-    chosen = calibration.choose(dataset, job.known.parts, job.recipe.calibration.images)
+    chosen = ranges.choose(dataset, job.known.parts, job.recipe.calibration.images)
     place = positions(chosen.hashes, dataset.hashes[train])
     if (place < 0).any() or not np.array_equal(dataset.images[train[place]], chosen.images):
         raise ParityFailed(
@@ -236,7 +236,7 @@ def _settled(
 ) -> tuple[bytes, frozenset[str]]:
     """The integer form that the gate lets pass, and the layers it keeps in float for that."""
     job, name = shared.job, shared.job.name(artifact)
-    settled = harm.settle(
+    settled = search.settle(
         exporter,
         artifact[1],
         quantizing,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.lazy import require
-from bctoolkit.statistics.classification import ReliabilityBin
+from bctoolkit.statistics.metrics import ReliabilityBin
 
 __all__ = ["confusion", "document", "facts", "picture", "reliability", "section", "table", "tiles"]
 

@@ -17,8 +17,8 @@ from bctoolkit.files import atomic_folder, sha256_file, unfinished
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
 from bctoolkit.rendering.plots import confusion_matrix
-from bctoolkit.statistics import classification as metrics
-from bctoolkit.statistics.classification import Probabilities
+from bctoolkit.statistics import metrics
+from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.tools import utc_now, versions
 from bctoolkit.train.distill import load_teacher
 from bctoolkit.train.fit import Training, fit

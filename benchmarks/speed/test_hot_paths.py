@@ -11,16 +11,15 @@ import pytest
 from PIL import Image
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.analysis import statistics as stats
+from bctoolkit.bench.analysis import statistics
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.runtime import Classifier, StubBackend, load
-from bctoolkit.statistics import classification as metrics
-from bctoolkit.statistics import paired
+from bctoolkit.statistics import metrics, paired
 
 Benchmark = Any
 """The fixture of pytest-benchmark, which has no types."""
 RNG = np.random.default_rng(0)
-stats.mean_interval([1.0, 2.0])  # imports scipy, which is nothing to time
+statistics.mean_interval([1.0, 2.0])  # imports scipy, which is nothing to time
 ZOO = Path(__file__).parents[2] / "exports" / "zoo"
 BUNDLES = sorted(path.parent.name for path in ZOO.glob("*/manifest.json"))
 
@@ -68,13 +67,13 @@ def test_load_a_bundle(benchmark: Benchmark, name: str) -> None:
 def test_latency_statistics(benchmark: Benchmark) -> None:
     """Percentiles and intervals of five sessions of a thousand runs."""
     sessions = [RNG.gamma(9, 1, 1000) for _ in range(5)]
-    assert benchmark(stats.latency, sessions).n == 5000
+    assert benchmark(statistics.latency, sessions).n == 5000
 
 
 def test_ratio_of_two_results(benchmark: Benchmark) -> None:
     """Student's interval over ten paired sessions."""
     old, new = RNG.gamma(90, 1, (2, 10))
-    assert benchmark(stats.ratio, old, new, paired=True).value > 0
+    assert benchmark(statistics.ratio, old, new, paired=True).value > 0
 
 
 def test_parity_of_a_test_part(benchmark: Benchmark) -> None:

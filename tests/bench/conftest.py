@@ -26,7 +26,7 @@ from bctoolkit.bench.documents.report import (
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.progress import Silent
-from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import Loss, loss_limits
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bctoolkit.bench.analysis.calibration_drift import drift_limits
-from bctoolkit.statistics.classification import calibration_gaps, expected_calibration_error, tempered
+from bctoolkit.statistics.metrics import calibration_gaps, expected_calibration_error, tempered
 
 Answers = tuple[NDArray[np.int64], NDArray[np.float32]]
 

@@ -16,7 +16,7 @@ from scipy import stats as scipy_stats
 
 from bctoolkit.bench.analysis.calibration_drift import drift_limits
 from bctoolkit.bench.analysis.statistics import latency, ratio
-from bctoolkit.statistics.classification import exact_interval, expected_calibration_error
+from bctoolkit.statistics.metrics import exact_interval, expected_calibration_error
 from bctoolkit.statistics.paired import Loss, losing, loss_limits, mean_limits
 
 Samples = NDArray[np.float64]

@@ -12,7 +12,7 @@ import pytest
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.report import Settings
 from bctoolkit.bench.documents.samples import Answer
-from bctoolkit.bench.launcher import sessions as latency
+from bctoolkit.bench.launcher import sessions
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import load
 
@@ -21,7 +21,7 @@ MEGABYTE = 1_000_000
 
 def session(bundle: Path, settings: Settings, provider: str | None = None) -> Answer:
     """One session alone."""
-    (found,) = latency.sessions([latency.Timed(bundle, settings, provider)])
+    (found,) = sessions.sessions([sessions.Timed(bundle, settings, provider)])
     if isinstance(found, BackendError):
         raise found
     return found
@@ -30,7 +30,7 @@ def session(bundle: Path, settings: Settings, provider: str | None = None) -> An
 @pytest.fixture(scope="module")
 def answers(four_bundles: list[Path], quick: Settings) -> list[Answer]:
     """A session of an ONNX bundle and one of a TFLite bundle."""
-    found = latency.sessions([latency.Timed(four_bundles[place], quick, None) for place in (0, 3)])
+    found = sessions.sessions([sessions.Timed(four_bundles[place], quick, None) for place in (0, 3)])
     return [answer for answer in found if isinstance(answer, Answer)]
 
 
@@ -64,8 +64,8 @@ def test_slices_of_one_turn_lie_side_by_side(four_bundles: list[Path], quick: Se
     """Each process runs while the others wait: what is told of a slice's end comes once for all of them."""
     heard: list[tuple[float, str]] = []
     settings = msgspec.structs.replace(quick, min_runs=4, min_seconds=0.6)
-    wanted = [latency.Timed(path, settings, None) for path in four_bundles[:2]]
-    found = latency.sessions(wanted, lambda share, name: heard.append((share, name)))
+    wanted = [sessions.Timed(path, settings, None) for path in four_bundles[:2]]
+    found = sessions.sessions(wanted, lambda share, name: heard.append((share, name)))
     counts = [len(answer.model_slices) for answer in found if isinstance(answer, Answer)]
     assert counts == [3, 3]
     assert [name for _, name in heard if name] == [path.name for path in four_bundles[:2]]
@@ -79,7 +79,7 @@ def test_slices_of_one_turn_lie_side_by_side(four_bundles: list[Path], quick: Se
 def test_a_bundle_that_fails_leaves_the_others_their_turn(
     four_bundles: list[Path], damaged: Path, quick: Settings
 ) -> None:
-    found = latency.sessions([latency.Timed(path, quick, None) for path in (damaged, four_bundles[3])])
+    found = sessions.sessions([sessions.Timed(path, quick, None) for path in (damaged, four_bundles[3])])
     assert isinstance(found[0], BackendError)
     assert isinstance(found[1], Answer)
     assert len(found[1].model) >= quick.min_runs
@@ -121,7 +121,7 @@ def test_children_answer_as_the_runtime_does(four_bundles: list[Path], position:
     images = bundles.read(path).golden().images[:5]
     classifier = load(path, threads=1)
     expected = np.concatenate([classifier.predict(images[i : i + 1]).probabilities for i in range(5)])
-    found = latency.predict(path, images, 1, None)
+    found = sessions.predict(path, images, 1, None)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -130,7 +130,7 @@ def test_a_damaged_bundle_is_named(damaged: Path, quick: Settings) -> None:
     with pytest.raises(BackendError, match=r"^damaged: .*model\.onnx: SHA-256 differs"):
         session(damaged, quick)
     with pytest.raises(BackendError, match=r"^damaged: .*model\.onnx: SHA-256 differs"):
-        latency.predict(damaged, bundles.read(damaged).golden().images, 1, None)
+        sessions.predict(damaged, bundles.read(damaged).golden().images, 1, None)
 
 
 def test_an_unknown_provider_is_refused(bundle: Path, quick: Settings) -> None:
@@ -171,7 +171,7 @@ def test_a_session_that_cheats_is_refused(
     bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
     answer = msgspec.structs.replace(Answer("cpu", 1, model=[1_000_000] * 4), **changes)
-    monkeypatch.setattr(latency.Child, "answer", lambda child, kind: answer)
+    monkeypatch.setattr(sessions.Child, "answer", lambda child, kind: answer)
     with pytest.raises(BackendError, match=message):
         session(bundle, quick)
 
@@ -181,16 +181,16 @@ def test_a_tenth_or_what_the_caches_of_a_cpu_explain_is_no_cheating(
     bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch, ratio: float, milliseconds: float
 ) -> None:
     answer = Answer("cpu", 1, model=[int(milliseconds * 1e6)] * 4, repeat_ratio=ratio)
-    monkeypatch.setattr(latency.Child, "answer", lambda child, kind: answer)
+    monkeypatch.setattr(sessions.Child, "answer", lambda child, kind: answer)
     assert session(bundle, quick) is answer
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and shell scripts")
 def test_what_an_engine_prints_spoils_nothing(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = bundles.read(bundle).golden().images[:2]
-    expected = latency.predict(bundle, images, 1, None)
+    expected = sessions.predict(bundle, images, 1, None)
     fake_child(tmp_path, monkeypatch, f'echo "{{chatter}}"; echo noise >&2; exec "{sys.executable}" "$@"')
-    np.testing.assert_array_equal(latency.predict(bundle, images, 1, None), expected)
+    np.testing.assert_array_equal(sessions.predict(bundle, images, 1, None), expected)
 
 
 def test_nothing_is_left_in_the_temporary_folder(
@@ -199,7 +199,7 @@ def test_nothing_is_left_in_the_temporary_folder(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    latency.predict(bundle, bundles.read(bundle).golden().images[:1], 1, None)
+    sessions.predict(bundle, bundles.read(bundle).golden().images[:1], 1, None)
     with pytest.raises(BackendError):
         session(damaged, quick)
     assert list(scratch.iterdir()) == []

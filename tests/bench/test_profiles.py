@@ -7,8 +7,8 @@ import pytest
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.profiles import Operator, Profile, Timed, of_types
-from bctoolkit.bench.launcher import sessions as latency
-from bctoolkit.bench.report import profile_section as profile_page
+from bctoolkit.bench.launcher import sessions
+from bctoolkit.bench.report import profile_section
 from bctoolkit.bench.worker import profile_litert, profile_onnxruntime
 from bctoolkit.errors import BackendError, ProviderUnavailable
 from bctoolkit.runtime.on_litert import open_model
@@ -99,9 +99,9 @@ def test_a_summary_without_operators_is_refused(text: str) -> None:
 
 
 def test_a_child_process_brings_the_profile(bundle: Path) -> None:
-    assert latency.profile(bundle, 1, None, 3).runs == 3
+    assert sessions.profile(bundle, 1, None, 3).runs == 3
     with pytest.raises(BackendError, match=r"^tiny-onnx-fp32 on builtin: unknown provider 'builtin'"):
-        latency.profile(bundle, 1, "builtin", 3)
+        sessions.profile(bundle, 1, "builtin", 3)
 
 
 def long_profile() -> Profile:
@@ -109,8 +109,8 @@ def long_profile() -> Profile:
 
 
 def test_a_line_and_a_table_name_the_longest_and_sum_up_the_rest() -> None:
-    assert profile_page.line(long_profile()).count(",") == 4
-    rows = [line for line in profile_page.markdown(long_profile()) if line.startswith("|")]
+    assert profile_section.line(long_profile()).count(",") == 4
+    rows = [line for line in profile_section.markdown(long_profile()) if line.startswith("|")]
     assert len(rows) == 2 + 10 + 1
     assert rows[-1].startswith("| 3 other types | ")
-    assert list(profile_page.markdown(None)) == []
+    assert list(profile_section.markdown(None)) == []

@@ -11,7 +11,7 @@ from bctoolkit.bench.checkpoint import Asked, Journal
 from bctoolkit.bench.configurations import Case, Work
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.bench.documents.report import Report, Settings
-from bctoolkit.bench.launcher import sessions as latency
+from bctoolkit.bench.launcher import sessions
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.errors import BackendError
@@ -104,11 +104,11 @@ def test_profiles_are_kept_when_interrupted_and_not_taken_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(latency, "sessions", interrupted)
+        meanwhile.setattr(sessions, "sessions", interrupted)
         with pytest.raises(KeyboardInterrupt):
             bench([bundle], one, tmp_path / "x", Silent())
     kept = msgspec.json.decode((unfinished(tmp_path / "x") / "profile-0.json").read_bytes(), type=Profile)
-    monkeypatch.setattr(latency, "profile", interrupted)
+    monkeypatch.setattr(sessions, "profile", interrupted)
     assert resume(tmp_path / "x", Silent()).results[0].profile == kept
 
 
@@ -116,14 +116,14 @@ def test_a_bundle_that_dies_while_profiled_is_named_and_the_others_go_on(
     four_bundles: list[Path], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = four_bundles[0], four_bundles[2]
-    profile = latency.profile
+    profile = sessions.profile
 
     def dying(bundle: Path, threads: int, provider: str | None, runs: int) -> Profile:
         if bundle == first:
             raise BackendError(f"{bundle.name}: its process ended with signal 11")
         return profile(bundle, threads, provider, runs)
 
-    monkeypatch.setattr(latency, "profile", dying)
+    monkeypatch.setattr(sessions, "profile", dying)
     report = bench([first, second], msgspec.structs.replace(settings, providers=()), tmp_path / "x", Silent())
     assert [failure.message for failure in report.failures] == ["tiny-onnx-fp32: its process ended with signal 11"]
     assert [result.bundle for result in report.results] == [second.name]

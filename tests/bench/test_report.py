@@ -25,7 +25,7 @@ from bctoolkit.bench.documents.report import (
 )
 from bctoolkit.documents import parse, to_json
 from bctoolkit.errors import BackendError
-from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import Loss
 
 STORED = Path(__file__).parents[1] / "stored" / "report-1.json"

@@ -13,9 +13,9 @@ from bctoolkit.bench.analysis.robustness import judge_all
 from bctoolkit.bench.documents import stored
 from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Report, Robustness, Settings
-from bctoolkit.bench.launcher import corruptions as suite
+from bctoolkit.bench.launcher import corruptions
 from bctoolkit.bench.pipeline import bench, resume
-from bctoolkit.bench.report import robustness_section as robust_page
+from bctoolkit.bench.report import robustness_section
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE, corrupt
@@ -65,7 +65,7 @@ def test_another_network_s_float_form_is_none(opened: list[Bundle]) -> None:
     found = judge_all([stranger, opened[1]], {0: answered(), 1: answered()})
     assert found[1].against is None
     assert (found[1].drop, found[1].excess, found[1].excess_ci95) == (None, None, None)
-    assert "stands alone" in robust_page.words(found[1])
+    assert "stands alone" in robustness_section.words(found[1])
 
 
 def test_what_did_not_go_through_the_suite_is_not_judged(opened: list[Bundle]) -> None:
@@ -119,7 +119,7 @@ def test_an_artifact_like_its_float_form_shows_no_excess(opened: list[Bundle]) -
 
 def test_answers_under_the_suite_are_those_of_the_runtime(bundle: Path, tiny_data: Dataset) -> None:
     some = tiny_data.take(np.arange(0, 120, 30))
-    said = suite.ask(bundle, some, 1, None, Silent())
+    said = corruptions.ask(bundle, some, 1, None, Silent())
     assert said.shape == (4, *SHAPE)
     classifier = load_classifier(bundle)
     for name, severity in (("brightness", "mild"), ("occlusion", "severe")):
@@ -182,8 +182,8 @@ def test_the_suite_without_images_is_refused(bundle: Path, quick: Settings, tmp_
 
 
 def test_a_report_without_the_suite_has_no_section_of_it(report: Report) -> None:
-    assert robust_page.markdown(report) == ""
-    assert list(robust_page.section(report)) == []
+    assert robustness_section.markdown(report) == ""
+    assert list(robustness_section.section(report)) == []
 
 
 def test_names_cannot_become_markup(
@@ -192,7 +192,7 @@ def test_names_cannot_become_markup(
     found = judge_all(opened, {0: answered(), 1: answered(lost=0.1)})
     hostile = "<script>alert(1)</script>"
     page = "".join(
-        robust_page.section(with_robustness(full_report, msgspec.structs.replace(found[1], against=hostile)))
+        robustness_section.section(with_robustness(full_report, msgspec.structs.replace(found[1], against=hostile)))
     )
     assert "<script" not in page
     assert "&lt;script&gt;" in page

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bctoolkit.bench.analysis import scenarios as scenario_stats
-from bctoolkit.bench.analysis import statistics as stats
+from bctoolkit.bench.analysis import scenarios, statistics
 from bctoolkit.bench.documents.report import Result, Unstable
 from bctoolkit.bench.documents.samples import (
     Answer,
@@ -36,10 +35,10 @@ def streamed(milliseconds: float, count: int = 2, runs: int = 600) -> StreamsAns
 
 
 def test_throughput_is_the_mean_of_the_sessions_with_their_interval() -> None:
-    found = scenario_stats.offline([session({1: rate, 8: 4 * rate}) for rate in (97.0, 100.0, 103.0)], None)
+    found = scenarios.offline([session({1: rate, 8: 4 * rate}) for rate in (97.0, 100.0, 103.0)], None)
     one, eight = found.batches
     assert one.images_per_s == pytest.approx((97 * 100 * 103) ** (1 / 3))
-    assert one.ci95_images_per_s == pytest.approx(stats.mean_interval([97.0, 100.0, 103.0]))
+    assert one.ci95_images_per_s == pytest.approx(statistics.mean_interval([97.0, 100.0, 103.0]))
     assert eight.images_per_s == pytest.approx(4 * one.images_per_s)
     assert (eight.batch, eight.n, eight.peak_rss_bytes) == (8, 30, 80)
     assert eight.p50_ms == pytest.approx(8 * 1000 / 400)
@@ -58,13 +57,13 @@ def test_throughput_is_the_mean_of_the_sessions_with_their_interval() -> None:
     ],
 )
 def test_the_knee_is_the_smallest_batch_within_5_percent_of_the_best(rates: dict[int, float], knee: int) -> None:
-    found = scenario_stats.offline([session(rates)] * 3, None)
+    found = scenarios.offline([session(rates)] * 3, None)
     assert (found.knee, found.knee_range) == (knee, (knee, knee))
 
 
 def test_the_range_of_the_knee_is_that_of_the_sessions() -> None:
     sessions = [session({1: 100.0, 2: rate, 4: 200.0}) for rate in (150.0, 195.0, 199.0)]
-    found = scenario_stats.offline(sessions, None)
+    found = scenarios.offline(sessions, None)
     assert (found.knee, found.knee_range) == (4, (2, 4))
 
 
@@ -72,13 +71,13 @@ def test_a_batch_whose_answers_are_not_those_of_its_images_is_no_knee() -> None:
     spoilt = session({1: 100.0, 2: 200.0, 4: 400.0})
     spoilt.batches[2].broken = ["top-1 agreement 40.00% < 98.00%"]
     spoilt.batches[2].top1_agreement = 0.4
-    found = scenario_stats.offline([session({1: 100.0, 2: 200.0, 4: 400.0}), spoilt], None)
+    found = scenarios.offline([session({1: 100.0, 2: 200.0, 4: 400.0}), spoilt], None)
     assert found.knee == 2
     assert (found.batches[2].top1_agreement, found.batches[2].broken) == (0.4, ("top-1 agreement 40.00% < 98.00%",))
 
 
 def test_what_disturbed_the_batches_is_told() -> None:
-    found = scenario_stats.offline([session({1: 100.0}, disturbed=[Unstable.LOAD]), session({1: 120.0})], 1)
+    found = scenarios.offline([session({1: 100.0}, disturbed=[Unstable.LOAD]), session({1: 120.0})], 1)
     assert found.unstable == (Unstable.SPREAD, Unstable.LOAD, Unstable.FEW)
     assert found.fixed_batch == 1
 
@@ -87,7 +86,7 @@ def test_streams_are_held_against_single_stream_turn_by_turn() -> None:
     """The machine drifts by a third; the ratio does not."""
     speeds = (10.0, 12.0, 13.0)
     single = [Answer("cpu", 2, model=[round(speed * MILLI)] * 100) for speed in speeds]
-    found = scenario_stats.multi_stream([streamed(speed * 1.25) for speed in speeds], single)
+    found = scenarios.multi_stream([streamed(speed * 1.25) for speed in speeds], single)
     assert (found.streams, found.threads, found.peak_rss_bytes) == (2, 1, 5000)
     assert found.ratio == pytest.approx(1.6)
     assert found.ci95_ratio == pytest.approx((1.6, 1.6), rel=1e-6)
@@ -98,7 +97,7 @@ def test_streams_are_held_against_single_stream_turn_by_turn() -> None:
 
 
 def test_one_session_of_streams_has_no_interval_and_few_runs_no_p99() -> None:
-    found = scenario_stats.multi_stream([streamed(10.0, runs=50)], [Answer("cpu", 2, model=[10 * MILLI])])
+    found = scenarios.multi_stream([streamed(10.0, runs=50)], [Answer("cpu", 2, model=[10 * MILLI])])
     assert (found.ratio, found.ci95_ratio, found.latency_ms.p99) == (pytest.approx(2.0), None, None)
 
 
@@ -109,7 +108,7 @@ def long_run(milliseconds: list[float], ends: list[int], **changes: Any) -> Sust
 
 
 def test_a_sustained_run_that_slows_down_is_told_by_its_tenths() -> None:
-    found = scenario_stats.sustained(long_run([10.0] * 500 + [12.0] * 500, [500, 1000]))
+    found = scenarios.sustained(long_run([10.0] * 500 + [12.0] * 500, [500, 1000]))
     assert found.slow_down == pytest.approx(1.2)
     assert [(window.n, window.p50_ms, window.p99_ms) for window in found.windows] == [(500, 10, None), (500, 12, None)]
     assert (found.n, found.p99_ms, found.minutes) == (1000, pytest.approx(12.0), pytest.approx(2 / 60))
@@ -117,27 +116,27 @@ def test_a_sustained_run_that_slows_down_is_told_by_its_tenths() -> None:
 
 
 def test_few_runs_say_nothing_of_slowing_down() -> None:
-    found = scenario_stats.sustained(long_run([10.0] * 99, [99]))
+    found = scenarios.sustained(long_run([10.0] * 99, [99]))
     assert (found.slow_down, found.p99_ms) == (None, None)
 
 
 def test_energy_per_run_is_the_mean_of_the_sessions() -> None:
-    found = scenario_stats.energy([Spent("package", 10.0), Spent("package", 12.0)], [1000, 1000])
+    found = scenarios.energy([Spent("package", 10.0), Spent("package", 12.0)], [1000, 1000])
     assert found is not None
     assert found.mj_per_inference == pytest.approx((10 * 12) ** 0.5)
     assert (found.joules, found.source) == (22.0, "package")
-    assert found.ci95 == pytest.approx(stats.mean_interval([10.0, 12.0]))
+    assert found.ci95 == pytest.approx(statistics.mean_interval([10.0, 12.0]))
 
 
 @pytest.mark.parametrize("spent", [[None, None], [Spent("battery", 1.0), None]])
 def test_energy_that_a_session_does_not_know_is_not_told(spent: list[Spent | None]) -> None:
-    assert scenario_stats.energy(spent, [10, 10]) is None
+    assert scenarios.energy(spent, [10, 10]) is None
 
 
 def test_what_was_not_asked_for_is_absent(make_result: Callable[..., Result]) -> None:
     result = make_result()
-    assert scenario_stats.added(result, [], Observed([], [], [])) == result
-    one = scenario_stats.added(make_result(format="tflite"), [], Observed([session({1: 100.0})] * 2, [], []))
+    assert scenarios.added(result, [], Observed([], [], [])) == result
+    one = scenarios.added(make_result(format="tflite"), [], Observed([session({1: 100.0})] * 2, [], []))
     assert one.offline is not None
     assert one.offline.fixed_batch == 1
     assert (one.multi_stream, one.sustained) == (None, None)

@@ -5,8 +5,7 @@ import pytest
 
 from bctoolkit.bench.documents.measured import Batch, Energy, MultiStream, Offline, Sustained, Unstable, Window
 from bctoolkit.bench.documents.report import Report
-from bctoolkit.bench.report import scenario_section as scenario_page
-from bctoolkit.bench.report import scenario_tables
+from bctoolkit.bench.report import scenario_section, scenario_tables
 from bctoolkit.bench.report.scenario_tables import columns, markdown, tables
 
 
@@ -70,7 +69,7 @@ def measured(full_report: Report) -> Report:
 def test_only_what_was_measured_has_a_table(full_report: Report, measured: Report) -> None:
     assert tables(full_report) == []
     assert markdown(full_report) == []
-    assert list(scenario_page.sections(full_report)) == []
+    assert list(scenario_section.sections(full_report)) == []
     assert [table.heading for table in tables(measured)] == ["Offline", "Multi-stream", "Sustained", "Energy"]
     for table in tables(measured):
         assert {len(row) for row in table.rows} == {len(table.columns)}
@@ -119,12 +118,12 @@ def test_spreadsheets_have_them_in_columns(measured: Report) -> None:
 
 
 def test_the_page_has_plots_of_what_the_system_tells(measured: Report) -> None:
-    offline, streams, sustained, energy = scenario_page.sections(measured)
+    offline, streams, sustained, energy = scenario_section.sections(measured)
     assert [part.count("<svg") for part in (offline, streams, sustained, energy)] == [1, 0, 3, 0]
     silent = msgspec.structs.replace(measured, results=measured.results[2:])
-    assert [part.count("<svg") for part in scenario_page.sections(silent)] == [1, 1]
+    assert [part.count("<svg") for part in scenario_section.sections(silent)] == [1, 1]
     assert "temperature over a sustained run" in sustained
-    assert "http" not in "".join(scenario_page.sections(measured))
+    assert "http" not in "".join(scenario_section.sections(measured))
 
 
 def test_markdown_has_a_heading_and_a_table_of_each(measured: Report) -> None:
@@ -138,7 +137,7 @@ def test_markdown_has_a_heading_and_a_table_of_each(measured: Report) -> None:
 def test_names_cannot_become_markup(measured: Report) -> None:
     hostile = msgspec.structs.replace(measured.results[0], bundle="<script>x</script>")
     report = msgspec.structs.replace(measured, results=(hostile,))
-    assert "<script" not in "".join(scenario_page.sections(report))
+    assert "<script" not in "".join(scenario_section.sections(report))
 
 
 def test_every_source_of_energy_has_its_words() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bctoolkit.bench.documents.report import Labelled, Latency, ParityReport, Report, Result
 from bctoolkit.bench.report.tables import HEADINGS, markdown, row
-from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.metrics import Parity
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 GOLDEN = Parity(64, 1.0, 0.0, 0.0)

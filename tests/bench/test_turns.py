@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bctoolkit.bench import rounds as turns
+from bctoolkit.bench import rounds
 from bctoolkit.bench.documents.report import Report, Settings
 from bctoolkit.bench.documents.samples import StreamsAnswer
 from bctoolkit.bench.documents.stored import read
@@ -102,13 +102,13 @@ def test_the_first_turn_finds_the_sizes_and_the_others_repeat_them(
     bundle: Path, fastest: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, ...]] = []
-    usual = turns.in_child
+    usual = rounds.in_child
 
     def in_child(job: Any, kind: Any, *hear: Any) -> Any:
         asked.append(job.batches)
         return usual(msgspec.structs.replace(job, batches=job.batches or (1, 2)), kind, *hear)
 
-    monkeypatch.setattr(turns, "in_child", in_child)
+    monkeypatch.setattr(rounds, "in_child", in_child)
     settings = msgspec.structs.replace(fastest, sessions=3, batches=(), streams=None, sustain_minutes=None)
     [result] = bench([bundle], settings, tmp_path / "x", Silent()).results
     assert asked == [(), (1, 2), (1, 2)]
@@ -150,7 +150,7 @@ def test_progress_is_told_by_window(bundle: Path, fastest: Settings, tmp_path: P
 def test_a_bundle_that_fails_in_a_scenario_is_named_and_the_others_go_on(
     two: list[Path], fastest: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    usual = turns.in_child
+    usual = rounds.in_child
 
     def in_child(job: Job, answer: Any, *hear: Any) -> Any:
         if Path(job.bundle) != two[0] or answer is not StreamsAnswer:
@@ -159,7 +159,7 @@ def test_a_bundle_that_fails_in_a_scenario_is_named_and_the_others_go_on(
             raise BackendError(f"{two[0].name}: its process ended with signal 9")
         return msgspec.structs.replace(usual(job, answer, *hear), wrong=3)
 
-    monkeypatch.setattr(turns, "in_child", in_child)
+    monkeypatch.setattr(rounds, "in_child", in_child)
     report = bench(two, msgspec.structs.replace(fastest, sessions=1, batches=None), tmp_path / "x", Silent())
     assert [result.bundle for result in report.results] == [two[1].name]
     [failure] = report.failures

@@ -20,7 +20,7 @@ from bctoolkit.bench.documents.report import (
 )
 from bctoolkit.recipes import Budget
 from bctoolkit.statistics import paired
-from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.metrics import Parity
 
 INTERVALS = {
     "max_p50_ms": (12.25, 12.5),

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.bench.documents.report import Settings
 from bctoolkit.bench.documents.samples import Answer, Spent
-from bctoolkit.bench.worker import energy
-from bctoolkit.bench.worker import jobs as worker
+from bctoolkit.bench.worker import energy, jobs
 from bctoolkit.bench.worker.jobs import Inspect, Measure, Predict
 from bctoolkit.contract import InputContract
 from bctoolkit.runtime import Classifier
@@ -56,7 +55,7 @@ def test_a_job_survives_the_way_to_the_child(bundle: Path, quick: Settings, tmp_
 
 
 def test_measuring_in_this_process_gives_a_whole_answer(bundle: Path, quick: Settings, tmp_path: Path) -> None:
-    answer = worker.measure(job(bundle, quick, tmp_path), repeat(None))
+    answer = jobs.measure(job(bundle, quick, tmp_path), repeat(None))
     assert len(answer.model) >= quick.min_runs
     assert answer.wrong == 0
     assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
@@ -64,10 +63,10 @@ def test_measuring_in_this_process_gives_a_whole_answer(bundle: Path, quick: Set
 
 def test_answers_that_change_while_timed_are_counted() -> None:
     batches = [np.full((1, 32, 32, 3), value, np.uint8) for value in range(9)]
-    checked = worker.Checked(Counting(), batches)
+    checked = jobs.Checked(Counting(), batches)
     assert min(checked.run(number) for number in range(40)) > 0
     assert checked.wrong == 0
-    fickle = worker.Checked(Counting(changes_at=9 + 25), batches)
+    fickle = jobs.Checked(Counting(changes_at=9 + 25), batches)
     for number in range(40):
         fickle.run(number)
     assert fickle.wrong == 15
@@ -77,8 +76,8 @@ def test_wrong_answers_reach_the_parent(
     bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = Counting()
-    monkeypatch.setattr(worker, "load", lambda *_, **__: stub(backend))
-    monkeypatch.setattr(worker, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "load", lambda *_, **__: stub(backend))
+    monkeypatch.setattr(jobs, "SLICE_SECONDS", 0.0)
 
     def turns() -> Iterator[None]:
         yield
@@ -86,16 +85,16 @@ def test_wrong_answers_reach_the_parent(
         yield from repeat(None)
 
     settings = msgspec.structs.replace(quick, min_runs=7, min_seconds=0.0)
-    answer = worker.measure(job(bundle, settings, tmp_path), turns())
+    answer = jobs.measure(job(bundle, settings, tmp_path), turns())
     assert (answer.wrong, answer.model_slices) == (4, [3, 3, 1])
 
 
 def test_slices_end_where_there_are_enough_runs(
     bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "SLICE_SECONDS", 0.0)
     settings = msgspec.structs.replace(quick, min_runs=8, min_seconds=0.0)
-    answer = worker.measure(job(bundle, settings, tmp_path), repeat(None))
+    answer = jobs.measure(job(bundle, settings, tmp_path), repeat(None))
     assert (answer.model_slices, answer.end_to_end_slices) == ([3, 3, 2], [2])
 
 
@@ -105,7 +104,7 @@ def test_a_meter_stops_at_the_least_runs_and_the_least_seconds(runs: int, second
         time.sleep(0.001)
         return number
 
-    meter, slices = worker.Meter(run, runs, seconds), 0
+    meter, slices = jobs.Meter(run, runs, seconds), 0
     while not meter.enough:
         meter.slice(0.01)
         slices += 1
@@ -131,7 +130,7 @@ def test_a_backend_that_keeps_answers_is_seen(monkeypatch: pytest.MonkeyPatch) -
             return super().run(batch)
 
     batches = [np.full((1, 32, 32, 3), value, np.uint8) for value in range(9)]
-    assert worker._repeat_ratio(stub(Keeping([0.5, 0.5])), batches) < 0.5
+    assert jobs._repeat_ratio(stub(Keeping([0.5, 0.5])), batches) < 0.5
 
 
 def test_an_honest_backend_is_as_fast_with_other_images() -> None:
@@ -141,29 +140,29 @@ def test_an_honest_backend_is_as_fast_with_other_images() -> None:
             return super().run(batch)
 
     batches = [np.full((1, 32, 32, 3), value, np.uint8) for value in range(9)]
-    assert worker._repeat_ratio(stub(Honest([0.5, 0.5])), batches) > worker.KEPT_RATIO
+    assert jobs._repeat_ratio(stub(Honest([0.5, 0.5])), batches) > jobs.KEPT_RATIO
 
 
 def test_warm_up_makes_at_least_the_runs_asked_for(quick: Settings) -> None:
     backend = Counting()
     settings = msgspec.structs.replace(quick, warmup_runs=95, warmup_seconds=0.0)
-    worker.warm_up(stub(backend), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
+    jobs.warm_up(stub(backend), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
     assert backend.runs >= 95
 
 
 def test_warm_up_lasts_at_least_the_time_asked_for(quick: Settings) -> None:
     settings = msgspec.structs.replace(quick, warmup_runs=1, warmup_seconds=0.2)
     started = time.perf_counter()
-    worker.warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
+    jobs.warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], settings)
     assert time.perf_counter() - started >= 0.2
 
 
 def test_warm_up_that_never_settles_ends(quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     durations = iter(range(1, 10**9))
-    monkeypatch.setattr(worker, "LONGEST_WARMUP", 0.1)
-    monkeypatch.setattr(worker, "timed", lambda *_: 10 * 2 ** (next(durations) // worker.BLOCK % 2))
+    monkeypatch.setattr(jobs, "LONGEST_WARMUP", 0.1)
+    monkeypatch.setattr(jobs, "timed", lambda *_: 10 * 2 ** (next(durations) // jobs.BLOCK % 2))
     started = time.perf_counter()
-    worker.warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], quick)
+    jobs.warm_up(stub(Counting()), [np.zeros((1, 32, 32, 3), np.uint8)], quick)
     assert time.perf_counter() - started >= 0.1
 
 
@@ -177,7 +176,7 @@ def test_end_to_end_starts_from_a_file_and_ends_with_a_label() -> None:
             return super().run(batch)
 
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    run = worker._end_to_end(stub(Remembering([0.5, 0.5])), images)
+    run = jobs._end_to_end(stub(Remembering([0.5, 0.5])), images)
     assert min(run(number) for number in range(6)) > 0
     np.testing.assert_array_equal(np.concatenate(seen), np.concatenate([images, images]))
 
@@ -197,9 +196,9 @@ def test_the_energy_of_the_timed_runs_is_told_where_the_system_counts_it(
             (zone / "energy_uj").write_text(str(1000 * self.runs))
             return answer
 
-    monkeypatch.setattr(worker, "load", lambda *_, **__: stub(Hungry()))
+    monkeypatch.setattr(jobs, "load", lambda *_, **__: stub(Hungry()))
     settings = msgspec.structs.replace(quick, min_runs=30, min_seconds=0.0, warmup_seconds=0.0)
     monkeypatch.setattr(energy, "SYS", tmp_path / "nowhere")
-    assert worker.measure(job(bundle, settings, tmp_path), repeat(None)).energy is None
+    assert jobs.measure(job(bundle, settings, tmp_path), repeat(None)).energy is None
     monkeypatch.setattr(energy, "SYS", tmp_path)
-    assert worker.measure(job(bundle, settings, tmp_path), repeat(None)).energy == Spent("package", pytest.approx(0.03))
+    assert jobs.measure(job(bundle, settings, tmp_path), repeat(None)).energy == Spent("package", pytest.approx(0.03))

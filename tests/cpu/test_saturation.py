@@ -21,7 +21,7 @@ from bctoolkit.export.checks.introspection import INSIDE
 from bctoolkit.export.exporter import Quantizing, Settings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx.exporter import OnnxExporter
-from bctoolkit.export.onnx.passes import int8 as onnx_integers
+from bctoolkit.export.onnx.passes import int8
 from bctoolkit.export.onnx.passes.int8 import per_channel
 from bctoolkit.export.onnx.saturation import HEADROOM, IntegerWeights, integer_weights, pair_sums, saturating_columns
 from bctoolkit.networks import build
@@ -212,7 +212,7 @@ def test_an_artifact_answers_alike_where_sums_saturate(form: str, atto: keras.Mo
 def test_the_simulator_shows_what_usual_weights_would_do(
     form: str, atto: keras.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_integers, "per_channel", plain)
+    monkeypatch.setattr(int8, "per_channel", plain)
     content = converted(atto, form)
     model = onnx.load_from_string(content)
     one, other = (answered(model, IMAGES, multiply) for multiply in MULTIPLY)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
-from bctoolkit.data.quality import write_clean as cleaned
+from bctoolkit.data.quality import write_clean
 from bctoolkit.data.quality.clean import clean
 from bctoolkit.data.quality.manifest import Manifest
 from bctoolkit.documents import parse
@@ -181,7 +181,7 @@ def test_a_failure_half_way_leaves_nothing(
     def full(document: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cleaned, "to_json", full)
+    monkeypatch.setattr(write_clean, "to_json", full)
     with pytest.raises(DatasetError, match=f"cannot write .*{target}: No space left on device; nothing is left of it"):
         clean(str(drawn), tmp_path / target)
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from bctoolkit.files import sha256_file
 from bctoolkit.networks import Gelu, LayerScale
 from bctoolkit.recipes import Split
 from bctoolkit.run import DataFacts, RunFacts, TestMetrics
-from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import metrics
 
 SIZE = 32
 

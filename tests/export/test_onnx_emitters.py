@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract
 from bctoolkit.export.exporter import Settings
 from bctoolkit.export.onnx import layers as onnx_layers
-from bctoolkit.export.onnx.emitters import activations as onnx_activations
-from bctoolkit.export.onnx.emitters import spatial as onnx_spatial
+from bctoolkit.export.onnx.emitters import activations, spatial
 from bctoolkit.export.onnx.exporter import graph_of
 
 FLOAT = InputContract(height=32, width=32, dtype="float32")
@@ -30,7 +29,7 @@ def no_foreign_converter(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(graph: object, operation: Any, *args: object) -> None:
         raise AssertionError(f"{type(operation).__name__} has no emitter")
 
-    for module in (onnx_activations, onnx_layers, onnx_spatial):
+    for module in (activations, onnx_layers, spatial):
         monkeypatch.setattr(module, "splice", refuse)
 
 

@@ -19,16 +19,15 @@ from bctoolkit import networks
 from bctoolkit.data import stores
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import ParityFailed
-from bctoolkit.export import build as making
-from bctoolkit.export import export
-from bctoolkit.export.calibration import ranges as calibration
+from bctoolkit.export import build, export
+from bctoolkit.export.calibration import ranges
 from bctoolkit.export.exporter import Quantizing
 from bctoolkit.export.keras_graph.walk import rebuild
-from bctoolkit.export.onnx.passes import int8 as onnx_integers
+from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
 from bctoolkit.export.tflite.exporter import TfliteExporter
 from bctoolkit.export.tflite.graph import Grid
-from bctoolkit.export.tflite.passes import int8 as tflite_integers
+from bctoolkit.export.tflite.passes import int8 as tflite_int8
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import LayerScale
 from bctoolkit.progress import Silent
@@ -156,16 +155,16 @@ KERAS_STEPS = {
 def test_a_fault_of_the_freezing_is_blamed_on_it(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    right, change = making.freeze, KERAS_STEPS[fault]
-    monkeypatch.setattr(making, "freeze", lambda model: change(right(model)))
+    right, change = build.freeze, KERAS_STEPS[fault]
+    monkeypatch.setattr(build, "freeze", lambda model: change(right(model)))
     assert refused(cells, tmp_path / "out").startswith("float32 Keras → frozen twin: ")
 
 
 def test_layer_scale_that_folding_forgets_is_blamed_on_folding(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = making.fold
-    monkeypatch.setattr(making, "fold", lambda twin: right(with_layers(without_scales)(twin)))
+    right = build.fold
+    monkeypatch.setattr(build, "fold", lambda twin: right(with_layers(without_scales)(twin)))
     message = refused(cells, tmp_path / "out", bisect=True)
     assert message.startswith("frozen twin → folded twin: ")
     assert (
@@ -176,8 +175,8 @@ def test_layer_scale_that_folding_forgets_is_blamed_on_folding(
 def test_a_mean_that_folding_forgets_is_blamed_on_folding(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = making.fold
-    monkeypatch.setattr(making, "fold", lambda twin: right(with_layers(without_preprocessing)(twin)))
+    right = build.fold
+    monkeypatch.setattr(build, "fold", lambda twin: right(with_layers(without_preprocessing)(twin)))
     assert refused(cells, tmp_path / "out").startswith("frozen twin → folded twin: ")
 
 
@@ -237,7 +236,7 @@ def test_one_scale_for_all_channels_of_a_depthwise_kernel_is_blamed_on_quantizat
         scale = np.abs(kernel).max() / 127
         return np.rint(kernel / scale).astype(np.int8), Grid(np.full(kernel.shape[axis], scale), 0, axis)
 
-    monkeypatch.setattr(tflite_integers, "int8_weights", one_scale)
+    monkeypatch.setattr(tflite_int8, "int8_weights", one_scale)
     message = refused(cells, tmp_path / "out", ("tflite",), "int8-full")
     assert message.startswith("tflite fp32 → tflite int8-full: ")
     assert "channels of the weights 'block_0_depthwise" in message
@@ -253,7 +252,7 @@ def test_weights_that_some_cpu_cannot_add_up_are_blamed_on_quantization(
         scale = (np.abs(kernel).max(0) / 127).astype(np.float32)
         return np.rint(kernel / scale).astype(np.int8), scale
 
-    monkeypatch.setattr(onnx_integers, "per_channel", on_all_steps)
+    monkeypatch.setattr(onnx_int8, "per_channel", on_all_steps)
     message = refused(cells, tmp_path / "out", ("onnx",), kind)
     assert re.match(rf"onnx fp32 → onnx {kind}: \d+ of \d+ columns of integer weights hold neighbours that ", message)
 
@@ -262,14 +261,14 @@ def test_weights_that_some_cpu_cannot_add_up_are_blamed_on_quantization(
 def test_calibration_on_noise_is_blamed_on_the_calibration_images(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    right = calibration.choose
+    right = ranges.choose
 
-    def noise(*arguments: Any) -> calibration.Calibration:
+    def noise(*arguments: Any) -> ranges.Calibration:
         chosen = right(*arguments)
         drawn = np.random.default_rng(0).integers(0, 256, chosen.images.shape, dtype=np.uint8)
         return dataclasses.replace(chosen, images=drawn)
 
-    monkeypatch.setattr(calibration, "choose", noise)
+    monkeypatch.setattr(ranges, "choose", noise)
     assert refused(cells, tmp_path / "out", (name,), "int8").startswith("training part → calibration images: ")
 
 
@@ -323,8 +322,8 @@ def test_a_float32_copy_that_lost_a_kernel_is_blamed_on_the_copying(
     model = networks.build("convnext_atto", 3, (32, 32, 3), layer_scale=0.5, policy="mixed_bfloat16")
     model.get_layer("head_logits").set_weights([np.eye(320, 3) * 3, np.zeros(3)])
     model.save(tmp_path / "mixed.keras")
-    right = making.reference
-    monkeypatch.setattr(making, "reference", lambda network: with_weights("head_logits", np.zeros_like)(right(network)))
+    right = build.reference
+    monkeypatch.setattr(build, "reference", lambda network: with_weights("head_logits", np.zeros_like)(right(network)))
     message = refused(tmp_path / "mixed.keras", tmp_path / "out", golden="synthetic")
     assert message.startswith("Keras in bfloat16 → float32 Keras: ")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bctoolkit.export import cache as reuse
+from bctoolkit.export import cache
 from bctoolkit.export.cache import digest, kept_answers
 
 ANSWERS = np.array([[0.25, 0.75]], np.float32)
@@ -86,5 +86,5 @@ def test_different_parts_have_different_digests(first: list[object], second: lis
 
 def test_another_version_of_a_tool_is_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     before = digest("a")
-    monkeypatch.setattr(reuse, "versions", lambda *names: dict.fromkeys(names, "0"))
+    monkeypatch.setattr(cache, "versions", lambda *names: dict.fromkeys(names, "0"))
     assert digest("a") != before

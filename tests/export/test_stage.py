@@ -14,15 +14,14 @@ from bctoolkit import bundle as bundles
 from bctoolkit import networks
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
-from bctoolkit.export import build as making
-from bctoolkit.export import export
+from bctoolkit.export import build, export
 from bctoolkit.export import reference as answers
 from bctoolkit.export.plan import plan
 from bctoolkit.files import sha256_file
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.run import read as read_run
-from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import metrics
 from bctoolkit.tools import cpu_features, cpu_name
 
 FP32 = ExportRecipe()
@@ -136,7 +135,7 @@ def test_a_failed_export_leaves_the_earlier_bundle_as_it_was(
 ) -> None:
     (made,) = export(tiny, FP32, tmp_path, Silent())
     before = (made.path / "manifest.json").read_bytes()
-    monkeypatch.setattr(making, "_observe", lambda job, artifact, model, images: np.zeros((len(images), 3), np.float32))
+    monkeypatch.setattr(build, "_observe", lambda job, artifact, model, images: np.zeros((len(images), 3), np.float32))
     with pytest.raises(ParityFailed, match="folded twin → onnx fp32: "):
         export(tiny, FP32, tmp_path, Silent(), force=True)
     assert (made.path / "manifest.json").read_bytes() == before
@@ -156,7 +155,7 @@ class Lines(Silent):
 def test_an_export_of_the_same_is_kept(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = ExportRecipe(quantizations=("fp32", "int8-dynamic"))
     made = export(tiny, recipe, tmp_path / "out", Silent(), cache=tmp_path / "cache")
-    monkeypatch.setattr(making, "make", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(build, "make", lambda *_: pytest.fail("made again"))
     told = Lines()
     assert export(tiny, recipe, tmp_path / "out", told, cache=tmp_path / "cache") == made
     assert told.said == [

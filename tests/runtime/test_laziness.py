@@ -14,7 +14,7 @@ TRAINING = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxscript", "click")
 OPTIONAL = ("PIL", "matplotlib", "rich", "scipy", "psutil", "click", "onnxruntime", "ai_edge_litert", *TRAINING)
 BASE = (
     "errors", "documents", "documents.formats", "files", "lazy", "progress", "tools", "contract", "recipes",
-    "statistics.classification",
+    "statistics.metrics",
 )  # fmt: skip
 DEVICE = ("workspace", "bundle", "run", "runtime", "data")
 

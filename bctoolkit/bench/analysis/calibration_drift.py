@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.statistics import classification as metrics
-from bctoolkit.statistics import paired
+from bctoolkit.statistics import metrics, paired
 
 __all__ = ["drift_limits"]
 

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bctoolkit.bench.analysis import statistics as stats
-from bctoolkit.bench.analysis import wording
+from bctoolkit.bench.analysis import statistics, wording
 from bctoolkit.bench.documents.report import Machine, Report, Result, Session
 from bctoolkit.bench.documents.stored import Stored
 from bctoolkit.data.dataset import positions
@@ -189,20 +188,20 @@ def _timed_changes(
         if paired_turns and len(before) == len(after):
             found = _paired_ratio(figure, old.sessions, new.sessions)
         else:
-            found = stats.ratio(before, after, paired=False)
+            found = statistics.ratio(before, after, paired=False)
         interval = (found.low, found.high)
         values = (float(np.median(before)), float(np.median(after)))
         yield Change(name, label, *values, found.value, interval, _trend(interval, margin))
 
 
-def _paired_ratio(figure: Timed, old: tuple[Session, ...], new: tuple[Session, ...]) -> stats.Ratio:
+def _paired_ratio(figure: Timed, old: tuple[Session, ...], new: tuple[Session, ...]) -> statistics.Ratio:
     """New / old over the sessions of the same turns; within a turn, the median ratio of slices side by side."""
     pairs = []
     for before, after in zip(old, new, strict=True):
         slices = list(zip(figure.of_slices(before), figure.of_slices(after), strict=False))  # the faster needs fewer
         pairs.append(np.array(slices or [(figure.of_session(before), figure.of_session(after))]))
     ratios = [float(np.exp(np.median(np.log(pair[:, 1] / pair[:, 0])))) for pair in pairs]
-    return stats.ratio(np.ones(len(ratios)), ratios, paired=True)
+    return statistics.ratio(np.ones(len(ratios)), ratios, paired=True)
 
 
 def _trend(interval: Interval, margin: float) -> Trend:

@@ -8,8 +8,7 @@ from bctoolkit.bench.analysis.calibration_drift import drift_limits
 from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Labelled, ParityReport, Robustness
 from bctoolkit.bundle import Bundle
-from bctoolkit.statistics import classification as metrics
-from bctoolkit.statistics import paired
+from bctoolkit.statistics import metrics, paired
 
 __all__ = ["judge", "with_robustness"]
 

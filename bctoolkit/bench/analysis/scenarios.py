@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bctoolkit.bench.analysis import statistics as stats
+from bctoolkit.bench.analysis import statistics
 from bctoolkit.bench.documents.measured import (
     Batch,
     Energy,
@@ -95,15 +95,15 @@ def multi_stream(answers: list[StreamsAnswer], single: list[Answer]) -> MultiStr
     rates = [_per_second(sum(map(len, answer.runs)), answer.wall) for answer in answers]
     alone = [_per_second(len(answer.model), sum(answer.model)) for answer in single]
     mean, interval = _mean(rates)
-    ratio = stats.ratio(alone, rates, paired=True) if len(rates) > 1 else None
+    ratio = statistics.ratio(alone, rates, paired=True) if len(rates) > 1 else None
     samples = [np.concatenate([np.array(runs, np.float64) for runs in answer.runs]) for answer in answers]
-    conditions = stats.conditions(
+    conditions = statistics.conditions(
         [answer.disturbed for answer in answers], [answer.clock_tick for answer in answers], samples
     )
     return MultiStream(
         streams=len(answers[0].runs),
         threads=answers[0].threads,
-        latency_ms=stats.latency([runs / 1e6 for runs in samples], conditions),
+        latency_ms=statistics.latency([runs / 1e6 for runs in samples], conditions),
         images_per_s=mean,
         ci95_images_per_s=interval,
         ratio=rates[0] / alone[0] if ratio is None else ratio.value,
@@ -116,7 +116,7 @@ def sustained(answer: SustainAnswer) -> Sustained:
     """Latency, temperature and frequency over time."""
     runs = np.array(answer.runs, np.float64) / 1e6
     ends = [end.runs for end in answer.windows]
-    tenths = [float(np.median(part)) for part in np.array_split(runs, 10)] if len(runs) >= stats.FEW_RUNS else []
+    tenths = [float(np.median(part)) for part in np.array_split(runs, 10)] if len(runs) >= statistics.FEW_RUNS else []
     return Sustained(
         minutes=answer.windows[-1].seconds / 60,
         n=len(runs),
@@ -158,17 +158,17 @@ def _per_second(count: int, nanoseconds: int) -> float:
 def _mean(values: ArrayLike) -> tuple[float, Interval]:
     """Mean on the scale of the logarithm, with Student's interval."""
     logs: NDArray[Any] = np.log(np.asarray(values, np.float64))
-    return float(np.exp(logs.mean())), stats.mean_interval(values)
+    return float(np.exp(logs.mean())), statistics.mean_interval(values)
 
 
 def _reasons(disturbed: list[list[Unstable]], rates: NDArray[np.float64]) -> tuple[Unstable, ...]:
     found = {reason for each in disturbed for reason in each}
-    if (rates.max() - rates.min()) / np.median(rates) > stats.STABLE_SPREAD:
+    if (rates.max() - rates.min()) / np.median(rates) > statistics.STABLE_SPREAD:
         found.add(Unstable.SPREAD)
-    if len(rates) < stats.FEW_SESSIONS:
+    if len(rates) < statistics.FEW_SESSIONS:
         found.add(Unstable.FEW)
     return tuple(reason for reason in Unstable if reason in found)
 
 
 def _p99(runs: NDArray[np.float64]) -> float | None:
-    return float(np.percentile(runs, 99)) if len(runs) >= stats.P99_SAMPLES else None
+    return float(np.percentile(runs, 99)) if len(runs) >= statistics.P99_SAMPLES else None

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bctoolkit.bench.analysis import statistics as stats
+from bctoolkit.bench.analysis import statistics
 from bctoolkit.bench.documents.report import Check, Labelled, Latency, Outcome, Result, Verdict
 from bctoolkit.recipes import Budget
-from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import metrics
 from bctoolkit.statistics.paired import Loss, images_needed, loss_limits
 
 __all__ = ["judge"]
@@ -107,7 +107,7 @@ def _p99(result: Result) -> Figure:
 
 def _over_sessions(values: list[float], typical: float) -> Figure:
     """What each session's process measured once; reports without sessions know only the typical value."""
-    return Figure(stats.mean_interval(values) if values else (typical, typical))
+    return Figure(statistics.mean_interval(values) if values else (typical, typical))
 
 
 def _exactly(value: float) -> Figure:

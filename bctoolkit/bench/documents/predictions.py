@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.statistics.classification import Probabilities
+from bctoolkit.statistics.metrics import Probabilities
 
 __all__ = ["Answered", "LabelledAnswers"]
 

@@ -17,7 +17,7 @@ from bctoolkit.bench.documents.measured import (
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.documents import Document
 from bctoolkit.runtime.backends import Placement
-from bctoolkit.statistics.classification import Parity
+from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import Loss
 
 __all__ = [

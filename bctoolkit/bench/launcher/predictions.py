@@ -12,7 +12,7 @@ from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions, stratified
 from bctoolkit.progress import Progress
-from bctoolkit.statistics.classification import Probabilities
+from bctoolkit.statistics.metrics import Probabilities
 
 __all__ = ["ask"]
 

@@ -16,16 +16,12 @@ from numpy.typing import NDArray
 from bctoolkit.bench.analysis import wording
 from bctoolkit.bench.documents.predictions import Answered
 from bctoolkit.bench.documents.report import Check, Labelled, Report, Result
-from bctoolkit.bench.report import charts as figures
-from bctoolkit.bench.report import profile_section as profile_page
-from bctoolkit.bench.report import robustness_section as robust_page
-from bctoolkit.bench.report import scenario_section as scenario_page
-from bctoolkit.bench.report import tables
+from bctoolkit.bench.report import charts, profile_section, robustness_section, scenario_section, tables
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.rendering import html
-from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import metrics
 
 __all__ = ["Evidence", "render"]
 
@@ -95,15 +91,15 @@ def render(report: Report, evidence: list[Evidence]) -> str:
         *_limits(report, names),
         *_pareto(report, names),
         *_latency(names, evidence),
-        *profile_page.sections(names, report.results),
-        *scenario_page.sections(report),
+        *profile_section.sections(names, report.results),
+        *scenario_section.sections(report),
         *_classes(judged),
         *_confusions(judged),
         *_reliability(judged),
-        *robust_page.section(report),
+        *robustness_section.section(report),
         *_worst(judged),
         *_machine(report),
-        html.section("How each number was computed", "", html.facts(METHOD + scenario_page.METHOD)),
+        html.section("How each number was computed", "", html.facts(METHOD + scenario_section.METHOD)),
     ]
     footer = f"{escape(report.created)} · {escape(_tools(report))} · not a medical device"
     return html.document("Benchmark report", f"{len(names)} results", sections, footer)
@@ -181,8 +177,8 @@ def _pareto(report: Report, names: list[str]) -> Iterator[str]:
     found = [result.parity for result in report.results]
     accuracy = [p.golden.top1_agreement if p.labelled is None else p.labelled.accuracy for p in found]
     megabytes = [result.size_bytes / 1e6 for result in report.results]
-    svg = figures.pareto(accuracy, [result.latency_ms.p50 for result in report.results], megabytes)
-    key = figures.key([f"{name}, {size:.1f} MB" for name, size in zip(names, megabytes, strict=True)])
+    svg = charts.pareto(accuracy, [result.latency_ms.p50 for result in report.results], megabytes)
+    key = charts.key([f"{name}, {size:.1f} MB" for name, size in zip(names, megabytes, strict=True)])
     what = (
         f"{'Agreement on golden' if found[0].labelled is None else 'Accuracy on labelled'} images; the area of a mark "
         "is the size of the file. A filled mark lies on the Pareto front: no other is at least as good in all three "
@@ -192,10 +188,10 @@ def _pareto(report: Report, names: list[str]) -> Iterator[str]:
 
 
 def _latency(names: list[str], evidence: list[Evidence]) -> Iterator[str]:
-    samples, key = [behind.samples for behind in evidence], figures.key(names)
+    samples, key = [behind.samples for behind in evidence], charts.key(names)
     cells = [
-        ("The share of runs that took at most so long, all sessions together.", figures.latencies(samples) + key),
-        ("The median of each session with the middle half of its runs, in turns.", figures.sessions(samples) + key),
+        ("The share of runs that took at most so long, all sessions together.", charts.latencies(samples) + key),
+        ("The median of each session with the middle half of its runs, in turns.", charts.sessions(samples) + key),
     ]
     yield from _side_by_side("Latency", "", cells, broad=True)
 
@@ -275,11 +271,11 @@ def _reliability(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
 
 def _side_by_side(heading: str, what: str, cells: list[tuple[str, str]], *, broad: bool = False) -> Iterator[str]:
     """A section of figures, each a caption in plain text and markup; nothing where there are none."""
-    figures = "".join(
+    charts = "".join(
         f"<figure><figcaption>{escape(caption)}</figcaption>{markup}</figure>" for caption, markup in cells
     )
-    if figures:
-        yield html.section(heading, what, f'<div class="pairs{" broad" if broad else ""}">{figures}</div>')
+    if charts:
+        yield html.section(heading, what, f'<div class="pairs{" broad" if broad else ""}">{charts}</div>')
 
 
 def _worst(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
@@ -335,7 +331,7 @@ def _machine(report: Report) -> Iterator[str]:
         "order of images": f"drawn with seed {settings.seed}",
     }
     told |= {
-        f"what ran {wording.title(result, settings)}": f"{result.provider}{profile_page.placed(result)}"
+        f"what ran {wording.title(result, settings)}": f"{result.provider}{profile_section.placed(result)}"
         for result in report.results
     }
     rows = [(escape(what), escape(value or "the system does not tell")) for what, value in told.items()]

@@ -5,7 +5,7 @@ from html import escape
 
 from bctoolkit.bench.documents.profiles import WARM_UP, Profile
 from bctoolkit.bench.documents.report import Result
-from bctoolkit.bench.report import charts as figures
+from bctoolkit.bench.report import charts
 from bctoolkit.rendering import html
 
 __all__ = ["line", "markdown", "placed", "sections"]
@@ -50,7 +50,7 @@ def sections(names: Sequence[str], results: Sequence[Result]) -> Iterator[str]:
     shown = [(name, result.profile) for name, result in zip(names, results, strict=True) if result.profile is not None]
     if not shown:
         return
-    plot = figures.operators([name for name, _ in shown], [_shares(profile) for _, profile in shown])
+    plot = charts.operators([name for name, _ in shown], [_shares(profile) for _, profile in shown])
     tables = "\n".join(
         f"<h3>{escape(name)}</h3>\n<p>{escape(_taken(profile))}.</p>\n"
         f"{html.table(HEADINGS, [[escape(cell) for cell in cells] for cells in _rows(profile)])}"

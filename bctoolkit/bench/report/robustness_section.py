@@ -5,7 +5,7 @@ from html import escape
 
 from bctoolkit.bench.analysis.wording import points
 from bctoolkit.bench.documents.report import Report, Robustness, UnderCorruption
-from bctoolkit.bench.report import charts as figures
+from bctoolkit.bench.report import charts
 from bctoolkit.data.corruptions.suite import SEVERITIES
 from bctoolkit.rendering import html
 
@@ -50,7 +50,7 @@ def section(report: Report) -> Iterator[str]:
         return
     told = "".join(f"<li>{escape(name)}: {escape(words(robust))}</li>" for name, robust in found.items())
     lost = {name: _lost(robust) for name, robust in found.items() if robust.against is not None}
-    plot = f'<figure class="plot">{figures.lost_by_corruption(lost)}</figure>' if lost else ""
+    plot = f'<figure class="plot">{charts.lost_by_corruption(lost)}</figure>' if lost else ""
     yield html.section("Corruptions", WHAT, f'<ul class="verdicts">{told}</ul>\n{plot}')
     for name, robust in found.items():
         rows = [(_spaced(key), *(_cell(cells[s]) for s in SEVERITIES)) for key, cells in robust.corruptions.items()]

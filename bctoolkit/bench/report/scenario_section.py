@@ -5,7 +5,7 @@ from html import escape
 
 from bctoolkit.bench.documents.measured import Offline, Sustained
 from bctoolkit.bench.documents.report import Report
-from bctoolkit.bench.report import charts as figures
+from bctoolkit.bench.report import charts
 from bctoolkit.bench.report.scenario_tables import tables
 from bctoolkit.rendering import html
 
@@ -38,27 +38,27 @@ def sections(report: Report) -> Iterator[str]:
 def _plots(report: Report, heading: str) -> Iterator[str]:
     if heading == "Offline":
         measured = [(result.bundle, result.offline) for result in report.results if result.offline]
-        yield throughput(measured) + figures.key([name for name, _ in measured])
+        yield throughput(measured) + charts.key([name for name, _ in measured])
     if heading == "Sustained":
         runs = [(result.bundle, result.sustained) for result in report.results if result.sustained]
-        yield sustained_latency(runs) + figures.key([name for name, _ in runs])
+        yield sustained_latency(runs) + charts.key([name for name, _ in runs])
         for field, words in (("frequency_mhz", "clock, MHz"), ("temperature_c", "temperature, °C")):
             known = [run for run in runs if any(getattr(window, field) is not None for window in run[1].windows)]
             if known:
-                yield sustained_state(known, field, words) + figures.key([name for name, _ in known])
+                yield sustained_state(known, field, words) + charts.key([name for name, _ in known])
 
 
 def throughput(measured: Sequence[tuple[str, Offline]]) -> str:
     """Images per second by batch size with the sessions' intervals; the knee is ringed."""
-    drawn, (axis,) = figures.canvas(1, figures.SIZE)
+    drawn, (axis,) = charts.canvas(1, charts.SIZE)
     for place, (_, offline) in enumerate(measured):
-        colour = figures.colour(place)
+        colour = charts.colour(place)
         ordered = sorted(offline.batches, key=lambda batch: batch.batch)
         sizes, rates = [each.batch for each in ordered], [each.images_per_s for each in ordered]
         ends = [each.ci95_images_per_s for each in ordered]
         reach = [[r - low for r, (low, _) in zip(rates, ends, strict=True)],
                  [high - r for r, (_, high) in zip(rates, ends, strict=True)]]  # fmt: skip
-        axis.errorbar(sizes, rates, yerr=reach, color=colour, marker=figures.mark(place), markersize=4, capsize=3)
+        axis.errorbar(sizes, rates, yerr=reach, color=colour, marker=charts.mark(place), markersize=4, capsize=3)
         at_knee = rates[sizes.index(offline.knee)]
         axis.plot(offline.knee, at_knee, "o", markersize=14, markerfacecolor="none", markeredgecolor=colour,
                   markeredgewidth=1.8)  # fmt: skip
@@ -68,32 +68,32 @@ def throughput(measured: Sequence[tuple[str, Offline]]) -> str:
     axis.set_xticks([], minor=True)
     axis.set(xlabel="images in a batch (ring: the knee)", ylabel="images per second")
     axis.set_ylim(bottom=0)
-    return figures.svg(drawn, "throughput of each artifact by batch size")
+    return charts.svg(drawn, "throughput of each artifact by batch size")
 
 
 def sustained_latency(measured: Sequence[tuple[str, Sustained]]) -> str:
     """p50 (lines) and p99 (marks, where a window has 1,000 runs) of each window."""
-    drawn, (axis,) = figures.canvas(1, figures.SIZE)
+    drawn, (axis,) = charts.canvas(1, charts.SIZE)
     for place, (_, sustained) in enumerate(measured):
-        colour = figures.colour(place)
+        colour = charts.colour(place)
         minutes = [window.seconds / 60 for window in sustained.windows]
         axis.plot(minutes, [window.p50_ms for window in sustained.windows], color=colour)
         tails = [(window.seconds / 60, window.p99_ms) for window in sustained.windows if window.p99_ms is not None]
         if tails:
-            axis.plot(*zip(*tails, strict=True), figures.mark(place), color=colour, markersize=4)
+            axis.plot(*zip(*tails, strict=True), charts.mark(place), color=colour, markersize=4)
     axis.set(xlabel="minutes", ylabel="ms per run, model alone")
     axis.set_ylim(bottom=0)
-    return figures.svg(drawn, "latency of each artifact over a sustained run")
+    return charts.svg(drawn, "latency of each artifact over a sustained run")
 
 
 def sustained_state(measured: Sequence[tuple[str, Sustained]], field: str, words: str) -> str:
     """The machine's clock or temperature at the end of each window."""
-    drawn, (axis,) = figures.canvas(1, figures.SIZE)
+    drawn, (axis,) = charts.canvas(1, charts.SIZE)
     for place, (_, sustained) in enumerate(measured):
         told = [(window.seconds / 60, getattr(window, field)) for window in sustained.windows]
         known = [(minutes, value) for minutes, value in told if value is not None]
-        colour = figures.colour(place)
-        axis.plot(*zip(*known, strict=True), color=colour, marker=figures.mark(place), markersize=4)
+        colour = charts.colour(place)
+        axis.plot(*zip(*known, strict=True), color=colour, marker=charts.mark(place), markersize=4)
     axis.set(xlabel="minutes", ylabel=words)
     axis.ticklabel_format(axis="y", useOffset=False)
-    return figures.svg(drawn, f"{words.split(',')[0]} over a sustained run")
+    return charts.svg(drawn, f"{words.split(',')[0]} over a sustained run")

@@ -8,8 +8,7 @@ from bctoolkit.bench.documents.report import (
     Result,
     Settings,
 )
-from bctoolkit.bench.report import profile_section as profile_page
-from bctoolkit.bench.report import scenario_tables
+from bctoolkit.bench.report import profile_section, scenario_tables
 
 __all__ = ["HEADINGS", "markdown", "row"]
 
@@ -73,14 +72,14 @@ def markdown(report: Report) -> str:
     lines += scenario_tables.markdown(report)
     for result in report.results:
         lines += ["", f"## {title(result, settings)}", "", *_details(result)]
-        lines += profile_page.markdown(result.profile)
+        lines += profile_section.markdown(result.profile)
     return "\n".join(lines) + "\n"
 
 
 def _details(result: Result) -> list[str]:
     lines = [
         f"- {result.format}, {result.quantization}, on {result.provider} with {result.threads} threads"
-        f"{profile_page.placed(result)}",
+        f"{profile_section.placed(result)}",
         f"- model alone: {_latency(result.latency_ms)}",
         f"- from PNG bytes to label: {_latency(result.end_to_end_ms)}",
         f"- golden: mean |Δp| {result.parity.golden.mean_abs_diff:.1e}, max {result.parity.golden.max_abs_diff:.1e}",

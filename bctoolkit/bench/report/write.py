@@ -23,8 +23,7 @@ from bctoolkit.bench.analysis import wording
 from bctoolkit.bench.documents.predictions import Answered
 from bctoolkit.bench.documents.report import ANSWERS, REPORT, Check, Outcome, Report, Result
 from bctoolkit.bench.documents.samples import Answer, Observed
-from bctoolkit.bench.report import page, scenario_tables, tables
-from bctoolkit.bench.report import robustness_section as robust_page
+from bctoolkit.bench.report import page, robustness_section, scenario_tables, tables
 from bctoolkit.bench.report.page import Evidence
 from bctoolkit.documents import to_json
 
@@ -50,7 +49,7 @@ def folder(
         samples: the raw samples of each result's sessions, by its name.
     """
     (target / REPORT).write_bytes(to_json(report))
-    (target / "report.md").write_text(tables.markdown(report) + robust_page.markdown(report), encoding="utf-8")
+    (target / "report.md").write_text(tables.markdown(report) + robustness_section.markdown(report), encoding="utf-8")
     (target / "report.html").write_text(page.render(report, evidence), encoding="utf-8")
     (target / "report.csv").write_text(csv_rows(report), encoding="utf-8", newline="")
     (target / "junit.xml").write_bytes(junit(report))

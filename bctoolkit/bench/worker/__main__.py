@@ -13,13 +13,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from bctoolkit.bench.worker import jobs as worker
-from bctoolkit.bench.worker import scenarios
+from bctoolkit.bench.worker import jobs, scenarios
 from bctoolkit.errors import BctkError
 
 __all__ = ["main"]
 
-AnyJob = worker.Measure | worker.Predict | worker.Inspect | scenarios.Offline | scenarios.Streams | scenarios.Sustain
+AnyJob = jobs.Measure | jobs.Predict | jobs.Inspect | scenarios.Offline | scenarios.Streams | scenarios.Sustain
 
 
 def main() -> None:
@@ -30,18 +29,18 @@ def main() -> None:
     try:
         answer = _do(job, reply)
     except BctkError as problem:
-        answer = worker.Problem(str(problem))
+        answer = jobs.Problem(str(problem))
     Path(job.answer).write_bytes(msgspec.json.encode(answer))
 
 
 def _do(job: AnyJob, reply: BinaryIO) -> msgspec.Struct:
     match job:
-        case worker.Measure():
-            return worker.measure(job, _words_to_go(reply))
-        case worker.Predict():
-            return worker.predict(job)
-        case worker.Inspect():
-            return worker.inspect(job)
+        case jobs.Measure():
+            return jobs.measure(job, _words_to_go(reply))
+        case jobs.Predict():
+            return jobs.predict(job)
+        case jobs.Inspect():
+            return jobs.inspect(job)
         case scenarios.Offline():
             return scenarios.offline(job)
         case scenarios.Streams():
@@ -60,7 +59,7 @@ def _reply() -> BinaryIO:
 def _words_to_go(reply: BinaryIO) -> Iterator[None]:
     """Tell the parent that this process is ready, and go on when the parent says so, again and again."""
     while True:
-        reply.write(worker.READY)
+        reply.write(jobs.READY)
         if not sys.stdin.buffer.readline():
             raise SystemExit("the benchmark has ended")
         yield

@@ -22,7 +22,7 @@ from bctoolkit.bench.worker.machine import available_memory, clock_tick, disturb
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import Classifier, load
-from bctoolkit.statistics.classification import broken_limits, parity
+from bctoolkit.statistics.metrics import broken_limits, parity
 from bctoolkit.tools import usable_cpus
 
 __all__ = ["WINDOW", "Offline", "Streams", "Sustain", "offline", "streams", "sustain", "windows_in"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
 from bctoolkit.documents.quantization import Gate
-from bctoolkit.statistics.classification import by_class
+from bctoolkit.statistics.metrics import by_class
 from bctoolkit.statistics.paired import drop_interval
 
 __all__ = ["Judgement", "Outcome", "fewest", "judge"]

@@ -16,7 +16,7 @@ from bctoolkit.errors import ExportError, ParityFailed
 from bctoolkit.export.checks.images import Evidence
 from bctoolkit.export.checks.locate import LayerOutput, Tensor, first_departure
 from bctoolkit.run import TestMetrics
-from bctoolkit.statistics import classification as metrics
+from bctoolkit.statistics import metrics
 
 __all__ = ["Limits", "Stage", "join", "require_names", "require_trained_accuracy"]
 

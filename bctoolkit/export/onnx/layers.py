@@ -10,11 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from bctoolkit.export.onnx.emitters import activations as onnx_activations
-from bctoolkit.export.onnx.emitters import arithmetic as onnx_arithmetic
-from bctoolkit.export.onnx.emitters import dense_convolution as onnx_products
-from bctoolkit.export.onnx.emitters import shapes as onnx_shapes
-from bctoolkit.export.onnx.emitters import spatial as onnx_spatial
+from bctoolkit.export.onnx.emitters import activations, arithmetic, dense_convolution, shapes, spatial
 from bctoolkit.export.onnx.emitters.tf2onnx_fallback import splice
 from bctoolkit.export.onnx.graph import Graph, Value
 from bctoolkit.export.onnx.registry import Table, elementwise, is_first
@@ -23,11 +19,7 @@ from bctoolkit.networks import LayerScale
 __all__ = ["emit"]
 
 EMITTERS = Table(
-    onnx_activations.EMITTERS
-    | onnx_arithmetic.EMITTERS
-    | onnx_products.EMITTERS
-    | onnx_shapes.EMITTERS
-    | onnx_spatial.EMITTERS
+    activations.EMITTERS | arithmetic.EMITTERS | dense_convolution.EMITTERS | shapes.EMITTERS | spatial.EMITTERS
 )
 
 
