@@ -139,6 +139,5 @@ def _look(recipe: "TrainRecipe", source: str, picture: Path | None, runs: Path) 
 @contextmanager
 def _ready() -> Iterator["Terminal"]:
     with quiet_engines() as progress:
-        progress.step("starting TensorFlow", 0, 1)
         require_extras("train")
         yield progress

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bctoolkit.data import Dataset
 from bctoolkit.errors import DatasetError
 from bctoolkit.recipes import TrainRecipe
-from bctoolkit.train.augment import augment
+from bctoolkit.train.augmentation.policy import augment
 
 __all__ = ["evaluation_batches", "steps_per_epoch", "told_of_images", "training_batches"]
 

@@ -1,4 +1,4 @@
-"""`train`: recipe + images → run folder; `resume` goes on with an interrupted one; `look` says what one would do."""
+"""The part of training that needs TensorFlow: network, fit, test, run folder. `start` is what one calls."""
 
 import shutil
 from pathlib import Path
@@ -9,10 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from bctoolkit import networks, run
-from bctoolkit.data import Dataset, Parts, load, split
+from bctoolkit.data import Dataset, Parts
 from bctoolkit.data.split import save as save_split
 from bctoolkit.documents import to_json
-from bctoolkit.errors import RecipeError
 from bctoolkit.files import atomic_folder, sha256_file, unfinished
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
@@ -20,6 +19,7 @@ from bctoolkit.rendering.plots import confusion_matrix
 from bctoolkit.statistics import metrics
 from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.tools import utc_now, versions
+from bctoolkit.train.augmentation.preview import preview
 from bctoolkit.train.distill import load_teacher
 from bctoolkit.train.fit import Training, fit
 from bctoolkit.train.journal import CSV, TENSORBOARD, Beginning, Epoch, Journal, told_of_the_disk
@@ -27,39 +27,15 @@ from bctoolkit.train.pipeline import evaluation_batches, told_of_images
 from bctoolkit.train.plan import PhasePlan, plan
 from bctoolkit.train.plots import learning_curve
 from bctoolkit.train.precision import policy as resolve_policy
-from bctoolkit.train.preview import preview
 
-__all__ = ["look", "resume", "train"]
+__all__ = ["Journal", "look", "resume", "train"]
 
 
-def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) -> run.TestMetrics:
-    """Train a network and write the run folder `target`, all of it or nothing.
-
-    Until it is finished, its state is kept in a hidden folder beside `target`, from which `resume` goes on.
-
-    Args:
-        recipe: what to train and how.
-        source: the images, as `bctoolkit.data.sources.load` takes them.
-        target: the run's folder; its name becomes the run's.
-        progress: told what goes on.
-
-    Returns:
-        The test part's figures.
-
-    Raises:
-        RecipeError: the folder exists, finished or not, or the recipe does not fit the network.
-        DatasetError: the images cannot be used.
-        WeightsError: the pre-trained weights cannot be had or do not fit.
-    """
-    if target.exists():
-        raise RecipeError(f"the run {target} already exists; choose another --name")
-    if unfinished(target).exists():
-        raise RecipeError(
-            f"the run {target.name} was begun and not finished; go on with --resume --name {target.name}, "
-            f"choose another --name, or remove {unfinished(target)}"
-        )
+def train(
+    recipe: TrainRecipe, source: str, dataset: Dataset, parts: Parts, target: Path, progress: Progress
+) -> run.TestMetrics:
+    """Train on images that are loaded and write the run folder, see `start.train`."""
     recipe = _settled(recipe)
-    dataset, parts = _images(recipe, source, progress)
     model = _network(recipe, dataset)
     origin = networks.load_weights(model, recipe.weights)
     progress.say(f"{recipe.model}: {model.count_params():,} parameters, {origin}, {recipe.precision}")
@@ -71,20 +47,16 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
     return _finish(target, training, beginning, history)
 
 
-def resume(target: Path, progress: Progress) -> run.TestMetrics:
-    """Go on with the training that was to make `target`; the result is that of training without a break.
-
-    Raises:
-        RecipeError: no such training was begun, or its images are not the same any more.
-    """
-    if target.exists() or not unfinished(target).is_dir():
-        what = "is finished" if target.exists() else "was not begun, or was interrupted before its first checkpoint"
-        raise RecipeError(f"--resume: the run {target.name} {what}")
-    journal = Journal(unfinished(target))
-    recipe, beginning = journal.beginning()
-    dataset, parts = _images(recipe, beginning.source, progress)
-    if dataset.sha256 != beginning.sha256:
-        raise RecipeError(f"--resume: the images in {beginning.source} are not those the run was begun with")
+def resume(
+    journal: Journal,
+    recipe: TrainRecipe,
+    beginning: Beginning,
+    dataset: Dataset,
+    parts: Parts,
+    target: Path,
+    progress: Progress,
+) -> run.TestMetrics:
+    """Go on with what the journal holds, see `start.resume`."""
     model = _network(recipe, dataset)
     if not journal.has_state:
         networks.load_weights(model, recipe.weights)
@@ -93,21 +65,11 @@ def resume(target: Path, progress: Progress) -> run.TestMetrics:
     return _finish(target, training, beginning, fit(training))
 
 
-def look(recipe: TrainRecipe, source: str, picture: Path | None, runs: Path, progress: Progress) -> list[PhasePlan]:
-    """Say what `train` would do, without training; nothing but `picture` is written.
-
-    Args:
-        recipe: as for `train`.
-        source: as for `train`.
-        picture: a PNG to write that shows what the network would see; instead of timing the phases.
-        runs: where a teacher named by the recipe lies.
-        progress: told what goes on.
-
-    Returns:
-        One plan per phase; empty with a picture.
-    """
+def look(
+    recipe: TrainRecipe, dataset: Dataset, parts: Parts, picture: Path | None, runs: Path, progress: Progress
+) -> list[PhasePlan]:
+    """Time the phases, or draw what the network would see, see `start.look`."""
     recipe = _settled(recipe)
-    dataset, parts = _images(recipe, source, progress)
     if picture is not None:
         preview(picture, dataset, recipe)
         return []
@@ -120,16 +82,6 @@ def _settled(recipe: TrainRecipe) -> TrainRecipe:
     named = recipe.weights in ("none", "imagenet") or not Path(recipe.weights).exists()
     weights = recipe.weights if named else str(Path(recipe.weights).resolve())
     return msgspec.structs.replace(recipe, precision=resolve_policy(recipe.precision), weights=weights)
-
-
-def _images(recipe: TrainRecipe, source: str, progress: Progress) -> tuple[Dataset, Parts]:
-    dataset = load(source, recipe.input, progress)
-    parts = split(dataset, recipe.split, progress)
-    progress.say(
-        f"{len(dataset):,} {dataset.kind} images of {len(dataset.classes)} classes from {dataset.source}: "
-        f"{len(parts.train):,} train, {len(parts.validation):,} validation, {len(parts.test):,} test"
-    )
-    return dataset, parts
 
 
 def _network(recipe: TrainRecipe, dataset: Dataset) -> keras.Model:

@@ -1,5 +1,7 @@
 """`bctk train`: its options, what it prints, and what it refuses."""
 
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -207,3 +209,24 @@ def test_a_run_can_be_trained_again_from_the_recipe_it_left(
     assert output[1] == "next: bctk export again --format onnx"
     with np.load(again / "split.npz") as found, np.load(stored.parent / "split.npz") as expected:
         np.testing.assert_array_equal(found["hashes"], expected["hashes"])
+
+
+REFUSED = """
+import sys
+from bctoolkit.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert end.code == 1, end.code
+assert "bctoolkit.train" in sys.modules
+assert not {"tensorflow", "keras"} & sys.modules.keys()
+"""
+
+
+@pytest.mark.parametrize("fault", ["no such images", "the name is taken"])
+def test_what_needs_no_tensorflow_is_refused_before_it_starts(workspace: Path, class_folders: Path, fault: str) -> None:
+    data, name = ("nowhere", "new") if fault == "no such images" else (str(class_folders), "tiny")
+    command = [sys.executable, "-c", REFUSED, "train", "--recipe", "smoke", "--data", data, "--name", name]
+    done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("error: ")

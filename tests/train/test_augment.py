@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bctoolkit.recipes import STRENGTHS, Augment, Changes
-from bctoolkit.train.augment import augment
+from bctoolkit.train.augmentation.policy import augment
 
 Pixels = NDArray[np.float32]
 NOTHING = Augment(flip=False, rotate90=False, brightness=0, contrast=0, saturation=0)

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from bctoolkit import recipes
-from bctoolkit.train.changes import CHANGES, GEOMETRY, transform
+from bctoolkit.train.augmentation.operations import CHANGES, GEOMETRY, transform
 
 Pixels = NDArray[np.float32]
 STRENGTH = {"blur": 2.0, "gamma": 1.5}

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from bctoolkit.recipes import Augment, Changes
-from bctoolkit.train.changes import CHANGES, GEOMETRY, transform
+from bctoolkit.train.augmentation.operations import CHANGES, GEOMETRY, transform
 
 __all__ = ["augment"]
 

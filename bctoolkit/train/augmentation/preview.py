@@ -8,7 +8,7 @@ from PIL import Image
 
 from bctoolkit.data import Dataset
 from bctoolkit.recipes import TrainRecipe
-from bctoolkit.train.augment import augment
+from bctoolkit.train.augmentation.policy import augment
 
 __all__ = ["preview"]
 
