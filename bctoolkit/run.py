@@ -60,7 +60,7 @@ class RunFacts(Document, frozen=True, kw_only=True):
     data: DataFacts
     seconds: float
     """Of all training steps together."""
-    waiting: float = 0.0
+    waiting_seconds: float = 0.0
     """Of these, spent waiting for batches."""
     model_sha256: str
     recipe_sha256: str

@@ -167,7 +167,7 @@ class _Stretch:
                 correct=place.correct + correct,
                 images=place.images + len(images),
                 seconds=place.seconds + time.perf_counter() - began,
-                waiting=place.waiting + ready - began,
+                waiting_seconds=place.waiting_seconds + ready - began,
             )
             label = f"{phase.name} {place.epoch + 1}/{phase.epochs}"
             words = f"loss {place.loss / place.images:.4f}  accuracy {place.correct / place.images:.4f}"
@@ -191,7 +191,7 @@ class _Stretch:
             "phase": phase.name,
             "epoch": len(place.history) + 1,
             "seconds": round(place.seconds, 2),
-            "waiting": round(place.waiting / max(place.seconds, 1e-9), 4),
+            "waiting_share": round(place.waiting_seconds / max(place.seconds, 1e-9), 4),
             "learning_rate": float(self._optimizer.learning_rate),
             "loss": place.loss / place.images,
             "accuracy": place.correct / place.images,
@@ -202,7 +202,7 @@ class _Stretch:
         words = "  ".join(f"{name} {row[name]:.4f}" for name in names)
         training.progress.say(
             f"  {phase.name} {place.epoch + 1}/{phase.epochs}  {words}  {place.seconds:.0f} s, "
-            f"{row['waiting']:.1%} waiting for data"
+            f"{row['waiting_share']:.1%} waiting for data"
         )
         history = (*place.history, row)
         training.journal.log(history)

@@ -38,7 +38,7 @@ RECIPE, BEGINNING, STATE = "recipe.toml", "beginning.json", "state.npz"
 CSV, TENSORBOARD = "history.csv", "tensorboard"
 
 Epoch = dict[str, Any]
-"""One row of the history: phase, epoch, seconds, waiting, learning_rate, loss, accuracy, val_loss, val_accuracy."""
+"""A row of the history: phase, epoch, seconds, waiting_share, learning_rate, loss, accuracy, val_loss, val_accuracy."""
 
 
 class Place(Document, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Place(Document, frozen=True, kw_only=True):
     correct: float = 0.0
     images: int = 0
     seconds: float = 0.0
-    waiting: float = 0.0
+    waiting_seconds: float = 0.0
     """Seconds of this epoch spent waiting for batches."""
     best: tuple[float, float] | None = None
     """Validation accuracy and negated loss of the phase's best epoch."""

@@ -131,7 +131,7 @@ def _finish(target: Path, training: Training, beginning: Beginning, history: lis
             weights=beginning.weights,
             data=run.DataFacts(beginning.source, dataset.kind, dataset.sha256, parts.counts(dataset)),
             seconds=round(sum(row["seconds"] for row in history), 1),
-            waiting=round(sum(row["seconds"] * row["waiting"] for row in history), 1),
+            waiting_seconds=round(sum(row["seconds"] * row["waiting_share"] for row in history), 1),
             model_sha256=sha256_file(folder / run.MODEL),
             recipe_sha256=sha256_file(folder / run.RECIPE),
             tools=versions("bctoolkit", "tensorflow", "keras", "numpy"),

@@ -68,11 +68,11 @@ def test_the_history_has_a_row_per_epoch_over_all_phases(start: Start) -> None:
     phases = (everything(2, name="one"), everything(1, 1e-4, name="two", schedule="constant"))
     history = fit(start(network(), recipe(*phases)))
     assert [(row["phase"], row["epoch"]) for row in history] == [("one", 1), ("one", 2), ("two", 3)]
-    columns = "phase epoch seconds waiting learning_rate loss accuracy val_loss val_accuracy"
+    columns = "phase epoch seconds waiting_share learning_rate loss accuracy val_loss val_accuracy"
     assert all(list(row) == columns.split() for row in history)
     assert history[1]["learning_rate"] < history[0]["learning_rate"] <= 1e-3
     assert history[2]["learning_rate"] == pytest.approx(1e-4)
-    assert all(0 <= row["waiting"] <= 1 and row["seconds"] > 0 for row in history)
+    assert all(0 <= row["waiting_share"] <= 1 and row["seconds"] > 0 for row in history)
     assert all(0 <= row[name] <= 1 for row in history for name in ("accuracy", "val_accuracy"))
 
 
@@ -270,7 +270,7 @@ def test_time_spent_waiting_for_images_is_told(start: Start) -> None:
     assert isinstance(dataset, Dataset)
     training.dataset = dataset
     (row,) = fit(training)
-    assert row["waiting"] * row["seconds"] > 0.8
+    assert row["waiting_share"] * row["seconds"] > 0.8
 
 
 class Vanishing(Slow):

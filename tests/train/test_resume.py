@@ -84,7 +84,7 @@ def outcome(cwd: Path) -> tuple[list[np.ndarray], list[dict[str, Any]], dict[str
     """Weights, history without times, and test figures of the finished run."""
     folder = cwd / "training" / "runs" / "x"
     history = json.loads((folder / "history.json").read_text())
-    rows = [{key: row[key] for key in row if key not in ("seconds", "waiting")} for row in history]
+    rows = [{key: row[key] for key in row if key not in ("seconds", "waiting_share")} for row in history]
     return (
         networks.load_model(folder / "model.keras").get_weights(),
         rows,

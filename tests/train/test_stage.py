@@ -80,7 +80,7 @@ def test_the_facts_carry_the_hashes_of_the_files_beside_them(tiny: Path, class_f
     assert Path(facts.data.source) == class_folders.resolve()
     assert facts.data.sha256 == load(str(class_folders), facts.input).sha256
     assert {"bctoolkit", "tensorflow", "keras", "numpy"} <= set(facts.tools)
-    assert 0 <= facts.waiting <= facts.seconds
+    assert 0 <= facts.waiting_seconds <= facts.seconds
 
 
 def test_the_stored_split_is_the_one_that_content_decides(tiny: Path, class_folders: Path) -> None:
