@@ -71,13 +71,13 @@ def test_one_percent_of_the_largest_class_is_flagged_with_its_name(
         ("eosinophil", 4),
         ("erythroblast", 4),
         ("ig", 7),
-        ("lymphocyte", 4),
+        ("lymphocyte", 7),
         ("monocyte", 4),
         ("platelet", 4),
     ],
 )
 def test_the_least_that_is_flagged_in_each_class(answers: LabelledAnswers, box: Bundle, name: str, least: int) -> None:
-    """Of immature granulocytes the artifact gets one right that the reference has wrong."""
+    """Of immature granulocytes and of lymphocytes the artifact gets one right that the reference has wrong."""
     position = box.manifest.labels.index(name)
     assert judged(flipped(answers, position, least, 0), box).losing == (name,)
     assert judged(flipped(answers, position, least - 1, 0), box).losing == ()
@@ -86,18 +86,18 @@ def test_the_least_that_is_flagged_in_each_class(answers: LabelledAnswers, box: 
 def test_one_percent_of_a_small_class_is_undecided_and_says_how_many_images_would_tell(
     answers: LabelledAnswers, box: Bundle, make_result: Callable[..., Result]
 ) -> None:
-    """One of 133 lymphocytes is 0.75 %; a limit of half a point on the worst class neither holds nor fails."""
-    position = box.manifest.labels.index("lymphocyte")
+    """One of 135 basophils is 0.74 %; a limit of half a point on the worst class neither holds nor fails."""
+    position = box.manifest.labels.index("basophil")
     found = judged(flipped(answers, position, 1, 0), box)
     assert found.losing == ()
     result = make_result()
     result = msgspec.structs.replace(result, parity=msgspec.structs.replace(result.parity, labelled=found))
     (check,) = verdict.judge(result, Budget(device="test", max_recall_drop=0.005)).checks
     assert check.outcome is Outcome.UNDECIDED
-    assert "class lymphocyte" in check.note
+    assert "class basophil" in check.note
     assert check.enough is not None
-    assert check.enough > 133
-    low, _ = loss_limits(check.enough / 133, 0, check.enough)
+    assert check.enough > 135
+    low, _ = loss_limits(check.enough / 135, 0, check.enough)
     assert low > 0.005
 
 

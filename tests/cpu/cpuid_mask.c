@@ -38,7 +38,8 @@ static void answer(int number, siginfo_t *info, void *context) {
   greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
   const uint8_t *instruction = (const uint8_t *)registers[REG_RIP];
   if (info->si_code != SI_KERNEL || instruction[0] != 0x0f || instruction[1] != 0xa2) {
-    signal(number, SIG_DFL); /* a real fault: it comes again, and ends the program */
+    signal(number, SIG_DFL); /* a real fault comes again, and ends the program; one that was sent is sent again */
+    if (info->si_code <= 0) raise(number);
     return;
   }
   uint32_t leaf = (uint32_t)registers[REG_RAX], subleaf = (uint32_t)registers[REG_RCX], a, b, c, d;

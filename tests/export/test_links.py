@@ -35,6 +35,7 @@ def evidence() -> Evidence:
         truth=("ant", "bee", "cat") * 4,
         names=tuple(f"{i}.png" for i in range(12)),
         golden=8,
+        candidates=8,
         kind="real",
     )
 
