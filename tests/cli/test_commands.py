@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import bctoolkit
 from bctoolkit import bundle as bundles
@@ -118,25 +119,31 @@ def test_a_bundle_stays_whole_wherever_it_is_copied(bctk: Bctk, bundle: Path, tm
     assert bctk("verify", Path("Gerät 1") / "model").returncode == 0
 
 
-def test_a_model_that_answers_otherwise_than_the_reference_is_exit_code_3(
-    bctk: Bctk, bundle: Path, tmp_path: Path
-) -> None:
+def resealed(bundle: Path, target: Path, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+    """The bundle with other answers of the reference."""
     opened = bundles.read(bundle)
     golden, manifest = opened.golden(), opened.manifest
     bundles.write(
-        tmp_path / "swapped",
+        target,
         format=manifest.format,
         quantization=manifest.quantization,
         model=opened.model(),
         input=manifest.input,
         labels=manifest.labels,
-        golden=Golden(golden.images, np.ascontiguousarray(golden.probabilities[:, ::-1]), golden.labels),
+        golden=Golden(golden.images, change(golden.probabilities), golden.labels),
         reference=None,
         source=manifest.source,
         tools={},
+        cpu=bundles.Processor("A CPU", ("avx2", "fma")),
         parity=manifest.parity,
         created=manifest.created,
     )
+
+
+def test_a_model_that_answers_otherwise_than_the_reference_is_exit_code_3(
+    bctk: Bctk, bundle: Path, tmp_path: Path
+) -> None:
+    resealed(bundle, tmp_path / "swapped", lambda answers: np.ascontiguousarray(answers[:, ::-1]))
     done = bctk("verify", "swapped")
     assert done.returncode == 3
     assert done.stderr.startswith("FAILED: max |Δp| ")
@@ -148,25 +155,8 @@ def test_a_machine_that_answers_otherwise_than_the_one_that_sealed_is_told(
     bctk: Bctk, bundle: Path, tmp_path: Path
 ) -> None:
     """Within the limits, and still further from the reference than it was."""
-    opened = bundles.read(bundle)
-    golden, manifest = opened.golden(), opened.manifest
-    moved = golden.probabilities.copy()
-    moved[0] += np.array([5e-5, -5e-5, 0], np.float32)
-    bundles.write(
-        tmp_path / "moved",
-        format=manifest.format,
-        quantization=manifest.quantization,
-        model=opened.model(),
-        input=manifest.input,
-        labels=manifest.labels,
-        golden=Golden(golden.images, moved, golden.labels),
-        reference=None,
-        source=manifest.source,
-        tools={},
-        cpu=bundles.Processor("A CPU", ("avx2", "fma")),
-        parity=manifest.parity,
-        created=manifest.created,
-    )
+    shift = np.array([5e-5, -5e-5, 0], np.float32)
+    resealed(bundle, tmp_path / "moved", lambda answers: np.concatenate([answers[:1] + shift, answers[1:]]))
     done = bctk("verify", "moved")
     assert done.returncode == 0
     assert done.stderr.startswith("warning: the answers lie further from the reference here than where the bundle was ")

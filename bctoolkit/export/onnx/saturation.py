@@ -19,10 +19,10 @@ __all__ = ["HEADROOM", "IntegerWeights", "integer_weights", "pair_sums", "round_
 HEADROOM = 128
 """Largest sum of two neighbouring weights of one sign."""
 
-MULTIPLIES = {"MatMulInteger": 1, "MatMul": 1, "Gemm": 1}
-"""Operators whose neighbours are known, and which of their inputs holds the weights."""
-REORDERS = {"ConvInteger": 1, "Conv": 1, "QLinearConv": 3, "QLinearMatMul": 3}
-"""Operators whose weights the engine may order in its own way, or that are not written here."""
+MULTIPLIES = {"MatMulInteger": 1, "QLinearMatMul": 3, "MatMul": 1, "Gemm": 1}
+"""Products, whose neighbours are known, and which of their inputs holds the weights."""
+CONVOLVES = {"ConvInteger": 1, "QLinearConv": 3, "Conv": 1}
+"""Convolutions, whose weights the engine orders in its own way."""
 
 
 class IntegerWeights(NamedTuple):
@@ -73,16 +73,16 @@ def integer_weights(model: onnx.ModelProto) -> dict[str, IntegerWeights]:
     dequantized = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     found = {}
     for node in model.graph.node:
-        position = (MULTIPLIES | REORDERS).get(node.op_type)
+        position = (MULTIPLIES | CONVOLVES).get(node.op_type)
         if position is None or position >= len(node.input):
             continue
         tensor = stored.get(dequantized.get(node.input[position], node.input[position]))
         if tensor is None:
             continue
         kernel = numpy_helper.to_array(tensor)
-        ordered = node.op_type in MULTIPLIES and kernel.ndim == 2 and not _transposes(node)
-        rows = kernel if kernel.ndim == 2 else kernel.reshape(len(kernel), -1).T
-        found[node.name or node.output[0]] = IntegerWeights(rows.T if _transposes(node) else rows, ordered)
+        outputs_first = node.op_type in CONVOLVES or _transposes(node)
+        rows = kernel.reshape(len(kernel), -1).T if outputs_first else kernel.reshape(-1, kernel.shape[-1])
+        found[node.name or node.output[0]] = IntegerWeights(rows, node.op_type in MULTIPLIES)
     return found
 
 
