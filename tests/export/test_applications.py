@@ -33,14 +33,34 @@ def answers(model: keras.Model, format_name: str, images: NDArray[np.uint8]) -> 
     return np.concatenate([backend.run(images[i : i + 1].astype(np.float32)) for i in range(len(images))])
 
 
-def assert_same(model: keras.Model, format_name: str) -> None:
+def in_float64(make: Callable[[], keras.Model], model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """What the same network with the same weights answers where it computes in float64."""
+    keras.config.set_dtype_policy("float64")
+    try:
+        wide = make()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    wide.set_weights(model.get_weights())
+    return np.asarray(wide(images.astype(np.float64), training=False))
+
+
+def assert_same(model: keras.Model, format_name: str, make: Callable[[], keras.Model] | None = None) -> None:
+    """Within `LIMIT` of float32 Keras, or of float64 within four times what float32 Keras itself is away from it.
+
+    How far float32 carries a drawn network of this depth depends on the CPU's order of adding.
+    """
     size = model.input_shape[1]
     draw(model, pictures(4, size, seed=1), seed=0)
     images = pictures(4, size, seed=2)
     expected = np.asarray(model(images.astype(np.float32), training=False))
     apart = np.abs(expected[:, None] - expected[None]).max(axis=2)
     assert apart[~np.eye(len(images), dtype=bool)].min() > 10 * LIMIT, "the network does not tell the images apart"
-    np.testing.assert_allclose(answers(model, format_name, images), expected, atol=LIMIT)
+    observed = answers(model, format_name, images)
+    if make is not None and np.abs(observed - expected).max() > LIMIT:
+        exact = in_float64(make, model, images)
+        np.testing.assert_allclose(observed, exact, atol=max(LIMIT, 4 * np.abs(expected - exact).max()))
+        return
+    np.testing.assert_allclose(observed, expected, atol=LIMIT)
 
 
 def conv_bn_relu6(x: Any) -> Any:
@@ -96,5 +116,9 @@ def test_mobilenet_v2_answers_as_in_keras(format_name: str) -> None:
 @FORMAT
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetB0", "DenseNet121", "NASNetMobile", "ConvNeXtTiny"])
 def test_an_application_answers_as_in_keras(name: str, format_name: str) -> None:
-    make = getattr(keras.applications, name)
-    assert_same(make(weights=None, classes=4, input_shape=(64, 64, 3)), format_name)
+    application = getattr(keras.applications, name)
+
+    def make() -> keras.Model:
+        return application(weights=None, classes=4, input_shape=(64, 64, 3))
+
+    assert_same(make(), format_name, make)
