@@ -2,17 +2,15 @@
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from bctoolkit.bench.analysis.calibration_drift import drift_limits
 from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
 from bctoolkit.bench.documents.report import Labelled, ParityReport, Robustness
 from bctoolkit.bundle import Bundle
 from bctoolkit.statistics import metrics, paired
+from bctoolkit.statistics.metrics import Probabilities
 
 __all__ = ["judge", "with_robustness"]
-
-Probabilities = NDArray[np.float32]
 
 
 def judge(bundle: Bundle, answered: Answered, source: str) -> ParityReport:

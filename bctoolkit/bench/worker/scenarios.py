@@ -66,7 +66,7 @@ def offline(job: Offline) -> OfflineAnswer:
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
     manifest = bundles.read(job.bundle).manifest
     images = shuffled(job, classifier, job.settings.seed)
-    alone = _one_by_one(classifier, images)
+    alone = classifier.predict_each(images)
     warm_up(classifier, [images[i : i + 1] for i in range(len(images))], job.settings)
     tolerance, seconds = QUANTIZATIONS[manifest.quantization].tolerance, SHARE * job.settings.min_seconds
     before, resident, wrong, found = reading(), steady_rss(), 0, list[BatchRuns]()
@@ -254,10 +254,6 @@ def _window_ends(seconds: float) -> list[float]:
     """Seconds since the start."""
     count = windows_in(seconds)
     return [seconds * (place + 1) / count for place in range(count)]
-
-
-def _one_by_one(classifier: Classifier, images: NDArray[Any]) -> Probabilities:
-    return np.concatenate([classifier.backend.run(images[i : i + 1]) for i in range(len(images))])
 
 
 def _turned(items: list[Any], shift: int) -> list[Any]:
