@@ -1,6 +1,6 @@
 """`bctk bench` and the runtime beside the engines' own loops, on the same file, images and threads.
 
-usage: python benchmarks/versus/engines.py [BUNDLE…] [--rounds N] [--seconds S] [--threads N]
+usage: python -m perf.engines [BUNDLE…] [--rounds N] [--seconds S] [--threads N]
 
 Two questions of each bundle, by default those of exports/zoo:
 
@@ -40,7 +40,7 @@ from bctoolkit.runtime import Backend, Classifier
 
 Call = Callable[[Any], Any]
 
-ZOO = Path(__file__).parents[2] / "exports" / "zoo"
+ZOO = Path(__file__).parents[1] / "exports" / "zoo"
 OURS, RAW, TOOL = "bctk bench", "the engine's own loop", "LiteRT's benchmark tool"
 RATIO_LIMIT, OVERHEAD_LIMIT = 0.03, 100.0
 """How far p50 may be from the engine's, as a share; microseconds that `predict` may add."""
@@ -77,12 +77,12 @@ def open_tflite(model: bytes, threads: int) -> tuple[Call, Backend]:
 
     interpreter = Interpreter(model_content=model, num_threads=threads)
     interpreter.allocate_tensors()
-    given, answered = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
     def call(image: Any) -> Any:
-        interpreter.set_tensor(given, image)
+        interpreter.set_tensor(source, image)
         interpreter.invoke()
-        return interpreter.get_tensor(answered)
+        return interpreter.get_tensor(target)
 
     return call, LiteRtBackend(interpreter, "cpu", threads)
 
@@ -142,11 +142,11 @@ def overhead(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float
 def command(job: str, bundle: Bundle, threads: int, seconds: float) -> list[str]:
     """This script with one job, for a fresh process."""
     options = ["--job", job, "--threads", str(threads), "--seconds", str(seconds)]
-    return [sys.executable, __file__, str(bundle.path), *options]
+    return [sys.executable, "-m", "perf.engines", str(bundle.path), *options]
 
 
 class Loop:
-    """The engine's own loop in a process, told to go on slice by slice, as `Child` is."""
+    """The engine's own loop in a process, which goes on slice by slice, as `Child` is."""
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
@@ -214,14 +214,14 @@ def compare(bundle: Bundle, rounds: int, threads: int, seconds: float) -> bool:
     )
     print(f"{bundle.manifest.name}, batch 1, {threads} threads, {rounds} rounds of {seconds:g} s")
     print(f"  {OURS:24} {statistics.median(own):8.3f} ms")
-    held = said(RAW, statistics.median(raw), ratios)
+    held = report(RAW, statistics.median(raw), ratios)
     if bundle.manifest.format == "tflite":
         runs = max(LEAST_RUNS, round(1e3 * seconds / raw[-1]))
         tools = [
             (side_by_side(bundle, threads, seconds, own_first=True)[0], tool(bundle, threads, runs))
             for _ in range(rounds)
         ]
-        held &= said(TOOL, statistics.median(t for _, t in tools), [ours / t for ours, t in tools])
+        held &= report(TOOL, statistics.median(t for _, t in tools), [ours / t for ours, t in tools])
     done = subprocess.run(command("overhead", bundle, threads, seconds), capture_output=True, text=True, check=True)
     added, call = json.loads(done.stdout.splitlines()[-1])
     holds = added <= OVERHEAD_LIMIT
@@ -232,7 +232,7 @@ def compare(bundle: Bundle, rounds: int, threads: int, seconds: float) -> bool:
     return holds and held
 
 
-def said(name: str, milliseconds: float, ratios: Sequence[float]) -> bool:
+def report(name: str, milliseconds: float, ratios: Sequence[float]) -> bool:
     """Print one row with the ratio of ours to it, the median of the rounds; whether the limit holds."""
     value = statistics.median(ratios)
     holds = abs(value - 1) <= RATIO_LIMIT
@@ -245,22 +245,22 @@ def said(name: str, milliseconds: float, ratios: Sequence[float]) -> bool:
 
 def main() -> int:
     """Each bundle in turn."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
-    options.add_argument("--rounds", type=int, default=6)
-    options.add_argument("--seconds", type=float, default=2.0, help="of each measurement after its warm-up")
-    options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--job", choices=["raw", "overhead"], help=argparse.SUPPRESS)
-    given = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement after its warm-up")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--job", choices=["raw", "overhead"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
     opened = [
-        bundles.read(path) for path in given.bundles or sorted(path.parent for path in ZOO.glob("*/manifest.json"))
+        bundles.read(path) for path in options.bundles or sorted(path.parent for path in ZOO.glob("*/manifest.json"))
     ]
-    if given.job:
-        raw = given.job == "raw"
-        found = raw_loop(opened[0], given.threads) if raw else overhead(opened[0], given.threads, given.seconds)
-        print(json.dumps(found))
+    if options.job:
+        raw = options.job == "raw"
+        result = raw_loop(opened[0], options.threads) if raw else overhead(opened[0], options.threads, options.seconds)
+        print(json.dumps(result))
         return 0
-    return int(not all([compare(bundle, given.rounds, given.threads, given.seconds) for bundle in opened]))
+    return int(not all([compare(bundle, options.rounds, options.threads, options.seconds) for bundle in opened]))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ Benchmark = Any
 """The fixture of pytest-benchmark, which has no types."""
 RNG = np.random.default_rng(0)
 statistics.mean_interval([1.0, 2.0])  # imports scipy, which is nothing to time
-ZOO = Path(__file__).parents[2] / "exports" / "zoo"
+ZOO = Path(__file__).parents[1] / "exports" / "zoo"
 BUNDLES = sorted(path.parent.name for path in ZOO.glob("*/manifest.json"))
 
 
