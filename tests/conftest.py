@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data import Dataset
+from bctoolkit.contract import InputContract
+from bctoolkit.data import Dataset, load
 from bctoolkit.data.dataset import content_hash
 from bctoolkit.data.sources.synthetic import draw
 from support.cli import Bctk, ForkServer, fresh_bctk
@@ -33,6 +34,12 @@ def real_images() -> Path:
     if not REAL_IMAGES.is_dir():
         pytest.skip(f"the real blood-cell images are not at {REAL_IMAGES}")
     return REAL_IMAGES
+
+
+@pytest.fixture(scope="session")
+def real_cells(real_images: Path) -> Dataset:
+    """All of them, as 96×96 pixels. Read only."""
+    return load(str(real_images), InputContract())
 
 
 @pytest.fixture(scope="session")
