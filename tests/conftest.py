@@ -19,7 +19,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.data.dataset import content_hash
 from bctoolkit.data.sources.synthetic import draw
-from support.cli import Bctk, ForkServer, fresh_bctk
+from tests.support.cli import Bctk, ForkServer, fresh_bctk
 
 # A shared machine stalls at times; a slow example is no failure.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from support.cli import Bctk, fresh_bctk
+from tests.support.cli import Bctk, fresh_bctk
 
 Refused = Callable[..., str]
 

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from bctoolkit.cli import cli
-from support.cli import fresh_bctk
+from tests.support.cli import fresh_bctk
 
 ELSEWHERE = {
     "train": "the fixture `workspace`",

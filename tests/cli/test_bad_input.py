@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support.cli import Bctk
+from tests.support.cli import Bctk
 
 Refused = Callable[..., str]
 READERS = ("verify", "predict", "bench")

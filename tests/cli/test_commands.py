@@ -21,7 +21,7 @@ from bctoolkit.documents.formats import FORMATS
 from bctoolkit.files import sha256_file
 from bctoolkit.recipes import read_train_recipe
 from bctoolkit.workspace import SHELVES
-from support.cli import Bctk
+from tests.support.cli import Bctk
 
 
 @pytest.fixture

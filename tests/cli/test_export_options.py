@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.cli import Bctk
+from tests.support.cli import Bctk
 
 
 def test_a_second_export_keeps_the_bundles_unless_forced(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bctoolkit.documents.formats import FORMATS
-from support.cli import Bctk, ForkServer
+from tests.support.cli import Bctk, ForkServer
 
 Signalled = Callable[[Callable[[Path], bool], Path, signal.Signals], int]
 KINDS = ("fp32", "int8-dynamic")
