@@ -127,7 +127,8 @@ def overhead(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float
     """Microseconds that `predict` adds to the engine's call, and those of the call: medians."""
     call, backend = OPEN[bundle.manifest.format](bundle.model(), threads)
     predict = Classifier(backend, bundle.manifest.input, bundle.manifest.labels).predict
-    differences, raw = [], []
+    differences: list[float] = []
+    raw: list[float] = []
     images = itertools.cycle(images_of(bundle))
     warm, deadline = time.perf_counter() + WARM_UP, time.perf_counter() + WARM_UP + seconds
     while len(raw) < LEAST_RUNS or time.perf_counter() < deadline:
@@ -154,6 +155,9 @@ class Loop:
     def __enter__(self) -> "Loop":
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,18 +166,19 @@ class Loop:
 
     def wait_until_ready(self) -> None:
         """Wait until it asks to go on."""
-        self._process.stdout.readline()
+        self._output.readline()
 
     def go(self) -> None:
         """Let it time a slice."""
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        self._input.write("\n")
+        self._input.flush()
         self.wait_until_ready()
 
     def slices(self) -> list[float]:
         """What it has measured."""
-        self._process.stdin.close()
-        return json.loads(self._process.stdout.read())
+        self._input.close()
+        medians: list[float] = json.loads(self._output.read())
+        return medians
 
 
 def side_by_side(bundle: Bundle, threads: int, seconds: float, own_first: bool) -> tuple[float, float, float]:
@@ -183,7 +188,7 @@ def side_by_side(bundle: Bundle, threads: int, seconds: float, own_first: bool) 
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         own = Child(Measure(str(bundle.path), threads, None, f"{folder}/answer", settings))
         raw = Loop(command("raw", bundle, threads, seconds))
-        order = [own, raw] if own_first else [raw, own]
+        order: tuple[Child | Loop, ...] = (own, raw) if own_first else (raw, own)
         for one in order:
             stack.enter_context(one)
             one.wait_until_ready()

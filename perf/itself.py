@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/reports/itself"))
     options = parser.parse_args()
     environment = planted(options.out / "planted", options.delay)
-    bundles = copies(*options.bundles, options.out / "bundles")
+    bundles = copies(options.bundles[0], options.bundles[1], options.out / "bundles")
     effort = [] if options.effort == "default" else [f"--{options.effort}"]
     reports = [options.out / f"run-{run}" for run in range(options.runs)]
     for report in reports:

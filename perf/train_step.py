@@ -51,7 +51,7 @@ def our_step(recipe: TrainRecipe, phase: Phase, classes: int) -> Any:
     return TrainStep(model, optimizer, recipe, np.ones(classes, np.float32)).run
 
 
-def child(case: str, batch: int) -> None:
+def child(case: Any, batch: int) -> None:
     """Build one network and train it step by step on request."""
     import keras
     import numpy as np

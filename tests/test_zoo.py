@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.runtime import load
+from tests.support.cli import Bctk
 
 ZOO = Path(__file__).resolve().parents[1] / "exports" / "zoo"
 NAMES = ("atto-onnx-int8-dynamic", "atto-tflite-int8-dynamic")
@@ -22,7 +24,7 @@ def synthetic_images() -> set[bytes]:
     return {image.tobytes() for image in draw(per_class=120, seed=0, size=96)[0]}
 
 
-def figures(name: str) -> dict:
+def figures(name: str) -> dict[str, Any]:
     return json.loads((ZOO / f"{name}.json").read_text())
 
 
@@ -31,7 +33,7 @@ def test_the_zoo_is_small_enough_for_git() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_bundle_of_the_zoo_verifies_where_it_stands(name: str, bctk) -> None:
+def test_a_bundle_of_the_zoo_verifies_where_it_stands(name: str, bctk: Bctk) -> None:
     done = bctk("verify", ZOO / name)
     assert done.returncode == 0, done.stderr
     assert "verified" in done.stdout
@@ -63,7 +65,7 @@ def test_its_accuracy_on_real_images_is_the_stored_one(name: str, real_cells: Da
     reference = opened.reference()
     assert reference is not None
     test_part = {bytes(row) for row in reference.hashes}
-    indices = [index for index, row in enumerate(dataset.hashes) if bytes(row) in test_part]
+    indices = np.array([index for index, row in enumerate(dataset.hashes) if bytes(row) in test_part])
     probabilities = load(ZOO / name).predict_each(dataset.images[indices])
     accuracy = float(np.mean(probabilities.argmax(axis=1) == dataset.labels[indices]))
     assert len(indices) == figures(name)["count"]
