@@ -62,17 +62,8 @@ def commands(cache: Path, torch_python: str, openvino_python: str) -> dict[str, 
     peers |= _torch_files(cache, torch_python)
     cases |= {name: [sys.executable, "-m", "perf.peers_onnx", str(file), THREADS] for name, file in peers.items()}
     if _has(openvino_python, "openvino", "--openvino-python"):
-        cases |= {
-            f"openvino {name}": [
-                openvino_python,
-                "-m",
-                "perf.peers_openvino",
-                str(ours["ours onnx fp32"]),
-                THREADS,
-                precision,
-            ]
-            for name, precision in (("fp32", "f32"), ("bf16", "bf16"))
-        }
+        peer = [openvino_python, "-m", "perf.peers_openvino", str(ours["ours onnx fp32"]), THREADS]
+        cases |= {f"openvino {name}": [*peer, precision] for name, precision in (("fp32", "f32"), ("bf16", "bf16"))}
     return cases
 
 
