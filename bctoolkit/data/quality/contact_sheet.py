@@ -18,7 +18,7 @@ __all__ = ["FINDINGS_PER_REASON", "write_contact_sheet"]
 FINDINGS_PER_REASON = 60
 IMAGES_PER_FINDING = 4
 SIDE = 96
-"""Pixels of a thumbnail's longer side: with the two limits above, a page stays below about 8 MB."""
+"""Pixels of a thumbnail's longer side: with the two limits above, a page stays below about 10 MB."""
 
 
 def write_contact_sheet(inspection: Inspection, file: Path) -> None:
