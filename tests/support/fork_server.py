@@ -37,7 +37,7 @@ import scipy.stats  # noqa: F401
 
 import bctoolkit.bench.pipeline
 import bctoolkit.data.quality.inspect
-import bctoolkit.evaluate.stage
+import bctoolkit.evaluate.pipeline
 import bctoolkit.export.build  # noqa: F401
 from bctoolkit import progress
 from bctoolkit.cli import main
