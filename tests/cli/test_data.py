@@ -10,7 +10,7 @@ from PIL import Image
 
 from bctoolkit.data.quality.findings import REASONS
 from bctoolkit.data.quality.inspect import Inspection
-from support.cli import Bctk
+from tests.support.cli import Bctk
 
 
 @pytest.fixture

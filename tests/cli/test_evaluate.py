@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bctoolkit.data.corruptions.suite import CORRUPTIONS
-from support.cli import Bctk
+from tests.support.cli import Bctk
 
 Refused = Callable[..., str]
 

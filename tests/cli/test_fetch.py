@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from bctoolkit.cli import cli, data
 from bctoolkit.data.sources.download import SETS
-from support.cli import Bctk
+from tests.support.cli import Bctk
 
 Refused = Callable[..., str]
 CONTENT = bytes(range(256)) * 2_000
