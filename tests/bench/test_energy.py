@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bctoolkit.bench.documents.samples import Spent
+from bctoolkit.bench.documents.samples import EnergyUse
 from bctoolkit.bench.worker import energy
 from bctoolkit.bench.worker.energy import meter
 
@@ -40,7 +40,7 @@ def test_packages_are_added_and_their_parts_are_not(tmp_path: Path) -> None:
     assert counter is not None
     for place, folder in enumerate((first, second, *others)):
         (folder / "energy_uj").write_text(f"{(21_000, 35_000, 900_000, 900_000)[place]}\n")
-    assert counter.spent() == Spent("package", pytest.approx(0.05))
+    assert counter.spent() == EnergyUse("package", pytest.approx(0.05))
 
 
 def test_a_counter_that_begins_anew_goes_on(tmp_path: Path) -> None:

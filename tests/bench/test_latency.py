@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.report import Settings
-from bctoolkit.bench.documents.samples import Answer
+from bctoolkit.bench.documents.samples import SessionSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import sessions
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import load
@@ -19,7 +19,7 @@ from bctoolkit.runtime import load
 MEGABYTE = 1_000_000
 
 
-def session(bundle: Path, settings: Settings, provider: str | None = None) -> Answer:
+def session(bundle: Path, settings: Settings, provider: str | None = None) -> SessionSamples:
     """One session alone."""
     (found,) = sessions.sessions([sessions.Timed(bundle, settings, provider)])
     if isinstance(found, BackendError):
@@ -28,10 +28,10 @@ def session(bundle: Path, settings: Settings, provider: str | None = None) -> An
 
 
 @pytest.fixture(scope="module")
-def answers(four_bundles: list[Path], quick: Settings) -> list[Answer]:
+def answers(four_bundles: list[Path], quick: Settings) -> list[SessionSamples]:
     """A session of an ONNX bundle and one of a TFLite bundle."""
     found = sessions.sessions([sessions.Timed(four_bundles[place], quick, None) for place in (0, 3)])
-    return [answer for answer in found if isinstance(answer, Answer)]
+    return [answer for answer in found if isinstance(answer, SessionSamples)]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def fake_child(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> No
     monkeypatch.setattr(sys, "executable", str(program))
 
 
-def test_every_session_keeps_its_raw_samples(answers: list[Answer], quick: Settings) -> None:
+def test_every_session_keeps_its_raw_samples(answers: list[SessionSamples], quick: Settings) -> None:
     for answer in answers:
         assert len(answer.model) >= quick.min_runs
         assert len(answer.end_to_end) >= quick.min_runs // 4
@@ -66,12 +66,12 @@ def test_slices_of_one_turn_lie_side_by_side(four_bundles: list[Path], quick: Se
     settings = msgspec.structs.replace(quick, min_runs=4, min_seconds=0.6)
     wanted = [sessions.Timed(path, settings, None) for path in four_bundles[:2]]
     found = sessions.sessions(wanted, lambda share, name: heard.append((share, name)))
-    counts = [len(answer.model_slices) for answer in found if isinstance(answer, Answer)]
+    counts = [len(answer.model_slices) for answer in found if isinstance(answer, SessionSamples)]
     assert counts == [3, 3]
     assert [name for _, name in heard if name] == [path.name for path in four_bundles[:2]]
     assert [share for share, name in heard if not name] == pytest.approx([0.25 / 0.6, 0.5 / 0.6, 1.0])
     for answer in found:
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, SessionSamples)
         assert sum(answer.model_slices) == len(answer.model)
         assert sum(answer.end_to_end_slices) == len(answer.end_to_end)
 
@@ -81,7 +81,7 @@ def test_a_bundle_that_fails_leaves_the_others_their_turn(
 ) -> None:
     found = sessions.sessions([sessions.Timed(path, quick, None) for path in (damaged, four_bundles[3])])
     assert isinstance(found[0], BackendError)
-    assert isinstance(found[1], Answer)
+    assert isinstance(found[1], SessionSamples)
     assert len(found[1].model) >= quick.min_runs
 
 
@@ -91,14 +91,14 @@ def test_a_session_goes_on_until_its_time_is_over(bundle: Path, quick: Settings)
     assert len(answer.end_to_end) > 5
 
 
-def test_load_and_first_inference_are_timed_apart(answers: list[Answer]) -> None:
+def test_load_and_first_inference_are_timed_apart(answers: list[SessionSamples]) -> None:
     for answer in answers:
         assert answer.load > 0
         assert answer.first > 0
         assert answer.load > np.median(answer.model), "opening a model takes longer than running this tiny one"
 
 
-def test_sessions_report_what_really_ran(answers: list[Answer], quick: Settings) -> None:
+def test_sessions_report_what_really_ran(answers: list[SessionSamples], quick: Settings) -> None:
     for answer in answers:
         assert (answer.provider, answer.threads) == ("cpu", quick.threads)
         assert answer.wrong == 0
@@ -170,7 +170,7 @@ def test_a_child_that_crashes_is_reported_with_its_last_words(
 def test_a_session_that_cheats_is_refused(
     bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
-    answer = msgspec.structs.replace(Answer("cpu", 1, model=[1_000_000] * 4), **changes)
+    answer = msgspec.structs.replace(SessionSamples("cpu", 1, model=[1_000_000] * 4), **changes)
     monkeypatch.setattr(sessions.Child, "answer", lambda child, kind: answer)
     with pytest.raises(BackendError, match=message):
         session(bundle, quick)
@@ -180,7 +180,7 @@ def test_a_session_that_cheats_is_refused(
 def test_a_tenth_or_what_the_caches_of_a_cpu_explain_is_no_cheating(
     bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch, ratio: float, milliseconds: float
 ) -> None:
-    answer = Answer("cpu", 1, model=[int(milliseconds * 1e6)] * 4, repeat_ratio=ratio)
+    answer = SessionSamples("cpu", 1, model=[int(milliseconds * 1e6)] * 4, repeat_ratio=ratio)
     monkeypatch.setattr(sessions.Child, "answer", lambda child, kind: answer)
     assert session(bundle, quick) is answer
 

@@ -9,11 +9,12 @@ import numpy as np
 import psutil
 import pytest
 
-from bctoolkit.bench.documents.report import Machine, Unstable
+from bctoolkit.bench.documents.measurements import TimingWarning
+from bctoolkit.bench.documents.settings import Machine
 from bctoolkit.bench.worker.machine import (
     Reading,
     clock_tick,
-    disturbances,
+    detect_interference,
     fingerprint,
     peak_rss,
     reading,
@@ -117,25 +118,27 @@ def moment(**changes: object) -> Reading:
     [
         (moment(wall=10.0, busy=20.0, own=20.0), []),
         (moment(wall=10.0, busy=20.0, own=16.0), []),
-        (moment(wall=10.0, busy=20.0, own=14.0), [Unstable.LOAD]),
+        (moment(wall=10.0, busy=20.0, own=14.0), [TimingWarning.LOAD]),
         (moment(wall=0.1, busy=0.2, own=0.0), []),
         (moment(wall=10.0, mhz=1900.0), []),
-        (moment(wall=10.0, mhz=1700.0), [Unstable.THROTTLING]),
+        (moment(wall=10.0, mhz=1700.0), [TimingWarning.THROTTLING]),
         (moment(wall=10.0, mhz=None), []),
-        (moment(wall=10.0, throttles=1), [Unstable.THROTTLING]),
+        (moment(wall=10.0, throttles=1), [TimingWarning.THROTTLING]),
     ],
 )
-def test_disturbances_are_what_others_computed_and_a_clock_that_fell(after: Reading, found: list[Unstable]) -> None:
+def test_disturbances_are_what_others_computed_and_a_clock_that_fell(
+    after: Reading, found: list[TimingWarning]
+) -> None:
     """On two CPUs: a quarter of them for ten seconds is five seconds of others' work."""
-    assert disturbances([(moment(), after)], cpus=2) == found
+    assert detect_interference([(moment(), after)], cpus=2) == found
 
 
 def test_what_others_computed_between_the_spans_does_not_count() -> None:
     spans = [(moment(), moment(wall=5.0, busy=6.0, own=5.0))]
     spans.append((moment(wall=50.0, busy=90.0, own=5.0), moment(wall=55.0, busy=96.0, own=10.0)))
-    assert disturbances(spans, cpus=2) == []
+    assert detect_interference(spans, cpus=2) == []
     spans.append((moment(wall=90.0, busy=99.0, own=10.0), moment(wall=95.0, busy=109.0, own=10.0)))
-    assert disturbances(spans, cpus=2) == [Unstable.LOAD]
+    assert detect_interference(spans, cpus=2) == [TimingWarning.LOAD]
 
 
 def test_own_work_is_no_disturbance_of_itself() -> None:

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.report import Settings, Unstable
-from bctoolkit.bench.documents.samples import BatchRuns, OfflineAnswer, StreamsAnswer, SustainAnswer
+from bctoolkit.bench.documents.measurements import TimingWarning
+from bctoolkit.bench.documents.samples import BatchRuns, OfflineSamples, StreamsSamples, SustainedSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.worker import scenarios
 from bctoolkit.bench.worker.__main__ import AnyJob
 from bctoolkit.bench.worker.energy import Meter
@@ -62,17 +63,17 @@ def fast(quick: Settings) -> Settings:
     return msgspec.structs.replace(quick, min_seconds=0.0)
 
 
-def batches_of(bundle: Path, settings: Settings, *sizes: int, threads: int = 1) -> OfflineAnswer:
+def batches_of(bundle: Path, settings: Settings, *sizes: int, threads: int = 1) -> OfflineSamples:
     return offline(Offline(str(bundle), threads, None, "", settings, sizes))
 
 
-def streams_of(bundle: Path, settings: Settings, count: int, threads: int = 1) -> StreamsAnswer:
+def streams_of(bundle: Path, settings: Settings, count: int, threads: int = 1) -> StreamsSamples:
     return streams(Streams(str(bundle), threads, None, "", settings, count))
 
 
 def long_run(
     bundle: Path, settings: Settings, seconds: float, told: Callable[[], object] = lambda: None
-) -> SustainAnswer:
+) -> SustainedSamples:
     return sustain(Sustain(str(bundle), 1, None, "", settings, seconds), told)
 
 
@@ -198,7 +199,7 @@ def test_streams_share_the_threads_and_each_has_enough(bundle: Path, quick: Sett
     assert min(map(len, answer.runs)) >= quick.min_runs // 2
     assert max(map(sum, answer.runs)) <= answer.wall
     assert answer.wall >= quick.min_seconds * 1e9
-    assert msgspec.json.decode(msgspec.json.encode(answer), type=StreamsAnswer) == answer
+    assert msgspec.json.decode(msgspec.json.encode(answer), type=StreamsSamples) == answer
 
 
 def test_more_streams_than_threads_have_one_each(four_bundles: list[Path], quick: Settings) -> None:
@@ -250,7 +251,7 @@ def test_a_sustained_run_lasts_as_long_as_it_is_asked_to(bundle: Path, quick: Se
     assert window.seconds >= 0.3
     assert sum(answer.runs) <= window.seconds * 1e9
     assert len(told) == 1
-    assert msgspec.json.decode(msgspec.json.encode(answer), type=SustainAnswer) == answer
+    assert msgspec.json.decode(msgspec.json.encode(answer), type=SustainedSamples) == answer
 
 
 def test_windows_are_sixtieths_of_at_least_a_second() -> None:
@@ -277,7 +278,7 @@ def test_a_window_that_was_throttled_is_told_though_the_end_was_not(
     monkeypatch.setattr(scenarios, "_window_ends", lambda seconds: [0.05, 0.1])
     answer = long_run(bundle, quick, 0.1)
     assert [(window.mhz, window.celsius) for window in answer.windows] == [(1000.0, 50.0), (2000.0, 50.0)]
-    assert Unstable.THROTTLING in answer.disturbed
+    assert TimingWarning.THROTTLING in answer.disturbed
 
 
 def test_energy_is_that_of_the_sustained_runs(

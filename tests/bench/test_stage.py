@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.report import Outcome, Report, Settings
-from bctoolkit.bench.documents.samples import Answer
+from bctoolkit.bench.documents.judgements import Outcome
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.documents.samples import SessionSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import sessions as worker_latency
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.report.tables import markdown
@@ -312,7 +314,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, four_bundles: list[Path]) -> Path:
     path = four_bundles[1]
     measure = worker_latency.sessions
 
-    def sessions(wanted: list[worker_latency.Timed], told: Any) -> list[Answer | BackendError]:
+    def sessions(wanted: list[worker_latency.Timed], told: Any) -> list[SessionSamples | BackendError]:
         death = BackendError(f"{path.name}: its process ended with signal 9")
         return [death if asked.bundle.name == path.name else measure([asked], told)[0] for asked in wanted]
 

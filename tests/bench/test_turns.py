@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from bctoolkit.bench import rounds
-from bctoolkit.bench.documents.report import Report, Settings
-from bctoolkit.bench.documents.samples import StreamsAnswer
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.documents.samples import StreamsSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.documents.stored import read
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.worker.jobs import Job
@@ -153,7 +154,7 @@ def test_a_bundle_that_fails_in_a_scenario_is_named_and_the_others_go_on(
     usual = rounds.in_child
 
     def in_child(job: Job, answer: Any, *hear: Any) -> Any:
-        if Path(job.bundle) != two[0] or answer is not StreamsAnswer:
+        if Path(job.bundle) != two[0] or answer is not StreamsSamples:
             return usual(job, answer, *hear)
         if kind == "dies":
             raise BackendError(f"{two[0].name}: its process ended with signal 9")

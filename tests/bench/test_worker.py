@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bctoolkit.bench.documents.report import Settings
-from bctoolkit.bench.documents.samples import Answer, Spent
+from bctoolkit.bench.documents.samples import EnergyUse, SessionSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.worker import energy, jobs
 from bctoolkit.bench.worker.jobs import Inspect, Measure, Predict
 from bctoolkit.contract import InputContract
@@ -58,7 +58,7 @@ def test_measuring_in_this_process_gives_a_whole_answer(bundle: Path, quick: Set
     answer = jobs.measure(job(bundle, quick, tmp_path), repeat(None))
     assert len(answer.model) >= quick.min_runs
     assert answer.wrong == 0
-    assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
+    assert msgspec.json.decode(msgspec.json.encode(answer), type=SessionSamples) == answer
 
 
 def test_answers_that_change_while_timed_are_counted() -> None:
@@ -201,4 +201,6 @@ def test_the_energy_of_the_timed_runs_is_told_where_the_system_counts_it(
     monkeypatch.setattr(energy, "SYS", tmp_path / "nowhere")
     assert jobs.measure(job(bundle, settings, tmp_path), repeat(None)).energy is None
     monkeypatch.setattr(energy, "SYS", tmp_path)
-    assert jobs.measure(job(bundle, settings, tmp_path), repeat(None)).energy == Spent("package", pytest.approx(0.03))
+    assert jobs.measure(job(bundle, settings, tmp_path), repeat(None)).energy == EnergyUse(
+        "package", pytest.approx(0.03)
+    )

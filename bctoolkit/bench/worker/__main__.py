@@ -1,7 +1,7 @@
 """The child process that runs one bundle: `python -m bctoolkit.bench.worker` with a job on standard input.
 
 Each engine gets a process of its own, because the threads one engine leaves spinning slow whatever runs beside them.
-The job comes as a line of JSON; the answer goes to the file the job names, so that nothing an engine prints can spoil
+The job comes as a line of JSON; the result goes to the file the job names, so that nothing an engine prints can spoil
 it. A session is timed in slices: the child says when it is ready for one and waits for a line that lets it go on.
 """
 
@@ -25,18 +25,18 @@ def main() -> None:
     """Do one job."""
     reply = _reply()
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=AnyJob)
-    answer: msgspec.Struct
+    result: msgspec.Struct
     try:
-        answer = _do(job, reply)
+        result = _do(job, reply)
     except BctkError as problem:
-        answer = jobs.Problem(str(problem))
-    Path(job.answer).write_bytes(msgspec.json.encode(answer))
+        result = jobs.Problem(str(problem))
+    Path(job.output).write_bytes(msgspec.json.encode(result))
 
 
 def _do(job: AnyJob, reply: BinaryIO) -> msgspec.Struct:
     match job:
         case jobs.Measure():
-            return jobs.measure(job, _words_to_go(reply))
+            return jobs.measure(job, _rounds(reply))
         case jobs.Predict():
             return jobs.predict(job)
         case jobs.Inspect():
@@ -56,7 +56,7 @@ def _reply() -> BinaryIO:
     return reply
 
 
-def _words_to_go(reply: BinaryIO) -> Iterator[None]:
+def _rounds(reply: BinaryIO) -> Iterator[None]:
     """Tell the parent that this process is ready, and go on when the parent says so, again and again."""
     while True:
         reply.write(jobs.READY)
