@@ -1,7 +1,10 @@
 """What the benchmark's tests share: quick settings, the tiny bundles, other images, and a report made by hand."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,8 +15,12 @@ from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, Parit
 from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Failure, Report, Result
 from bctoolkit.bench.documents.settings import Machine, Settings
+from bctoolkit.bench.launcher import process, sessions
+from bctoolkit.bench.worker import __main__ as worker
+from bctoolkit.bench.worker import jobs
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
+from bctoolkit.errors import BackendError
 from bctoolkit.progress import Silent
 from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import PairedChange, score_interval
@@ -83,6 +90,63 @@ def foreign_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(5):
             Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(root / name / f"{index}.png")
     return root
+
+
+class Clock:
+    """Nanoseconds that pass only where a test lets them."""
+
+    def __init__(self) -> None:
+        self.now = 1_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += round(seconds * 1e9)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class LocalChild(process.Child):
+    """Does a child's job in this process: the same work and the same messages, without a new interpreter."""
+
+    def __enter__(self) -> "LocalChild":
+        self._lines = io.BytesIO()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def wait_until_ready(self) -> None:
+        """It times all its slices at once, when its result is asked for."""
+
+    def lines(self) -> Iterator[bytes]:
+        self._work()
+        self._lines.seek(0)
+        yield from self._lines
+
+    def result(self, kind: type[Any]) -> Any:
+        if not Path(self._job.output).exists():
+            self._work()
+        content = Path(self._job.output).read_bytes()
+        problem = msgspec.json.decode(content, type=jobs.Problem)
+        if problem.error:
+            raise BackendError(f"{self.name}: {problem.error}")
+        return msgspec.json.decode(content, type=kind)
+
+    def _work(self) -> None:
+        job = msgspec.json.decode(msgspec.json.encode(self._job), type=worker.AnyJob)
+        worker.work(job, self._lines, repeat(None))
+
+
+@pytest.fixture
+def local_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of child processes are done in this one: what is tested is who does what when, not the processes."""
+    monkeypatch.setattr(process, "Child", LocalChild)
+    monkeypatch.setattr(sessions, "Child", LocalChild)
 
 
 def latency(**changes: object) -> Latency:

@@ -19,6 +19,8 @@ from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 
+pytestmark = pytest.mark.usefixtures("local_children")
+
 
 @pytest.fixture(scope="module")
 def settings(quick: Settings) -> Settings:
