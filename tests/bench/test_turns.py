@@ -124,7 +124,7 @@ def test_the_first_round_determines_the_sizes_and_the_others_repeat_them(
 def test_interrupted_scenarios_keep_what_is_finished(
     two: list[Path], fastest: Settings, tmp_path: Path, recorder: Any, label: str, at: int, kept: int, interrupted: Any
 ) -> None:
-    """One session of two bundles, so two parts of each scenario. A window of `sustain` is reported before it is kept."""
+    """One session of two bundles, so two parts of each scenario. A window is reported before `sustain` is kept."""
     settings = msgspec.structs.replace(fastest, sessions=1, streams=2 if label == "streams" else None)
     with pytest.raises(KeyboardInterrupt):
         bench(two, settings, tmp_path / "x", interrupted(label, at))
