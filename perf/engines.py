@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.report import Settings
-from bctoolkit.bench.documents.samples import Answer
+from bctoolkit.bench.documents.samples import SessionSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher.process import Child
 from bctoolkit.bench.worker.jobs import SLICE_SECONDS, Measure
 from bctoolkit.bundle import Bundle
@@ -183,10 +183,17 @@ class Loop:
 
 def side_by_side(bundle: Bundle, threads: int, seconds: float, own_first: bool) -> tuple[float, float, float]:
     """Milliseconds of the median run in a session of `bctk bench` and in the engine's own loop, and their ratio."""
-    settings = Settings(1, LEAST_RUNS, seconds, warmup_runs=20, warmup_seconds=WARM_UP, threads=threads, seed=0)
+    settings = Settings(
+        sessions=1,
+        min_runs=LEAST_RUNS,
+        min_seconds=seconds,
+        warmup_runs=20,
+        warmup_seconds=WARM_UP,
+        threads=threads,
+    )
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        own = Child(Measure(str(bundle.path), threads, None, f"{folder}/answer", settings))
+        own = Child(Measure(str(bundle.path), threads, None, f"{folder}/samples", settings))
         raw = Loop(command("raw", bundle, threads, seconds))
         order: tuple[Child | Loop, ...] = (own, raw) if own_first else (raw, own)
         for one in order:
@@ -196,11 +203,11 @@ def side_by_side(bundle: Bundle, threads: int, seconds: float, own_first: bool) 
             for one in order:
                 one.go()
         theirs = raw.slices()
-        answer = own.answer(Answer)
-    cuts = np.cumsum(answer.model_slices)[:-1]
-    ours = [float(np.median(part)) / 1e6 for part in np.split(answer.model, cuts)]
+        samples = own.result(SessionSamples)
+    cuts = np.cumsum(samples.model_slices)[:-1]
+    ours = [float(np.median(part)) / 1e6 for part in np.split(samples.model, cuts)]
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return float(np.median(answer.model)) / 1e6, statistics.median(theirs), statistics.median(ratios)
+    return float(np.median(samples.model)) / 1e6, statistics.median(theirs), statistics.median(ratios)
 
 
 def tool(bundle: Bundle, threads: int, runs: int) -> float:

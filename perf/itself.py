@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bctoolkit.bench.analysis.compare import Change, Trend, against_baseline
+from bctoolkit.bench.analysis.compare import Change, Trend, compare_with_baseline
 from bctoolkit.bench.documents.stored import read
 from bctoolkit.files import unfinished
 
@@ -79,7 +79,7 @@ def copies(first: Path, second: Path, folder: Path) -> list[Path]:
 
 def p50(report: Path, baseline: str, other: str) -> Change:
     """How the p50 of two bundles of a report compare."""
-    changes = against_baseline(read(report), baseline, MARGIN).changes
+    changes = compare_with_baseline(read(report), baseline, MARGIN).changes
     return next(change for change in changes if (change.bundle, change.figure) == (other, FIGURE))
 
 

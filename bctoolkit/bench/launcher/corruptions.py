@@ -1,4 +1,4 @@
-"""Ask a bundle for its answers under the corruption suite."""
+"""A bundle's predictions under the corruption suite."""
 
 from functools import partial
 from pathlib import Path
@@ -11,21 +11,23 @@ from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.apply import predicted_classes
 from bctoolkit.progress import Progress
 
-__all__ = ["ask"]
+__all__ = ["predict_suite"]
 
 AT_ONCE = 1_200
-"""Images that one child process answers and that lie on the disk meanwhile, or one corruption's where they are more."""
+"""Images that one child process predicts and that lie on disk meanwhile, or one corruption's where they are more."""
 
 
-def ask(bundle: Path, dataset: Dataset, threads: int, provider: str | None, progress: Progress) -> NDArray[np.int16]:
-    """The class a bundle names for each image under each corruption.
+def predict_suite(
+    bundle: Path, dataset: Dataset, threads: int, provider: str | None, progress: Progress
+) -> NDArray[np.int16]:
+    """The class a bundle predicts for each image under each corruption.
 
     Args:
         bundle: its folder.
         dataset: M images as the bundle eats them.
         threads: of the engine.
         provider: what to run on; the engine's first by default.
-        progress: told how far it is.
+        progress: notified of each step.
 
     Returns:
         Positions in the bundle's labels, M × corruptions × severities, in the order of `CORRUPTIONS` and `SEVERITIES`.
@@ -33,5 +35,5 @@ def ask(bundle: Path, dataset: Dataset, threads: int, provider: str | None, prog
     Raises:
         BackendError: it cannot run, or its process died.
     """
-    answers = partial(predict, bundle, threads=threads, provider=provider)
-    return predicted_classes(answers, dataset, max(AT_ONCE, len(dataset)), progress, f"corruptions, {bundle.name}")
+    probabilities = partial(predict, bundle, threads=threads, provider=provider)
+    return predicted_classes(probabilities, dataset, max(AT_ONCE, len(dataset)), progress, f"corruptions, {bundle.name}")
