@@ -13,7 +13,6 @@
 Subjects (a bundle on a provider) and cases are numbered in their order, for a bundle's name need not be a file's.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ from bctoolkit.bench.documents.predictions import Answered
 from bctoolkit.bench.documents.profiles import Profile
 from bctoolkit.bench.documents.report import Failure, Machine, Settings
 from bctoolkit.bench.documents.samples import Answer
-from bctoolkit.documents import Document, parse, to_json
+from bctoolkit.documents import Document, read_json, to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import atomic_file, sigterm_as_interrupt
 from bctoolkit.recipes import Budget
@@ -82,11 +81,7 @@ class Journal:
             RecipeError: the folder is damaged.
         """
         path = self.folder / ASKED
-        try:
-            raw = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            raise RecipeError(f"{path}: missing or unreadable; remove {self.folder} and measure anew") from None
-        return parse(Asked, raw, str(path), RecipeError)
+        return read_json(path, Asked, RecipeError, f"remove {self.folder} and measure anew")
 
     def answered(self, subject: int) -> Answered | None:
         """The answers of a subject, if they are in."""

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import FORMATS
-from bctoolkit.export.checks.introspection import INSIDE
+from bctoolkit.export.checks.introspection import INTROSPECTORS
 from bctoolkit.export.checks.locate import LayerOutput, first_departure, layer_outputs
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
 
@@ -84,8 +84,8 @@ def test_every_layer_of_a_twin_is_found_in_its_artifact(
     name: str, stock_convnext: keras.Model, images: NDArray[np.uint8]
 ) -> None:
     twin = fold(freeze(stock_convnext))
-    exporter = attribute(FORMATS[name].exporter)(twin, Settings(InputContract(height=32, width=32)))
-    tensors = INSIDE[name].tensors(exporter.convert("fp32", Quantizing()), images[:1])
+    exporter = attribute(FORMATS[name].exporter)(twin, ExportSettings(InputContract(height=32, width=32)))
+    tensors = INTROSPECTORS[name].tensors(exporter.convert("fp32", QuantizationSettings()), images[:1])
     outputs = layer_outputs(twin, images[:1])
     assert first_departure(outputs, tensors, 1e-4).layer == outputs[-1].layer
 

@@ -175,17 +175,19 @@ def test_a_sealed_file_that_is_no_model_is_refused_in_one_line(opened: Bundle, t
     manifest = opened.manifest
     written = bundles.write(
         tmp_path / "nonsense",
-        format=manifest.format,
-        quantization=manifest.quantization,
-        model=b"nonsense" * 100,
-        input=manifest.input,
-        labels=manifest.labels,
-        golden=opened.golden(),
-        reference=None,
-        source=manifest.source,
-        tools={},
-        parity=manifest.parity,
-        created=manifest.created,
+        bundles.BundleContent(
+            format=manifest.format,
+            quantization=manifest.quantization,
+            model=b"nonsense" * 100,
+            input=manifest.input,
+            labels=manifest.labels,
+            golden=opened.golden(),
+            reference=None,
+            source=manifest.source,
+            tools={},
+            parity=manifest.parity,
+            created=manifest.created,
+        ),
     )
     with pytest.raises(BackendError, match="cannot open the model") as caught:
         load(written.path)

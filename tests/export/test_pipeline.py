@@ -14,8 +14,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit import networks
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
-from bctoolkit.export import build, export
-from bctoolkit.export import reference as answers
+from bctoolkit.export import build, export, reference, variants
 from bctoolkit.export.plan import plan
 from bctoolkit.files import sha256_file
 from bctoolkit.progress import Silent
@@ -135,7 +134,9 @@ def test_a_failed_export_leaves_the_earlier_bundle_as_it_was(
 ) -> None:
     (made,) = export(tiny, FP32, tmp_path, Silent())
     before = (made.path / "manifest.json").read_bytes()
-    monkeypatch.setattr(build, "_observe", lambda job, artifact, model, images: np.zeros((len(images), 3), np.float32))
+    monkeypatch.setattr(
+        variants, "predict_artifact", lambda job, artifact, model, images: np.zeros((len(images), 3), np.float32)
+    )
     with pytest.raises(ParityFailed, match="folded twin → onnx fp32: "):
         export(tiny, FP32, tmp_path, Silent(), force=True)
     assert (made.path / "manifest.json").read_bytes() == before
@@ -155,11 +156,11 @@ class Lines(Silent):
 def test_an_export_of_the_same_is_kept(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = ExportRecipe(quantizations=("fp32", "int8-dynamic"))
     made = export(tiny, recipe, tmp_path / "out", Silent(), cache=tmp_path / "cache")
-    monkeypatch.setattr(build, "make", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(build, "build_bundles", lambda *_: pytest.fail("made again"))
     told = Lines()
     assert export(tiny, recipe, tmp_path / "out", told, cache=tmp_path / "cache") == made
     assert told.said == [
-        "  nothing has changed for tiny-onnx-fp32, tiny-onnx-int8-dynamic: kept as they are (--force makes them anew)"
+        "  reused, as no input has changed: tiny-onnx-fp32, tiny-onnx-int8-dynamic (--force exports them anew)"
     ]
 
 
@@ -177,16 +178,16 @@ def test_the_reference_is_asked_once_for_all_exports(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(tiny, FP32, tmp_path / "out", Silent(), cache=tmp_path / "cache")
-    asked: list[str] = []
-    right = answers.answers
+    labels: list[str] = []
+    right = reference.predict
 
     def counted(model: keras.Model, images: Any, label: str, progress: Any) -> Any:
-        asked.append(label)
+        labels.append(label)
         return right(model, images, label, progress)
 
-    monkeypatch.setattr(answers, "answers", counted)
+    monkeypatch.setattr(reference, "predict", counted)
     export(tiny, ExportRecipe(quantizations=("fp16",)), tmp_path / "out", Silent(), cache=tmp_path / "cache")
-    assert asked == []
+    assert labels == []
 
 
 def test_all_is_every_form_that_a_format_has() -> None:
