@@ -149,16 +149,16 @@ def test_a_new_manifest_has_the_fields_of_the_stored_one(tmp_path: Path) -> None
 def test_what_an_export_tells_of_its_making_comes_back(tmp_path: Path) -> None:
     step = ParityStep(name="a → b", count=4, top1_agreement=1, max_abs_diff=1e-7, mean_abs_diff=1e-8, logit_error=1e-7)
     hashes = np.random.default_rng(1).integers(0, 256, (5, 32), dtype=np.uint8)
-    made = write(
+    bundle = write(
         tmp_path / "one", parity_steps=(step,), calibration=hashes, keep_float=("stem",), inputs_sha256="2" * 64
     )
     manifest = bundles.read(tmp_path / "one").manifest
     assert (manifest.parity_steps, manifest.keep_float, manifest.inputs_sha256) == ((step,), ("stem",), "2" * 64)
-    assert np.array_equal(made.calibration(), hashes)
-    made.check()
+    assert np.array_equal(bundle.calibration(), hashes)
+    bundle.check()
     (tmp_path / "one" / "calibration.npz").write_bytes(b"damaged")
     with pytest.raises(BundleCorrupt, match="calibration"):
-        made.check()
+        bundle.check()
 
 
 def test_the_seal_is_what_sha256sum_checks(copy: Path) -> None:

@@ -55,12 +55,12 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     \b
     Example:  bctk verify exports/bundles/atto-onnx-fp32
     """
-    from bctoolkit import bundle as bundles
+    from bctoolkit.bundle import read
     from bctoolkit.documents.formats import QUANTIZATIONS
     from bctoolkit.runtime import load
     from bctoolkit.statistics.metrics import broken_limits, drifted, parity
 
-    opened = bundles.read(bundle)
+    opened = read(bundle)
     golden = opened.golden()
     opened.check()
     with quiet_engines():

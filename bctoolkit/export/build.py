@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
+from bctoolkit import bundle
 from bctoolkit.bundle import Bundle, BundleContent, Golden, IntegerProducts, ParityStep, Processor, Reference
 from bctoolkit.data.dataset import positions
 from bctoolkit.documents import Outcome
@@ -291,14 +291,14 @@ def _seal(shared: _Shared, artifact: Artifact, checked: _CheckedArtifact, inputs
         cpu=Processor(cpu_name(), cpu_features()),
         inputs_sha256=inputs_sha256,
     )
-    bundle = bundles.write(job.target / job.name(artifact), content)
+    sealed = bundle.write(job.target / job.name(artifact), content)
     parity, floats = content.parity, len(content.keep_float)
     job.progress.say(
-        f"  {bundle.manifest.name}  {len(checked.model) / 1e6:.1f} MB  {parity.count} {golden.kind} golden images: "
+        f"  {sealed.manifest.name}  {len(checked.model) / 1e6:.1f} MB  {parity.count} {golden.kind} golden images: "
         f"top-1 agreement {parity.top1_agreement:.2%}, max |Δp| {parity.max_abs_diff:.1e}"
         + (f", {floats} layers in float" if floats else "")
     )
-    return bundle
+    return sealed
 
 
 def _limits(kind: str) -> Limits:

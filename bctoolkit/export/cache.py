@@ -15,8 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
-from bctoolkit.bundle import Bundle
+from bctoolkit import bundle
 from bctoolkit.errors import BundleError
 from bctoolkit.files import atomic_file
 from bctoolkit.tools import versions
@@ -43,16 +42,16 @@ def digest(*parts: Any) -> str:
     return total.hexdigest()
 
 
-def earlier_bundle(path: Path, inputs_sha256: str) -> Bundle | None:
+def earlier_bundle(path: Path, inputs_sha256: str) -> bundle.Bundle | None:
     """The bundle at `path` if it was made from the same and every file of it is as it was sealed."""
     try:
-        bundle = bundles.read(path)
-        if bundle.manifest.inputs_sha256 != inputs_sha256:
+        earlier = bundle.read(path)
+        if earlier.manifest.inputs_sha256 != inputs_sha256:
             return None
-        bundle.check()
+        earlier.check()
     except BundleError:
         return None
-    return bundle
+    return earlier
 
 
 def cached_predictions(

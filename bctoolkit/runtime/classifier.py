@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
+from bctoolkit import bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.errors import BackendError
@@ -97,7 +97,7 @@ def load(
     """
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise BackendError(f"got {threads} threads; wanted 1 to {MAX_THREADS}")
-    opened = bundles.read(path)
+    opened = bundle.read(path)
     row = engine_for(opened.manifest.format, engine)
     open_model = attribute(row.backend)
     backend = open_model(

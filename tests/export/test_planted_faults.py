@@ -77,8 +77,8 @@ class Chain:
 
 
 @pytest.fixture(scope="session")
-def chain(cells: Path) -> Chain:
-    source = open_source(cells)
+def chain(run_folder: Path) -> Chain:
+    source = open_source(run_folder)
     data = load_data(source, None, Silent())
     check_images = choose_check_images(None, 64, data, source.contract, Silent())
     job = Job(source, ExportRecipe(), data, check_images, Path("nowhere"), Silent(), bisect=True)
@@ -216,19 +216,19 @@ def test_a_fault_of_the_freezing_is_blamed_on_it(chain: Chain, fault: str) -> No
 
 
 def test_an_export_with_a_fault_of_the_freezing_writes_nothing(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = build.freeze
     monkeypatch.setattr(build, "freeze", lambda model: turned(right(model)))
-    assert refused(cells, tmp_path / "out").startswith("float32 Keras → frozen twin: ")
+    assert refused(run_folder, tmp_path / "out").startswith("float32 Keras → frozen twin: ")
 
 
 def test_layer_scale_that_folding_forgets_is_blamed_on_folding(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = build.fold
     monkeypatch.setattr(build, "fold", lambda twin: right(with_layers(without_scales)(twin)))
-    message = refused(cells, tmp_path / "out", bisect=True)
+    message = refused(run_folder, tmp_path / "out", bisect=True)
     assert message.startswith("frozen twin → folded twin: ")
     assert (
         "the first output to depart is that of layer 'block_0_scale', those of block_0_project still agree" in message
@@ -263,13 +263,13 @@ def test_a_fault_of_an_exporter_is_blamed_on_its_format_and_traced_to_the_layer(
 
 
 def test_an_export_with_a_fault_of_the_exporter_writes_nothing(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = attribute(FORMATS["onnx"].exporter)
     monkeypatch.setattr(
         FORMATS["onnx"].exporter.replace(":", "."), lambda twin, settings: right(turned(twin), settings)
     )
-    message = refused(cells, tmp_path / "out", bisect=True)
+    message = refused(run_folder, tmp_path / "out", bisect=True)
     assert message.startswith("folded twin → onnx fp32: ")
     assert "layer 'block_1_depthwise'" in message
 
@@ -296,14 +296,14 @@ def test_channels_read_in_another_order_are_blamed_on_the_onnx_graph(chain: Chai
 
 
 def test_one_scale_for_all_channels_of_a_depthwise_kernel_is_blamed_on_quantization(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def one_scale(kernel: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], QuantParams]:
         scale = np.abs(kernel).max() / 127
         return np.rint(kernel / scale).astype(np.int8), QuantParams(np.full(kernel.shape[axis], scale), 0, axis)
 
     monkeypatch.setattr(tflite_int8, "int8_weights", one_scale)
-    message = refused(cells, tmp_path / "out", ("tflite",), "int8-full")
+    message = refused(run_folder, tmp_path / "out", ("tflite",), "int8-full")
     assert message.startswith("tflite fp32 → tflite int8-full: ")
     assert "channels of the weights 'block_0_depthwise" in message
 
@@ -333,15 +333,15 @@ def test_weights_that_some_cpu_cannot_add_up_are_blamed_on_quantization(
 
 
 def test_an_export_whose_weights_some_cpu_cannot_add_up_writes_nothing(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_int8, "per_channel", saturating)
-    message = refused(cells, tmp_path / "out", ("onnx",), "int8-dynamic")
+    message = refused(run_folder, tmp_path / "out", ("onnx",), "int8-dynamic")
     assert re.match(r"onnx fp32 → onnx int8-dynamic: \d+ of \d+ columns of integer weights hold neighbours", message)
 
 
 def test_calibration_on_noise_is_blamed_on_the_calibration_images(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = ranges.choose
 
@@ -351,7 +351,7 @@ def test_calibration_on_noise_is_blamed_on_the_calibration_images(
         return dataclasses.replace(calibration, images=pixels)
 
     monkeypatch.setattr(ranges, "choose", noise)
-    message = refused(cells, tmp_path / "out", tuple(FORMATS), "int8")
+    message = refused(run_folder, tmp_path / "out", tuple(FORMATS), "int8")
     assert message.startswith("training part → calibration images: ")
 
 
@@ -379,15 +379,15 @@ def test_images_prepared_otherwise_than_in_training_are_blamed_on_that_step(chai
 
 
 def test_an_export_of_images_prepared_otherwise_writes_nothing(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = stores.prepare
     monkeypatch.setattr(stores, "prepare", lambda image, contract: right(image, contract)[..., ::-1])
-    assert refused(cells, tmp_path / "out").startswith("training → float32 Keras: accuracy ")
+    assert refused(run_folder, tmp_path / "out").startswith("training → float32 Keras: accuracy ")
 
 
-def test_labels_in_another_order_than_in_training_are_blamed_on_that_step(cells: Path, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(cells, tmp_path / "run"))
+def test_labels_in_another_order_than_in_training_are_blamed_on_that_step(run_folder: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_folder, tmp_path / "run"))
     facts = json.loads((run / "run.json").read_bytes())
     facts["labels"] = facts["labels"][1:] + facts["labels"][:1]
     (run / "run.json").write_text(json.dumps(facts))
@@ -395,10 +395,10 @@ def test_labels_in_another_order_than_in_training_are_blamed_on_that_step(cells:
 
 
 def test_labels_turned_before_sealing_are_blamed_on_the_labels(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Job, "labels", ("right", "left", "up"))
-    message = refused(cells, tmp_path / "out")
+    message = refused(run_folder, tmp_path / "out")
     assert message.startswith("onnx fp32 → labels: read by its labels it is right on ")
 
 

@@ -55,8 +55,8 @@ def operators(content: bytes) -> Counter[str]:
 def integer_layers(content: bytes) -> list[str]:
     """Layers whose weights are int8, in the order they run."""
     graph = Graph(content)
-    found = [o.inputs[1] for o in graph.operators if len(o.inputs) == 3 and graph.dtype(o.inputs[1]) == np.int8]
-    return [graph.scopes(weights)[0] for weights in found]
+    names = [o.inputs[1] for o in graph.operators if len(o.inputs) == 3 and graph.dtype(o.inputs[1]) == np.int8]
+    return [graph.scopes(weights)[0] for weights in names]
 
 
 def answer(content: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
@@ -154,8 +154,8 @@ def test_a_float32_input_answers_the_same(
 
 
 def test_the_file_tells_its_properties_and_where_it_stays_float(files: dict[str, bytes]) -> None:
-    told = Graph(files["fp32"]).properties()
-    assert told == {"labels": "a, b, c, d", "licence": "CC BY 4.0 ©"}
+    properties = Graph(files["fp32"]).properties()
+    assert properties == {"labels": "a, b, c, d", "licence": "CC BY 4.0 ©"}
     full = Graph(files["int8-full"]).properties()["arithmetic"]
     assert full.startswith("17 float islands between the integers, at stem_norm, stage_0_block_0_norm,")
 

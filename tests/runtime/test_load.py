@@ -140,8 +140,8 @@ def test_there_is_no_silent_way_from_cuda_to_the_cpu(opened: Bundle) -> None:
 
 @fp32_bundles
 def test_an_unknown_engine_is_answered_with_the_known_ones(opened: Bundle) -> None:
-    known = ", ".join(FORMATS[opened.manifest.format].engines)
-    with pytest.raises(ProviderUnavailable, match=rf"unknown engine 'tensorrt' .*engines: {known}"):
+    names = ", ".join(FORMATS[opened.manifest.format].engines)
+    with pytest.raises(ProviderUnavailable, match=rf"unknown engine 'tensorrt' .*engines: {names}"):
         load(opened.path, engine="tensorrt")
 
 
