@@ -50,9 +50,7 @@ class LiteRtBackend:
         self._interpreter.set_tensor(self._input, image)
         self._interpreter.invoke()
         output: NDArray[Any] = self._interpreter.get_tensor(self._output)
-        if not self._is_integer:
-            return output
-        return (output.astype(np.float32) - self._zero_point) * np.float32(self._scale)
+        return (output.astype(np.float32) - self._zero_point) * np.float32(self._scale) if self._is_integer else output
 
 
 def open_model(model: bytes, provider: str, threads: int) -> LiteRtBackend:

@@ -102,8 +102,8 @@ def bounded(x: Array) -> dict[str, tuple[float, float]]:
 PASSES: dict[str, Pass] = {
     "dynamic": lambda m: quantize_dynamically(m, ()),
     "static": lambda m: quantize_statically(m, (), bounded(X)),
-    "halves": convert_to_float16,
-    "stored halves": float16_weights,
+    "float16": convert_to_float16,
+    "float16 weights": float16_weights,
 }
 
 
@@ -114,7 +114,7 @@ def test_a_pass_leaves_its_input_as_it_was(name: str, two_readers: onnx.ModelPro
     assert two_readers.SerializeToString(deterministic=True) == before
 
 
-@pytest.mark.parametrize(("name", "limit"), [("dynamic", 0.1), ("static", 0.1), ("halves", 0.01)])
+@pytest.mark.parametrize(("name", "limit"), [("dynamic", 0.1), ("static", 0.1), ("float16", 0.01)])
 def test_a_pass_keeps_the_answer(name: str, limit: float, two_readers: onnx.ModelProto) -> None:
     expected = run(two_readers)
     assert 0 < np.abs(run(PASSES[name](two_readers)) - expected).max() <= limit * np.abs(expected).max()
@@ -186,7 +186,7 @@ TINY = """
 """
 
 
-def test_the_epsilon_of_a_norm_does_not_vanish_in_halves() -> None:
+def test_the_epsilon_of_a_norm_does_not_vanish_in_float16() -> None:
     small, ones = np.full(1, 1e-3, np.float32), np.ones(8, np.float32)
     norm = model(TINY, small=small, ones=ones)
     half = convert_to_float16(norm)
@@ -195,7 +195,7 @@ def test_the_epsilon_of_a_norm_does_not_vanish_in_halves() -> None:
     np.testing.assert_allclose(run(half), expected, atol=5e-3)
 
 
-def test_halves_keep_softmax_and_the_output_in_full() -> None:
+def test_float16_keeps_softmax_and_the_output_in_float32() -> None:
     text = """
         <ir_version: 9, opset_import: ["" : 20]>
         g (uint8[N,8] x) => (float[N,4] y) {
@@ -219,7 +219,7 @@ def test_halves_keep_softmax_and_the_output_in_full() -> None:
     np.testing.assert_allclose(observed, expected, atol=5e-3)
 
 
-def test_large_weights_are_stored_in_halves_and_small_or_huge_ones_are_not() -> None:
+def test_large_weights_are_stored_in_float16_and_small_or_huge_ones_are_not() -> None:
     text = """
         <ir_version: 9, opset_import: ["" : 20]>
         g (float[N,8] x) => (float[N,256] y) { a = MatMul (x, big)  b = MatMul (a, huge)  y = Add (b, bias) }

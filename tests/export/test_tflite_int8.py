@@ -24,14 +24,14 @@ finite = st.floats(-1e4, 1e4, width=32)
 
 
 @given(finite, finite)
-def test_a_grid_holds_zero_and_reaches_both_ends(one: float, other: float) -> None:
+def test_int8_holds_zero_and_reaches_both_ends(one: float, other: float) -> None:
     low, high = min(one, other), max(one, other)
     params = int8_params(low, high)
     step = float(params.scale[0])
-    assert -128 <= params.zero <= 127
+    assert -128 <= params.zero_point <= 127
     assert step > 0
-    assert (-128 - params.zero) * step <= min(low, 0) + step
-    assert (127 - params.zero) * step >= max(high, 0) - step
+    assert (-128 - params.zero_point) * step <= min(low, 0) + step
+    assert (127 - params.zero_point) * step >= max(high, 0) - step
 
 
 @given(st.integers(0, 3), st.integers(0, 2**31))

@@ -158,8 +158,8 @@ def _rank(task: SearchTask, layers: tuple[str, ...]) -> Ranking:
         ranking = read_json(path, Ranking, ExportError, "remove it and export again")
         each = ranking.seconds / max(len(ranking.layers), 1)
     else:
-        images, each = _affordable(task, layers)
-        ranking = Ranking(images=images)
+        count, each = _affordable(task, layers)
+        ranking = Ranking(images=count)
     done = {entry.layer for entry in ranking.layers}
     todo = [name for name in layers if name not in done]
     if todo:
