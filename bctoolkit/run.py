@@ -15,11 +15,10 @@
 
 from pathlib import Path
 
-import msgspec
 from msgspec import field
 
 from bctoolkit.contract import ImageKind, InputContract
-from bctoolkit.documents import Document, parse
+from bctoolkit.documents import Document, read_json
 from bctoolkit.errors import ExportError
 
 __all__ = ["MODEL", "DataFacts", "RunFacts", "TestMetrics", "read"]
@@ -93,8 +92,4 @@ def read(folder: Path) -> RunFacts:
         ExportError: the file is missing or not what it should be.
     """
     path = folder / FACTS
-    try:
-        raw = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
-        raise ExportError(f"{path}: missing or unreadable; train the run again") from None
-    return parse(RunFacts, raw, str(path), ExportError)
+    return read_json(path, RunFacts, ExportError, "train the run again")

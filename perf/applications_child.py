@@ -69,13 +69,13 @@ def _convert_keras(source: Path, target: Path) -> None:
 
 
 def _convert_ours(source: Path, target: Path) -> None:
-    from bctoolkit.export.exporter import Quantizing, Settings
+    from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
     from bctoolkit.export.keras_graph.twin import fold, freeze
     from bctoolkit.networks import load_model
 
     contract = InputContract(height=SIZE, width=SIZE, dtype="float32")
-    exporter = attribute(FORMATS[_format(target)].exporter)(fold(freeze(load_model(source))), Settings(contract))
-    target.write_bytes(exporter.convert("fp32", Quantizing()))
+    exporter = attribute(FORMATS[_format(target)].exporter)(fold(freeze(load_model(source))), ExportSettings(contract))
+    target.write_bytes(exporter.convert("fp32", QuantizationSettings()))
 
 
 def _answers(file: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:

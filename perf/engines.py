@@ -90,7 +90,7 @@ def open_tflite(model: bytes, threads: int) -> tuple[Call, Backend]:
 OPEN = {"onnx": open_onnx, "tflite": open_tflite}
 
 
-def images_of(bundle: Bundle) -> list[Any]:
+def load_data(bundle: Bundle) -> list[Any]:
     """The golden images one by one, in the order in which `bctk bench` takes them."""
     images = bundle.golden().images.astype(bundle.manifest.input.dtype)
     return [images[i : i + 1] for i in np.random.default_rng(0).permutation(len(images))]
@@ -106,7 +106,7 @@ def timed(call: Call, image: Any) -> int:
 def raw_loop(bundle: Bundle, threads: int) -> list[float]:
     """Milliseconds of the median run of each slice in the engine's own loop; a slice for each line that comes."""
     call, _ = OPEN[bundle.manifest.format](bundle.model(), threads)
-    images = itertools.cycle(images_of(bundle))
+    images = itertools.cycle(load_data(bundle))
     warm, slices = time.perf_counter() + WARM_UP, []
     while time.perf_counter() < warm:
         call(next(images))
@@ -129,7 +129,7 @@ def overhead(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float
     predict = Classifier(backend, bundle.manifest.input, bundle.manifest.labels).predict
     differences: list[float] = []
     raw: list[float] = []
-    images = itertools.cycle(images_of(bundle))
+    images = itertools.cycle(load_data(bundle))
     warm, deadline = time.perf_counter() + WARM_UP, time.perf_counter() + WARM_UP + seconds
     while len(raw) < LEAST_RUNS or time.perf_counter() < deadline:
         image = next(images)

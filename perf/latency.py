@@ -70,7 +70,7 @@ def commands(cache: Path, torch_python: str, openvino_python: str) -> dict[str, 
 def _write_keras_files(files: dict[str, Path]) -> None:
     import tensorflow as tf
 
-    from bctoolkit.export.exporter import Quantizing, Settings
+    from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
     from bctoolkit.export.keras_graph.twin import fold, freeze
     from perf.peers import stock_classifier
 
@@ -78,9 +78,9 @@ def _write_keras_files(files: dict[str, Path]) -> None:
     twin = fold(freeze(model))
     images = np.random.default_rng(0).integers(0, 256, (16, 96, 96, 3), dtype=np.uint8)
     for name, kinds in OURS.items():
-        exporter = attribute(FORMATS[name].exporter)(twin, Settings(InputContract(dtype="float32")))
+        exporter = attribute(FORMATS[name].exporter)(twin, ExportSettings(InputContract(dtype="float32")))
         for quantization in kinds:
-            content = exporter.convert(quantization, Quantizing(images=images))
+            content = exporter.convert(quantization, QuantizationSettings(images=images))
             files[f"ours {name} {quantization}"].write_bytes(content)
     model.export(str(files["keras litert fp32"]), format="litert", verbose=False)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)

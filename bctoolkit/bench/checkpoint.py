@@ -13,7 +13,6 @@
 Targets (a bundle on a provider) and configurations (a target with a number of threads) go by their keys.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ import msgspec
 
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.settings import Machine, Settings
-from bctoolkit.documents import Document, parse, to_json
+from bctoolkit.documents import Document, read_json, to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import atomic_file, sigterm_as_interrupt
 from bctoolkit.recipes import Budget
@@ -80,11 +79,7 @@ class Checkpoint:
             RecipeError: the folder is damaged.
         """
         path = self.folder / REQUEST
-        try:
-            raw = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            raise RecipeError(f"{path}: missing or unreadable; remove {self.folder} and measure anew") from None
-        return parse(Request, raw, str(path), RecipeError)
+        return read_json(path, Request, RecipeError, f"remove {self.folder} and measure anew")
 
     def predictions(self, target: str) -> Predictions | None:
         """The predictions of the target of this key, if they are finished."""

@@ -13,7 +13,7 @@ Loss = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
 class CalibrationSettings(Document, frozen=True):
-    """How the range of each activation is found, for the forms that need ranges."""
+    """How the range of each activation is set, for the forms that need ranges."""
 
     images: Annotated[int, Meta(ge=1)] = 256
     """How many images of the training part, one of each class in turn."""

@@ -27,7 +27,7 @@ import tensorflow as tf
 from msgspec import field
 from numpy.typing import NDArray
 
-from bctoolkit.documents import Document, parse, to_json
+from bctoolkit.documents import Document, parse, read_json, to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import sigterm_as_interrupt
 from bctoolkit.recipes import TrainRecipe, read_train_recipe
@@ -120,11 +120,8 @@ class Journal:
     def beginning(self) -> tuple[TrainRecipe, Beginning]:
         """What the run was begun with."""
         path = self.folder / BEGINNING
-        try:
-            raw = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            raise RecipeError(f"{path}: missing or unreadable; remove {self.folder} and train anew") from None
-        return read_train_recipe(self.folder / RECIPE), parse(Beginning, raw, str(path), RecipeError)
+        facts = read_json(path, Beginning, RecipeError, f"remove {self.folder} and train anew")
+        return read_train_recipe(self.folder / RECIPE), facts
 
     def save(self, place: Place, arrays: dict[str, list[NDArray[Any]]]) -> None:
         """Replace the state by this one; a kill at any moment leaves the one or the other.

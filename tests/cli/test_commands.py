@@ -117,18 +117,20 @@ def resealed(bundle: Path, target: Path, change: Callable[[NDArray[np.float32]],
     golden, manifest = opened.golden(), opened.manifest
     bundles.write(
         target,
-        format=manifest.format,
-        quantization=manifest.quantization,
-        model=opened.model(),
-        input=manifest.input,
-        labels=manifest.labels,
-        golden=Golden(golden.images, change(golden.probabilities), golden.labels),
-        reference=None,
-        source=manifest.source,
-        tools={},
-        cpu=bundles.Processor("A CPU", ("avx2", "fma")),
-        parity=manifest.parity,
-        created=manifest.created,
+        bundles.BundleContent(
+            format=manifest.format,
+            quantization=manifest.quantization,
+            model=opened.model(),
+            input=manifest.input,
+            labels=manifest.labels,
+            golden=Golden(golden.images, change(golden.probabilities), golden.labels),
+            reference=None,
+            source=manifest.source,
+            tools={},
+            cpu=bundles.Processor("A CPU", ("avx2", "fma")),
+            parity=manifest.parity,
+            created=manifest.created,
+        ),
     )
 
 
@@ -151,7 +153,7 @@ def test_a_machine_that_answers_otherwise_than_the_one_that_sealed_is_told(
     resealed(bundle, tmp_path / "moved", lambda answers: np.concatenate([answers[:1] + shift, answers[1:]]))
     done = bctk("verify", "moved")
     assert done.returncode == 0
-    assert done.stderr.startswith("warning: the answers lie further from the reference here than where the bundle was ")
+    assert done.stderr.startswith("warning: outputs deviate more from the reference here than where the bundle was ")
     assert "sealed: A CPU (avx2, fma); this is " in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout.splitlines()[-1] == "verified"

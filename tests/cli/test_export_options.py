@@ -13,7 +13,7 @@ def test_a_second_export_keeps_the_bundles_unless_forced(bctk: Bctk, workspace: 
     before = manifest.read_bytes()
     second = bctk(*arguments, cwd=workspace)
     assert second.stderr.splitlines() == [
-        "  nothing has changed for tiny-onnx-fp32: kept as they are (--force makes them anew)"
+        "  reused, as no input has changed: tiny-onnx-fp32 (--force exports them anew)"
     ]
     assert second.stdout == first.stdout
     assert manifest.read_bytes() == before

@@ -38,8 +38,8 @@ def ask(run_python: RunPython, tmp_path: Path) -> Callable[..., NDArray[np.float
     ) -> NDArray[np.float32]:
         np.save(tmp_path / "images.npy", images)
         run_python(script, model, tmp_path / "images.npy", tmp_path / "answers.npy", env=env)
-        told: NDArray[np.float32] = np.load(tmp_path / "answers.npy")
-        return told
+        predictions: NDArray[np.float32] = np.load(tmp_path / "answers.npy")
+        return predictions
 
     return answers
 
@@ -52,8 +52,8 @@ def test_verify_says_the_sealed_figure_without_vnni_too(
     here, there = (run_python(script, "verify", ZOO / name, env=env) for env in (None, without_vnni))
     assert here.splitlines()[-1] == there.splitlines()[-1] == "verified"
     sealed = bundles.read(ZOO / name).manifest.parity.max_abs_diff
-    for told in (here, there):
-        observed = float(told.split("max |Δp| ")[1].split()[0])
+    for stdout in (here, there):
+        observed = float(stdout.split("max |Δp| ")[1].split()[0])
         assert observed == pytest.approx(sealed, rel=0.2)
 
 
@@ -97,9 +97,9 @@ def foreign(tmp_path: Path) -> Path:
             stored[name.replace("/int8", "/scale")].CopyFrom(
                 numpy_helper.from_array(scale, name.replace("/int8", "/scale"))
             )
-    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != NEVER_SATURATES[0]}
+    properties = {entry.key: entry.value for entry in model.metadata_props if entry.key != NEVER_SATURATES[0]}
     del model.metadata_props[:]
-    helper.set_model_props(model, kept)
+    helper.set_model_props(model, properties)
     onnx.save(model, tmp_path / "foreign.onnx")
     return tmp_path / "foreign.onnx"
 

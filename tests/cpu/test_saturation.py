@@ -17,8 +17,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export.checks.introspection import INSIDE
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.checks.introspection import INTROSPECTORS
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx.exporter import OnnxExporter
 from bctoolkit.export.onnx.passes import int8
@@ -194,8 +194,8 @@ INTEGER_FORMS = ("int8-dynamic", "int8")
 
 
 def converted(atto: keras.Model, form: str) -> bytes:
-    exporter = OnnxExporter(atto, Settings(InputContract(height=32, width=32)))
-    return exporter.convert(form, Quantizing(images=IMAGES))
+    exporter = OnnxExporter(atto, ExportSettings(InputContract(height=32, width=32)))
+    return exporter.convert(form, QuantizationSettings(images=IMAGES))
 
 
 @pytest.mark.parametrize("form", INTEGER_FORMS)
@@ -217,7 +217,7 @@ def test_the_simulator_shows_what_usual_weights_would_do(
     model = onnx.load_from_string(content)
     one, other = (answered(model, IMAGES, multiply) for multiply in MULTIPLY)
     assert np.abs(one - other).max() > 1e-3
-    products = INSIDE["onnx"].integer_products(content)
+    products = INTROSPECTORS["onnx"].integers(content).products
     assert products is not None
     assert products.saturating > products.columns / 2
 
@@ -226,14 +226,14 @@ def test_the_simulator_shows_what_usual_weights_would_do(
 def test_all_products_of_an_artifact_are_looked_at(form: str, atto: keras.Model) -> None:
     content = converted(atto, form)
     stored = [t for t in onnx.load_from_string(content).graph.initializer if t.data_type == TensorProto.INT8]
-    products = INSIDE["onnx"].integer_products(content)
+    products = INTROSPECTORS["onnx"].integers(content).products
     assert products is not None
     assert (products.count, products.saturating) == (len(stored), 0)
     assert products.columns == sum(tensor.dims[1] for tensor in stored)
 
 
 def test_a_float_artifact_has_no_integer_products(atto: keras.Model) -> None:
-    assert INSIDE["onnx"].integer_products(converted(atto, "fp32")) is None
+    assert INTROSPECTORS["onnx"].integer_products(converted(atto, "fp32")) is None
 
 
 def written(operator: str, weights: NDArray[np.int8], inputs: list[str], **attributes: Any) -> onnx.ModelProto:

@@ -75,7 +75,7 @@ def stock_convnext() -> keras.Model:
 
 
 def small_convnext(seed: int, classes: int = 3) -> keras.Model:
-    """Two ConvNeXt blocks with drawn weights; depthwise channels differ in size, the norm after them evens it out."""
+    """Two ConvNeXt blocks with weights weights; depthwise channels differ in size, the norm after them evens it out."""
     rng = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)  # the layers' own first weights count too
     layers = keras.layers
@@ -97,14 +97,14 @@ def small_convnext(seed: int, classes: int = 3) -> keras.Model:
     model = keras.Model(inputs, layers.Activation("softmax", name="head_probabilities")(x), name="small_convnext")
     spread = np.exp(rng.uniform(-5, 0, 24))
     for layer in model.layers:
-        drawn = [w + rng.normal(0, 0.3 / max(w.shape[0], 1) ** 0.5, w.shape) for w in layer.get_weights()]
+        weights = [w + rng.normal(0, 0.3 / max(w.shape[0], 1) ** 0.5, w.shape) for w in layer.get_weights()]
         if layer.name.endswith("_depthwise"):
-            drawn[0] = rng.normal(0, 0.3, drawn[0].shape) * spread[:, None]
+            weights[0] = rng.normal(0, 0.3, weights[0].shape) * spread[:, None]
         if layer.name.startswith("block") and layer.name.endswith("_norm"):
-            drawn[0] = rng.uniform(0.5, 1.5, 24) / spread / 10
+            weights[0] = rng.uniform(0.5, 1.5, 24) / spread / 10
         if layer.name.endswith("_scale"):
-            drawn = [rng.normal(0.6, 0.2, drawn[0].shape)]
-        layer.set_weights(drawn)
+            weights = [rng.normal(0.6, 0.2, weights[0].shape)]
+        layer.set_weights(weights)
     return model
 
 
@@ -124,7 +124,7 @@ def fit_head(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.i
 
 
 @pytest.fixture(scope="session")
-def cells(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> Path:
+def run_folder(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> Path:
     """The run folder of a small ConvNeXt that tells tints apart, as training leaves one. Read only."""
     contract = InputContract(height=SIZE, width=SIZE)
     dataset = load(str(class_folders), contract)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import FORMATS, engine_for
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
 from perf.draw import draw, pictures
@@ -24,8 +24,8 @@ def answers(model: keras.Model, format_name: str, images: NDArray[np.uint8]) -> 
     """Those of the float32 artifact, image by image."""
     _, height, width, _ = model.input_shape
     contract = InputContract(height=height, width=width, dtype="float32")
-    exporter = attribute(FORMATS[format_name].exporter)(fold(freeze(model)), Settings(contract))
-    backend = attribute(engine_for(format_name).backend)(exporter.convert("fp32", Quantizing()), "cpu", 1)
+    exporter = attribute(FORMATS[format_name].exporter)(fold(freeze(model)), ExportSettings(contract))
+    backend = attribute(engine_for(format_name).backend)(exporter.convert("fp32", QuantizationSettings()), "cpu", 1)
     return np.concatenate([backend.run(images[i : i + 1].astype(np.float32)) for i in range(len(images))])
 
 

@@ -13,9 +13,9 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export.exporter import Settings
+from bctoolkit.export.exporter import ExportSettings
 from bctoolkit.export.onnx import layers as onnx_layers
-from bctoolkit.export.onnx.emitters import activations, spatial
+from bctoolkit.export.onnx.emitters import activations, normalization, spatial
 from bctoolkit.export.onnx.exporter import graph_of
 
 FLOAT = InputContract(height=32, width=32, dtype="float32")
@@ -29,8 +29,8 @@ def no_foreign_converter(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(graph: object, operation: Any, *args: object) -> None:
         raise AssertionError(f"{type(operation).__name__} has no emitter")
 
-    for module in (activations, onnx_layers, spatial):
-        monkeypatch.setattr(module, "splice", refuse)
+    for module in (activations, normalization, onnx_layers, spatial):
+        monkeypatch.setattr(module, "convert_layer", refuse)
 
 
 def network(block: Block, channels_first: bool) -> keras.Model:
@@ -42,7 +42,7 @@ def network(block: Block, channels_first: bool) -> keras.Model:
 
 def assert_same(model: keras.Model, images: NDArray[np.uint8]) -> onnx.ModelProto:
     x = images.astype(np.float32)
-    written = graph_of(model, Settings(FLOAT))
+    written = graph_of(model, ExportSettings(FLOAT))
     observed = onnxruntime.InferenceSession(written.SerializeToString()).run(None, {"image": x})[0]
     np.testing.assert_allclose(observed, np.asarray(model(x, training=False)), rtol=1e-4, atol=1e-4)
     return written

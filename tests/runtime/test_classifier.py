@@ -137,7 +137,7 @@ def test_an_engine_that_answers_with_another_shape_is_refused(shape: tuple[int, 
     classifier = Classifier(Fixed(np.zeros(shape, np.float32)), CONTRACT, LABELS)
     with pytest.raises(BackendError) as caught:
         classifier.predict(batch(2))
-    assert str(caught.value) == f"the engine answered with shape {shape}, expected (2, 3)"
+    assert str(caught.value) == f"the engine returned shape {shape}, expected (2, 3)"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -36,4 +36,6 @@ def predict_suite(
         BackendError: it cannot run, or its process died.
     """
     probabilities = partial(predict, bundle, threads=threads, provider=provider)
-    return predicted_classes(probabilities, dataset, max(AT_ONCE, len(dataset)), progress, f"corruptions, {bundle.name}")
+    return predicted_classes(
+        probabilities, dataset, max(AT_ONCE, len(dataset)), progress, f"corruptions, {bundle.name}"
+    )

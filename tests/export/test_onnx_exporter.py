@@ -15,8 +15,9 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.quantization import CalibrationSettings
 from bctoolkit.errors import ExportError, UnsupportedOp
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx import exporter as to_onnx
 from bctoolkit.export.onnx.exporter import OnnxExporter, graph_of
@@ -28,8 +29,8 @@ FLOAT = InputContract(height=32, width=32, dtype="float32")
 FORMS: tuple[Form, ...] = ("Conv", "MatMul")
 
 
-def convert(twin: keras.Model, quantization: str, contract: InputContract, **quantizing: Any) -> bytes:
-    return OnnxExporter(twin, Settings(contract)).convert(quantization, Quantizing(**quantizing))
+def convert(twin: keras.Model, quantization: str, contract: InputContract, **settings: Any) -> bytes:
+    return OnnxExporter(twin, ExportSettings(contract)).convert(quantization, QuantizationSettings(**settings))
 
 
 def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
@@ -41,7 +42,7 @@ def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
 def assert_same(model: keras.Model, images: NDArray[np.uint8], opset: int | None = None) -> None:
     expected = np.asarray(model(images.astype(np.float32), training=False))
     for form in FORMS:
-        content = graph_of(model, Settings(FLOAT, opset=opset), form).SerializeToString()
+        content = graph_of(model, ExportSettings(FLOAT, opset=opset), form).SerializeToString()
         observed = run(content, images.astype(np.float32))
         np.testing.assert_allclose(observed, expected, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(expected).max()))
 
@@ -131,7 +132,7 @@ def kinds(model: onnx.ModelProto) -> Counter[str]:
 
 
 def test_a_float_block_is_what_a_specialist_would_write(atto: keras.Model) -> None:
-    count = kinds(graph_of(atto, Settings(FLOAT)))
+    count = kinds(graph_of(atto, ExportSettings(FLOAT)))
     assert count["Gelu"] == BLOCKS
     assert count["LayerNormalization"] == BLOCKS + STAGES + 1
     assert count["Conv"] == 3 * BLOCKS + STAGES
@@ -142,7 +143,7 @@ def test_a_float_block_is_what_a_specialist_would_write(atto: keras.Model) -> No
 
 
 def test_a_block_of_products_is_what_a_specialist_would_write(atto: keras.Model) -> None:
-    count = kinds(graph_of(atto, Settings(FLOAT), "MatMul"))
+    count = kinds(graph_of(atto, ExportSettings(FLOAT), "MatMul"))
     assert count["Gelu"] == BLOCKS
     assert count["LayerNormalization"] == BLOCKS + STAGES + 1
     assert count["Conv"] == BLOCKS + 1  # depthwise, and the stem
@@ -154,12 +155,12 @@ def test_a_block_of_products_is_what_a_specialist_would_write(atto: keras.Model)
 
 def test_equal_constants_are_stored_once(graph: Graph) -> None:
     norms = [layers.LayerNormalization(center=False, scale=False) for _ in range(4)]
-    model = graph_of(graph(*norms, layers.GlobalAveragePooling2D()), Settings(FLOAT))
+    model = graph_of(graph(*norms, layers.GlobalAveragePooling2D()), ExportSettings(FLOAT))
     assert sorted(len(tensor.dims) and tensor.dims[0] for tensor in model.graph.initializer) == [2, 3]  # axes, ones
 
 
 def test_names_in_the_file_are_those_of_the_keras_layers() -> None:
-    model = graph_of(freeze(build("convnext_atto", 4, (32, 32, 3))), Settings(FLOAT))
+    model = graph_of(freeze(build("convnext_atto", 4, (32, 32, 3))), ExportSettings(FLOAT))
     assert any(node.name == "stage_2_block_3_depthwise/Conv" for node in model.graph.node)
 
 
@@ -181,7 +182,7 @@ def test_a_dense_layer_on_rows_is_a_product_in_either_form(images: NDArray[np.ui
 def test_another_opset_answers_alike(opset: int, stock_convnext: keras.Model, images: NDArray[np.uint8]) -> None:
     twin = fold(freeze(stock_convnext))
     assert_same(twin, images, opset)
-    model = graph_of(twin, Settings(FLOAT, opset=opset))
+    model = graph_of(twin, ExportSettings(FLOAT, opset=opset))
     assert model.opset_import[0].version == opset
     assert ("Erf" in kinds(model)) == (opset < 20)
 
@@ -189,7 +190,7 @@ def test_another_opset_answers_alike(opset: int, stock_convnext: keras.Model, im
 @pytest.mark.parametrize("opset", [0, 17, 999])
 def test_an_opset_the_operators_are_not_written_for_is_refused(opset: int, atto: keras.Model) -> None:
     with pytest.raises(ExportError, match=rf"opset {opset} is not one of 18 to \d+: ReduceMean"):
-        OnnxExporter(atto, Settings(FLOAT, opset=opset)).convert("fp32", Quantizing())
+        OnnxExporter(atto, ExportSettings(FLOAT, opset=opset)).convert("fp32", QuantizationSettings())
 
 
 ONNX_FORMS = ("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8")
@@ -214,8 +215,8 @@ def test_every_form_runs_and_answers_like_keras(
 
 @pytest.mark.parametrize("quantization", ONNX_FORMS)
 def test_every_form_carries_the_properties(quantization: str, atto: keras.Model, images: NDArray[np.uint8]) -> None:
-    exporter = OnnxExporter(atto, Settings(FLOAT, properties={"labels": '["a", "b"]', "licence": "CC0-1.0"}))
-    session = onnxruntime.InferenceSession(exporter.convert(quantization, Quantizing(images=images)))
+    exporter = OnnxExporter(atto, ExportSettings(FLOAT, properties={"labels": '["a", "b"]', "licence": "CC0-1.0"}))
+    session = onnxruntime.InferenceSession(exporter.convert(quantization, QuantizationSettings(images=images)))
     own = {"int16_saturation": "none"} if quantization.startswith("int8") else {}
     expected = {"labels": '["a", "b"]', "licence": "CC0-1.0", **own}
     assert session.get_modelmeta().custom_metadata_map == expected
@@ -225,19 +226,19 @@ def test_every_form_carries_the_properties(quantization: str, atto: keras.Model,
 def test_the_layers_called_quantizable_are_those_that_get_integers(
     quantization: str, atto: keras.Model, images: NDArray[np.uint8]
 ) -> None:
-    exporter = OnnxExporter(atto, Settings(FLOAT))
+    exporter = OnnxExporter(atto, ExportSettings(FLOAT))
     layers_of = exporter.quantizable(quantization)
     assert len(layers_of) == 2 * BLOCKS + STAGES - 1
     assert layers_of[0] == "stage_0_block_0_expand"
     assert "stage_1_downsample_conv" in layers_of
     kept = frozenset(layers_of[::2])
-    model = onnx.load_from_string(exporter.convert(quantization, Quantizing(images=images, keep_float=kept)))
+    model = onnx.load_from_string(exporter.convert(quantization, QuantizationSettings(images=images, keep_float=kept)))
     stored = {t.name.rsplit("/kernel", 1)[0] for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8}
     assert stored == set(layers_of) - kept
 
 
 def test_float_forms_have_nothing_quantizable(atto: keras.Model) -> None:
-    assert OnnxExporter(atto, Settings(FLOAT)).quantizable("fp16") == ()
+    assert OnnxExporter(atto, ExportSettings(FLOAT)).quantizable("fp16") == ()
 
 
 def test_int8_without_calibration_images_is_refused(atto: keras.Model) -> None:
@@ -254,16 +255,17 @@ def test_a_network_without_products_has_no_int8(graph: Graph) -> None:
 def test_calibration_is_done_once_for_the_same_images(
     atto: keras.Model, images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    percentile = CalibrationSettings(method="percentile")
     calls = []
     watched = to_onnx.observe
     monkeypatch.setattr(to_onnx, "observe", lambda *args: calls.append(1) or watched(*args))
-    exporter = OnnxExporter(atto, Settings(FLOAT))
+    exporter = OnnxExporter(atto, ExportSettings(FLOAT))
     name = exporter.quantizable("int8")[0]
     for keep in (frozenset[str](), frozenset([name])):
-        exporter.convert("int8", Quantizing(images=images, keep_float=keep))
+        exporter.convert("int8", QuantizationSettings(images=images, keep_float=keep))
     assert len(calls) == 1
-    exporter.convert("int8", Quantizing(images=images, method="percentile"))
-    exporter.convert("int8", Quantizing(images=images[:2], method="percentile"))
+    exporter.convert("int8", QuantizationSettings(images=images, calibration=percentile))
+    exporter.convert("int8", QuantizationSettings(images=images[:2], calibration=percentile))
     assert len(calls) == 3
 
 
@@ -301,4 +303,4 @@ class Strange(layers.Layer):
 
 def test_a_layer_without_an_onnx_form_is_named(graph: Graph) -> None:
     with pytest.raises(UnsupportedOp, match=r"layer 'odd' \(Strange\) has no ONNX form"):
-        graph_of(graph(Strange(name="odd"), layers.Flatten()), Settings(FLOAT))
+        graph_of(graph(Strange(name="odd"), layers.Flatten()), ExportSettings(FLOAT))

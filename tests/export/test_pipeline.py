@@ -14,8 +14,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit import networks
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
-from bctoolkit.export import build, export
-from bctoolkit.export import reference as answers
+from bctoolkit.export import build, export, reference, variants
 from bctoolkit.export.plan import plan
 from bctoolkit.files import sha256_file
 from bctoolkit.progress import Silent
@@ -58,11 +57,11 @@ def test_golden_answers_are_those_of_the_trained_keras_model_on_the_test_part(bu
 def test_golden_images_are_those_that_the_reference_is_sure_of_as_far_as_there_are_enough(
     tiny: Path, tmp_path: Path
 ) -> None:
-    (made,) = export(tiny, ExportRecipe(golden=6), tmp_path, Silent())
-    golden, reference = made.golden(), made.reference()
+    (sealed,) = export(tiny, ExportRecipe(golden=6), tmp_path, Silent())
+    golden, reference = sealed.golden(), sealed.reference()
     assert reference is not None
     sure = int((metrics.margin(reference.probabilities) >= 0.5).sum())
-    assert made.manifest.golden.count == len(golden.images) == 6
+    assert sealed.manifest.golden.count == len(golden.images) == 6
     assert (metrics.margin(golden.probabilities) >= 0.5).sum() == min(6, sure)
 
 
@@ -86,12 +85,12 @@ def test_the_reference_covers_the_test_part_and_nothing_else(bundle: Path, tiny:
 
 
 def test_synthetic_golden_images_are_called_synthetic(tiny: Path, tmp_path: Path) -> None:
-    (made,) = export(tiny, FP32, tmp_path, Silent(), golden="synthetic")
-    golden = made.golden()
-    assert made.manifest.golden.images == golden.kind == "synthetic"
+    (sealed,) = export(tiny, FP32, tmp_path, Silent(), golden="synthetic")
+    golden = sealed.golden()
+    assert sealed.manifest.golden.images == golden.kind == "synthetic"
     assert len(golden.images) == 64
     assert set(golden.labels.tolist()) == {-1}
-    assert made.reference() is None  # no images of the run were read
+    assert sealed.reference() is None  # no images of the run were read
 
 
 def test_golden_images_may_be_the_users_own(tiny: Path, tmp_path: Path) -> None:
@@ -100,8 +99,8 @@ def test_golden_images_may_be_the_users_own(tiny: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for index in range(10):
         Image.fromarray(rng.integers(0, 256, (50, 40, 3), dtype=np.uint8)).save(own / f"{index}.png")
-    (made,) = export(tiny, FP32, tmp_path / "out", Silent(), golden=str(own))
-    assert made.golden().images.shape == (10, 32, 32, 3)
+    (sealed,) = export(tiny, FP32, tmp_path / "out", Silent(), golden=str(own))
+    assert sealed.golden().images.shape == (10, 32, 32, 3)
 
 
 def test_a_bare_keras_file_exports_with_the_labels_of_its_images(
@@ -111,35 +110,37 @@ def test_a_bare_keras_file_exports_with_the_labels_of_its_images(
     inputs = keras.Input((32, 32, 3))
     keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(base(inputs))).save(tmp_path / "mine.keras")
     recipe = ExportRecipe(formats=("onnx", "tflite"), input="float32")
-    made = export(tmp_path / "mine.keras", recipe, tmp_path / "out", Silent(), data=str(class_folders))
-    assert [bundle.manifest.name for bundle in made] == ["mine-onnx-fp32", "mine-tflite-fp32"]
-    assert {bundle.manifest.labels for bundle in made} == {("left", "right", "up")}
-    assert all(bundle.manifest.input.dtype == "float32" for bundle in made)
-    assert all(bundle.manifest.parity.max_abs_diff <= 1e-4 for bundle in made)
+    sealed = export(tmp_path / "mine.keras", recipe, tmp_path / "out", Silent(), data=str(class_folders))
+    assert [bundle.manifest.name for bundle in sealed] == ["mine-onnx-fp32", "mine-tflite-fp32"]
+    assert {bundle.manifest.labels for bundle in sealed} == {("left", "right", "up")}
+    assert all(bundle.manifest.input.dtype == "float32" for bundle in sealed)
+    assert all(bundle.manifest.parity.max_abs_diff <= 1e-4 for bundle in sealed)
 
 
 def test_a_run_trained_in_mixed_precision_exports_from_its_float32_twin(tmp_path: Path) -> None:
     model = networks.build("convnext_atto", 3, (32, 32, 3), layer_scale=0.5, policy="mixed_bfloat16")
     model.save(tmp_path / "mixed.keras")
-    (made,) = export(tmp_path / "mixed.keras", FP32, tmp_path / "out", Silent(), golden="synthetic")
+    (sealed,) = export(tmp_path / "mixed.keras", FP32, tmp_path / "out", Silent(), golden="synthetic")
     plain = networks.build("convnext_atto", 3, (32, 32, 3), layer_scale=0.5)
     plain.set_weights(model.get_weights())
-    golden = made.golden()
+    golden = sealed.golden()
     expected = np.asarray(plain(golden.images.astype(np.float32), training=False))
     np.testing.assert_allclose(golden.probabilities, expected, atol=1e-6)
-    assert made.manifest.parity.max_abs_diff <= 1e-4
+    assert sealed.manifest.parity.max_abs_diff <= 1e-4
 
 
 def test_a_failed_export_leaves_the_earlier_bundle_as_it_was(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (made,) = export(tiny, FP32, tmp_path, Silent())
-    before = (made.path / "manifest.json").read_bytes()
-    monkeypatch.setattr(build, "_observe", lambda job, artifact, model, images: np.zeros((len(images), 3), np.float32))
+    (sealed,) = export(tiny, FP32, tmp_path, Silent())
+    before = (sealed.path / "manifest.json").read_bytes()
+    monkeypatch.setattr(
+        variants, "predict_artifact", lambda job, artifact, model, images: np.zeros((len(images), 3), np.float32)
+    )
     with pytest.raises(ParityFailed, match="folded twin → onnx fp32: "):
         export(tiny, FP32, tmp_path, Silent(), force=True)
-    assert (made.path / "manifest.json").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == [made.path.name]
+    assert (sealed.path / "manifest.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [sealed.path.name]
 
 
 class Lines(Silent):
@@ -154,12 +155,12 @@ class Lines(Silent):
 
 def test_an_export_of_the_same_is_kept(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = ExportRecipe(quantizations=("fp32", "int8-dynamic"))
-    made = export(tiny, recipe, tmp_path / "out", Silent(), cache=tmp_path / "cache")
-    monkeypatch.setattr(build, "make", lambda *_: pytest.fail("made again"))
-    told = Lines()
-    assert export(tiny, recipe, tmp_path / "out", told, cache=tmp_path / "cache") == made
-    assert told.said == [
-        "  nothing has changed for tiny-onnx-fp32, tiny-onnx-int8-dynamic: kept as they are (--force makes them anew)"
+    sealed = export(tiny, recipe, tmp_path / "out", Silent(), cache=tmp_path / "cache")
+    monkeypatch.setattr(build, "build_bundles", lambda *_: pytest.fail("made again"))
+    progress = Lines()
+    assert export(tiny, recipe, tmp_path / "out", progress, cache=tmp_path / "cache") == sealed
+    assert progress.said == [
+        "  reused, as no input has changed: tiny-onnx-fp32, tiny-onnx-int8-dynamic (--force exports them anew)"
     ]
 
 
@@ -177,16 +178,16 @@ def test_the_reference_is_asked_once_for_all_exports(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(tiny, FP32, tmp_path / "out", Silent(), cache=tmp_path / "cache")
-    asked: list[str] = []
-    right = answers.answers
+    labels: list[str] = []
+    right = reference.predict
 
     def counted(model: keras.Model, images: Any, label: str, progress: Any) -> Any:
-        asked.append(label)
+        labels.append(label)
         return right(model, images, label, progress)
 
-    monkeypatch.setattr(answers, "answers", counted)
+    monkeypatch.setattr(reference, "predict", counted)
     export(tiny, ExportRecipe(quantizations=("fp16",)), tmp_path / "out", Silent(), cache=tmp_path / "cache")
-    assert asked == []
+    assert labels == []
 
 
 def test_all_is_every_form_that_a_format_has() -> None:
@@ -203,8 +204,8 @@ def test_a_form_that_a_format_lacks_is_refused_with_those_it_has() -> None:
 
 def test_layers_kept_in_float_are_in_the_manifest(tiny: Path, tmp_path: Path) -> None:
     recipe = ExportRecipe(formats=("tflite",), quantizations=("int8-dynamic",), keep_float=("conv_1",))
-    (made,) = export(tiny, recipe, tmp_path, Silent())
-    assert "conv_1" in made.manifest.keep_float
+    (sealed,) = export(tiny, recipe, tmp_path, Silent())
+    assert "conv_1" in sealed.manifest.keep_float
 
 
 @pytest.mark.parametrize("kind", ["fp32", "int8-dynamic"])
@@ -217,8 +218,8 @@ def test_a_pattern_that_fits_no_layer_is_refused(tiny: Path, tmp_path: Path, kin
 
 
 def test_calibration_images_are_of_the_training_part_and_named_in_the_bundle(tiny: Path, tmp_path: Path) -> None:
-    (made,) = export(tiny, ExportRecipe(formats=("tflite",), quantizations=("int8",)), tmp_path, Silent())
-    hashes = made.calibration()
+    (sealed,) = export(tiny, ExportRecipe(formats=("tflite",), quantizations=("int8",)), tmp_path, Silent())
+    hashes = sealed.calibration()
     assert hashes is not None
     with np.load(tiny / "split.npz") as stored:
         train = {bytes(row) for row in stored["hashes"][stored["part"] == 0]}

@@ -11,11 +11,11 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.tflite.exporter import TfliteExporter
 from bctoolkit.export.tflite.float_islands import Island, describe, float_islands
 from bctoolkit.export.tflite.graph import Graph
-from bctoolkit.export.tflite.passes.int8 import grid_of
+from bctoolkit.export.tflite.passes.int8 import int8_params
 from bctoolkit.export.tflite.passes.weights import int8_weights
 from bctoolkit.runtime.on_litert import open_model
 
@@ -24,14 +24,14 @@ finite = st.floats(-1e4, 1e4, width=32)
 
 
 @given(finite, finite)
-def test_a_grid_holds_zero_and_reaches_both_ends(one: float, other: float) -> None:
+def test_int8_holds_zero_and_reaches_both_ends(one: float, other: float) -> None:
     low, high = min(one, other), max(one, other)
-    grid = grid_of(low, high)
-    step = float(grid.scale[0])
-    assert -128 <= grid.zero <= 127
+    params = int8_params(low, high)
+    step = float(params.scale[0])
+    assert -128 <= params.zero_point <= 127
     assert step > 0
-    assert (-128 - grid.zero) * step <= min(low, 0) + step
-    assert (127 - grid.zero) * step >= max(high, 0) - step
+    assert (-128 - params.zero_point) * step <= min(low, 0) + step
+    assert (127 - params.zero_point) * step >= max(high, 0) - step
 
 
 @given(st.integers(0, 3), st.integers(0, 2**31))
@@ -40,9 +40,9 @@ def test_weights_come_back_within_half_a_step_of_their_channel(axis: int, seed: 
     kernel = rng.normal(size=(2, 3, 4, 5)).astype(np.float32) * 10.0 ** rng.integers(-6, 3, 5)[None, None, None, :]
     kernel = kernel.astype(np.float32)
     kernel[0] = 0
-    values, grid = int8_weights(kernel, axis)
-    steps = grid.scale.reshape([-1 if i == axis else 1 for i in range(4)])
-    assert grid.axis == axis
+    values, params = int8_weights(kernel, axis)
+    steps = params.scale.reshape([-1 if i == axis else 1 for i in range(4)])
+    assert params.axis == axis
     assert values.min() >= -127  # symmetric
     assert (np.abs(values * steps - kernel) <= steps * 0.5001).all()
 
@@ -78,8 +78,8 @@ def shades(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def files(mobile: keras.Model, shades: NDArray[np.uint8]) -> dict[str, bytes]:
-    exporter = TfliteExporter(mobile, Settings(InputContract(height=32, width=32)))
-    return {name: exporter.convert(name, Quantizing(shades)) for name in ("int8", "int8-full")}
+    exporter = TfliteExporter(mobile, ExportSettings(InputContract(height=32, width=32)))
+    return {name: exporter.convert(name, QuantizationSettings(shades)) for name in ("int8", "int8-full")}
 
 
 def kinds(content: bytes) -> list[str]:
@@ -91,7 +91,7 @@ def test_what_lies_between_integer_products_is_integer_too(files: dict[str, byte
     graph = Graph(files["int8"])
     floats = [graph.kind(o) for o in graph.operators if all(graph.dtype(t) == np.float32 for t in o.outputs)]
     assert [kind for kind in floats if kind != "DEQUANTIZE"] == ["CONV_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"]
-    assert kinds(files["int8"]).count("QUANTIZE") <= 3  # at the entry, and on to the grid of the concatenation
+    assert kinds(files["int8"]).count("QUANTIZE") <= 3  # at the entry, and on to the params of the concatenation
 
 
 def test_a_fully_integer_network_has_no_island(files: dict[str, bytes]) -> None:

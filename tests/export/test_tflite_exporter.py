@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import FORMATS
+from bctoolkit.documents.quantization import CalibrationSettings
 from bctoolkit.errors import RecipeError
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.tflite.exporter import TfliteExporter
 from bctoolkit.export.tflite.graph import Graph
@@ -32,12 +33,12 @@ def atto() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def exporter(atto: keras.Model) -> TfliteExporter:
-    return TfliteExporter(atto, Settings(CONTRACT, properties={"labels": "a, b, c, d", "licence": "CC BY 4.0 ©"}))
+    return TfliteExporter(atto, ExportSettings(CONTRACT, properties={"labels": "a, b, c, d", "licence": "CC BY 4.0 ©"}))
 
 
 @pytest.fixture(scope="module")
 def files(exporter: TfliteExporter, images: NDArray[np.uint8]) -> dict[str, bytes]:
-    return {name: exporter.convert(name, Quantizing(images)) for name in QUANTIZED}
+    return {name: exporter.convert(name, QuantizationSettings(images)) for name in QUANTIZED}
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,8 @@ def operators(content: bytes) -> Counter[str]:
 def integer_layers(content: bytes) -> list[str]:
     """Layers whose weights are int8, in the order they run."""
     graph = Graph(content)
-    found = [o.inputs[1] for o in graph.operators if len(o.inputs) == 3 and graph.dtype(o.inputs[1]) == np.int8]
-    return [graph.scopes(weights)[0] for weights in found]
+    names = [o.inputs[1] for o in graph.operators if len(o.inputs) == 3 and graph.dtype(o.inputs[1]) == np.int8]
+    return [graph.scopes(weights)[0] for weights in names]
 
 
 def answer(content: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
@@ -123,14 +124,18 @@ def test_layers_kept_in_float_are(
     exporter: TfliteExporter, images: NDArray[np.uint8], files: dict[str, bytes], name: str
 ) -> None:
     some = frozenset({"stage_0_block_1_project", "stage_1_downsample_conv", "stage_2_block_0_depthwise"})
-    content = exporter.convert(name, Quantizing(images, keep_float=some))
+    content = exporter.convert(name, QuantizationSettings(images, keep_float=some))
     assert integer_layers(content) == [layer for layer in integer_layers(files[name]) if layer not in some]
 
 
 def test_a_narrower_range_changes_the_answer(exporter: TfliteExporter, images: NDArray[np.uint8]) -> None:
     answers = [
-        answer(exporter.convert("int8", quantizing), images)
-        for quantizing in (Quantizing(images), Quantizing(images, "percentile", 90.0), Quantizing(images, "entropy"))
+        answer(exporter.convert("int8", settings), images)
+        for settings in (
+            QuantizationSettings(images),
+            QuantizationSettings(images, CalibrationSettings(method="percentile", percentile=90.0)),
+            QuantizationSettings(images, CalibrationSettings(method="entropy")),
+        )
     ]
     assert np.abs(answers[0] - answers[1]).max() > 1e-3
     assert np.abs(answers[0] - answers[2]).max() > 1e-4
@@ -139,18 +144,18 @@ def test_a_narrower_range_changes_the_answer(exporter: TfliteExporter, images: N
 def test_a_float32_input_answers_the_same(
     atto: keras.Model, files: dict[str, bytes], images: NDArray[np.uint8], expected: NDArray[np.float32]
 ) -> None:
-    floats = TfliteExporter(atto, Settings(InputContract(height=32, width=32, dtype="float32")))
-    content = floats.convert("fp32", Quantizing())
+    floats = TfliteExporter(atto, ExportSettings(InputContract(height=32, width=32, dtype="float32")))
+    content = floats.convert("fp32", QuantizationSettings())
     np.testing.assert_allclose(answer(content, images.astype(np.float32)), expected, atol=1e-5)
-    static = floats.convert("int8", Quantizing(images))
+    static = floats.convert("int8", QuantizationSettings(images))
     np.testing.assert_array_equal(answer(static, images.astype(np.float32)), answer(files["int8"], images))
     with pytest.raises(RecipeError, match="int8-full takes uint8 images, got input 'float32'"):
-        floats.convert("int8-full", Quantizing(images))
+        floats.convert("int8-full", QuantizationSettings(images))
 
 
 def test_the_file_tells_its_properties_and_where_it_stays_float(files: dict[str, bytes]) -> None:
-    told = Graph(files["fp32"]).properties()
-    assert told == {"labels": "a, b, c, d", "licence": "CC BY 4.0 ©"}
+    properties = Graph(files["fp32"]).properties()
+    assert properties == {"labels": "a, b, c, d", "licence": "CC BY 4.0 ©"}
     full = Graph(files["int8-full"]).properties()["arithmetic"]
     assert full.startswith("17 float islands between the integers, at stem_norm, stage_0_block_0_norm,")
 
@@ -165,10 +170,10 @@ def test_int8_full_takes_and_tells_bytes(files: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("given", [None, np.zeros((0, 32, 32, 3), np.uint8)])
 def test_calibration_needs_images(exporter: TfliteExporter, name: str, given: NDArray[np.uint8] | None) -> None:
     with pytest.raises(RecipeError, match=f"{name} needs calibration images"):
-        exporter.convert(name, Quantizing(given))
+        exporter.convert(name, QuantizationSettings(given))
 
 
 def test_nothing_left_to_quantize_is_refused(exporter: TfliteExporter) -> None:
     every = frozenset(exporter.quantizable("int8-dynamic"))
     with pytest.raises(RecipeError, match=r"int8-dynamic leaves no layer to quantize, with 41 in all and 27 kept"):
-        exporter.convert("int8-dynamic", Quantizing(keep_float=every))
+        exporter.convert("int8-dynamic", QuantizationSettings(keep_float=every))

@@ -9,30 +9,30 @@ from PIL import Image
 
 from bctoolkit.documents import to_json
 from bctoolkit.documents.quantization import Gate
-from bctoolkit.export.checks.gate import Judgement, judge
+from bctoolkit.export.checks.gate import GateResult, check_gate
 from bctoolkit.export.sensitivity.report import QuantizationReport, markdown, write_report
-from bctoolkit.export.sensitivity.search import LayerHarm, Ranking, Settled
+from bctoolkit.export.sensitivity.search import LayerSensitivity, MixedPrecisionResult, Ranking
 
 GATE = Gate()
 
 
-def judged(lost: int) -> Judgement:
+def result(lost: int) -> GateResult:
     labels = np.arange(2000) % 2
     reference = np.eye(2, dtype=np.float32)[labels]
     observed = reference.copy()
     observed[: 2 * lost : 2] = reference[1]
-    return judge(labels, reference, observed, ("ant", "bee"), GATE)
+    return check_gate(labels, reference, observed, ("ant", "bee"), GATE)
 
 
 @pytest.fixture
-def fallen_back() -> Settled:
-    layers = (LayerHarm("head", 0.3), LayerHarm("expand", 0.1), LayerHarm("project", 0.0))
+def mixed() -> MixedPrecisionResult:
+    layers = (LayerSensitivity("head", 0.3), LayerSensitivity("expand", 0.1), LayerSensitivity("project", 0.0))
     ranking = Ranking(layers=layers, images=128, seconds=3.5)
-    return Settled(b"", judged(1), frozenset({"head"}), judged(40), ranking)
+    return MixedPrecisionResult(b"", result(1), frozenset({"head"}), result(40), ranking)
 
 
-def test_a_report_is_written_as_document_page_and_picture(tmp_path: Path, fallen_back: Settled) -> None:
-    report = write_report(tmp_path, "tiny-onnx-int8", GATE, fallen_back)
+def test_a_report_is_written_as_document_page_and_picture(tmp_path: Path, mixed: MixedPrecisionResult) -> None:
+    report = write_report(tmp_path, "tiny-onnx-int8", GATE, mixed)
     assert {path.name for path in tmp_path.iterdir()} == {f"tiny-onnx-int8.{kind}" for kind in ("json", "md", "png")}
     stored = (tmp_path / "tiny-onnx-int8.json").read_bytes()
     assert msgspec.json.decode(stored, type=QuantizationReport) == report
@@ -41,8 +41,8 @@ def test_a_report_is_written_as_document_page_and_picture(tmp_path: Path, fallen
     assert to_json(report) == stored
 
 
-def test_the_page_shows_before_and_after_and_the_ranking(tmp_path: Path, fallen_back: Settled) -> None:
-    page = markdown(write_report(tmp_path, "tiny-onnx-int8", GATE, fallen_back))
+def test_the_page_shows_before_and_after_and_the_ranking(tmp_path: Path, mixed: MixedPrecisionResult) -> None:
+    page = markdown(write_report(tmp_path, "tiny-onnx-int8", GATE, mixed))
     assert "| nothing returned to float | failed | 2.00% |" in page
     assert "| layers in float: 1 | passed | 0.05% |" in page
     assert "| 1 | `head` | 3.00e-01 | 75.0% | float |" in page
@@ -51,8 +51,8 @@ def test_the_page_shows_before_and_after_and_the_ranking(tmp_path: Path, fallen_
 
 
 def test_without_a_ranking_there_is_no_picture(tmp_path: Path) -> None:
-    alike = judged(0)
-    write_report(tmp_path, "tiny", GATE, Settled(b"", alike, frozenset(), alike, None))
+    alike = result(0)
+    write_report(tmp_path, "tiny", GATE, MixedPrecisionResult(b"", alike, frozenset(), alike, None))
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md"}
     page = (tmp_path / "tiny.md").read_text()
     assert "layers in float" not in page
@@ -60,7 +60,7 @@ def test_without_a_ranking_there_is_no_picture(tmp_path: Path) -> None:
 
 
 def test_reasons_are_listed(tmp_path: Path) -> None:
-    failing = judged(40)
-    write_report(tmp_path, "tiny", GATE, Settled(b"", failing, frozenset(), failing, None))
+    failing = result(40)
+    write_report(tmp_path, "tiny", GATE, MixedPrecisionResult(b"", failing, frozenset(), failing, None))
     page = (tmp_path / "tiny.md").read_text()
     assert all(f"- {reason}" in page for reason in failing.reasons)
