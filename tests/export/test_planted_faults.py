@@ -249,8 +249,18 @@ EXPORTER_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("fault", EXPORTER_FAULTS)
+REPEATED = ("LayerNorm epsilon 1e-3", "softmax twice")
+"""What TFLite's converter, which takes seconds, is given in the soak alone."""
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        pytest.param(name, fault, marks=pytest.mark.soak if name == "tflite" and fault in REPEATED else ())
+        for name in FORMATS
+        for fault in EXPORTER_FAULTS
+    ],
+)
 def test_a_fault_of_an_exporter_is_blamed_on_its_format_and_traced_to_the_layer(
     chain: Chain, name: str, fault: str
 ) -> None:
