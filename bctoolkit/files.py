@@ -13,7 +13,15 @@ from types import FrameType
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["atomic_file", "atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt", "unfinished"]
+__all__ = [
+    "atomic_file",
+    "atomic_folder",
+    "atomic_path",
+    "sha256_bytes",
+    "sha256_file",
+    "sigterm_as_interrupt",
+    "unfinished",
+]
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -29,11 +37,20 @@ def sha256_file(path: Path) -> str:
 
 def atomic_file(path: Path, content: bytes) -> None:
     """Write `content` to `path`; a kill at any moment leaves the earlier file or the new one, whole."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `path` to write a file to; it takes `path`'s place if the block ends without an error.
+
+    A kill at any moment leaves the earlier file or the new one, whole.
+    """
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield partial
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     finally:

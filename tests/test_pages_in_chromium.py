@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from bctoolkit.bench import pipeline as bench
-from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench import pipeline
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.progress import Terminal
 from bctoolkit.recipes import Budget
 
@@ -192,7 +192,12 @@ def report(workspace: Path, class_folders: Path, tmp_path_factory: pytest.TempPa
         root / "damaged",
     ]
     settings = Settings(
-        *(2, 24, 0.05, 5, 0.01, 1, 0),
+        sessions=2,
+        min_runs=24,
+        min_seconds=0.05,
+        warmup_runs=5,
+        warmup_seconds=0.01,
+        threads=1,
         batches=(1, 2),
         streams=2,
         sustain_minutes=0.002,
@@ -200,7 +205,7 @@ def report(workspace: Path, class_folders: Path, tmp_path_factory: pytest.TempPa
         corrupted=3,
     )
     budget = Budget(device="a desk", max_size_mb=0.001, max_peak_rss_mb=10_000, max_p50_ms=1_000, min_accuracy=0.5)
-    bench.bench(paths, settings, root / "report", Terminal(), data=str(class_folders), budget=budget)
+    pipeline.bench(paths, settings, root / "report", Terminal(), data=str(class_folders), budget=budget)
     return root / "report" / "report.html"
 
 
@@ -260,7 +265,7 @@ def test_every_part_of_a_report_is_shown(browser: Browser, report: Path) -> None
     assert seen["headings"] == [
         "Verdict", "Figures", "Limits", "Accuracy, latency, size", "Latency", "Operator profile", "Offline",
         "Multi-stream", "Sustained", "Classes", "Confusion matrices", "Reliability", "Corruptions",
-        *(f"Corruptions of {name}" for name in MEASURED), *(f"Where {name} departs most" for name in MEASURED),
+        *(f"Corruptions of {name}" for name in MEASURED), *(f"Where {name} differs most" for name in MEASURED),
         "Machine and settings", "How each number was computed",
     ]  # fmt: skip
     told = json.loads(report.with_name("report.json").read_bytes())["results"][0]["sustained"]["windows"][0]

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from bctoolkit.statistics.paired import Loss, drop_interval, images_needed, losing, loss, loss_limits, mcnemar
+from bctoolkit.statistics.paired import (
+    PairedChange,
+    drop_interval,
+    images_needed,
+    mcnemar,
+    paired_change,
+    regressed_classes,
+    score_interval,
+)
 
 
 def decisions(both: int, losses: int, gains: int, neither: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -54,14 +62,14 @@ def likelihood_score(losses: int, gains: int, count: int, drop: float) -> float:
 @pytest.mark.parametrize("counts", [(30, 12, 300), (5, 4, 200), (4, 1, 400), (1, 7, 50), (60, 80, 200)])
 def test_drop_interval_ends_where_the_score_test_refuses(counts: tuple[int, int, int]) -> None:
     """Tango's interval by its definition; its closed form is checked against a numerical likelihood."""
-    low, high = loss_limits(*counts)
+    low, high = score_interval(*counts)
     assert likelihood_score(*counts, low) == pytest.approx(scipy_stats.norm.ppf(0.975), abs=1e-4)
     assert likelihood_score(*counts, high) == pytest.approx(scipy_stats.norm.ppf(0.025), abs=1e-4)
 
 
 @given(losses=st.integers(0, 40), gains=st.integers(0, 40), rest=st.integers(1, 400))
 def test_drop_interval_lies_above_nought_where_mcnemar_s_statistic_refuses(losses: int, gains: int, rest: int) -> None:
-    low, high = loss_limits(losses, gains, losses + gains + rest)
+    low, high = score_interval(losses, gains, losses + gains + rest)
     statistic = (losses - gains) / math.sqrt(losses + gains) if losses + gains else 0.0
     assert (low > 1e-9) == (statistic > 1.9599639845 + 1e-9)
     assert (high < -1e-9) == (statistic < -1.9599639845 - 1e-9)
@@ -71,19 +79,19 @@ def test_drop_interval_lies_above_nought_where_mcnemar_s_statistic_refuses(losse
 def test_drop_interval_without_any_difference_has_a_closed_form(count: int) -> None:
     square = scipy_stats.norm.ppf(0.975) ** 2
     bound = square / (count + square)
-    assert loss_limits(0, 0, count) == pytest.approx((-bound, bound), abs=1e-9)
+    assert score_interval(0, 0, count) == pytest.approx((-bound, bound), abs=1e-9)
 
 
 def test_a_loss_is_counted_by_hand() -> None:
-    found = loss(*decisions(70, 10, 4, 16))
-    assert (found.count, found.losses, found.gains, found.drop) == (100, 10, 4, 0.06)
-    assert found.ci95 == drop_interval(*decisions(70, 10, 4, 16)) == loss_limits(10, 4, 100)
+    found = paired_change(*decisions(70, 10, 4, 16))
+    assert (found.count, found.regressed, found.improved, found.drop) == (100, 10, 4, 0.06)
+    assert found.ci95 == drop_interval(*decisions(70, 10, 4, 16)) == score_interval(10, 4, 100)
 
 
-def classes(*counts: tuple[int, int]) -> dict[str, Loss]:
+def classes(*counts: tuple[int, int]) -> dict[str, PairedChange]:
     """Classes a, b, c … of 300 images with these losses and gains."""
     return {
-        name: Loss(300, losses, gains, (losses - gains) / 300, loss_limits(losses, gains, 300))
+        name: PairedChange(300, losses, gains, (losses - gains) / 300, score_interval(losses, gains, 300))
         for name, (losses, gains) in zip("abcdefgh", counts, strict=False)
     }
 
@@ -102,11 +110,11 @@ def classes(*counts: tuple[int, int]) -> dict[str, Loss]:
     ],
 )
 def test_classes_that_lose_beyond_chance(counts: list[tuple[int, int]], named: tuple[str, ...]) -> None:
-    assert losing(classes(*counts)) == named
+    assert regressed_classes(classes(*counts)) == named
 
 
 def test_no_class_no_loss() -> None:
-    assert losing({}) == ()
+    assert regressed_classes({}) == ()
 
 
 def test_images_needed_is_the_least_number_that_decides() -> None:
@@ -143,6 +151,6 @@ def test_drop_interval_holds_the_true_drop_as_often_as_it_says(count: int, loss:
     """Four thousand sets drawn, each pair of counts judged once: 95 % ± 1.5."""
     drawn = np.random.default_rng(7).multinomial(count, [loss, gain, 1 - loss - gain], size=4_000)
     found, times = np.unique(drawn[:, :2], axis=0, return_counts=True)
-    intervals = [loss_limits(losses, gains, count) for losses, gains in found]
+    intervals = [score_interval(losses, gains, count) for losses, gains in found]
     covered = np.average([low <= loss - gain <= high for low, high in intervals], weights=times)
     assert abs(covered - 0.95) <= 0.015

@@ -14,7 +14,7 @@ from statsmodels.stats import contingency_tables, proportion, weightstats
 
 from bctoolkit.bench.analysis.statistics import latency, mean_interval, ratio
 from bctoolkit.statistics.metrics import exact_interval
-from bctoolkit.statistics.paired import _score, loss_limits, mcnemar, mean_limits
+from bctoolkit.statistics.paired import _score, mcnemar, paired_mean_interval, score_interval
 
 COUNTS = [
     (30, 12, 300),
@@ -86,7 +86,7 @@ def brute_force_limits(losses: int, gains: int, count: int) -> tuple[float, floa
 
 @pytest.mark.parametrize("counts", COUNTS)
 def test_drop_interval_is_the_score_test_inverted_by_brute_force(counts: tuple[int, int, int]) -> None:
-    assert loss_limits(*counts) == pytest.approx(brute_force_limits(*counts), abs=1e-9)
+    assert score_interval(*counts) == pytest.approx(brute_force_limits(*counts), abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_drop_interval_is_the_score_test_inverted_by_brute_force(counts: tuple[i
 def test_drop_interval_on_published_examples(
     losses: int, gains: int, count: int, low: float, high: float, digits: int
 ) -> None:
-    assert loss_limits(losses, gains, count) == pytest.approx((low, high), abs=0.51 * 10**-digits)
+    assert score_interval(losses, gains, count) == pytest.approx((low, high), abs=0.51 * 10**-digits)
 
 
 def test_score_on_tango_s_contact_lenses() -> None:
@@ -121,7 +121,7 @@ def test_approval_ratings() -> None:
     944 approve first, 880 later; z² = 17.36, and the difference 0.04 has the 95 % interval 0.02 to 0.06.
     """
     assert mcnemar(*decisions(794, 150, 86, 570)) == pytest.approx(scipy_stats.chi2.sf(17.36, 1), rel=0.3)
-    low, high = loss_limits(150, 86, 1600)
+    low, high = score_interval(150, 86, 1600)
     assert (round(low, 2), round(high, 2)) == (0.02, 0.06)
 
 
@@ -179,4 +179,4 @@ def test_interval_of_p99_is_that_of_an_independent_computation(sizes: tuple[int,
 def test_interval_of_a_mean_is_statsmodels_with_two_halves_added(step: float) -> None:
     values = np.random.default_rng(0).choice([0.0, 0.0, 0.0, 0.1, -0.05], 300)
     weighted = weightstats.DescrStatsW(np.append(values, [step, -step]), np.append(np.ones(300), [0.5, 0.5]))
-    assert mean_limits(values, step) == pytest.approx(weighted.tconfint_mean(), abs=1e-9)
+    assert paired_mean_interval(values, step) == pytest.approx(weighted.tconfint_mean(), abs=1e-9)

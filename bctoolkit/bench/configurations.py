@@ -1,20 +1,20 @@
-"""Every case once: what the journal has is not measured again, and a bundle that fails does not stop the others."""
+"""Every configuration once: what the checkpoint has is not measured again, and a bundle that fails stops no other."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple, TypeVar
+from functools import cached_property, partial
+from typing import TypeVar
 
 import msgspec
 
-from bctoolkit.bench.checkpoint import Asked, Journal
-from bctoolkit.bench.documents.predictions import Answered
-from bctoolkit.bench.documents.profiles import Profile
-from bctoolkit.bench.documents.report import Failure, Settings
-from bctoolkit.bench.documents.samples import Answer
-from bctoolkit.bench.documents.stored import answers_name, samples_name
-from bctoolkit.bench.launcher import predictions
-from bctoolkit.bench.launcher import sessions as latency
+from bctoolkit.bench.checkpoint import Checkpoint, Request
+from bctoolkit.bench.documents.measurements import Profile
+from bctoolkit.bench.documents.predictions import Predictions
+from bctoolkit.bench.documents.report import Failure
+from bctoolkit.bench.documents.samples import SessionSamples
+from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.launcher import predictions, sessions
 from bctoolkit.bench.worker.machine import available_memory
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
@@ -23,15 +23,14 @@ from bctoolkit.errors import BackendError
 from bctoolkit.progress import Progress
 
 __all__ = [
-    "Case",
-    "Subject",
-    "Work",
-    "answers_key",
-    "image_key",
-    "parity_of_all",
-    "profiles_of_all",
-    "sample_key",
-    "sessions_of_all",
+    "BenchRun",
+    "Configuration",
+    "Target",
+    "image_contract",
+    "measure_predictions",
+    "measure_profiles",
+    "measure_sessions",
+    "slug",
 ]
 
 T = TypeVar("T")
@@ -39,205 +38,210 @@ T = TypeVar("T")
 FREE_SHARE = 0.5
 """Of the memory at hand: so much may be taken by processes that stand side by side."""
 PARTS = 100
-"""Of a turn, as progress counts them."""
+"""Of a group's round, as progress counts them."""
 PROCESS_BYTES, MODEL_COPIES = 100_000_000, 3
 
 
-class Subject(NamedTuple):
-    """What gives answers: a bundle on a provider. The number of threads does not change them."""
+@dataclass(frozen=True)
+class Target:
+    """What predicts: a bundle on a provider. The number of threads does not change what it predicts."""
 
-    bundle: int
-    """Position among the bundles."""
+    key: str
+    """Its name in files and documents: the bundle's, and where there are several providers `@` with this one."""
+    bundle: Bundle
     provider: str | None
     """None: its engine's first."""
 
 
-class Case(NamedTuple):
-    """One row of the report."""
+@dataclass(frozen=True)
+class Configuration:
+    """One row of the report: a target with a number of threads."""
 
-    bundle: int
-    """Position among the bundles."""
+    key: str
+    """Its name in files and documents: the target's, and in a sweep `@` with the number of threads."""
+    target: Target
     threads: int
-    provider: str | None = None
-
-    @property
-    def subject(self) -> Subject:
-        """What gives its answers."""
-        return Subject(self.bundle, self.provider)
 
 
 @dataclass(frozen=True)
-class Work:
+class BenchRun:
     """A benchmark under way."""
 
-    opened: list[Bundle]
-    asked: Asked
-    journal: Journal
+    bundles: list[Bundle]
+    request: Request
+    checkpoint: Checkpoint
     progress: Progress
 
     @property
     def settings(self) -> Settings:
         """How to measure."""
-        return self.asked.settings
+        return self.request.settings
 
-    @property
-    def subjects(self) -> list[Subject]:
+    @cached_property
+    def targets(self) -> list[Target]:
         """Every bundle on every provider."""
-        providers = self.settings.providers or (None,)
-        return [Subject(bundle, provider) for bundle in range(len(self.opened)) for provider in providers]
+        several = len(self.settings.providers) > 1
+        return [
+            Target(slug(bundle.manifest.name) + (f"@{provider}" if several else ""), bundle, provider)
+            for bundle in self.bundles
+            for provider in self.settings.providers or (None,)
+        ]
 
-    @property
-    def cases(self) -> list[Case]:
-        """All cases, in the order of their turns."""
-        threads = self.settings.sweep or (self.settings.threads,)
-        return [Case(bundle, number, provider) for bundle, provider in self.subjects for number in threads]
+    @cached_property
+    def configurations(self) -> list[Configuration]:
+        """All configurations, in the order in which they are measured."""
+        sweep = self.settings.sweep
+        return [
+            Configuration(target.key + (f"@{threads}" if sweep else ""), target, threads)
+            for target in self.targets
+            for threads in sweep or (self.settings.threads,)
+        ]
 
     @property
     def failures(self) -> tuple[Failure, ...]:
         """What could not be measured."""
-        return tuple(found for number in range(len(self.subjects)) if (found := self.journal.failure(number)))
+        return tuple(failure for target in self.targets if (failure := self._failure(target)))
 
-    def bundle(self, one: Case | Subject) -> Bundle:
-        """Whose case it is."""
-        return self.opened[one.bundle]
-
-    def failed(self, subject: Subject) -> bool:
+    def failed(self, target: Target) -> bool:
         """Whether it could not be measured."""
-        return self.journal.failure(self.subjects.index(subject)) is not None
+        return self._failure(target) is not None
 
-    def unless_it_fails(self, subject: Subject, work: Callable[[], T]) -> T | None:
-        """What the work gives; None where the subject fails, which is kept and, if there are others, told."""
+    def attempt(self, target: Target, work: Callable[[], T]) -> T | None:
+        """What the work returns; None where the target fails, which is kept."""
         try:
             return work()
         except BackendError as problem:
-            self.fail(subject, problem)
+            self.fail(target, problem)
             return None
 
-    def fail(self, subject: Subject, problem: BackendError) -> None:
-        """Keep why a subject fails and, if there are others, tell it."""
-        if self.failed(subject):
+    def fail(self, target: Target, problem: BackendError) -> None:
+        """Keep why a target fails and, if there are others, say it."""
+        if self.failed(target):
             return
-        manifest = self.bundle(subject).manifest
-        failure = Failure(manifest.name, manifest.format, manifest.quantization, str(problem), subject.provider)
-        self.journal.keep_failure(self.subjects.index(subject), failure)
-        if len(self.subjects) > 1:
-            self.progress.say(f"{problem}; going on without it")
+        manifest = target.bundle.manifest
+        failure = Failure(manifest.name, manifest.format, manifest.quantization, str(problem), target.provider)
+        self.checkpoint.keep(f"failure-{target.key}", failure)
+        if len(self.targets) > 1:
+            self.progress.say(f"{problem}; skipping it")
+
+    def _failure(self, target: Target) -> Failure | None:
+        return self.checkpoint.read(f"failure-{target.key}", Failure)
 
 
-def answers_key(work: Work, subject: Subject) -> str:
-    """The name of a subject among the answers."""
-    return answers_name(work.bundle(subject).manifest.name, subject.provider, work.settings)
+def slug(name: str) -> str:
+    """A name that can be a file's."""
+    return re.sub(r"[^\w.+-]", "_", name)
 
 
-def sample_key(work: Work, case: Case) -> str:
-    """The name of a case among the samples."""
-    return samples_name(work.bundle(case).manifest.name, case.provider, case.threads, work.settings)
-
-
-def image_key(bundle: Bundle) -> InputContract:
+def image_contract(bundle: Bundle) -> InputContract:
     """What decides how images are prepared for a bundle, whatever dtype it eats."""
     return msgspec.structs.replace(bundle.manifest.input, dtype="uint8")
 
 
-def parity_of_all(work: Work, datasets: dict[InputContract, Dataset]) -> dict[Subject, Answered]:
-    """The answers of each subject that gives some."""
-    found: dict[Subject, Answered] = {}
-    subjects, journal = work.subjects, work.journal
-    for number, subject in enumerate(subjects):
-        answered = journal.answered(number)
-        if answered is None and not work.failed(subject):
-            bundle = work.bundle(subject)
-            work.progress.step("parity", number, len(subjects), bundle.manifest.name)
-            dataset = datasets.get(image_key(bundle))
-            asking = partial(
-                predictions.ask,
-                bundle,
-                dataset,
-                work.settings.threads,
-                subject.provider,
-                work.progress,
-                work.settings.corrupted,
+def measure_predictions(run: BenchRun, datasets: dict[InputContract, Dataset]) -> dict[str, Predictions]:
+    """The predictions of each target that gives some, by its key."""
+    results: dict[str, Predictions] = {}
+    for number, target in enumerate(run.targets):
+        result = run.checkpoint.predictions(target.key)
+        if result is None and not run.failed(target):
+            run.progress.step("parity", number, len(run.targets), target.bundle.manifest.name)
+            work = partial(
+                predictions.predict_all,
+                target.bundle,
+                datasets.get(image_contract(target.bundle)),
+                run.settings.threads,
+                target.provider,
+                run.progress,
+                run.settings.corrupted,
             )
-            answered = work.unless_it_fails(subject, asking)
-            if answered is not None:
-                journal.keep_answered(number, answered)
-        if answered is not None:
-            found[subject] = answered
-    work.progress.step("parity", len(subjects), len(subjects))
-    return found
+            result = run.attempt(target, work)
+            if result is not None:
+                run.checkpoint.keep_predictions(target.key, result)
+        if result is not None:
+            results[target.key] = result
+    run.progress.step("parity", len(run.targets), len(run.targets))
+    return results
 
 
-def profiles_of_all(work: Work) -> dict[Case, Profile]:
-    """The profile of each case whose subject does not fail; none where none were asked for."""
-    cases, runs = work.cases, work.settings.profile_runs
-    found: dict[Case, Profile] = {}
-    for place, case in enumerate(cases if runs else []):
-        profile = work.journal.profile(place)
-        if profile is None and not work.failed(case.subject):
-            bundle = work.bundle(case)
-            work.progress.step("profile", place, len(cases), bundle.manifest.name)
-            inspecting = partial(latency.profile, bundle.path, case.threads, case.provider, runs)
-            profile = work.unless_it_fails(case.subject, inspecting)
+def measure_profiles(run: BenchRun) -> dict[str, Profile]:
+    """The profile of each configuration whose target does not fail, by its key; none where the settings want none."""
+    runs = run.settings.profile_runs
+    configurations = run.configurations if runs else []
+    profiles: dict[str, Profile] = {}
+    for number, configuration in enumerate(configurations):
+        target, name = configuration.target, f"profile-{configuration.key}"
+        profile = run.checkpoint.read(name, Profile)
+        if profile is None and not run.failed(target):
+            run.progress.step("profile", number, len(configurations), target.bundle.manifest.name)
+            work = partial(sessions.profile, target.bundle.path, configuration.threads, target.provider, runs)
+            profile = run.attempt(target, work)
             if profile is not None:
-                work.journal.keep_profile(place, profile)
+                run.checkpoint.keep(name, profile)
         if profile is not None:
-            found[case] = profile
+            profiles[configuration.key] = profile
     if runs:
-        work.progress.step("profile", len(cases), len(cases))
-    return found
+        run.progress.step("profile", len(configurations), len(configurations))
+    return profiles
 
 
-def sessions_of_all(work: Work, after: Callable[[int], None]) -> dict[Case, list[Answer]]:
-    """All sessions of each case, measured in turns; `after` is called with the number of each turn."""
-    groups, sessions = _groups(work), work.settings.sessions
-    total = PARTS * sessions * len(groups)
-    for turn in range(sessions):
+def measure_sessions(run: BenchRun, after: Callable[[int], None]) -> dict[str, list[SessionSamples]]:
+    """The sessions of each configuration by its key, in rounds; `after` is called with the number of each round."""
+    groups, rounds = _groups(run), run.settings.sessions
+    total = PARTS * rounds * len(groups)
+    for round_ in range(rounds):
         for number, group in enumerate(groups):
-            begin = PARTS * (turn * len(groups) + number)
+            begin = PARTS * (round_ * len(groups) + number)
 
-            def told(share: float, name: str, begin: int = begin) -> None:
-                work.progress.step("timing", begin + int((PARTS - 1) * share), total, name)
+            def on_progress(share: float, name: str, begin: int = begin) -> None:
+                run.progress.step("timing", begin + int((PARTS - 1) * share), total, name)
 
-            _one_turn(work, turn, group, told)
-        after(turn)
-    work.progress.step("timing", total, total)
+            _one_round(run, round_, group, on_progress)
+        after(round_)
+    run.progress.step("timing", total, total)
     return {
-        case: [kept for turn in range(sessions) if (kept := work.journal.session(place, turn))]
-        for place, case in enumerate(work.cases)
+        configuration.key: [
+            samples
+            for round_ in range(rounds)
+            if (samples := run.checkpoint.read(_session_name(round_, configuration), SessionSamples))
+        ]
+        for configuration in run.configurations
     }
 
 
-def _one_turn(work: Work, turn: int, group: list[int], told: Callable[[float, str], None]) -> None:
-    """Measure a group's cases side by side, and keep what they give."""
-    cases, journal = work.cases, work.journal
+def _session_name(round_: int, configuration: Configuration) -> str:
+    return f"session-{round_}-{configuration.key}"
+
+
+def _one_round(
+    run: BenchRun, round_: int, group: list[Configuration], on_progress: Callable[[float, str], None]
+) -> None:
+    """Measure a group's configurations side by side, and keep what they give."""
     missing = [
-        place for place in group if journal.session(place, turn) is None and not work.failed(cases[place].subject)
+        each for each in group if not run.checkpoint.has(_session_name(round_, each)) and not run.failed(each.target)
     ]
-    if turn % 2:  # who starts later may find its memory in a better place
+    if round_ % 2:  # who starts later may find its memory in a better place
         missing.reverse()
-    wanted = [_timed(work, cases[place]) for place in missing]
-    for place, answer in zip(missing, latency.sessions(wanted, told), strict=True):
-        if isinstance(answer, BackendError):
-            work.fail(cases[place].subject, answer)
+    requests = [
+        sessions.SessionRequest(each.target.bundle.path, each.threads, each.target.provider, run.settings)
+        for each in missing
+    ]
+    for configuration, samples in zip(missing, sessions.sessions(requests, on_progress), strict=True):
+        if isinstance(samples, BackendError):
+            run.fail(configuration.target, samples)
         else:
-            journal.keep_session(place, turn, answer)
+            run.checkpoint.keep(_session_name(round_, configuration), samples)
 
 
-def _timed(work: Work, case: Case) -> latency.Timed:
-    settings = msgspec.structs.replace(work.settings, threads=case.threads)
-    return latency.Timed(work.bundle(case).path, settings, case.provider)
-
-
-def _groups(work: Work) -> list[list[int]]:
-    """Places of the cases that are measured side by side: those of one number of threads, as far as memory allows."""
-    free, cases = FREE_SHARE * available_memory(), work.cases
-    groups: dict[int, list[list[int]]] = {}
-    for place, case in enumerate(cases):
-        of_threads = groups.setdefault(case.threads, [[]])
-        needed = sum(_memory(work.bundle(cases[other])) for other in [*of_threads[-1], place])
+def _groups(run: BenchRun) -> list[list[Configuration]]:
+    """The configurations that are measured side by side: those of one number of threads, as far as memory allows."""
+    free = FREE_SHARE * available_memory()
+    groups: dict[int, list[list[Configuration]]] = {}
+    for configuration in run.configurations:
+        of_threads = groups.setdefault(configuration.threads, [[]])
+        needed = sum(_memory(each.target.bundle) for each in [*of_threads[-1], configuration])
         if of_threads[-1] and needed > free:
             of_threads.append([])
-        of_threads[-1].append(place)
+        of_threads[-1].append(configuration)
     return [group for of_threads in groups.values() for group in of_threads]
 
 

@@ -1,109 +1,107 @@
-"""The scenarios beside single-stream: offline and streams in the turns of the sessions, sustained runs after them.
+"""The scenarios beside single-stream: offline and streams in the rounds of the sessions, sustained runs after them.
 
-They run with the settings' `threads`, in a sweep its first number, on each provider. Each is a case of its own in the
-journal.
+They run with the settings' `threads`, in a sweep its first number, on each provider. Each is a part of its own in the
+checkpoint.
 """
 
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from bctoolkit.bench.configurations import Subject, Work
-from bctoolkit.bench.documents.samples import Observed, OfflineAnswer, StreamsAnswer, SustainAnswer
+from bctoolkit.bench.configurations import BenchRun, Target
+from bctoolkit.bench.documents.samples import OfflineSamples, ScenarioSamples, StreamsSamples, SustainedSamples
 from bctoolkit.bench.launcher.process import in_child
 from bctoolkit.bench.worker.scenarios import WINDOW, Offline, Streams, Sustain, windows_in
 from bctoolkit.errors import BackendError
 
 __all__ = ["Scenarios"]
 
-A = TypeVar("A", OfflineAnswer, StreamsAnswer, SustainAnswer)
+A = TypeVar("A", OfflineSamples, StreamsSamples, SustainedSamples)
 
 
 class Scenarios:
-    """The scenarios of one benchmark; what the journal has is not measured again. Subjects count as `Work` does."""
+    """The scenarios of one benchmark; what the checkpoint has is not measured again."""
 
-    def __init__(self, work: Work) -> None:
-        self._work, self._subjects, self._settings = work, work.subjects, work.settings
+    def __init__(self, run: BenchRun) -> None:
+        self._run, self._settings = run, run.settings
 
-    def turn(self, turn: int) -> None:
-        """Offline of each subject, then streams of each, where they were asked for."""
-        for label, wanted, measure in (
-            ("offline", self._settings.batches is not None, self._offline),
-            ("streams", self._settings.streams is not None, self._streams),
-        ):
-            for number, subject in enumerate(self._subjects if wanted else []):
-                if self._settled(f"{label}-{number}-{turn}", subject):
-                    continue
-                place, total = turn * len(self._subjects) + number, self._settings.sessions * len(self._subjects)
-                self._work.progress.step(label, place, total, self._name(subject))
-                measure(number, turn)
+    def one_round(self, round_: int) -> None:
+        """Offline of each target, then streams of each, where the settings ask for them."""
+        if self._settings.batches is not None:
+            self._of_each_target("offline", round_, self._offline)
+        if self._settings.streams is not None:
+            self._of_each_target("streams", round_, self._streams)
 
     def sustain(self) -> None:
-        """A sustained run of each subject, one after the other, where it was asked for."""
+        """A sustained run of each target, one after the other, where the settings ask for them."""
         minutes = self._settings.sustain_minutes
-        for number, subject in enumerate(self._subjects if minutes is not None else []):
-            if not self._settled(f"sustained-{number}", subject):
-                self._sustain(number, 60 * (minutes or 0.0))
+        for number, target in enumerate(self._run.targets if minutes is not None else []):
+            name = f"sustained-{target.key}"
+            if not self._settled(name, target):
+                self._measure(name, target, partial(self._sustain, number, target, 60 * (minutes or 0.0)))
 
-    def of(self, subject: Subject) -> Observed:
-        """What a subject has measured."""
-        number, turns = self._subjects.index(subject), range(self._settings.sessions)
-        kept = self._work.journal.scenario
-        offline = (kept(f"offline-{number}-{turn}", OfflineAnswer) for turn in turns)
-        streams = (kept(f"streams-{number}-{turn}", StreamsAnswer) for turn in turns)
-        sustained = kept(f"sustained-{number}", SustainAnswer)
-        return Observed(
-            [answer for answer in offline if answer],
-            [answer for answer in streams if answer],
+    def of(self, target: Target) -> ScenarioSamples:
+        """What a target has measured."""
+        rounds, read = range(self._settings.sessions), self._run.checkpoint.read
+        offline = (read(f"offline-{round_}-{target.key}", OfflineSamples) for round_ in rounds)
+        streams = (read(f"streams-{round_}-{target.key}", StreamsSamples) for round_ in rounds)
+        sustained = read(f"sustained-{target.key}", SustainedSamples)
+        return ScenarioSamples(
+            [samples for samples in offline if samples],
+            [samples for samples in streams if samples],
             [sustained] if sustained else [],
         )
 
-    def _offline(self, number: int, turn: int) -> None:
-        """The first turn finds the sizes, the later ones repeat them."""
-        first = self._work.journal.scenario(f"offline-{number}-0", OfflineAnswer)
+    def _of_each_target(self, label: str, round_: int, measure: Callable[[Target], A]) -> None:
+        targets = self._run.targets
+        for number, target in enumerate(targets):
+            name = f"{label}-{round_}-{target.key}"
+            if not self._settled(name, target):
+                done, total = round_ * len(targets) + number, self._settings.sessions * len(targets)
+                self._run.progress.step(label, done, total, target.bundle.manifest.name)
+                self._measure(name, target, partial(measure, target))
+
+    def _offline(self, target: Target) -> OfflineSamples:
+        """The first round determines the sizes, the later ones repeat them."""
+        first = self._run.checkpoint.read(f"offline-0-{target.key}", OfflineSamples)
         sizes = tuple(runs.batch for runs in first.batches) if first else self._settings.batches or ()
-        job = Offline(*self._job(number), self._settings, sizes)
-        self._case(f"offline-{number}-{turn}", number, partial(in_child, job, OfflineAnswer))
+        return in_child(Offline(*self._job(target), self._settings, sizes), OfflineSamples)
 
-    def _streams(self, number: int, turn: int) -> None:
-        job = Streams(*self._job(number), self._settings, self._settings.streams or 1)
-        self._case(f"streams-{number}-{turn}", number, partial(in_child, job, StreamsAnswer))
+    def _streams(self, target: Target) -> StreamsSamples:
+        return in_child(Streams(*self._job(target), self._settings, self._settings.streams or 1), StreamsSamples)
 
-    def _sustain(self, number: int, seconds: float) -> None:
-        name, count = self._name(self._subjects[number]), windows_in(seconds)
-        done = number * count
+    def _sustain(self, number: int, target: Target, seconds: float) -> SustainedSamples:
+        name, count = target.bundle.manifest.name, windows_in(seconds)
+        done, total = number * count, count * len(self._run.targets)
 
-        def hear(line: bytes) -> None:
+        def on_line(line: bytes) -> None:
             nonlocal done
             if line == WINDOW:
                 done += 1
-                self._work.progress.step("sustain", done, count * len(self._subjects), name)
+                self._run.progress.step("sustain", done, total, name)
 
-        self._work.progress.step("sustain", done, count * len(self._subjects), name)
-        job = Sustain(*self._job(number), self._settings, seconds)
-        self._case(f"sustained-{number}", number, partial(in_child, job, SustainAnswer, hear))
+        self._run.progress.step("sustain", done, total, name)
+        return in_child(Sustain(*self._job(target), self._settings, seconds), SustainedSamples, on_line)
 
-    def _job(self, number: int) -> tuple[str, int, str | None, str]:
+    def _job(self, target: Target) -> tuple[str, int, str | None, str]:
         """What every job begins with."""
-        subject = self._subjects[number]
-        return str(self._work.bundle(subject).path), self._settings.threads, subject.provider, ""
+        return str(target.bundle.path), self._settings.threads, target.provider, ""
 
-    def _name(self, subject: Subject) -> str:
-        return self._work.bundle(subject).manifest.name
+    def _settled(self, name: str, target: Target) -> bool:
+        """Whether a part is finished, or never will be because its target has failed."""
+        return self._run.failed(target) or self._run.checkpoint.has(name)
 
-    def _settled(self, name: str, subject: Subject) -> bool:
-        """Whether a case is in, or never will be because its subject has failed."""
-        return self._work.failed(subject) or (self._work.journal.folder / f"{name}.json").is_file()
+    def _measure(self, name: str, target: Target, measure: Callable[[], A]) -> None:
+        """Measure a part and keep it, or keep that its target has failed."""
+        samples = self._run.attempt(target, partial(self._verified, target, measure))
+        if samples is not None:
+            self._run.checkpoint.keep(name, samples)
 
-    def _case(self, name: str, number: int, measure: Callable[[], A]) -> None:
-        """Measure a case and keep it, or keep that its subject has failed."""
-        subject = self._subjects[number]
-        answer = self._work.unless_it_fails(subject, partial(self._unchanged, subject, measure))
-        if answer is not None:
-            self._work.journal.keep_scenario(name, answer)
-
-    def _unchanged(self, subject: Subject, measure: Callable[[], A]) -> A:
-        answer = measure()
-        if answer.wrong:
-            raise BackendError(f"{self._work.bundle(subject).path.name}: {answer.wrong} answers changed while timed")
-        return answer
+    def _verified(self, target: Target, measure: Callable[[], A]) -> A:
+        samples = measure()
+        if samples.mismatches:
+            raise BackendError(
+                f"{target.bundle.path.name}: {samples.mismatches} outputs differed from the first pass "
+                "(non-deterministic)"
+            )
+        return samples

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.compare import print_table, stored_reports
-from bctoolkit.cli.shared import require_extras
+from bctoolkit.cli.output import print_table
+from bctoolkit.cli.shared import require_extras, stored_reports
 from bctoolkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -68,14 +68,14 @@ def choose(
     from bctoolkit.bench.analysis.choose import choose as best_of
 
     require_extras("bench")
-    found = best_of(stored_reports(reports), _limits(limits, budget), cast("Preference", prefer))
+    choice = best_of(stored_reports(reports), _limits(limits, budget), cast("Preference", prefer))
     if as_json:
         from bctoolkit.documents import to_json
 
-        click.echo(to_json(found), nl=False)
+        click.echo(to_json(choice), nl=False)
     else:
-        _show(found)
-    context.exit(0 if found.best else 3)
+        _print(choice)
+    context.exit(0 if choice.best else 3)
 
 
 def quantity(option: str, text: str, units: dict[str, float]) -> float:
@@ -86,46 +86,47 @@ def quantity(option: str, text: str, units: dict[str, float]) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z%]*)", text.strip())
     if match is None or match[2] not in units:
-        known = " or ".join(f"a number with {unit}" if unit else "a number" for unit in units)
-        raise RecipeError(f"{option} {text}: give {known}")
+        valid = " or ".join(f"a number with {unit}" if unit else "a number" for unit in units)
+        raise RecipeError(f"{option} {text}: give {valid}")
     return float(match[1]) * units[match[2]]
 
 
-def _limits(given: dict[str, str | None], budget: str | None) -> "Budget":
-    """The budget's limits, replaced and completed by those given."""
+def _limits(options: dict[str, str | None], budget: str | None) -> "Budget":
+    """The budget's limits, replaced and completed by those of the options."""
     import msgspec
 
     from bctoolkit.recipes import Budget, read_budget
     from bctoolkit.workspace import Workspace
 
-    base = read_budget(Workspace().declared("benchmarks", budget)) if budget else Budget(device="asked for")
+    base = read_budget(Workspace().declared("benchmarks", budget)) if budget else Budget(device="any")
     changes = {
         field: quantity(f"--{name.replace('_', '-')}", text, units)
         for name, (field, units) in LIMITS.items()
-        if (text := given[name]) is not None
+        if (text := options[name]) is not None
     }
     return msgspec.structs.replace(base, **changes)
 
 
-def _show(found: "Choice") -> None:
-    print_table(
-        ("bundle", "accuracy", "p50 ms", "size MB", "front", "limits"),
-        [
-            (
-                one.bundle,
-                f"{one.accuracy:.2%}",
-                f"{one.p50_ms:.2f}",
-                f"{one.size_bytes / 1e6:.1f}",
-                "front" if one.on_front else "",
-                one.outcome,
-            )
-            for one in found.candidates
-        ],
-    )
-    for one in found.candidates:
-        for reason in one.reasons:
-            click.echo(f"{one.bundle}: {reason}")
-    click.echo(f"best: {found.best}, {found.why}" if found.best else found.why)
+def _print(choice: "Choice") -> None:
+    from bctoolkit.rendering.table import Table
+
+    columns = ("bundle", "accuracy", "p50 ms", "size MB", "front", "limits")
+    rows = [
+        (
+            each.bundle,
+            f"{each.accuracy:.2%}",
+            f"{each.p50_ms:.2f}",
+            f"{each.size_bytes / 1e6:.1f}",
+            "front" if each.on_front else "",
+            each.outcome,
+        )
+        for each in choice.candidates
+    ]
+    print_table(Table(columns, rows, text_columns=frozenset({"front", "limits"})))
+    for each in choice.candidates:
+        for reason in each.reasons:
+            click.echo(f"{each.bundle}: {reason}")
+    click.echo(f"best: {choice.best}, {choice.why}" if choice.best else choice.why)
 
 
 LIMITS: dict[str, tuple[str, dict[str, float]]] = {

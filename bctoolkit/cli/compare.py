@@ -1,19 +1,18 @@
 """`bctk compare`."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.shared import require_extras
+from bctoolkit.cli.output import print_table
+from bctoolkit.cli.shared import require_extras, stored_reports
 from bctoolkit.errors import RecipeError
 
 if TYPE_CHECKING:
     from bctoolkit.bench.analysis.compare import Comparison
-    from bctoolkit.bench.documents.stored import Stored
+    from bctoolkit.bench.documents.stored import StoredReport
 
-__all__ = ["compare", "print_table", "stored_reports"]
+__all__ = ["compare"]
 
 
 @click.command()
@@ -42,7 +41,7 @@ def compare(
 
     A change is judged by the 95 % interval of the ratio new / old over the sessions: worse where all of it lies beyond
     the margin, unclear where it reaches over. Accuracy is paired image by image. Exit code 3 where something is worse.
-    The surest comparison is within one report, where bundles were measured in the same turns: give --baseline.
+    The surest comparison is within one report, where bundles were measured in the same rounds: give --baseline.
 
     A REPORT is a folder, its report.json, or the name of one in benchmarks/reports.
 
@@ -57,82 +56,55 @@ def compare(
     if devices:
         if baseline is not None or as_json:
             raise RecipeError("--devices: it judges nothing, so give neither --baseline nor --json")
-        _merge(stored)
+        _print_merged(stored)
         return
-    found = _compared(stored, baseline, margin / 100)
+    comparison = _compared(stored, baseline, margin / 100)
     if as_json:
         from bctoolkit.documents import to_json
 
-        click.echo(to_json(found), nl=False)
+        click.echo(to_json(comparison), nl=False)
     else:
-        _show(found)
-    context.exit(3 if found.worse else 0)
+        _print(comparison)
+    context.exit(3 if comparison.worse else 0)
 
 
-def stored_reports(names: tuple[str, ...]) -> "list[Stored]":
-    """The reports of these folders, files, or names on the shelf."""
-    from bctoolkit.bench.documents.stored import read
-    from bctoolkit.workspace import Workspace
-
-    shelf = Workspace().reports
-    return [read(Path(name) if Path(name).exists() or not (shelf / name).exists() else shelf / name) for name in names]
-
-
-def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table whose first column is text and whose others are figures."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", no_wrap=not place)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
-
-
-def _compared(stored: "list[Stored]", baseline: str | None, margin: float) -> "Comparison":
-    from bctoolkit.bench.analysis.compare import against_baseline, old_and_new
+def _compared(stored: "list[StoredReport]", baseline: str | None, margin: float) -> "Comparison":
+    from bctoolkit.bench.analysis.compare import compare_reports, compare_with_baseline
 
     if baseline is not None:
         if len(stored) != 1:
-            raise RecipeError(f"--baseline compares within one report, {len(stored)} were given")
-        return against_baseline(stored[0], baseline, margin)
+            raise RecipeError(f"--baseline compares within one report, got {len(stored)}")
+        return compare_with_baseline(stored[0], baseline, margin)
     if len(stored) != 2:
         raise RecipeError(f"{len(stored)} reports: give OLD and NEW, one with --baseline, or several with --devices")
-    return old_and_new(stored[0], stored[1], margin)
+    return compare_reports(stored[0], stored[1], margin)
 
 
-def _show(found: "Comparison") -> None:
+def _print(comparison: "Comparison") -> None:
+    from bctoolkit.rendering.table import Table
+
     rows = []
-    for one in found.changes:
-        low, high = one.ci95
-        if one.figure == "accuracy":
-            values = (f"{one.old:.2%}", f"{one.new:.2%}", f"{-one.change * 100:+.2f} points")
+    for change in comparison.changes:
+        low, high = change.ci95
+        if change.figure == "accuracy":
+            values = (f"{change.old:.2%}", f"{change.new:.2%}", f"{-change.change * 100:+.2f} points")
             interval = f"{-high * 100:+.2f} to {-low * 100:+.2f}"
         else:
-            values = (f"{one.old:.2f}", f"{one.new:.2f}", f"{one.change - 1:+.1%}")
+            values = (f"{change.old:.2f}", f"{change.new:.2f}", f"{change.change - 1:+.1%}")
             interval = f"{low - 1:+.1%} to {high - 1:+.1%}"
-        trend = one.trend.upper() if one.trend == "worse" else one.trend
-        rows.append((one.bundle, one.figure, *values, interval, trend))
-    print_table(("bundle", "figure", "old", "new", "change", "95 % interval", ""), rows)
-    for note in found.notes:
+        trend = change.trend.upper() if change.trend == "worse" else change.trend
+        rows.append((change.bundle, change.figure, *values, interval, trend))
+    columns = ("bundle", "figure", "old", "new", "change", "95 % interval", "trend")
+    print_table(Table(columns, rows, text_columns=frozenset({"figure", "trend"})))
+    for note in comparison.notes:
         click.echo(note)
-    click.echo(f"{len(found.worse)} of {len(found.changes)} figures worse")
+    click.echo(f"{len(comparison.worse)} of {len(comparison.changes)} figures worse")
 
 
-def _merge(stored: "list[Stored]") -> None:
-    from bctoolkit.bench.report.tables import HEADINGS, row
+def _print_merged(stored: "list[StoredReport]") -> None:
+    from bctoolkit.bench.report.tables import merged_figures_table
 
-    rows = [
-        (cells[0], one.name, *cells[1:])
-        for one in stored
-        for cells in (row(result, one.report.settings) for result in one.report.results)
-    ]
-    print_table((HEADINGS[0], "report", *HEADINGS[1:]), sorted(rows, key=lambda cells: cells[0]))
-    for one in stored:
-        machine = one.report.machine
-        click.echo(f"{one.name}: {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}")
+    print_table(merged_figures_table([(each.name, each.report) for each in stored]))
+    for each in stored:
+        machine = each.report.machine
+        click.echo(f"{each.name}: {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}")

@@ -25,7 +25,8 @@ def demo(out: Path | None) -> None:
     Example:  bctk demo
     """
     from bctoolkit.bench.pipeline import bench
-    from bctoolkit.cli.bench import settings_for, show
+    from bctoolkit.cli.bench_options import settings_for
+    from bctoolkit.cli.output import print_report
     from bctoolkit.documents.formats import FORMATS
     from bctoolkit.recipes import ExportRecipe, read_train_recipe
     from bctoolkit.workspace import Workspace
@@ -44,7 +45,7 @@ def demo(out: Path | None) -> None:
         progress.say(f"  accuracy {figures.accuracy:.2%} on {figures.count} synthetic test pictures")
         progress.say("2/3 export to ONNX and TFLite, each checked against Keras before it is sealed")
         made = export(workspace.runs / name, wanted, workspace.bundles, progress)
-        progress.say("3/3 measure the bundles in turns, each session in a fresh process")
+        progress.say("3/3 measure the bundles in rounds, each session in a fresh process")
         report = bench([bundle.path for bundle in made], settings_for("quick"), target, progress, data="synthetic")
-    show(report)
+    print_report(report)
     click.echo(f"report: {target / 'report.html'} (synthetic pictures: the figures say nothing about real cells)")

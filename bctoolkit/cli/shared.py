@@ -7,12 +7,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bctoolkit.errors import BctkError
+import click
+
+from bctoolkit.errors import BctkError, RecipeError
 from bctoolkit.lazy import missing
 from bctoolkit.progress import Terminal
 
-__all__ = ["quiet_engines", "require_extras", "stamp"]
+if TYPE_CHECKING:
+    from bctoolkit.bench.documents.stored import StoredReport
+
+__all__ = ["quiet_engines", "refuse_beside_resume", "require_extras", "stamp", "stored_reports"]
 
 
 EXTRAS: dict[str, tuple[str, ...]] = {
@@ -46,6 +53,41 @@ def _is_installed(module: str) -> bool:
 def stamp() -> str:
     """The local time as part of a folder's name."""
     return datetime.now().strftime("%Y%m%d-%H%M%S")
+
+
+def refuse_beside_resume(context: click.Context, allowed: tuple[str, ...], what: str) -> None:
+    """Refuse every option but `allowed`: what is resumed has them already.
+
+    Args:
+        context: of the command.
+        allowed: names of parameters besides `resume`.
+        what: what goes on, as "the run".
+
+    Raises:
+        RecipeError: another parameter stands on the command line.
+    """
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        explicit = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        if explicit and name not in ("resume", *allowed):
+            option = parameter.opts[0] if isinstance(parameter, click.Option) else (parameter.metavar or name.upper())
+            option = option.strip("[].")
+            raise RecipeError(f"{option} cannot go with --resume: {what} goes on as it was begun")
+
+
+def stored_reports(names: tuple[str, ...]) -> "list[StoredReport]":
+    """The reports of these folders, files, or names in `benchmarks/reports`.
+
+    Raises:
+        RecipeError: one is none.
+    """
+    from bctoolkit.bench.documents.stored import read
+    from bctoolkit.workspace import Workspace
+
+    folder = Workspace().reports
+    return [
+        read(Path(name) if Path(name).exists() or not (folder / name).exists() else folder / name) for name in names
+    ]
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.shared import quiet_engines, require_extras, stamp
+from bctoolkit.cli.shared import quiet_engines, refuse_beside_resume, require_extras, stamp
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import duration
 
@@ -68,7 +68,7 @@ def train(
         raise RecipeError(f"--preview {preview}: give a file that ends in .png, in a folder that exists")
     workspace = Workspace()
     if resume:
-        _refuse_beside_resume(context)
+        refuse_beside_resume(context, ("name",), "the run")
         _work(workspace.unfinished_run(name))
         return
     path = workspace.declared("training", recipe)
@@ -85,14 +85,6 @@ def train(
         _look(chosen, source, preview, workspace.runs)
         return
     _work(workspace.runs / (name or f"{path.stem}-{stamp()}"), chosen, source)
-
-
-def _refuse_beside_resume(context: click.Context) -> None:
-    """A resumed run has its recipe and images already."""
-    given = click.core.ParameterSource.COMMANDLINE
-    for parameter in context.command.params:
-        if parameter.name not in ("resume", "name") and context.get_parameter_source(str(parameter.name)) == given:
-            raise RecipeError(f"{parameter.opts[0]} cannot go with --resume: the run goes on as it was begun")
 
 
 def _work(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") -> None:

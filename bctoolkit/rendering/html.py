@@ -41,16 +41,16 @@ def document(title: str, what: str, sections: Iterable[str], footer: str) -> str
     )
 
 
-def section(heading: str, what: str, markup: str) -> str:
+def section(heading: str, description: str, markup: str) -> str:
     """A part of a page.
 
     Args:
         heading: plain text.
-        what: markup: how to read it; none where the heading says enough.
+        description: markup: how to read it; none where the heading says enough.
         markup: what it holds.
     """
-    words = f"<p>{what}</p>\n" if what else ""
-    return f"<section>\n<h2>{escape(heading)}</h2>\n{words}{markup}\n</section>"
+    paragraph = f"<p>{description}</p>\n" if description else ""
+    return f"<section>\n<h2>{escape(heading)}</h2>\n{paragraph}{markup}\n</section>"
 
 
 def tiles(items: Iterable[tuple[str, str, str]]) -> str:
@@ -60,7 +60,7 @@ def tiles(items: Iterable[tuple[str, str, str]]) -> str:
 
 
 def facts(items: Iterable[tuple[str, str]]) -> str:
-    """What and how much, or what and in which words, one below the other; markup."""
+    """Terms and their values or explanations, one below the other; markup."""
     return f'<dl class="facts">{"".join(f"<dt>{what}</dt><dd>{value}</dd>" for what, value in items)}</dl>'
 
 
@@ -87,8 +87,8 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         cells = []
         for other, count in zip(labels, row, strict=True):
             share = count / max(sum(row), 1)
-            words = f"{count} of {sum(row)} {name} taken for {other}"
-            cells.append(f'<td style="--share:{STRONGEST * share:.1f}%" title="{escape(words)}">{count or ""}</td>')
+            text = f"{count} of {sum(row)} {name} taken for {other}"
+            cells.append(f'<td style="--share:{STRONGEST * share:.1f}%" title="{escape(text)}">{count or ""}</td>')
         rows.append(f"<tr><th scope=row>{escape(name)}</th>{''.join(cells)}</tr>")
     return (
         f'<div class="wide"><table class="confusion"><thead><tr><td></td>{head}</tr></thead>'
@@ -105,9 +105,9 @@ def reliability(bins: Sequence[ReliabilityBin]) -> str:
             continue
         left, width = 300 * part.low + 1, 300 * (part.high - part.low) - 2
         tall, share = 300 * part.accuracy, 50 * part.count / most
-        words = f"confidence {part.low:.2f}–{part.high:.2f}: {part.count} images, {part.accuracy:.1%} right"
+        text = f"confidence {part.low:.2f}–{part.high:.2f}: {part.count} images, {part.accuracy:.1%} right"
         bars.append(
-            f"<g><title>{words}</title>"
+            f"<g><title>{text}</title>"
             f'<rect class="bar" x="{left:.1f}" y="{300 - tall:.1f}" width="{width:.1f}" height="{tall:.1f}"/>'
             f'<rect class="count" x="{left:.1f}" y="{390 - share:.1f}" width="{width:.1f}" height="{share:.1f}"/></g>'
         )
@@ -124,11 +124,11 @@ def reliability(bins: Sequence[ReliabilityBin]) -> str:
     )
 
 
-def picture(images: NDArray[np.uint8], words: str) -> str:
-    """Images N × height × width × 3 side by side as one `<img>` that carries its pixels; `words` is plain text."""
+def picture(images: NDArray[np.uint8], caption: str) -> str:
+    """Images N × height × width × 3 side by side as one `<img>` that carries its pixels; `caption` is plain text."""
     buffer = io.BytesIO()
     joined = np.concatenate(list(images), axis=1)
     require("PIL.Image", "images").fromarray(joined).save(buffer, "JPEG", quality=92, subsampling="4:4:4")
     data = base64.b64encode(buffer.getvalue()).decode()
-    text = escape(words)
+    text = escape(caption)
     return f'<img alt="{text}" title="{text}" src="data:image/jpeg;base64,{data}">'

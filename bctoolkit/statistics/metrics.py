@@ -78,20 +78,20 @@ def broken_limits(reference: Probabilities, observed: Probabilities, limits: Tol
     """
     if not np.isfinite(observed).all():
         return ["some probabilities are not finite"]
-    found = parity(reference, observed)
-    chosen = np.take_along_axis(reference, observed.argmax(1)[:, None], 1)[:, 0]
-    agreement = float((reference.max(1) - chosen <= limits.max_abs_diff).mean())
-    broken = []
-    if found.max_abs_diff > limits.max_abs_diff:
-        broken.append(f"max |Δp| {found.max_abs_diff:.2e} > {limits.max_abs_diff:g}")
-    if found.mean_abs_diff > limits.mean_abs_diff:
-        broken.append(f"mean |Δp| {found.mean_abs_diff:.2e} > {limits.mean_abs_diff:g}")
+    difference = parity(reference, observed)
+    predicted = np.take_along_axis(reference, observed.argmax(1)[:, None], 1)[:, 0]
+    agreement = float((reference.max(1) - predicted <= limits.max_abs_diff).mean())
+    violations = []
+    if difference.max_abs_diff > limits.max_abs_diff:
+        violations.append(f"max |Δp| {difference.max_abs_diff:.2e} > {limits.max_abs_diff:g}")
+    if difference.mean_abs_diff > limits.mean_abs_diff:
+        violations.append(f"mean |Δp| {difference.mean_abs_diff:.2e} > {limits.mean_abs_diff:g}")
     if agreement < limits.top1_agreement:
-        broken.append(f"top-1 agreement {agreement:.2%} < {limits.top1_agreement:.2%}")
-    return broken
+        violations.append(f"top-1 agreement {agreement:.2%} < {limits.top1_agreement:.2%}")
+    return violations
 
 
-def drifted(found: Parity, sealed: Parity, limits: Tolerance) -> bool:
+def drifted(observed: Parity, sealed: Parity, limits: Tolerance) -> bool:
     """Whether a machine's answers lie clearly further from the reference than those an artifact was sealed with.
 
     Machines add float32 in different orders, which moves an integer form's answers by a fraction of their distance from
@@ -101,8 +101,8 @@ def drifted(found: Parity, sealed: Parity, limits: Tolerance) -> bool:
     return any(
         here > 1.5 * there + 0.05 * limit
         for here, there, limit in (
-            (found.max_abs_diff, sealed.max_abs_diff, limits.max_abs_diff),
-            (found.mean_abs_diff, sealed.mean_abs_diff, limits.mean_abs_diff),
+            (observed.max_abs_diff, sealed.max_abs_diff, limits.max_abs_diff),
+            (observed.mean_abs_diff, sealed.mean_abs_diff, limits.mean_abs_diff),
         )
     )
 
@@ -197,12 +197,12 @@ def reliability(labels: Labels, probabilities: Probabilities, bins: int = 15) ->
     confidence, correct, index = _binned(labels, probabilities, bins)
     count = np.bincount(index, minlength=bins)
     edges = np.linspace(0, 1, bins + 1)
-    found = []
+    rows = []
     for i in range(bins):
-        chosen = index == i
-        means = (float(confidence[chosen].mean()), float(correct[chosen].mean())) if count[i] else (None, None)
-        found.append(ReliabilityBin(float(edges[i]), float(edges[i + 1]), int(count[i]), *means))
-    return tuple(found)
+        inside = index == i
+        means = (float(confidence[inside].mean()), float(correct[inside].mean())) if count[i] else (None, None)
+        rows.append(ReliabilityBin(float(edges[i]), float(edges[i + 1]), int(count[i]), *means))
+    return tuple(rows)
 
 
 def expected_calibration_error(labels: Labels, probabilities: Probabilities, bins: int = 15) -> float:
@@ -233,8 +233,8 @@ def temperature(labels: Labels, probabilities: Probabilities) -> float:
         return float((total - scaled[rows, labels]).mean())
 
     optimize: Any = require("scipy.optimize", "bench")
-    found = optimize.minimize_scalar(surprise, bounds=(1 / 20, 20), method="bounded", options={"xatol": 1e-6})
-    return float(1 / found.x)
+    minimum = optimize.minimize_scalar(surprise, bounds=(1 / 20, 20), method="bounded", options={"xatol": 1e-6})
+    return float(1 / minimum.x)
 
 
 def tempered(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:

@@ -9,94 +9,105 @@ from numpy.typing import NDArray
 from bctoolkit.documents import Document
 from bctoolkit.lazy import require
 
-__all__ = ["Loss", "drop_interval", "images_needed", "losing", "loss", "loss_limits", "mcnemar", "mean_limits"]
+__all__ = [
+    "PairedChange",
+    "drop_interval",
+    "images_needed",
+    "mcnemar",
+    "paired_change",
+    "paired_mean_interval",
+    "regressed_classes",
+    "score_interval",
+]
 
 MOST_IMAGES = 10**7
 
 
-class Loss(Document, frozen=True):
-    """How often an artifact is right beside its reference, on the same images."""
+class PairedChange(Document, frozen=True):
+    """How often an artifact is right and its reference is not, and the reverse, on the same images."""
 
     count: int
-    losses: int
+    regressed: int
     """Images only the reference is right on."""
-    gains: int
+    improved: int
     """Images only the artifact is right on."""
     drop: float
-    """(losses − gains) / count: the drop in accuracy, or within one class in recall."""
+    """(regressed − improved) / count: the drop in accuracy, or within one class in recall."""
     ci95: tuple[float, float]
+    """Of the drop: `score_interval`."""
 
 
-def loss(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> Loss:
-    """Count what N paired decisions lose, with the interval of the drop."""
-    losses = int((reference_right & ~observed_right).sum())
-    gains = int((~reference_right & observed_right).sum())
+def paired_change(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> PairedChange:
+    """Count in what N paired decisions differ, with the interval of the drop."""
+    regressed = int((reference_right & ~observed_right).sum())
+    improved = int((~reference_right & observed_right).sum())
     count = len(reference_right)
-    return Loss(count, losses, gains, (losses - gains) / count, loss_limits(losses, gains, count))
+    drop = (regressed - improved) / count
+    return PairedChange(count, regressed, improved, drop, score_interval(regressed, improved, count))
 
 
-def losing(by_class: dict[str, Loss]) -> tuple[str, ...]:
-    """The classes that lose beyond chance: in one of forty artifacts without a fault, at most, any is named.
+def regressed_classes(changes: dict[str, PairedChange]) -> tuple[str, ...]:
+    """The classes that regress beyond chance: in one of forty artifacts without a fault, at most, any is named.
 
     The score test of no drop, which is McNemar's, at a level shared among the classes that could be named at all: those
     of which enough images are decided differently (Tarone 1990, Biometrics 46:515–522). Where that is one class, it is
-    named from four losses without a gain on.
+    named from four regressed images without an improved one on.
     """
     norm: Any = require("scipy.stats", "bench").norm
-    differing = {name: lost.losses + lost.gains for name, lost in by_class.items()}
-    for shared in range(1, len(by_class) + 1):
+    differing = {name: change.regressed + change.improved for name, change in changes.items()}
+    for shared in range(1, len(changes) + 1):
         least = float(norm.isf(0.025 / shared))
         if sum(count > least**2 for count in differing.values()) <= shared:
             break
     return tuple(
         name
-        for name, lost in by_class.items()
-        if lost.losses - lost.gains > least * float(np.sqrt(differing[name])) > 0
+        for name, change in changes.items()
+        if change.regressed - change.improved > least * float(np.sqrt(differing[name])) > 0
     )
 
 
 def drop_interval(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> tuple[float, float]:
-    """95 % interval of the drop in accuracy, reference − observed."""
-    return loss(reference_right, observed_right).ci95
+    """95 % interval of the drop in accuracy, reference − observed: the `score_interval` of N paired decisions."""
+    return paired_change(reference_right, observed_right).ci95
 
 
-def loss_limits(losses: float, gains: float, count: float) -> tuple[float, float]:
-    """95 % score interval of (losses − gains) / count (Tango 1998, Statistics in Medicine 17:891–908).
+def score_interval(regressed: float, improved: float, count: float) -> tuple[float, float]:
+    """95 % score interval of (regressed − improved) / count (Tango 1998, Statistics in Medicine 17:891–908).
 
     The drops that a two-sided score test at 5 % does not refuse. At no drop that test is McNemar's, so the interval
     lies above 0 exactly where it refuses. Unlike the bootstrap it holds where few or no images are decided differently.
     """
-    drop = (losses - gains) / count
+    drop = (regressed - improved) / count
     normal = float(require("scipy.stats", "bench").norm.ppf(0.975))
     find: Any = require("scipy.optimize", "bench").brentq
     near = 1e-12
 
     def beyond(bound: float, sign: int) -> float:
-        return sign * _score(losses, gains, count, bound) - normal
+        return sign * _score(regressed, improved, count, bound) - normal
 
     low = -1.0 if beyond(-1 + near, 1) <= 0 else find(beyond, -1 + near, drop, args=(1,), xtol=1e-13)
     high = 1.0 if beyond(1 - near, -1) <= 0 else find(beyond, drop, 1 - near, args=(-1,), xtol=1e-13)
     return float(low), float(high)
 
 
-def _score(losses: float, gains: float, count: float, drop: float) -> float:
+def _score(regressed: float, improved: float, count: float, drop: float) -> float:
     """Tango's statistic: how far the counts lie from `drop`, in standard errors under it."""
-    distance = losses - gains - count * drop
+    distance = regressed - improved - count * drop
     if distance == 0:
         return 0.0
-    linear = (2 * count - losses + gains) * drop - losses - gains
-    root = np.sqrt(max(linear * linear + 8 * count * gains * drop * (1 - drop), 0.0))
+    linear = (2 * count - regressed + improved) * drop - regressed - improved
+    root = np.sqrt(max(linear * linear + 8 * count * improved * drop * (1 - drop), 0.0))
     share = (root - linear) / (4 * count)
     variance = count * (2 * share + drop * (1 - drop))
     return float(distance / np.sqrt(variance)) if variance > 0 else float(np.copysign(np.inf, distance))
 
 
-def mean_limits(values: NDArray[np.float64], step: float) -> tuple[float, float]:
+def paired_mean_interval(values: NDArray[np.float64], step: float) -> tuple[float, float]:
     """95 % interval of the mean of one value per image: Student's, with half a value of +step and of −step added.
 
-    The addition is that of Agresti & Min 2005 (Statistics in Medicine 24:729–740), who add half a loss and half a gain
-    to paired decisions: where the images that matter are rare, the ones at hand may hold none of them, and neither
-    Student's interval nor a bootstrap over the images knows of what is not there.
+    The addition is that of Agresti & Min 2005 (Statistics in Medicine 24:729–740), who add half a regressed and half an
+    improved image to paired decisions: where the images that matter are rare, the ones at hand may hold none of them,
+    and neither Student's interval nor a bootstrap over the images knows of what is not there.
 
     Args:
         values: N.
@@ -112,12 +123,12 @@ def mean_limits(values: NDArray[np.float64], step: float) -> tuple[float, float]
 
 def mcnemar(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> float:
     """Exact two-sided McNemar test that both are right equally often (McNemar 1947), by scipy's binomial test."""
-    losses = int((reference_right & ~observed_right).sum())
-    gains = int((~reference_right & observed_right).sum())
-    if losses + gains == 0:
+    regressed = int((reference_right & ~observed_right).sum())
+    improved = int((~reference_right & observed_right).sum())
+    if regressed + improved == 0:
         return 1.0
     stats: Any = require("scipy.stats", "bench")
-    return float(stats.binomtest(losses, losses + gains, 0.5).pvalue)
+    return float(stats.binomtest(regressed, regressed + improved, 0.5).pvalue)
 
 
 def images_needed(decided: Callable[[int], bool], count: int) -> int | None:

@@ -1,37 +1,33 @@
 """What the benchmark's tests share: quick settings, the tiny bundles, other images, and a report made by hand."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from bctoolkit.bench.documents.report import (
-    Check,
-    Failure,
-    Labelled,
-    Latency,
-    Machine,
-    Outcome,
-    ParityReport,
-    Report,
-    Result,
-    Session,
-    Settings,
-    Unstable,
-    Verdict,
-)
+from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, ParityReport, Verdict
+from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
+from bctoolkit.bench.documents.report import Failure, Report, Result
+from bctoolkit.bench.documents.settings import Machine, Settings
+from bctoolkit.bench.launcher import process, sessions
+from bctoolkit.bench.worker import __main__ as worker
+from bctoolkit.bench.worker import jobs
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
+from bctoolkit.errors import BackendError
 from bctoolkit.progress import Silent
 from bctoolkit.statistics.metrics import Parity
-from bctoolkit.statistics.paired import Loss, loss_limits
+from bctoolkit.statistics.paired import PairedChange, score_interval
 
 
 class Recorder:
-    """A `Progress` that remembers what it is told."""
+    """A `Progress` that remembers its steps."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int, int, str]] = []
@@ -68,7 +64,7 @@ def recorder() -> Recorder:
 @pytest.fixture(scope="session")
 def quick() -> Settings:
     """The least that still exercises sessions, runs and warm-up."""
-    return Settings(sessions=2, min_runs=24, min_seconds=0.05, warmup_runs=5, warmup_seconds=0.01, threads=1, seed=0)
+    return Settings(sessions=2, min_runs=24, min_seconds=0.05, warmup_runs=5, warmup_seconds=0.01, threads=1)
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +92,63 @@ def foreign_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+class Clock:
+    """Nanoseconds that pass only where a test lets them."""
+
+    def __init__(self) -> None:
+        self.now = 1_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += round(seconds * 1e9)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class LocalChild(process.Child):
+    """Does a child's job in this process: the same work and the same messages, without a new interpreter."""
+
+    def __enter__(self) -> "LocalChild":
+        self._lines = io.BytesIO()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def wait_until_ready(self) -> None:
+        """It times all its slices at once, when its result is asked for."""
+
+    def lines(self) -> Iterator[bytes]:
+        self._work()
+        self._lines.seek(0)
+        yield from self._lines
+
+    def result(self, kind: type[Any]) -> Any:
+        if not Path(self._job.output).exists():
+            self._work()
+        content = Path(self._job.output).read_bytes()
+        problem = msgspec.json.decode(content, type=jobs.Problem)
+        if problem.error:
+            raise BackendError(f"{self.name}: {problem.error}")
+        return msgspec.json.decode(content, type=kind)
+
+    def _work(self) -> None:
+        job = msgspec.json.decode(msgspec.json.encode(self._job), type=worker.AnyJob)
+        worker.work(job, self._lines, repeat(None))
+
+
+@pytest.fixture
+def local_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of child processes are done in this one: what is tested is who does what when, not the processes."""
+    monkeypatch.setattr(process, "Child", LocalChild)
+    monkeypatch.setattr(sessions, "Child", LocalChild)
+
+
 def latency(**changes: object) -> Latency:
     usual = Latency(
         p50=12.345,
@@ -105,11 +158,16 @@ def latency(**changes: object) -> Latency:
         min=11.0,
         max=40.0,
         ci95_p50=(12.25, 12.5),
-        n=1200,
-        stable=True,
+        ci95_p99=(14.75, 15.75),
+        samples=1200,
         spread=0.021,
     )
     return msgspec.structs.replace(usual, **changes)
+
+
+def change(regressed: int, improved: int, count: int) -> PairedChange:
+    interval = score_interval(regressed, improved, count)
+    return PairedChange(count, regressed, improved, (regressed - improved) / count, interval)
 
 
 def labelled(**changes: object) -> Labelled:
@@ -120,39 +178,45 @@ def labelled(**changes: object) -> Labelled:
         accuracy=0.955,
         accuracy_ci95=(0.9163, 0.9792),
         reference_accuracy=0.96,
-        accuracy_drop=0.005,
-        accuracy_drop_ci95=(-0.01, 0.02),
+        change=change(2, 1, 200),
         mcnemar_p=1.0,
         top1_agreement=0.985,
+        top1_agreement_ci95=(0.956, 0.997),
         recall={"left": 0.97, "right": 0.94, "up": None},
-        worst_recall_drop=0.03,
+        class_changes={"left": change(0, 0, 120), "right": change(2, 1, 80)},
         ece=0.0213,
         ece_drift=0.0012,
+        ece_drift_ci95=(-0.003, 0.0051),
+        temperature=1.1,
+        ece_tempered=0.02,
     )
     return msgspec.structs.replace(usual, **changes)
 
 
-def result(**changes: object) -> Result:
-    usual = Result(
-        bundle="cells-onnx-fp32",
-        format="onnx",
-        quantization="fp32",
-        provider="cpu",
-        threads=2,
-        batch=1,
-        size_bytes=13_579_246,
-        load_ms=84.2,
-        first_ms=21.75,
-        latency_ms=latency(),
-        end_to_end_ms=latency(p50=14.0, p90=15.0, p99=None, ci95_p50=(13.75, 14.25), n=300, spread=0.034),
-        throughput_per_s=80.0,
-        peak_rss_bytes=210_000_000,
-        parity=ParityReport(Parity(64, 1.0, 3.2e-6, 2.1e-7), "real", labelled()),
+def alone(**changes: object) -> Labelled:
+    """Labelled images that the bundle carries no reference for."""
+    usual = Labelled(
+        split="all images",
+        source="images/",
+        count=200,
+        accuracy=0.9,
+        accuracy_ci95=(0.8498, 0.9378),
+        recall={"left": 0.97, "right": 0.94, "up": None},
+        ece=0.0213,
     )
     return msgspec.structs.replace(usual, **changes)
 
 
-def measured(**changes: object) -> Session:
+def parity(golden: Parity | None = None, labelled: Labelled | None = None) -> ParityReport:
+    return ParityReport(
+        golden=golden or Parity(64, 1.0, 3.2e-6, 2.1e-7),
+        golden_images="real",
+        golden_agreement_ci95=(0.944, 1.0),
+        labelled=labelled,
+    )
+
+
+def session(**changes: object) -> Session:
     usual = Session(
         p50_ms=12.3,
         end_to_end_p50_ms=14.0,
@@ -167,11 +231,37 @@ def measured(**changes: object) -> Session:
 def sessions_at(p50: float, noise: tuple[float, ...] = (-0.01, 0.0, 0.005, 0.01, -0.005)) -> tuple[Session, ...]:
     """Five sessions around a median; each has its share of noise in every figure."""
     return tuple(
-        measured(
+        session(
             p50_ms=p50 * (1 + n), end_to_end_p50_ms=(p50 + 2) * (1 + n), load_ms=84.0 * (1 + n), first_ms=21.0 * (1 - n)
         )
         for n in noise
     )
+
+
+def result(**changes: object) -> Result:
+    usual = Result(
+        key="cells-onnx-fp32",
+        target="cells-onnx-fp32",
+        bundle="cells-onnx-fp32",
+        format="onnx",
+        quantization="fp32",
+        provider="cpu",
+        threads=2,
+        size_bytes=13_579_246,
+        load_ms=84.2,
+        first_ms=21.75,
+        latency_ms=latency(),
+        end_to_end_ms=latency(p50=14.0, p90=15.0, p99=None, ci95_p99=None, ci95_p50=(13.75, 14.25), samples=300,
+                              spread=0.034),
+        peak_rss_bytes=210_000_000,
+        steady_rss_bytes=190_000_000,
+        repeat_ratio=0.99,
+        sessions=sessions_at(12.3),
+        parity=parity(labelled=labelled()),
+    )  # fmt: skip
+    if "bundle" in changes:
+        changes = {"key": changes["bundle"], "target": changes["bundle"]} | changes
+    return msgspec.structs.replace(usual, **changes)
 
 
 @pytest.fixture
@@ -190,6 +280,22 @@ def make_labelled() -> Callable[..., Labelled]:
 
 
 @pytest.fixture
+def make_alone() -> Callable[..., Labelled]:
+    return alone
+
+
+@pytest.fixture
+def make_parity() -> Callable[..., ParityReport]:
+    return parity
+
+
+@pytest.fixture
+def make_change() -> Callable[[int, int, int], PairedChange]:
+    """`make_change(regressed, improved, count)`."""
+    return change
+
+
+@pytest.fixture
 def make_result() -> Callable[..., Result]:
     """`make_result(field=value, …)`: a plausible result with some fields changed."""
     return result
@@ -198,30 +304,34 @@ def make_result() -> Callable[..., Result]:
 @pytest.fixture
 def report() -> Report:
     """Three results that between them show every form a report can take."""
-    alone = labelled(
-        split="all images",
-        accuracy=0.9,
-        accuracy_ci95=(0.8498, 0.9378),
-        reference_accuracy=None,
-        accuracy_drop=None,
-        accuracy_drop_ci95=None,
-        mcnemar_p=None,
-        top1_agreement=None,
-        worst_recall_drop=None,
-        ece_drift=None,
-    )
     checks = (
         Check(
-            "max_p50_ms",
-            20.0,
-            8.0,
-            False,
-            "unstable: sessions lie more than 10 % apart; measure again on a quieter machine",
+            name="max_p50_ms",
+            limit=20.0,
+            outcome=Outcome.UNDECIDED,
+            observed=8.0,
+            interval=(6.0, 8.0),
+            note=f"unstable: {TimingWarning.SPREAD.advice}",
         ),
-        Check("max_p99_ms", 30.0, None, False, "not measured: p99 needs at least 1,000 samples"),
-        Check("min_top1_agreement", 0.99, 0.984375, False),
+        Check(
+            name="max_p99_ms",
+            limit=30.0,
+            outcome=Outcome.UNDECIDED,
+            note="not measured: p99 needs at least 1,000 samples",
+        ),
+        Check(
+            name="min_top1_agreement",
+            limit=0.99,
+            outcome=Outcome.UNDECIDED,
+            observed=0.916,
+            interval=(0.916, 0.9996),
+            images_needed=640,
+            note="64 images cannot say",
+        ),
     )
-    unstable = latency(p50=6.5, p99=None, ci95_p50=(6.0, 8.0), n=600, stable=False, spread=0.31)
+    kept = Check(name="max_p50_ms", limit=20.0, outcome=Outcome.PASSED, observed=12.5, interval=(12.25, 12.5))
+    unstable = latency(p50=6.5, p99=None, ci95_p99=None, ci95_p50=(6.0, 8.0), samples=600,
+                       warnings=(TimingWarning.SPREAD,), spread=0.31)  # fmt: skip
     golden = Parity(64, 0.984375, 0.0421, 0.0031)
     return Report(
         created="2026-01-02T03:04:05+00:00",
@@ -238,9 +348,7 @@ def report() -> Report:
             load_average=0.25,
             versions={"numpy": "2.0.0", "onnxruntime": "1.20.0"},
         ),
-        settings=Settings(
-            sessions=3, min_runs=300, min_seconds=5.0, warmup_runs=20, warmup_seconds=0.5, threads=2, seed=0
-        ),
+        settings=Settings(sessions=5, min_runs=300, min_seconds=5.0, threads=2),
         results=(
             result(),
             result(
@@ -248,14 +356,16 @@ def report() -> Report:
                 quantization="int8-dynamic",
                 size_bytes=3_400_000,
                 latency_ms=unstable,
-                parity=ParityReport(golden, "real", alone),
-                verdict=Verdict(False, checks),
+                sessions=sessions_at(6.5, (-0.1, 0.0, 0.2, 0.05, -0.05)),
+                parity=parity(golden, alone()),
+                verdict=Verdict(Outcome.UNDECIDED, checks),
             ),
             result(
                 bundle="cells-tflite-fp32",
                 format="tflite",
-                parity=ParityReport(golden, "real"),
-                verdict=Verdict(True, (Check("max_p50_ms", 20.0, 12.5, True),)),
+                sessions=sessions_at(12.4),
+                parity=parity(golden),
+                verdict=Verdict(Outcome.PASSED, (kept,)),
             ),
         ),
     )
@@ -263,62 +373,49 @@ def report() -> Report:
 
 @pytest.fixture
 def full_report(report: Report) -> Report:
-    """Three results with all that is measured today: sessions, outcomes, classes that lose, a bundle that died."""
-    lost = {
-        "left": Loss(120, 7, 0, 7 / 120, loss_limits(7, 0, 120)),
-        "right": Loss(80, 1, 1, 0.0, loss_limits(1, 1, 80)),
-    }
-    whole = Loss(200, 8, 1, 0.035, loss_limits(8, 1, 200))
-    known = labelled(
-        class_loss=lost,
-        loss=whole,
-        accuracy_drop=0.035,
-        accuracy_drop_ci95=whole.ci95,
-        losing=("left",),
-        top1_agreement_ci95=(0.956, 0.997),
+    """The same with classes that regress, a limit that fails, and a bundle that died."""
+    regressed = labelled(
+        change=change(8, 1, 200),
+        class_changes={"left": change(7, 0, 120), "right": change(1, 1, 80)},
+        regressed_classes=("left",),
         temperature=1.234,
         ece_tempered=0.0102,
     )
-    fine = labelled(
-        class_loss={"left": Loss(120, 0, 0, 0.0, loss_limits(0, 0, 120))},
-        accuracy_drop=0.0,
-        temperature=1.0,
-        ece_tempered=0.02,
-    )
+    fine = labelled(change=change(0, 0, 200), class_changes={"left": change(0, 0, 120)}, temperature=1.0)
     checks = (
-        Check("max_p50_ms", 20.0, 8.0, False, f"unstable: {Unstable.SPREAD.advice}", Outcome.UNDECIDED, (6.0, 8.0)),
         Check(
-            "min_top1_agreement", 0.98, 0.956, False, "200 images cannot say", Outcome.UNDECIDED, (0.956, 0.997), 640
+            name="max_p50_ms",
+            limit=20.0,
+            outcome=Outcome.UNDECIDED,
+            observed=8.0,
+            interval=(6.0, 8.0),
+            note=f"unstable: {TimingWarning.SPREAD.advice}",
         ),
-        Check("max_size_mb", 3.0, 3.4, False, "", Outcome.FAILED, (3.4, 3.4)),
+        Check(
+            name="min_top1_agreement",
+            limit=0.98,
+            outcome=Outcome.UNDECIDED,
+            observed=0.956,
+            interval=(0.956, 0.997),
+            images_needed=640,
+            note="200 images cannot say",
+        ),
+        Check(name="max_size_mb", limit=3.0, outcome=Outcome.FAILED, observed=3.4, interval=(3.4, 3.4)),
     )
     first, second, third = report.results
-    quick = latency(p50=6.5, ci95_p50=(6.0, 8.0), n=1200, stable=False, unstable=(Unstable.SPREAD,), spread=0.31,
-                    ci95_p99=(14.5, 16.25))  # fmt: skip
-    parity = ParityReport(Parity(64, 1.0, 3.2e-6, 2.1e-7), "real", fine, (0.944, 1.0))
+    unstable = latency(p50=6.5, ci95_p50=(6.0, 8.0), warnings=(TimingWarning.SPREAD,), spread=0.31,
+                       ci95_p99=(14.5, 16.25))  # fmt: skip
     return msgspec.structs.replace(
         report,
-        settings=msgspec.structs.replace(report.settings, sessions=5),
         results=(
-            msgspec.structs.replace(
-                first, sessions=sessions_at(12.3), steady_rss_bytes=190_000_000, repeat_ratio=0.99, parity=parity
-            ),
+            msgspec.structs.replace(first, parity=parity(labelled=fine)),
             msgspec.structs.replace(
                 second,
-                sessions=sessions_at(6.5, (-0.1, 0.0, 0.2, 0.05, -0.05)),
-                latency_ms=quick,
-                parity=msgspec.structs.replace(second.parity, labelled=known, golden_agreement_ci95=(0.916, 0.9996)),
-                verdict=Verdict(False, checks, Outcome.FAILED),
+                latency_ms=unstable,
+                parity=msgspec.structs.replace(second.parity, labelled=regressed),
+                verdict=Verdict(Outcome.FAILED, checks),
             ),
-            msgspec.structs.replace(
-                third,
-                sessions=sessions_at(12.4),
-                verdict=Verdict(
-                    True, (Check("max_p50_ms", 20.0, 12.5, True, "", Outcome.PASSED, (12.25, 12.5)),), Outcome.PASSED
-                ),
-            ),
+            third,
         ),
-        failures=(
-            Failure("cells-tflite-int8", "tflite", "int8", "cells-tflite-int8: its process ended with signal 9"),
-        ),
+        failures=(Failure("cells-tflite-int8", "tflite", "int8", "cells-tflite-int8: its process ended with SIGKILL"),),
     )

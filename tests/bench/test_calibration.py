@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bctoolkit.bench.analysis.calibration_drift import drift_limits
+from bctoolkit.bench.analysis.calibration_drift import drift_interval
 from bctoolkit.statistics.metrics import calibration_gaps, expected_calibration_error, tempered
 
 Answers = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -21,7 +21,7 @@ def answers(count: int = 1500, seed: int = 0) -> Answers:
 
 def test_the_same_answers_have_not_drifted() -> None:
     labels, said = answers()
-    low, high = drift_limits(labels, said, said)
+    low, high = drift_interval(labels, said, said)
     assert low == pytest.approx(-high)
     assert 0 < high < 0.002
 
@@ -29,9 +29,9 @@ def test_the_same_answers_have_not_drifted() -> None:
 @pytest.mark.parametrize("temperature", [0.3, 3.0])
 def test_a_planted_drift_lies_beyond_the_interval_of_none(temperature: float) -> None:
     labels, said = answers()
-    low, high = drift_limits(labels, tempered(said, temperature).astype(np.float32), said)
+    low, high = drift_interval(labels, tempered(said, temperature).astype(np.float32), said)
     assert 0.02 < low < high
-    back = drift_limits(labels, said, tempered(said, temperature).astype(np.float32))
+    back = drift_interval(labels, said, tempered(said, temperature).astype(np.float32))
     assert back == pytest.approx((-high, -low), abs=1e-9)
 
 
@@ -39,7 +39,7 @@ def test_a_planted_drift_lies_beyond_the_interval_of_none(temperature: float) ->
 def test_it_holds_what_was_seen(seed: int, count: int, temperature: float) -> None:
     labels, said = answers(count, seed)
     other = tempered(said, temperature).astype(np.float32)
-    low, high = drift_limits(labels, other, said)
+    low, high = drift_interval(labels, other, said)
     seen = expected_calibration_error(labels, other) - expected_calibration_error(labels, said)
     assert low <= seen + 0.5 / count
     assert seen - 0.5 / count <= high
@@ -58,4 +58,6 @@ def test_the_order_of_images_does_not_matter() -> None:
     labels, said = answers(300)
     other = tempered(said, 1.5).astype(np.float32)
     order = np.random.default_rng(1).permutation(300)
-    assert drift_limits(labels[order], other[order], said[order]) == pytest.approx(drift_limits(labels, other, said))
+    assert drift_interval(labels[order], other[order], said[order]) == pytest.approx(
+        drift_interval(labels, other, said)
+    )

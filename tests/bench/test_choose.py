@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 
 from bctoolkit.bench.analysis.choose import choose
 from bctoolkit.bench.analysis.pareto import front
-from bctoolkit.bench.documents.report import Latency, Outcome, Report, Result
-from bctoolkit.bench.documents.stored import Stored
+from bctoolkit.bench.documents.judgements import Outcome
+from bctoolkit.bench.documents.measurements import Latency
+from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.bench.documents.stored import StoredReport
 from bctoolkit.recipes import Budget
 
 costs = st.lists(st.tuples(*[st.integers(0, 5).map(float)] * 3), min_size=1, max_size=12)
 
 
 @pytest.fixture
-def four(full_report: Report, make_result: Callable[..., Result], make_latency: Callable[..., Latency]) -> Stored:
+def four(full_report: Report, make_result: Callable[..., Result], make_latency: Callable[..., Latency]) -> StoredReport:
     def one(name: str, p50: float, megabytes: float) -> Result:
         return make_result(
             bundle=name,
@@ -27,10 +29,10 @@ def four(full_report: Report, make_result: Callable[..., Result], make_latency: 
         )
 
     results = (one("big", 20.0, 200.0), one("quick", 8.0, 50.0), one("small", 9.0, 40.0), one("slow", 40.0, 60.0))
-    return Stored("here", msgspec.structs.replace(full_report, results=results, failures=()), Path("nowhere"))
+    return StoredReport("here", msgspec.structs.replace(full_report, results=results, failures=()), Path("nowhere"))
 
 
-def test_the_fastest_that_keeps_all_limits_is_best(four: Stored) -> None:
+def test_the_fastest_that_keeps_all_limits_is_best(four: StoredReport) -> None:
     found = choose([four], Budget(device="asked", max_p50_ms=30.0, max_size_mb=60.0))
     assert found.best == "quick"
     assert found.why.startswith("the fastest of the 2 of 4 that keep all limits: p50 8.00 ms, 50.0 MB")
@@ -41,27 +43,27 @@ def test_the_fastest_that_keeps_all_limits_is_best(four: Stored) -> None:
     assert reasons["slow"][0].startswith("max_p50_ms 30: 39.6 to 40.4 fails")
 
 
-def test_another_preference_chooses_otherwise(four: Stored) -> None:
+def test_another_preference_chooses_otherwise(four: StoredReport) -> None:
     assert choose([four], Budget(device="asked"), "size").best == "small"
 
 
-def test_the_only_one_left_is_called_so(four: Stored) -> None:
+def test_the_only_one_left_is_called_so(four: StoredReport) -> None:
     found = choose([four], Budget(device="asked", max_size_mb=45.0))
     assert (found.best, found.why[:28]) == ("small", "the only one of 4 that keeps")
 
 
-def test_none_is_chosen_where_none_keeps_the_limits(four: Stored) -> None:
+def test_none_is_chosen_where_none_keeps_the_limits(four: StoredReport) -> None:
     found = choose([four], Budget(device="asked", max_size_mb=1.0))
     assert (found.best, found.why) == (None, "none of 4 keeps all limits")
 
 
-def test_what_cannot_be_judged_is_not_chosen(four: Stored) -> None:
+def test_what_cannot_be_judged_is_not_chosen(four: StoredReport) -> None:
     found = choose([four], Budget(device="asked", max_p50_ms=8.0))
     assert found.best is None
-    assert found.why == "none of 4 keeps all limits; 1 might, but there is not enough data to say"
+    assert found.why == "none of 4 keeps all limits; 1 is inconclusive"
 
 
-def test_limits_are_kept_on_every_device(four: Stored, make_latency: Callable[..., Latency]) -> None:
+def test_limits_are_kept_on_every_device(four: StoredReport, make_latency: Callable[..., Latency]) -> None:
     slower = [
         msgspec.structs.replace(r, latency_ms=make_latency(p50=35.0, ci95_p50=(34.0, 36.0)))
         if r.bundle == "quick"
@@ -69,7 +71,7 @@ def test_limits_are_kept_on_every_device(four: Stored, make_latency: Callable[..
         for r in four.report.results
         if r.bundle != "big"
     ]
-    there = Stored("there", msgspec.structs.replace(four.report, results=tuple(slower)), Path("nowhere"))
+    there = StoredReport("there", msgspec.structs.replace(four.report, results=tuple(slower)), Path("nowhere"))
     found = choose([four, there], Budget(device="asked", max_p50_ms=30.0))
     assert found.best == "small"
     reasons = {one.bundle: one.reasons for one in found.candidates}
@@ -86,7 +88,7 @@ def test_the_front_is_what_nobody_beats(table: list[tuple[float, float, float]])
         assert flag is not beaten
 
 
-def test_candidates_tell_the_front(four: Stored) -> None:
+def test_candidates_tell_the_front(four: StoredReport) -> None:
     found = choose([four], Budget(device="asked"))
     assert {one.bundle for one in found.candidates if one.on_front} == {"quick", "small"}
     assert all(one.outcome is Outcome.PASSED for one in found.candidates)

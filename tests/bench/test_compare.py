@@ -7,18 +7,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from bctoolkit.bench.analysis.compare import Change, Trend, against_baseline, old_and_new
-from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
-from bctoolkit.bench.documents.report import Report, Result, Session
-from bctoolkit.bench.documents.stored import Stored
+from bctoolkit.bench.analysis.compare import Change, Trend, compare_reports, compare_with_baseline
+from bctoolkit.bench.documents.measurements import Session
+from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
+from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.bench.documents.stored import StoredReport
 from bctoolkit.errors import RecipeError
 
 Make = Callable[..., tuple[Session, ...]]
 MARGIN = 0.03
 
 
-def stored(report: Report, folder: Path = Path("nowhere"), name: str = "report") -> Stored:
-    return Stored(name, report, folder)
+def stored(report: Report, folder: Path = Path("nowhere"), name: str = "report") -> StoredReport:
+    return StoredReport(name, report, folder)
 
 
 def only(report: Report, *results: Result) -> Report:
@@ -36,7 +37,7 @@ def noisy(rng: np.random.Generator, make: Make, p50: float, sessions: int = 5) -
 
 
 def test_the_same_report_has_not_changed(full_report: Report) -> None:
-    found = old_and_new(stored(full_report), stored(full_report), MARGIN)
+    found = compare_reports(stored(full_report), stored(full_report), MARGIN)
     assert found.worse == ()
     assert change(tuple(c for c in found.changes if c.bundle == "cells-onnx-fp32"), "p50 ms").change == 1
     assert {c.trend for c in found.changes if c.figure == "size MB"} == {Trend.SAME}
@@ -50,7 +51,7 @@ def test_a_planted_slowdown_of_a_tenth_is_found(
     for _ in range(40):
         old = make_result(sessions=noisy(rng, make_sessions, 12.0))
         new = make_result(sessions=noisy(rng, make_sessions, 13.2))
-        found = old_and_new(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+        found = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
         hits += change(found.changes, "p50 ms").trend is Trend.WORSE
     assert hits >= 36
 
@@ -62,12 +63,12 @@ def test_nothing_is_claimed_of_two_reports_of_the_same(
     claims = 0
     for _ in range(200):
         one, other = (make_result(sessions=noisy(rng, make_sessions, 12.0)) for _ in range(2))
-        found = old_and_new(stored(only(full_report, one)), stored(only(full_report, other)), MARGIN)
+        found = compare_reports(stored(only(full_report, one)), stored(only(full_report, other)), MARGIN)
         claims += change(found.changes, "p50 ms").trend in (Trend.WORSE, Trend.BETTER)
     assert claims <= 2
 
 
-def test_turns_that_share_a_slow_machine_are_paired(
+def test_rounds_that_share_a_slow_machine_are_paired(
     full_report: Report, make_result: Callable[..., Result], make_sessions: Make
 ) -> None:
     """The machine drifts by half; within each turn the second bundle is a tenth slower."""
@@ -75,10 +76,10 @@ def test_turns_that_share_a_slow_machine_are_paired(
     base = make_result(bundle="base", sessions=make_sessions(10.0, turns))
     slow = make_result(bundle="slow", sessions=make_sessions(11.0, turns))
     report = stored(only(full_report, base, slow))
-    found = change(against_baseline(report, "base", MARGIN).changes, "p50 ms")
+    found = change(compare_with_baseline(report, "base", MARGIN).changes, "p50 ms")
     assert found.trend is Trend.WORSE
     assert found.ci95 == pytest.approx((1.1, 1.1))
-    unpaired = old_and_new(
+    unpaired = compare_reports(
         stored(only(full_report, base)), stored(only(full_report, msgspec.structs.replace(slow, bundle="base"))), MARGIN
     )
     assert change(unpaired.changes, "p50 ms").trend is Trend.UNCLEAR
@@ -91,58 +92,60 @@ def test_every_trend(
     full_report: Report, make_result: Callable[..., Result], make_sessions: Make, factor: float, trend: Trend
 ) -> None:
     old, new = (make_result(sessions=make_sessions(level)) for level in (12.0, 12.0 * factor))
-    found = old_and_new(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+    found = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
     assert change(found.changes, "p50 ms").trend is trend
     assert change(found.changes, "p50 ms").change == pytest.approx(factor)
 
 
 def test_a_larger_file_is_a_regression(full_report: Report, make_result: Callable[..., Result]) -> None:
     old, new = make_result(size_bytes=10_000_000), make_result(size_bytes=11_000_000)
-    found = old_and_new(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+    found = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
     assert [c.figure for c in found.worse] == ["size MB"]
 
 
 def test_other_machines_compare_sizes_alone_and_say_so(full_report: Report) -> None:
     elsewhere = msgspec.structs.replace(full_report.machine, cpu="Another CPU")
     other = msgspec.structs.replace(full_report, machine=elsewhere)
-    found = old_and_new(stored(full_report), stored(other), MARGIN)
+    found = compare_reports(stored(full_report), stored(other), MARGIN)
     assert {c.figure for c in found.changes} == {"size MB"}
     assert "different machines (Example CPU" in found.notes[0]
 
 
-def test_reports_of_the_time_before_sessions_say_what_to_do(report: Report) -> None:
-    found = old_and_new(stored(report), stored(report), MARGIN)
+def test_a_report_of_one_session_says_what_to_do(full_report: Report) -> None:
+    single = [msgspec.structs.replace(result, sessions=result.sessions[:1]) for result in full_report.results]
+    report = only(full_report, *single)
+    found = compare_reports(stored(report), stored(report), MARGIN)
     assert {c.figure for c in found.changes} == {"size MB"}
     assert any("a report without two sessions gives no interval" in note for note in found.notes)
 
 
 def test_bundles_of_another_run_are_matched_by_what_they_are(full_report: Report) -> None:
     renamed = [msgspec.structs.replace(r, bundle=r.bundle.replace("cells", "pr")) for r in full_report.results]
-    found = old_and_new(stored(full_report), stored(only(full_report, *renamed)), MARGIN)
+    found = compare_reports(stored(full_report), stored(only(full_report, *renamed)), MARGIN)
     assert {c.bundle for c in found.changes} == {r.bundle for r in renamed}
 
 
 def test_nothing_in_common_is_refused(full_report: Report, make_result: Callable[..., Result]) -> None:
     other = only(full_report, make_result(bundle="x", format="coreml"))
     with pytest.raises(RecipeError, match="one and two have no bundle in common"):
-        old_and_new(stored(full_report, name="one"), stored(other, name="two"), MARGIN)
+        compare_reports(stored(full_report, name="one"), stored(other, name="two"), MARGIN)
 
 
 def test_a_baseline_that_is_not_there_is_refused(full_report: Report, make_result: Callable[..., Result]) -> None:
     with pytest.raises(RecipeError, match="report has no bundle 'x'; bundles: cells-onnx-fp32, "):
-        against_baseline(stored(full_report), "x", MARGIN)
+        compare_with_baseline(stored(full_report), "x", MARGIN)
     with pytest.raises(RecipeError, match="holds cells-onnx-fp32 alone"):
-        against_baseline(stored(only(full_report, make_result())), "cells-onnx-fp32", MARGIN)
+        compare_with_baseline(stored(only(full_report, make_result())), "cells-onnx-fp32", MARGIN)
 
 
-def keep_answers(folder: Path, bundle: str, labels: list[int], said: list[int], order: list[int]) -> None:
+def keep_predictions(folder: Path, bundle: str, labels: list[int], said: list[int], order: list[int]) -> None:
     """Answers to images whose hash is their number, in any order."""
-    (folder / "answers").mkdir(parents=True, exist_ok=True)
+    (folder / "predictions").mkdir(parents=True, exist_ok=True)
     hashes = np.zeros((len(order), 32), np.uint8)
     hashes[:, 0], hashes[:, 1] = np.array(order) % 256, np.array(order) // 256
     eye = np.eye(3, dtype=np.float32)
-    kept = LabelledAnswers(hashes, np.array(labels)[order], eye[np.array(said)[order]], None)
-    Answered(eye, kept).save(folder / "answers" / f"{bundle}.npz")
+    kept = LabelledPredictions(hashes, np.array(labels)[order], eye[np.array(said)[order]], None)
+    Predictions(eye, kept).save(folder / "predictions" / f"{bundle}.npz")
 
 
 @pytest.mark.parametrize(("flipped", "trend"), [(12, Trend.WORSE), (0, Trend.SAME), (2, Trend.UNCLEAR)])
@@ -152,10 +155,10 @@ def test_accuracy_is_paired_image_by_image_whatever_their_order(
     labels = [i % 3 for i in range(1000)]
     said = [(label + 1) % 3 if i < flipped else label for i, label in enumerate(labels)]
     rng = np.random.default_rng(0)
-    keep_answers(tmp_path / "old", "cells-onnx-fp32", labels, labels, list(range(1000)))
-    keep_answers(tmp_path / "new", "cells-onnx-fp32", labels, said, list(rng.permutation(1000)))
+    keep_predictions(tmp_path / "old", "cells-onnx-fp32", labels, labels, list(range(1000)))
+    keep_predictions(tmp_path / "new", "cells-onnx-fp32", labels, said, list(rng.permutation(1000)))
     report = only(full_report, make_result())
-    found = old_and_new(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
+    found = compare_reports(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
     one = change(found.changes, "accuracy")
     assert one.trend is trend
     assert one.change == pytest.approx(flipped / 1000)
@@ -163,10 +166,10 @@ def test_accuracy_is_paired_image_by_image_whatever_their_order(
 
 
 def test_other_images_are_not_compared(full_report: Report, make_result: Callable[..., Result], tmp_path: Path) -> None:
-    keep_answers(tmp_path / "old", "cells-onnx-fp32", [0] * 20, [0] * 20, list(range(10)))
-    keep_answers(tmp_path / "new", "cells-onnx-fp32", [0] * 20, [0] * 20, list(range(10, 20)))
+    keep_predictions(tmp_path / "old", "cells-onnx-fp32", [0] * 20, [0] * 20, list(range(10)))
+    keep_predictions(tmp_path / "new", "cells-onnx-fp32", [0] * 20, [0] * 20, list(range(10, 20)))
     report = only(full_report, make_result())
-    found = old_and_new(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
+    found = compare_reports(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
     assert "accuracy" not in {c.figure for c in found.changes}
     assert any("different images" in note for note in found.notes)
 
@@ -174,30 +177,36 @@ def test_other_images_are_not_compared(full_report: Report, make_result: Callabl
 @pytest.fixture
 def on_two_providers(full_report: Report, make_result: Callable[..., Result], make_sessions: Make) -> Report:
     levels = {("x", "cpu"): 1.0, ("x", "builtin"): 10.0, ("y", "cpu"): 2.0, ("y", "builtin"): 20.0}
-    results = [make_result(bundle=b, provider=p, sessions=make_sessions(at)) for (b, p), at in levels.items()]
+    results = [
+        make_result(bundle=b, provider=p, target=f"{b}@{p}", sessions=make_sessions(at))
+        for (b, p), at in levels.items()
+    ]
     settings = msgspec.structs.replace(full_report.settings, providers=("cpu", "builtin"))
     return msgspec.structs.replace(full_report, settings=settings, results=tuple(results))
 
 
 def test_a_sweep_over_providers_is_matched_by_provider(on_two_providers: Report) -> None:
     first, *others = on_two_providers.results
-    found = old_and_new(stored(on_two_providers), stored(only(on_two_providers, *others)), MARGIN)
+    found = compare_reports(stored(on_two_providers), stored(only(on_two_providers, *others)), MARGIN)
     assert [c.bundle for c in found.changes if c.figure == "p50 ms"] == ["x, builtin", "y, cpu", "y, builtin"]
     assert {c.change for c in found.changes if c.figure == "p50 ms"} == {1.0}
-    assert old_and_new(stored(only(on_two_providers, first)), stored(on_two_providers), MARGIN).changes[0].change == 1.0
+    assert (
+        compare_reports(stored(only(on_two_providers, first)), stored(on_two_providers), MARGIN).changes[0].change
+        == 1.0
+    )
 
 
 def test_a_bundle_that_ran_on_another_provider_is_matched_but_its_times_are_not_compared(
     on_two_providers: Report,
 ) -> None:
     fast, slow, *_ = on_two_providers.results
-    found = old_and_new(stored(only(on_two_providers, fast)), stored(only(on_two_providers, slow)), MARGIN)
+    found = compare_reports(stored(only(on_two_providers, fast)), stored(only(on_two_providers, slow)), MARGIN)
     assert {c.figure for c in found.changes} == {"size MB"}
     assert "x, builtin: on builtin, before on cpu: times and memory are not compared" in found.notes
 
 
 def test_a_baseline_is_held_against_what_ran_on_its_provider(on_two_providers: Report) -> None:
-    found = against_baseline(stored(on_two_providers), "x", MARGIN)
+    found = compare_with_baseline(stored(on_two_providers), "x", MARGIN)
     assert [(c.bundle, round(c.change, 6)) for c in found.changes if c.figure == "p50 ms"] == [
         ("y, cpu", 2.0),
         ("y, builtin", 2.0),
@@ -207,7 +216,7 @@ def test_a_baseline_is_held_against_what_ran_on_its_provider(on_two_providers: R
 def test_answers_of_a_sweep_are_those_of_the_provider(on_two_providers: Report, tmp_path: Path) -> None:
     for name, flipped in (("x@cpu", 0), ("x@builtin", 1)):
         said = [1] * flipped + [0] * (10 - flipped)
-        keep_answers(tmp_path, name, [0] * 10, said, list(range(10)))
-    found = old_and_new(stored(on_two_providers, tmp_path), stored(on_two_providers, tmp_path), MARGIN)
+        keep_predictions(tmp_path, name, [0] * 10, said, list(range(10)))
+    found = compare_reports(stored(on_two_providers, tmp_path), stored(on_two_providers, tmp_path), MARGIN)
     told = {c.bundle: (c.old, c.new) for c in found.changes if c.figure == "accuracy"}
     assert told == {"x, cpu": (1.0, 1.0), "x, builtin": (0.9, 0.9)}

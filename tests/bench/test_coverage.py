@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import signal
 from scipy import stats as scipy_stats
 
-from bctoolkit.bench.analysis.calibration_drift import drift_limits
+from bctoolkit.bench.analysis.calibration_drift import drift_interval
 from bctoolkit.bench.analysis.statistics import latency, ratio
 from bctoolkit.statistics.metrics import exact_interval, expected_calibration_error
-from bctoolkit.statistics.paired import Loss, losing, loss_limits, mean_limits
+from bctoolkit.statistics.paired import PairedChange, paired_mean_interval, regressed_classes, score_interval
 
 Samples = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -53,7 +53,7 @@ def exact_drop(count: int, loss: float, gain: float) -> float:
             chances = scipy_stats.multinomial.pmf([losses, gains, count - losses - gains], count,
                                                   [loss, gain, 1 - loss - gain])  # fmt: skip
             if chances > 1e-7:
-                low, high = loss_limits(losses, gains, count)
+                low, high = score_interval(losses, gains, count)
                 held.append(low - 1e-9 <= loss - gain <= high + 1e-9)
                 chance.append(chances)
     return float(np.average(held, weights=chance))
@@ -137,7 +137,7 @@ def of_corruptions(what: str, count: int, rate: float, clean: float, losing: flo
     rng, held = np.random.default_rng(4), 0
     for _ in range(repeats):
         drop, once = under_corruptions(rng, count, rate, clean, losing)
-        low, high = mean_limits(drop - once, 1.0) if what == "excess" else mean_limits(drop, 1 / 57)
+        low, high = paired_mean_interval(drop - once, 1.0) if what == "excess" else paired_mean_interval(drop, 1 / 57)
         held += low <= truth <= high
     return held / repeats
 
@@ -159,7 +159,7 @@ def of_drift(count: int, scale: float, noise: float, repeats: int = 4_000) -> fl
     truth = expected_calibration_error(labels, observed) - expected_calibration_error(labels, reference)
     rng, held = np.random.default_rng(5), 0
     for _ in range(repeats):
-        low, high = drift_limits(*calibrated(rng, count, scale, noise))
+        low, high = drift_interval(*calibrated(rng, count, scale, noise))
         held += low <= truth <= high
     return held / repeats
 
@@ -233,7 +233,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(setting: Setting) -> N
 
 def found_of(images: int, share: float) -> float:
     """How often a class of so many images is named where a share of its right predictions are flipped at random."""
-    least = next(flips for flips in range(1, images + 1) if loss_limits(flips, 0, images)[0] > 0)
+    least = next(flips for flips in range(1, images + 1) if score_interval(flips, 0, images)[0] > 0)
     return float(scipy_stats.binom.sf(least - 1, images, share))
 
 
@@ -243,8 +243,8 @@ def named_by_chance(sizes: tuple[int, ...], rate: float, repeats: int = 4_000) -
     drawn = np.stack([rng.multinomial(size, [rate / 2, rate / 2, 1 - rate], repeats)[:, :2] for size in sizes], 1)
     named = 0
     for counts in drawn.tolist():
-        found = {str(i): Loss(0, losses, gains, 0.0, (0.0, 0.0)) for i, (losses, gains) in enumerate(counts)}
-        named += bool(losing(found))
+        found = {str(i): PairedChange(0, losses, gains, 0.0, (0.0, 0.0)) for i, (losses, gains) in enumerate(counts)}
+        named += bool(regressed_classes(found))
     return named / repeats
 
 
@@ -259,7 +259,7 @@ def test_no_class_is_named_without_a_fault_more_often_than_in_one_report_of_fort
 
 def test_four_flips_are_the_least_that_is_beyond_chance_whatever_the_size_of_the_class() -> None:
     for images in (20, 133, 354, 2_330):
-        assert loss_limits(3, 0, images)[0] < 0 < loss_limits(4, 0, images)[0]
+        assert score_interval(3, 0, images)[0] < 0 < score_interval(4, 0, images)[0]
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
-from bctoolkit.bench.documents.report import Report, Unstable
-from bctoolkit.bench.report.page import METHOD, Evidence, render
+from bctoolkit.bench.documents.measurements import TimingWarning
+from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.report.page import METHOD, ResultDetails, render
 from bctoolkit.data import Dataset
 
 VOID = {"meta", "img", "rect", "line", "path", "use"}
@@ -56,7 +57,7 @@ def read(page: str) -> Reader:
 
 
 @pytest.fixture(scope="module")
-def evidence(bundle: Path, tiny_data: Dataset) -> list[Evidence]:
+def details(bundle: Path, tiny_data: Dataset) -> list[ResultDetails]:
     """The same bundle three times: with the reference's answers, without, and on golden images alone."""
     rng = np.random.default_rng(0)
     opened = bundles.read(bundle)
@@ -66,19 +67,19 @@ def evidence(bundle: Path, tiny_data: Dataset) -> list[Evidence]:
     spoilt[4] = spoilt[4, ::-1]
     hashes, labels = tiny_data.hashes[:30], tiny_data.labels[:30]
     answers = (
-        LabelledAnswers(hashes, labels, spoilt, said),
-        LabelledAnswers(hashes, labels, spoilt, None),
+        LabelledPredictions(hashes, labels, spoilt, said),
+        LabelledPredictions(hashes, labels, spoilt, None),
         None,
     )
     samples = [[12 + rng.gamma(2, 0.3, 200) for _ in range(5)] for _ in answers]
     return [
-        Evidence(times, opened, Answered(golden, known), tiny_data if known else None)
+        ResultDetails(times, opened, Predictions(golden, known), tiny_data if known else None)
         for times, known in zip(samples, answers, strict=True)
     ]
 
 
-def test_the_page_carries_everything_with_it(full_report: Report, evidence: list[Evidence]) -> None:
-    page = render(full_report, evidence)
+def test_the_page_carries_everything_with_it(full_report: Report, details: list[ResultDetails]) -> None:
+    page = render(full_report, details)
     reader = read(page)
     assert "http" not in page
     assert "@import" not in page
@@ -87,39 +88,39 @@ def test_the_page_carries_everything_with_it(full_report: Report, evidence: list
     assert len(page) < 3_000_000
 
 
-def test_the_verdict_comes_first_and_every_part_is_there(full_report: Report, evidence: list[Evidence]) -> None:
-    reader = read(render(full_report, evidence))
+def test_the_verdict_comes_first_and_every_part_is_there(full_report: Report, details: list[ResultDetails]) -> None:
+    reader = read(render(full_report, details))
     assert reader.headings[0] == "Verdict"
     expected = ["Figures", "Limits", "Accuracy, latency, size", "Latency", "Classes", "Confusion matrices",
                 "Reliability", "Machine and settings", "How each number was computed"]  # fmt: skip
     assert [heading for heading in reader.headings if heading in expected] == expected
-    assert sum("departs most" in heading for heading in reader.headings) == 3
+    assert sum("differs most" in heading for heading in reader.headings) == 3
     assert reader.seen.count("svg") == 3 + 3  # plots, and the reliability of the reference and two bundles
     assert all(name in reader.text for name, _ in METHOD)
 
 
-def test_outcomes_failures_and_classes_that_lose_are_told(full_report: Report, evidence: list[Evidence]) -> None:
-    text = read(render(full_report, evidence)).text
+def test_outcomes_failures_and_classes_that_lose_are_told(full_report: Report, details: list[ResultDetails]) -> None:
+    text = read(render(full_report, details)).text
     assert "cells-onnx-int8-dynamic: failed" in text
-    assert "loses recall beyond chance: left" in text
+    assert "recall regressed beyond chance: left by 5.83 points" in text
     assert "cells-tflite-fp32: passed" in text
     assert "cells-onnx-fp32: no budget given" in text
-    assert "its process ended with signal 9" in text
-    assert text.count(Unstable.SPREAD.advice) == 1
+    assert "its process ended with SIGKILL" in text
+    assert text.count(TimingWarning.SPREAD.advice) == 1
     assert "max_p50_ms 20: 6 to 8 undecided (unstable)" in text
 
 
-def test_without_a_budget_one_line_says_so(full_report: Report, evidence: list[Evidence]) -> None:
+def test_without_a_budget_one_line_says_so(full_report: Report, details: list[ResultDetails]) -> None:
     free = tuple(msgspec.structs.replace(result, verdict=None) for result in full_report.results)
-    reader = read(render(msgspec.structs.replace(full_report, results=free), evidence))
+    reader = read(render(msgspec.structs.replace(full_report, results=free), details))
     assert reader.text.count("no budget given") == 1
     assert "Limits" not in reader.headings
-    assert "loses recall beyond chance: left" in reader.text
-    assert "its process ended with signal 9" in reader.text
+    assert "recall regressed beyond chance: left by 5.83 points" in reader.text
+    assert "its process ended with SIGKILL" in reader.text
 
 
-def test_every_limit_is_listed_kept_or_not(full_report: Report, evidence: list[Evidence]) -> None:
-    page = render(full_report, evidence)
+def test_every_limit_is_listed_kept_or_not(full_report: Report, details: list[ResultDetails]) -> None:
+    page = render(full_report, details)
     section = page[page.index("<h2>Limits") : page.index("<h2>Accuracy")]
     assert section.count("<tbody><tr>") == 2
     assert [name for name in ("passed", "failed", "undecided") if f"outcome {name}" in section] == [
@@ -129,30 +130,33 @@ def test_every_limit_is_listed_kept_or_not(full_report: Report, evidence: list[E
     ]
 
 
-def test_no_two_things_share_an_id(full_report: Report, evidence: list[Evidence]) -> None:
-    ids = [name for name in read(render(full_report, evidence)).ids if not name.startswith(("figure", "axes", "patch"))]
+def test_no_two_things_share_an_id(full_report: Report, details: list[ResultDetails]) -> None:
+    ids = [name for name in read(render(full_report, details)).ids if not name.startswith(("figure", "axes", "patch"))]
     clips = [name for name in ids if name.startswith("p") and len(name) > 8]
     assert len(clips) == len(set(clips))
 
 
-def test_the_same_report_gives_the_same_page(full_report: Report, evidence: list[Evidence]) -> None:
-    assert render(full_report, evidence) == render(full_report, evidence)
+def test_the_same_report_gives_the_same_page(full_report: Report, details: list[ResultDetails]) -> None:
+    assert render(full_report, details) == render(full_report, details)
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><marquee title="x"> & more'])
-def test_names_cannot_become_markup(full_report: Report, evidence: list[Evidence], name: str) -> None:
+def test_names_cannot_become_markup(full_report: Report, details: list[ResultDetails], name: str) -> None:
     first, *rest = full_report.results
     labelled = first.parity.labelled
     assert labelled is not None
-    spoilt = msgspec.structs.replace(labelled, source=name, recall={name: 0.5}, losing=(name,))
+    change = labelled.change
+    spoilt = msgspec.structs.replace(
+        labelled, source=name, recall={name: 0.5}, regressed_classes=(name,), class_changes={name: change}
+    )
     hostile = msgspec.structs.replace(first, bundle=name, parity=msgspec.structs.replace(first.parity, labelled=spoilt))
-    reader = read(render(msgspec.structs.replace(full_report, results=(hostile, *rest)), evidence))
+    reader = read(render(msgspec.structs.replace(full_report, results=(hostile, *rest)), details))
     assert not {"script", "marquee"} & set(reader.seen)
     assert name in reader.text
 
 
-def test_a_phone_paper_and_a_dark_room_are_thought_of(full_report: Report, evidence: list[Evidence]) -> None:
-    page = render(full_report, evidence)
+def test_a_phone_paper_and_a_dark_room_are_thought_of(full_report: Report, details: list[ResultDetails]) -> None:
+    page = render(full_report, details)
     assert 'name="viewport"' in page
     assert "prefers-color-scheme: dark" in page
     assert "max-width: 36rem" in page

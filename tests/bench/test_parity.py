@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.analysis import parity
-from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
-from bctoolkit.bench.documents.report import ParityReport
+from bctoolkit.bench.documents.judgements import ParityReport
+from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.bench.launcher import predictions
 from bctoolkit.bundle import Bundle, BundleContent, Golden, Reference
 from bctoolkit.contract import InputContract
@@ -27,9 +27,9 @@ Probabilities = NDArray[np.float32]
 Rebuild = Callable[..., Bundle]
 
 
-def judge(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
-    return parity.judge(
-        bundle, predictions.ask(bundle, dataset, 1, None, Silent()), "" if dataset is None else dataset.source
+def compared(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
+    return parity.compare(
+        bundle, predictions.predict_all(bundle, dataset, 1, None, Silent()), "" if dataset is None else dataset.source
     )
 
 
@@ -72,7 +72,7 @@ def held_out(bundle: Path, tiny_data: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def answers(bundle: Path, held_out: Dataset) -> Probabilities:
+def predicted(bundle: Path, held_out: Dataset) -> Probabilities:
     """What the artifact says of the test part, asked through the runtime."""
     return load_classifier(bundle).predict(held_out.images).probabilities
 
@@ -88,7 +88,7 @@ def certain(classes: NDArray[np.int64]) -> Probabilities:
 
 
 def test_a_faithful_artifact_agrees_with_its_golden_answers(original: Bundle) -> None:
-    found = judge(original)
+    found = compared(original)
     assert found.golden.count == len(original.golden().images)
     assert found.golden.top1_agreement == 1.0
     assert found.golden.mean_abs_diff <= found.golden.max_abs_diff < 1e-4
@@ -96,19 +96,19 @@ def test_a_faithful_artifact_agrees_with_its_golden_answers(original: Bundle) ->
 
 
 def test_parity_measured_here_is_that_of_the_export(original: Bundle) -> None:
-    assert judge(original).golden.max_abs_diff == pytest.approx(original.manifest.parity.max_abs_diff, abs=1e-5)
+    assert compared(original).golden.max_abs_diff == pytest.approx(original.manifest.parity.max_abs_diff, abs=1e-5)
 
 
 def test_synthetic_golden_images_are_called_so(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
     drawn = rebuild(golden=Golden(golden.images, golden.probabilities, golden.labels, "synthetic"))
-    assert judge(drawn).golden_images == "synthetic"
+    assert compared(drawn).golden_images == "synthetic"
 
 
 def test_shifted_golden_probabilities_show(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
     shifted = golden.probabilities + np.float32(0.25) * np.array([1, 0, -1], np.float32)
-    found = judge(rebuild(golden=Golden(golden.images, shifted, golden.labels))).golden
+    found = compared(rebuild(golden=Golden(golden.images, shifted, golden.labels))).golden
     assert found.max_abs_diff == pytest.approx(0.25, abs=1e-3)
     assert found.mean_abs_diff == pytest.approx(0.5 / 3, abs=1e-3)
 
@@ -117,7 +117,7 @@ def test_one_wrong_golden_answer_shows(original: Bundle, rebuild: Rebuild) -> No
     golden = original.golden()
     spoilt = golden.probabilities.copy()
     spoilt[0] = np.roll(certain(spoilt[:1].argmax(1)), 1, axis=1)
-    found = judge(rebuild(golden=Golden(golden.images, spoilt, golden.labels))).golden
+    found = compared(rebuild(golden=Golden(golden.images, spoilt, golden.labels))).golden
     assert found.top1_agreement == pytest.approx(1 - 1 / len(spoilt))
     assert found.max_abs_diff > 0.1
 
@@ -125,21 +125,21 @@ def test_one_wrong_golden_answer_shows(original: Bundle, rebuild: Rebuild) -> No
 def test_outputs_in_another_order_show(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
     rolled = np.roll(golden.probabilities, 1, axis=1)
-    assert judge(rebuild(golden=Golden(golden.images, rolled, golden.labels))).golden.top1_agreement == 0.0
+    assert compared(rebuild(golden=Golden(golden.images, rolled, golden.labels))).golden.top1_agreement == 0.0
 
 
 def test_swapped_golden_images_show(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
-    found = judge(rebuild(golden=Golden(golden.images[::-1].copy(), golden.probabilities, golden.labels))).golden
-    assert found.max_abs_diff > 100 * max(judge(original).golden.max_abs_diff, 1e-6)
+    found = compared(rebuild(golden=Golden(golden.images[::-1].copy(), golden.probabilities, golden.labels))).golden
+    assert found.max_abs_diff > 100 * max(compared(original).golden.max_abs_diff, 1e-6)
 
 
 def test_labelled_figures_are_those_of_the_held_out(
-    original: Bundle, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+    original: Bundle, tiny_data: Dataset, held_out: Dataset, predicted: Probabilities
 ) -> None:
-    found = judge(original, tiny_data).labelled
+    found = compared(original, tiny_data).labelled
     assert found is not None
-    right = answers.argmax(1) == held_out.labels
+    right = predicted.argmax(1) == held_out.labels
     assert found.split == "test part"
     assert found.source == tiny_data.source
     assert 0 < found.count == len(held_out) < len(tiny_data) / 2
@@ -150,90 +150,90 @@ def test_labelled_figures_are_those_of_the_held_out(
 
 
 def test_a_faithful_artifact_loses_nothing(original: Bundle, tiny_data: Dataset) -> None:
-    found = judge(original, tiny_data).labelled
+    found = compared(original, tiny_data).labelled
     assert found is not None
     assert found.reference_accuracy == found.accuracy
     assert (found.accuracy_drop, found.mcnemar_p) == (0.0, 1.0)
-    assert found.accuracy_drop_ci95 is not None
-    assert found.accuracy_drop_ci95[0] < 0 < found.accuracy_drop_ci95[1]  # no image differs, which bounds the drop
+    assert found.change is not None
+    assert found.change.ci95[0] < 0 < found.change.ci95[1]  # no image differs, which bounds the drop
     assert (found.top1_agreement, found.worst_recall_drop) == (1.0, 0.0)
     assert found.ece_drift == pytest.approx(0.0, abs=1e-4)
 
 
 def test_paired_figures_are_those_of_a_plain_recomputation(
-    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, predicted: Probabilities
 ) -> None:
-    """Against a reference that knows all answers but two."""
-    said = held_out.labels.copy()
-    said[[0, -1]] = (said[[0, -1]] + 1) % 3
-    found = judge(rebuild(reference=reference_of(held_out, certain(said))), tiny_data).labelled
+    """Against a reference that knows all predicted but two."""
+    classes = held_out.labels.copy()
+    classes[[0, -1]] = (classes[[0, -1]] + 1) % 3
+    found = compared(rebuild(reference=reference_of(held_out, certain(classes))), tiny_data).labelled
     assert found is not None
-    before, after = said == held_out.labels, answers.argmax(1) == held_out.labels
+    before, after = classes == held_out.labels, predicted.argmax(1) == held_out.labels
     assert found.count == len(held_out)
     assert found.reference_accuracy == pytest.approx(before.mean())
     assert found.accuracy_drop == pytest.approx(before.mean() - after.mean())
-    assert found.accuracy_drop_ci95 == paired.drop_interval(before, after)
+    assert found.change == paired.paired_change(before, after)
     assert found.mcnemar_p == paired.mcnemar(before, after)
-    assert found.top1_agreement == pytest.approx((said == answers.argmax(1)).mean())
+    assert found.top1_agreement == pytest.approx((classes == predicted.argmax(1)).mean())
     lost = [before[held_out.labels == i].mean() - after[held_out.labels == i].mean() for i in range(3)]
     assert found.worst_recall_drop == pytest.approx(max(lost))
 
 
 def test_what_is_lost_is_counted_by_class_and_as_a_whole(
-    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, predicted: Probabilities
 ) -> None:
     """Against a reference that knows every label."""
-    found = judge(rebuild(reference=reference_of(held_out, certain(held_out.labels))), tiny_data).labelled
+    found = compared(rebuild(reference=reference_of(held_out, certain(held_out.labels))), tiny_data).labelled
     assert found is not None
-    assert found.loss is not None
-    right = answers.argmax(1) == held_out.labels
-    assert (found.loss.count, found.loss.losses, found.loss.gains) == (len(right), int((~right).sum()), 0)
-    assert found.loss.ci95 == found.accuracy_drop_ci95
-    assert set(found.class_loss) == {"left", "right", "up"}
-    assert sum(lost.losses for lost in found.class_loss.values()) == found.loss.losses
-    assert found.losing == paired.losing(found.class_loss)
+    assert found.change is not None
+    right = predicted.argmax(1) == held_out.labels
+    assert (found.change.count, found.change.regressed, found.change.improved) == (len(right), int((~right).sum()), 0)
+    assert found.accuracy_drop == found.change.drop
+    assert set(found.class_changes) == {"left", "right", "up"}
+    assert sum(change.regressed for change in found.class_changes.values()) == found.change.regressed
+    assert found.regressed_classes == paired.regressed_classes(found.class_changes)
     assert found.top1_agreement_ci95 is not None
     assert found.top1_agreement is not None
     assert found.top1_agreement_ci95[0] <= found.top1_agreement <= found.top1_agreement_ci95[1]
 
 
-def synthetic_answers(seed: int, per_class: int = 800, flip: float = 0.0) -> LabelledAnswers:
-    """A reference right on 95 % of eight classes, and an artifact that flips a share of class 5's right answers."""
+def synthetic_predictions(seed: int, per_class: int = 800, flip: float = 0.0) -> LabelledPredictions:
+    """A reference right on 95 % of eight classes, and an artifact that flips a share of class 5's right predicted."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(8), per_class)
-    said = np.where(rng.random(len(labels)) < 0.95, labels, (labels + 1) % 8)
-    spoilt = said.copy()
-    fifth = np.flatnonzero((labels == 5) & (said == 5))
+    classes = np.where(rng.random(len(labels)) < 0.95, labels, (labels + 1) % 8)
+    spoilt = classes.copy()
+    fifth = np.flatnonzero((labels == 5) & (classes == 5))
     spoilt[rng.choice(fifth, round(flip * per_class), replace=False)] = 2
     eye = np.eye(8, dtype=np.float32) * np.float32(0.92) + np.float32(0.01)
     noise = np.abs(rng.normal(0, 1e-3, (len(labels), 8)))
     observed = eye[spoilt] + noise.astype(np.float32)
     hashes = rng.integers(0, 256, (len(labels), 32), dtype=np.uint8)
-    return LabelledAnswers(hashes, labels, observed / observed.sum(1, keepdims=True), eye[said])
+    return LabelledPredictions(hashes, labels, observed / observed.sum(1, keepdims=True), eye[classes])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_percent_of_one_class_flipped_is_flagged_with_its_name(seed: int) -> None:
     names = tuple("abcdefgh")
-    assert parity._labelled(synthetic_answers(seed, flip=0.01), names, "drawn").losing == ("f",)
+    assert parity._labelled(synthetic_predictions(seed, flip=0.01), names, "drawn").regressed_classes == ("f",)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_an_artifact_without_a_fault_is_never_flagged(seed: int) -> None:
-    found = parity._labelled(synthetic_answers(seed), tuple("abcdefgh"), "drawn")
-    assert found.losing == ()
+    found = parity._labelled(synthetic_predictions(seed), tuple("abcdefgh"), "drawn")
+    assert found.regressed_classes == ()
     assert found.accuracy_drop == 0
 
 
 def test_answers_survive_on_disk(tmp_path: Path) -> None:
     golden = np.random.default_rng(0).random((5, 8), np.float32)
-    known = synthetic_answers(0, 4)
+    known = synthetic_predictions(0, 4)
     corrupted = np.arange(3 * 19 * 3, dtype=np.int16).reshape(3, 19, 3)
     through_the_suite = dataclasses.replace(known, sample=np.array([3, 1, 2]), corrupted=corrupted)
     for labelled in (None, known, dataclasses.replace(known, reference=None), through_the_suite):
-        sent = Answered(golden, labelled)
-        sent.save(tmp_path / "answers.npz")
-        got = Answered.read(tmp_path / "answers.npz")
+        sent = Predictions(golden, labelled)
+        sent.save(tmp_path / "predictions.npz")
+        got = Predictions.read(tmp_path / "predictions.npz")
         np.testing.assert_array_equal(got.golden, golden)
         assert (got.labelled is None) == (labelled is None)
         if labelled is not None and got.labelled is not None:
@@ -241,19 +241,19 @@ def test_answers_survive_on_disk(tmp_path: Path) -> None:
 
 
 def test_an_artifact_worse_than_its_reference_shows(
-    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+    rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, predicted: Probabilities
 ) -> None:
     """The labels are turned until the artifact is wrong as often as can be; the reference knows them all."""
     turned = [(held_out.labels + turn) % 3 for turn in range(3)]
-    turn = int(np.argmin([(answers.argmax(1) == labels).mean() for labels in turned]))
+    turn = int(np.argmin([(predicted.argmax(1) == labels).mean() for labels in turned]))
     relabelled = Dataset(tiny_data.images, (tiny_data.labels + turn) % 3, tiny_data.classes, tiny_data.hashes, "turned")
-    found = judge(rebuild(reference=reference_of(held_out, certain(turned[turn]))), relabelled).labelled
+    found = compared(rebuild(reference=reference_of(held_out, certain(turned[turn]))), relabelled).labelled
     assert found is not None
     assert found.reference_accuracy == 1.0
     assert found.accuracy_drop is not None
     assert found.accuracy_drop > 0.5
-    assert found.accuracy_drop_ci95 is not None
-    assert found.accuracy_drop_ci95[0] > 0.2
+    assert found.change is not None
+    assert found.change.ci95[0] > 0.2
     assert found.mcnemar_p is not None
     assert found.mcnemar_p < 0.05
     assert found.worst_recall_drop is not None
@@ -261,22 +261,22 @@ def test_an_artifact_worse_than_its_reference_shows(
 
 
 def test_labels_in_another_order_show(
-    original: Bundle, rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, answers: Probabilities
+    original: Bundle, rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, predicted: Probabilities
 ) -> None:
     labels = original.manifest.labels
-    found = judge(rebuild(labels=(*labels[1:], labels[0])), tiny_data).labelled
+    found = compared(rebuild(labels=(*labels[1:], labels[0])), tiny_data).labelled
     assert found is not None
-    said = [(*labels[1:], labels[0])[position] for position in answers.argmax(1)]
+    classes = [(*labels[1:], labels[0])[position] for position in predicted.argmax(1)]
     meant = [tiny_data.classes[label] for label in held_out.labels]
-    assert found.accuracy == pytest.approx(np.mean([a == b for a, b in zip(said, meant, strict=True)]))
-    honest = judge(original, tiny_data).labelled
+    assert found.accuracy == pytest.approx(np.mean([a == b for a, b in zip(classes, meant, strict=True)]))
+    honest = compared(original, tiny_data).labelled
     assert honest is not None
     assert found.recall != honest.recall
 
 
 def test_the_order_of_the_data_does_not_matter(original: Bundle, tiny_data: Dataset) -> None:
     shuffled = tiny_data.take(np.random.default_rng(0).permutation(len(tiny_data))).in_order_of(("up", "left", "right"))
-    one, other = judge(original, tiny_data).labelled, judge(original, shuffled).labelled
+    one, other = compared(original, tiny_data).labelled, compared(original, shuffled).labelled
     assert one is not None
     assert other is not None
     assert other.accuracy == one.accuracy
@@ -285,10 +285,10 @@ def test_the_order_of_the_data_does_not_matter(original: Bundle, tiny_data: Data
 
 def test_images_of_another_set_are_judged_without_pairing(original: Bundle, foreign_folders: Path) -> None:
     foreign = load(str(foreign_folders), InputContract(height=32, width=32))
-    found = judge(original, foreign).labelled
+    found = compared(original, foreign).labelled
     assert found is not None
     assert (found.split, found.count) == ("all images", 15)
-    paired = ("reference_accuracy", "accuracy_drop", "accuracy_drop_ci95", "mcnemar_p", "top1_agreement",
+    paired = ("reference_accuracy", "accuracy_drop", "change", "mcnemar_p", "top1_agreement",
               "worst_recall_drop", "ece_drift")  # fmt: skip
     assert {name: getattr(found, name) for name in paired} == dict.fromkeys(paired)
 
@@ -296,7 +296,7 @@ def test_images_of_another_set_are_judged_without_pairing(original: Bundle, fore
 def test_a_bundle_without_reference_is_judged_without_pairing(
     rebuild: Rebuild, tiny_data: Dataset, original: Bundle
 ) -> None:
-    found = judge(rebuild(reference=None), tiny_data).labelled
+    found = compared(rebuild(reference=None), tiny_data).labelled
     assert found is not None
     assert (found.split, found.count, found.accuracy_drop) == ("all images", len(tiny_data), None)
 
@@ -304,7 +304,7 @@ def test_a_bundle_without_reference_is_judged_without_pairing(
 def test_a_class_without_images_has_no_recall(original: Bundle, tiny_data: Dataset) -> None:
     without = tiny_data.take(np.flatnonzero(tiny_data.labels != 1))
     two = Dataset(without.images, without.labels // 2, ("left", "up"), without.hashes, "two classes")
-    found = judge(original, two).labelled
+    found = compared(original, two).labelled
     assert found is not None
     assert found.recall["right"] is None
     assert found.worst_recall_drop == 0.0
@@ -313,11 +313,11 @@ def test_a_class_without_images_has_no_recall(original: Bundle, tiny_data: Datas
 def test_a_class_the_bundle_does_not_know_is_refused(original: Bundle, tiny_data: Dataset) -> None:
     renamed = Dataset(tiny_data.images, tiny_data.labels, ("left", "right", "down"), tiny_data.hashes, "renamed")
     with pytest.raises(DatasetError, match="renamed: class 'down' is not one of left, right, up"):
-        judge(original, renamed)
+        compared(original, renamed)
 
 
 def test_all_bundles_of_a_run_are_held_against_one_reference(four_bundles: list[Path], tiny_data: Dataset) -> None:
     """Every quantization is judged on the same images and the same reference."""
-    found = [judge(bundles.read(path), tiny_data).labelled for path in four_bundles]
+    found = [compared(bundles.read(path), tiny_data).labelled for path in four_bundles]
     assert len({one.count for one in found if one is not None}) == 1
     assert len({one.reference_accuracy for one in found if one is not None}) == 1

@@ -9,15 +9,16 @@ import pytest
 
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.analysis import parity, verdict
-from bctoolkit.bench.configurations import image_key
-from bctoolkit.bench.documents.predictions import LabelledAnswers
-from bctoolkit.bench.documents.report import Labelled, Outcome, Result
+from bctoolkit.bench.configurations import image_contract
+from bctoolkit.bench.documents.judgements import Labelled, Outcome
+from bctoolkit.bench.documents.predictions import LabelledPredictions
+from bctoolkit.bench.documents.report import Result
 from bctoolkit.bench.launcher import predictions
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import load
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Budget
-from bctoolkit.statistics.paired import loss_limits
+from bctoolkit.statistics.paired import score_interval
 
 ZOO = Path(__file__).resolve().parents[2] / "exports" / "zoo" / "atto-onnx-int8-dynamic"
 
@@ -30,15 +31,15 @@ def box() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def answers(box: Bundle, real_images: Path) -> LabelledAnswers:
+def answers(box: Bundle, real_images: Path) -> LabelledPredictions:
     """Its answers to the 1,815 images of the test part, through a child process as ever."""
-    found = predictions.ask(box, load(str(real_images), image_key(box)), 2, None, Silent()).labelled
+    found = predictions.predict_all(box, load(str(real_images), image_contract(box)), 2, None, Silent()).labelled
     assert found is not None
     assert len(found.labels) == 1815
     return found
 
 
-def flipped(answers: LabelledAnswers, position: int, count: int, seed: int) -> LabelledAnswers:
+def flipped(answers: LabelledPredictions, position: int, count: int, seed: int) -> LabelledPredictions:
     """The same with `count` predictions of one class, right until then, turned into the class that came second."""
     observed, reference = answers.observed.copy(), answers.reference
     assert reference is not None
@@ -47,21 +48,21 @@ def flipped(answers: LabelledAnswers, position: int, count: int, seed: int) -> L
     for place in np.random.default_rng(seed).choice(right, count, replace=False):
         first, second = np.argsort(-observed[place])[:2]
         observed[place, [first, second]] = observed[place, [second, first]]
-    return LabelledAnswers(answers.hashes, answers.labels, observed, answers.reference)
+    return LabelledPredictions(answers.hashes, answers.labels, observed, answers.reference)
 
 
-def judged(answers: LabelledAnswers, box: Bundle) -> Labelled:
+def judged(answers: LabelledPredictions, box: Bundle) -> Labelled:
     return parity._labelled(answers, box.manifest.labels, "pbc96")
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_percent_of_the_largest_class_is_flagged_with_its_name(
-    answers: LabelledAnswers, box: Bundle, seed: int
+    answers: LabelledPredictions, box: Bundle, seed: int
 ) -> None:
     """Four of 354 neutrophils, 1.1 %: the least that is beyond chance."""
     position = box.manifest.labels.index("neutrophil")
     assert round(0.01 * int((answers.labels == position).sum())) == 4
-    assert judged(flipped(answers, position, 4, seed), box).losing == ("neutrophil",)
+    assert judged(flipped(answers, position, 4, seed), box).regressed_classes == ("neutrophil",)
 
 
 @pytest.mark.parametrize(
@@ -76,38 +77,40 @@ def test_one_percent_of_the_largest_class_is_flagged_with_its_name(
         ("platelet", 4),
     ],
 )
-def test_the_least_that_is_flagged_in_each_class(answers: LabelledAnswers, box: Bundle, name: str, least: int) -> None:
+def test_the_least_that_is_flagged_in_each_class(
+    answers: LabelledPredictions, box: Bundle, name: str, least: int
+) -> None:
     """Of immature granulocytes and of lymphocytes the artifact gets one right that the reference has wrong."""
     position = box.manifest.labels.index(name)
-    assert judged(flipped(answers, position, least, 0), box).losing == (name,)
-    assert judged(flipped(answers, position, least - 1, 0), box).losing == ()
+    assert judged(flipped(answers, position, least, 0), box).regressed_classes == (name,)
+    assert judged(flipped(answers, position, least - 1, 0), box).regressed_classes == ()
 
 
 def test_one_percent_of_a_small_class_is_undecided_and_says_how_many_images_would_tell(
-    answers: LabelledAnswers, box: Bundle, make_result: Callable[..., Result]
+    answers: LabelledPredictions, box: Bundle, make_result: Callable[..., Result]
 ) -> None:
     """One of 135 basophils is 0.74 %; a limit of half a point on the worst class neither holds nor fails."""
     position = box.manifest.labels.index("basophil")
     found = judged(flipped(answers, position, 1, 0), box)
-    assert found.losing == ()
+    assert found.regressed_classes == ()
     result = make_result()
     result = msgspec.structs.replace(result, parity=msgspec.structs.replace(result.parity, labelled=found))
     (check,) = verdict.judge(result, Budget(device="test", max_recall_drop=0.005)).checks
     assert check.outcome is Outcome.UNDECIDED
     assert "class basophil" in check.note
-    assert check.enough is not None
-    assert check.enough > 135
-    low, _ = loss_limits(check.enough / 135, 0, check.enough)
+    assert check.images_needed is not None
+    assert check.images_needed > 135
+    low, _ = score_interval(check.images_needed / 135, 0, check.images_needed)
     assert low > 0.005
 
 
-def test_the_artifact_as_it_is_passes_twenty_times_of_twenty(answers: LabelledAnswers, box: Bundle) -> None:
+def test_the_artifact_as_it_is_passes_twenty_times_of_twenty(answers: LabelledPredictions, box: Bundle) -> None:
     """On twenty halves of the images."""
-    assert judged(answers, box).losing == ()
+    assert judged(answers, box).regressed_classes == ()
     for seed in range(20):
         half = np.random.default_rng(seed).permutation(len(answers.labels))[: len(answers.labels) // 2]
         assert answers.reference is not None
-        part = LabelledAnswers(
+        part = LabelledPredictions(
             answers.hashes[half], answers.labels[half], answers.observed[half], answers.reference[half]
         )
-        assert judged(part, box).losing == ()
+        assert judged(part, box).regressed_classes == ()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.profiles import Operator, Profile, Timed, of_types
+from bctoolkit.bench.documents.measurements import OperatorTime
 from bctoolkit.bench.launcher import sessions
-from bctoolkit.bench.report import profile_section
 from bctoolkit.bench.worker import profile_litert, profile_onnxruntime
+from bctoolkit.bench.worker.operators import OperatorCalls, profile_by_type
 from bctoolkit.errors import BackendError, ProviderUnavailable
 from bctoolkit.runtime.on_litert import open_model
 
@@ -23,14 +23,18 @@ def onnx(four_bundles: list[Path]) -> bytes:
 
 
 def test_types_are_summed_and_the_longest_comes_first() -> None:
-    timed = [Timed("Add", "cpu", 4, 1.0), Timed("Conv", "cpu", 2, 6.0), Timed("Add", "cpu", 4, 1.0)]
-    found = of_types("a profiler", 2, timed)
-    assert found.operators == (Operator("Conv", "cpu", 1, 3.0, 0.75), Operator("Add", "cpu", 4, 1.0, 0.25))
+    timed = [
+        OperatorCalls("Add", "cpu", 4, 1.0),
+        OperatorCalls("Conv", "cpu", 2, 6.0),
+        OperatorCalls("Add", "cpu", 4, 1.0),
+    ]
+    found = profile_by_type("a profiler", 2, timed)
+    assert found.operators == (OperatorTime("Conv", "cpu", 1, 3.0, 0.75), OperatorTime("Add", "cpu", 4, 1.0, 0.25))
     assert (found.ms, found.nodes) == (4.0, {"cpu": 5})
 
 
 def test_operators_that_take_no_time_have_no_share() -> None:
-    [operator] = of_types("a profiler", 1, [Timed("Add", "cpu", 1, 0.0)]).operators
+    [operator] = profile_by_type("a profiler", 1, [OperatorCalls("Add", "cpu", 1, 0.0)]).operators
     assert operator.share == 0
 
 
@@ -102,15 +106,3 @@ def test_a_child_process_brings_the_profile(bundle: Path) -> None:
     assert sessions.profile(bundle, 1, None, 3).runs == 3
     with pytest.raises(BackendError, match=r"^tiny-onnx-fp32 on builtin: unknown provider 'builtin'"):
         sessions.profile(bundle, 1, "builtin", 3)
-
-
-def long_profile() -> Profile:
-    return of_types("a profiler", 1, [Timed(f"<Op{n}>", "cpu", 1, 20.0 - n) for n in range(13)])
-
-
-def test_a_line_and_a_table_name_the_longest_and_sum_up_the_rest() -> None:
-    assert profile_section.line(long_profile()).count(",") == 4
-    rows = [line for line in profile_section.markdown(long_profile()) if line.startswith("|")]
-    assert len(rows) == 2 + 10 + 1
-    assert rows[-1].startswith("| 3 other types | ")
-    assert list(profile_section.markdown(None)) == []

@@ -1,4 +1,4 @@
-"""A sweep over providers, and profiles among the cases: each is told apart, kept, and named where it fails."""
+"""A sweep over providers, and profiles: each is told apart, kept, and named where it fails."""
 
 import json
 from pathlib import Path
@@ -7,16 +7,19 @@ import msgspec
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.checkpoint import Asked, Journal
-from bctoolkit.bench.configurations import Case, Work
-from bctoolkit.bench.documents.profiles import Profile
-from bctoolkit.bench.documents.report import Report, Settings
+from bctoolkit.bench.checkpoint import Checkpoint, Request
+from bctoolkit.bench.configurations import BenchRun, slug
+from bctoolkit.bench.documents.measurements import Profile
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import sessions
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
+
+pytestmark = pytest.mark.usefixtures("local_children")
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +39,28 @@ def swept(
     return bench([four_bundles[0], four_bundles[2]], settings, target, Silent()), target
 
 
-def test_a_case_for_each_provider_and_number_of_threads(bundle: Path, quick: Settings, tmp_path: Path) -> None:
-    both = msgspec.structs.replace(quick, sweep=(1, 2), providers=("cpu", "cuda"))
-    asked = Asked(bundles=(), manifests=(), settings=both, data=None, budget=None, machine=fingerprint(), created="now")
-    work = Work([bundles.read(bundle)], asked, Journal(tmp_path), Silent())
-    assert work.cases == [Case(0, 1, "cpu"), Case(0, 2, "cpu"), Case(0, 1, "cuda"), Case(0, 2, "cuda")]
+def test_a_key_for_each_provider_and_number_of_threads(bundle: Path, quick: Settings, tmp_path: Path) -> None:
+    def keys(settings: Settings) -> list[list[str]]:
+        request = Request(
+            bundles=(), manifests=(), settings=settings, data=None, budget=None, machine=fingerprint(), created="now"
+        )
+        run = BenchRun([bundles.read(bundle)], request, Checkpoint(tmp_path), Silent())
+        return [[target.key for target in run.targets], [each.key for each in run.configurations]]
+
+    name, threads = bundle.name, msgspec.structs.replace(quick, sweep=(1, 2))
+    assert keys(quick) == keys(msgspec.structs.replace(quick, providers=("cpu",))) == [[name], [name]]
+    assert keys(threads) == [[name], [f"{name}@1", f"{name}@2"]]
+    assert keys(msgspec.structs.replace(threads, providers=("cpu", "cuda"))) == [
+        [f"{name}@cpu", f"{name}@cuda"],
+        [f"{name}@cpu@1", f"{name}@cpu@2", f"{name}@cuda@1", f"{name}@cuda@2"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["../cells", "a/b", "cells: new", "läßt"])
+def test_a_key_is_a_file_s_name(name: str) -> None:
+    key = slug(name)
+    assert Path(key).name == key
+    assert slug(key) == key
 
 
 def test_what_a_bundle_cannot_run_on_is_named_and_the_rest_goes_on(swept: tuple[Report, Path]) -> None:
@@ -57,11 +77,11 @@ def test_what_a_bundle_cannot_run_on_is_named_and_the_rest_goes_on(swept: tuple[
     assert "tiny-onnx-fp32, builtin: <span" in (target / "report.html").read_text(encoding="utf-8")
 
 
-def test_samples_answers_and_headings_tell_the_providers_apart(swept: tuple[Report, Path]) -> None:
+def test_samples_predictions_and_headings_tell_the_providers_apart(swept: tuple[Report, Path]) -> None:
     _, target = swept
     names = ["tiny-onnx-fp32@cpu", "tiny-tflite-fp32@cpu", "tiny-tflite-fp32@builtin"]
     assert list(json.loads((target / "samples.json").read_bytes())) == names
-    assert {path.stem for path in (target / "answers").iterdir()} == set(names)
+    assert {path.stem for path in (target / "predictions").iterdir()} == set(names)
     text = (target / "report.md").read_text(encoding="utf-8")
     assert "## tiny-tflite-fp32, builtin" in text
     assert "operators by xnnpack, 1 partition of the delegate)" in text
@@ -107,7 +127,7 @@ def test_profiles_are_kept_when_interrupted_and_not_taken_again(
         meanwhile.setattr(sessions, "sessions", interrupted)
         with pytest.raises(KeyboardInterrupt):
             bench([bundle], one, tmp_path / "x", Silent())
-    kept = msgspec.json.decode((unfinished(tmp_path / "x") / "profile-0.json").read_bytes(), type=Profile)
+    kept = msgspec.json.decode((unfinished(tmp_path / "x") / f"profile-{bundle.name}.json").read_bytes(), type=Profile)
     monkeypatch.setattr(sessions, "profile", interrupted)
     assert resume(tmp_path / "x", Silent()).results[0].profile == kept
 

@@ -1,4 +1,4 @@
-"""Corruption parity: who is held against whom, figures against plain recomputation, and a planted fault."""
+"""Corruption parity: which bundle is whose baseline, figures against plain recomputation, and a planted fault."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.analysis.robustness import judge_all
+from bctoolkit.bench.analysis.robustness import robustness_by_target
 from bctoolkit.bench.documents import stored
-from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
-from bctoolkit.bench.documents.report import Report, Robustness, Settings
+from bctoolkit.bench.documents.judgements import Robustness
+from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import corruptions
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.report import robustness_section
+from bctoolkit.bench.report.markdown import markdown
+from bctoolkit.bench.report.summary import robustness_line
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE, corrupt
@@ -34,7 +38,13 @@ def opened(four_bundles: list[Path]) -> list[Bundle]:
     return [bundles.read(path) for path in four_bundles]
 
 
-def answered(count: int = 120, seed: int = 0, lost: float = 0.0, where: slice = slice(None)) -> Answered:
+def judged(opened: list[Bundle], answers: dict[int, Predictions]) -> dict[int, Robustness]:
+    """The robustness of bundles by their positions."""
+    found = robustness_by_target({str(number): (opened[number], each) for number, each in answers.items()})
+    return {int(key): each for key, each in found.items()}
+
+
+def answered(count: int = 120, seed: int = 0, lost: float = 0.0, where: slice = slice(None)) -> Predictions:
     """Of 150 images the last `count` went through the suite: 90 % right, and in `where` a share less."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, 150)
@@ -46,39 +56,43 @@ def answered(count: int = 120, seed: int = 0, lost: float = 0.0, where: slice = 
     said[:, where] = np.where(spoilt, (truth + 2) % 3, said)[:, where]
     hashes = np.random.default_rng(7).integers(0, 256, (150, 32), dtype=np.uint8)
     observed = np.eye(3, dtype=np.float32)[clean]
-    return Answered(observed[:1], LabelledAnswers(hashes, labels, observed, None, sample, said))
+    return Predictions(observed[:1], LabelledPredictions(hashes, labels, observed, None, sample, said))
 
 
 def test_each_is_held_against_the_most_precise_of_its_network_and_format(opened: list[Bundle]) -> None:
-    found = judge_all(opened, dict.fromkeys(range(4), answered()))
-    assert [found[number].against for number in range(4)] == [None, "tiny-onnx-fp32", None, "tiny-tflite-fp32"]
+    found = judged(opened, dict.fromkeys(range(4), answered()))
+    assert [found[number].baseline for number in range(4)] == [None, "tiny-onnx-fp32", None, "tiny-tflite-fp32"]
 
 
 def test_without_a_float_form_of_its_format_it_takes_the_other_s(opened: list[Bundle]) -> None:
-    found = judge_all(opened, {number: answered() for number in (1, 2)})
-    assert found[1].against == "tiny-tflite-fp32"
+    found = judged(opened, {number: answered() for number in (1, 2)})
+    assert found[1].baseline == "tiny-tflite-fp32"
 
 
 def test_another_network_s_float_form_is_none(opened: list[Bundle]) -> None:
     source = msgspec.structs.replace(opened[0].manifest.source, model_sha256="ab" * 32)
     stranger = Bundle(opened[0].path, msgspec.structs.replace(opened[0].manifest, source=source))
-    found = judge_all([stranger, opened[1]], {0: answered(), 1: answered()})
-    assert found[1].against is None
-    assert (found[1].drop, found[1].excess, found[1].excess_ci95) == (None, None, None)
-    assert "stands alone" in robustness_section.words(found[1])
+    found = judged([stranger, opened[1]], {0: answered(), 1: answered()})
+    assert found[1].baseline is None
+    assert (found[1].drop, found[1].relative_corruption_drop, found[1].relative_corruption_drop_ci95) == (
+        None,
+        None,
+        None,
+    )
+    assert "no comparison possible" in robustness_line(found[1])
 
 
 def test_what_did_not_go_through_the_suite_is_not_judged(opened: list[Bundle]) -> None:
     plain = answered()
     assert plain.labelled is not None
-    alone = LabelledAnswers(plain.labelled.hashes, plain.labelled.labels, plain.labelled.observed, None)
-    found = judge_all(opened, {0: Answered(plain.golden, None), 1: Answered(plain.golden, alone), 2: plain})
+    alone = LabelledPredictions(plain.labelled.hashes, plain.labelled.labels, plain.labelled.observed, None)
+    found = judged(opened, {0: Predictions(plain.golden, None), 1: Predictions(plain.golden, alone), 2: plain})
     assert list(found) == [2]
 
 
 def test_figures_are_those_of_a_plain_recomputation(opened: list[Bundle]) -> None:
     whole, part = answered(seed=1), answered(count=90, seed=1, lost=0.1)
-    found = judge_all(opened, {0: whole, 1: part})[1]
+    found = judged(opened, {0: whole, 1: part})[1]
     one, other = whole.labelled, part.labelled
     assert one is not None and one.corrupted is not None  # noqa: PT018
     assert other is not None and other.corrupted is not None  # noqa: PT018
@@ -89,37 +103,37 @@ def test_figures_are_those_of_a_plain_recomputation(opened: list[Bundle]) -> Non
     assert found.accuracy == pytest.approx(after.mean())
     assert found.drop == pytest.approx(before.mean() - after.mean())
     assert found.clean_drop == 0.0
-    assert found.excess == pytest.approx(found.drop)
+    assert found.relative_corruption_drop == pytest.approx(found.drop)
     cell = found.corruptions["jpeg"]["severe"]
     place = list(CORRUPTIONS).index("jpeg"), 2
     assert cell.accuracy == pytest.approx(after[:, *place].mean())
     assert cell.float_accuracy == pytest.approx(before[:, *place].mean())
-    assert cell.loss == paired.loss(before[:, *place], after[:, *place])
+    assert cell.change == paired.paired_change(before[:, *place], after[:, *place])
     assert cell.mcnemar_p == paired.mcnemar(before[:, *place], after[:, *place])
 
 
 def test_a_loss_that_clean_images_do_not_show_is_found_beyond_chance(opened: list[Bundle]) -> None:
     """A third more wrong under one corruption only: 1.4 points over the suite, and that corruption stands out."""
     place = list(CORRUPTIONS).index("gaussian_noise")
-    found = judge_all(opened, {0: answered(), 1: answered(lost=0.33, where=slice(place, place + 1))})[1]
-    assert found.excess == pytest.approx(0.33 * 0.8 / 19, rel=0.2)
-    lost = {name: sum(cell.loss.losses for cell in cells.values() if cell.loss) for name, cells in
+    found = judged(opened, {0: answered(), 1: answered(lost=0.33, where=slice(place, place + 1))})[1]
+    assert found.relative_corruption_drop == pytest.approx(0.33 * 0.8 / 19, rel=0.2)
+    lost = {name: sum(cell.change.regressed for cell in cells.values() if cell.change) for name, cells in
             found.corruptions.items()}  # fmt: skip
     assert {name for name, count in lost.items() if count} == {"gaussian_noise"}
-    assert all(cell.loss.ci95[0] > 0.1 for cell in found.corruptions["gaussian_noise"].values() if cell.loss)
+    assert all(cell.change.ci95[0] > 0.1 for cell in found.corruptions["gaussian_noise"].values() if cell.change)
 
 
 def test_an_artifact_like_its_float_form_shows_no_excess(opened: list[Bundle]) -> None:
-    found = judge_all(opened, {0: answered(), 1: answered()})[1]
-    assert (found.drop, found.clean_drop, found.excess) == (0.0, 0.0, 0.0)
-    assert found.excess_ci95 is not None
-    assert found.excess_ci95[0] == pytest.approx(-found.excess_ci95[1])
-    assert 0 < found.excess_ci95[1] < 0.02
+    found = judged(opened, {0: answered(), 1: answered()})[1]
+    assert (found.drop, found.clean_drop, found.relative_corruption_drop) == (0.0, 0.0, 0.0)
+    assert found.relative_corruption_drop_ci95 is not None
+    assert found.relative_corruption_drop_ci95[0] == pytest.approx(-found.relative_corruption_drop_ci95[1])
+    assert 0 < found.relative_corruption_drop_ci95[1] < 0.02
 
 
 def test_answers_under_the_suite_are_those_of_the_runtime(bundle: Path, tiny_data: Dataset) -> None:
     some = tiny_data.take(np.arange(0, 120, 30))
-    said = corruptions.ask(bundle, some, 1, None, Silent())
+    said = corruptions.predict_suite(bundle, some, 1, None, Silent())
     assert said.shape == (4, *SHAPE)
     classifier = load_classifier(bundle)
     for name, severity in (("brightness", "mild"), ("occlusion", "severe")):
@@ -140,11 +154,13 @@ class Interrupted(Silent):
 def measured(four_bundles: list[Path], class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of two bundles under the suite, interrupted once."""
     target = tmp_path_factory.mktemp("robust") / "report"
-    settings = Settings(1, 3, 0.01, 2, 0.01, 1, seed=0, corrupted=6)
+    settings = Settings(
+        sessions=1, min_runs=3, min_seconds=0.01, warmup_runs=2, warmup_seconds=0.01, threads=1, corrupted=6
+    )
     with pytest.raises(KeyboardInterrupt):
         bench(four_bundles[:2], settings, target, Interrupted(), data=str(class_folders))
-    kept = sorted(path.name for path in unfinished(target).glob("answers-*"))
-    assert kept == ["answers-0.npz", "answers-1.npz"]
+    kept = sorted(path.name for path in unfinished(target).glob("predictions-*"))
+    assert kept == [f"predictions-{path.name}.npz" for path in four_bundles[:2]]
     resume(target, Silent())
     return target
 
@@ -156,7 +172,7 @@ def test_a_resumed_report_has_the_suite_s_figures_and_answers(measured: Path) ->
         assert labelled is not None
         assert labelled.robustness is not None
         assert labelled.robustness.count == 6
-        answers = found.answers(result)
+        answers = found.predictions(result)
         assert answers is not None
         assert answers.labelled is not None
         assert answers.labelled.corrupted is not None
@@ -169,11 +185,11 @@ def test_the_suite_is_told_in_every_form(measured: Path) -> None:
     page, text = ((measured / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
     for told in (page, text):
         assert "Corruptions" in told
-        assert "against tiny-onnx-fp32" in told
-        assert "stands alone" in told
+        assert "relative to tiny-onnx-fp32" in told
+        assert "no comparison possible" in told
         assert "gaussian noise" in told
     assert 'aria-label="points lost under each corruption"' in page
-    assert "corruption_excess" in (measured / "report.csv").read_text(encoding="utf-8")
+    assert "relative_corruption_drop" in (measured / "report.csv").read_text(encoding="utf-8")
 
 
 def test_the_suite_without_images_is_refused(bundle: Path, quick: Settings, tmp_path: Path) -> None:
@@ -182,17 +198,17 @@ def test_the_suite_without_images_is_refused(bundle: Path, quick: Settings, tmp_
 
 
 def test_a_report_without_the_suite_has_no_section_of_it(report: Report) -> None:
-    assert robustness_section.markdown(report) == ""
-    assert list(robustness_section.section(report)) == []
+    assert "Corruptions" not in markdown(report)
+    assert list(robustness_section.sections(report)) == []
 
 
 def test_names_cannot_become_markup(
     full_report: Report, opened: list[Bundle], with_robustness: Callable[..., Report]
 ) -> None:
-    found = judge_all(opened, {0: answered(), 1: answered(lost=0.1)})
+    found = judged(opened, {0: answered(), 1: answered(lost=0.1)})
     hostile = "<script>alert(1)</script>"
     page = "".join(
-        robustness_section.section(with_robustness(full_report, msgspec.structs.replace(found[1], against=hostile)))
+        robustness_section.sections(with_robustness(full_report, msgspec.structs.replace(found[1], baseline=hostile)))
     )
     assert "<script" not in page
     assert "&lt;script&gt;" in page

@@ -7,31 +7,34 @@ import numpy as np
 import pytest
 
 from bctoolkit.bench.analysis import scenarios, statistics
-from bctoolkit.bench.documents.report import Result, Unstable
+from bctoolkit.bench.documents.measurements import TimingWarning
+from bctoolkit.bench.documents.report import Result
 from bctoolkit.bench.documents.samples import (
-    Answer,
     BatchRuns,
-    Observed,
-    OfflineAnswer,
-    Spent,
-    StreamsAnswer,
-    SustainAnswer,
+    EnergyUse,
+    OfflineSamples,
+    ScenarioSamples,
+    SessionSamples,
+    StreamsSamples,
+    SustainedSamples,
     WindowEnd,
 )
 
 MILLI = 1_000_000
 
 
-def session(rates: dict[int, float], **changes: Any) -> OfflineAnswer:
+def session(rates: dict[int, float], **changes: Any) -> OfflineSamples:
     """Ten batches of each size, so that so many images are answered in a second."""
     batches = [BatchRuns(size, [round(size * 1e9 / rate)] * 10, 10 * size, 1.0, []) for size, rate in rates.items()]
-    return OfflineAnswer(**({"provider": "cpu", "threads": 2, "batches": batches, "wrong": 0, "ended": ""} | changes))
+    return OfflineSamples(
+        **({"provider": "cpu", "threads": 2, "batches": batches, "mismatches": 0, "stop_reason": ""} | changes)
+    )
 
 
-def streamed(milliseconds: float, count: int = 2, runs: int = 600) -> StreamsAnswer:
+def streamed(milliseconds: float, count: int = 2, runs: int = 600) -> StreamsSamples:
     """Streams that never wait."""
     spent = round(milliseconds * MILLI)
-    return StreamsAnswer("cpu", 1, [[spent] * runs for _ in range(count)], spent * runs, 0, 5000)
+    return StreamsSamples("cpu", 1, [[spent] * runs for _ in range(count)], spent * runs, 0, 5000)
 
 
 def test_throughput_is_the_mean_of_the_sessions_with_their_interval() -> None:
@@ -40,9 +43,9 @@ def test_throughput_is_the_mean_of_the_sessions_with_their_interval() -> None:
     assert one.images_per_s == pytest.approx((97 * 100 * 103) ** (1 / 3))
     assert one.ci95_images_per_s == pytest.approx(statistics.mean_interval([97.0, 100.0, 103.0]))
     assert eight.images_per_s == pytest.approx(4 * one.images_per_s)
-    assert (eight.batch, eight.n, eight.peak_rss_bytes) == (8, 30, 80)
+    assert (eight.batch, eight.samples, eight.peak_rss_bytes) == (8, 30, 80)
     assert eight.p50_ms == pytest.approx(8 * 1000 / 400)
-    assert found.unstable == ()
+    assert found.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -69,23 +72,23 @@ def test_the_range_of_the_knee_is_that_of_the_sessions() -> None:
 
 def test_a_batch_whose_answers_are_not_those_of_its_images_is_no_knee() -> None:
     spoilt = session({1: 100.0, 2: 200.0, 4: 400.0})
-    spoilt.batches[2].broken = ["top-1 agreement 40.00% < 98.00%"]
+    spoilt.batches[2].violations = ["top-1 agreement 40.00% < 98.00%"]
     spoilt.batches[2].top1_agreement = 0.4
     found = scenarios.offline([session({1: 100.0, 2: 200.0, 4: 400.0}), spoilt], None)
     assert found.knee == 2
-    assert (found.batches[2].top1_agreement, found.batches[2].broken) == (0.4, ("top-1 agreement 40.00% < 98.00%",))
+    assert (found.batches[2].top1_agreement, found.batches[2].violations) == (0.4, ("top-1 agreement 40.00% < 98.00%",))
 
 
 def test_what_disturbed_the_batches_is_told() -> None:
-    found = scenarios.offline([session({1: 100.0}, disturbed=[Unstable.LOAD]), session({1: 120.0})], 1)
-    assert found.unstable == (Unstable.SPREAD, Unstable.LOAD, Unstable.FEW)
+    found = scenarios.offline([session({1: 100.0}, interference=[TimingWarning.LOAD]), session({1: 120.0})], 1)
+    assert found.warnings == (TimingWarning.SPREAD, TimingWarning.LOAD, TimingWarning.FEW)
     assert found.fixed_batch == 1
 
 
 def test_streams_are_held_against_single_stream_turn_by_turn() -> None:
     """The machine drifts by a third; the ratio does not."""
     speeds = (10.0, 12.0, 13.0)
-    single = [Answer("cpu", 2, model=[round(speed * MILLI)] * 100) for speed in speeds]
+    single = [SessionSamples("cpu", 2, model=[round(speed * MILLI)] * 100) for speed in speeds]
     found = scenarios.multi_stream([streamed(speed * 1.25) for speed in speeds], single)
     assert (found.streams, found.threads, found.peak_rss_bytes) == (2, 1, 5000)
     assert found.ratio == pytest.approx(1.6)
@@ -93,25 +96,30 @@ def test_streams_are_held_against_single_stream_turn_by_turn() -> None:
     assert found.images_per_s == pytest.approx(2000 / (1.25 * np.prod(speeds) ** (1 / 3)))
     assert found.latency_ms.p50 == pytest.approx(15.0)
     assert found.latency_ms.p99 is not None
-    assert found.latency_ms.unstable == (Unstable.SPREAD,)
+    assert found.latency_ms.warnings == (TimingWarning.SPREAD,)
 
 
 def test_one_session_of_streams_has_no_interval_and_few_runs_no_p99() -> None:
-    found = scenarios.multi_stream([streamed(10.0, runs=50)], [Answer("cpu", 2, model=[10 * MILLI])])
+    found = scenarios.multi_stream([streamed(10.0, runs=50)], [SessionSamples("cpu", 2, model=[10 * MILLI])])
     assert (found.ratio, found.ci95_ratio, found.latency_ms.p99) == (pytest.approx(2.0), None, None)
 
 
-def long_run(milliseconds: list[float], ends: list[int], **changes: Any) -> SustainAnswer:
+def long_run(milliseconds: list[float], ends: list[int], **changes: Any) -> SustainedSamples:
     windows = [WindowEnd(end, float(place + 1), None, None) for place, end in enumerate(ends)]
     runs = [round(each * MILLI) for each in milliseconds]
-    return SustainAnswer(**({"provider": "cpu", "threads": 1, "runs": runs, "windows": windows, "wrong": 0} | changes))
+    return SustainedSamples(
+        **({"provider": "cpu", "threads": 1, "runs": runs, "windows": windows, "mismatches": 0} | changes)
+    )
 
 
 def test_a_sustained_run_that_slows_down_is_told_by_its_tenths() -> None:
     found = scenarios.sustained(long_run([10.0] * 500 + [12.0] * 500, [500, 1000]))
     assert found.slow_down == pytest.approx(1.2)
-    assert [(window.n, window.p50_ms, window.p99_ms) for window in found.windows] == [(500, 10, None), (500, 12, None)]
-    assert (found.n, found.p99_ms, found.minutes) == (1000, pytest.approx(12.0), pytest.approx(2 / 60))
+    assert [(window.samples, window.p50_ms, window.p99_ms) for window in found.windows] == [
+        (500, 10, None),
+        (500, 12, None),
+    ]
+    assert (found.samples, found.p99_ms, found.minutes) == (1000, pytest.approx(12.0), pytest.approx(2 / 60))
     assert (found.windows[0].frequency_mhz, found.windows[0].temperature_c, found.energy) == (None, None, None)
 
 
@@ -121,22 +129,22 @@ def test_few_runs_say_nothing_of_slowing_down() -> None:
 
 
 def test_energy_per_run_is_the_mean_of_the_sessions() -> None:
-    found = scenarios.energy([Spent("package", 10.0), Spent("package", 12.0)], [1000, 1000])
+    found = scenarios.energy([EnergyUse("package", 10.0), EnergyUse("package", 12.0)], [1000, 1000])
     assert found is not None
     assert found.mj_per_inference == pytest.approx((10 * 12) ** 0.5)
     assert (found.joules, found.source) == (22.0, "package")
     assert found.ci95 == pytest.approx(statistics.mean_interval([10.0, 12.0]))
 
 
-@pytest.mark.parametrize("spent", [[None, None], [Spent("battery", 1.0), None]])
-def test_energy_that_a_session_does_not_know_is_not_told(spent: list[Spent | None]) -> None:
+@pytest.mark.parametrize("spent", [[None, None], [EnergyUse("battery", 1.0), None]])
+def test_energy_that_a_session_does_not_know_is_not_told(spent: list[EnergyUse | None]) -> None:
     assert scenarios.energy(spent, [10, 10]) is None
 
 
 def test_what_was_not_asked_for_is_absent(make_result: Callable[..., Result]) -> None:
     result = make_result()
-    assert scenarios.added(result, [], Observed([], [], [])) == result
-    one = scenarios.added(make_result(format="tflite"), [], Observed([session({1: 100.0})] * 2, [], []))
+    assert scenarios.with_scenarios(result, [], ScenarioSamples([], [], [])) == result
+    one = scenarios.with_scenarios(make_result(format="tflite"), [], ScenarioSamples([session({1: 100.0})] * 2, [], []))
     assert one.offline is not None
     assert one.offline.fixed_batch == 1
     assert (one.multi_stream, one.sustained) == (None, None)

@@ -1,6 +1,7 @@
-"""The child's side of the scenarios: what is timed, when it ends, and that answers are checked meanwhile."""
+"""The child's side of the scenarios: what is timed, when it ends, and that outputs are verified meanwhile."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.report import Settings, Unstable
-from bctoolkit.bench.documents.samples import BatchRuns, OfflineAnswer, StreamsAnswer, SustainAnswer
+from bctoolkit.bench.documents.measurements import TimingWarning
+from bctoolkit.bench.documents.samples import BatchRuns, EnergyUse, OfflineSamples, StreamsSamples, SustainedSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.worker import scenarios
 from bctoolkit.bench.worker.__main__ import AnyJob
-from bctoolkit.bench.worker.energy import Meter
+from bctoolkit.bench.worker.energy import EnergyMeter
+from bctoolkit.bench.worker.machine import Reading
 from bctoolkit.bench.worker.scenarios import Offline, Streams, Sustain, offline, streams, sustain
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import BackendError
@@ -27,18 +30,18 @@ THREE = [0.5, 0.25, 0.25]
 
 
 class Fickle(StubBackend):
-    """Answers otherwise from a given run on, and remembers the sizes of its batches."""
+    """Takes a millisecond, predicts otherwise from some run on, and remembers the sizes of its batches."""
 
-    def __init__(self, changes_at: int = 10**9, step: float = 0.0) -> None:
+    def __init__(self, clock: Any, changes_at: int = 10**9) -> None:
         super().__init__(THREE)
         self.sizes: list[int] = []
-        self.changes_at, self.step = changes_at, step
+        self.clock, self.changes_at = clock, changes_at
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         self.sizes.append(len(batch))
-        time.sleep(self.step)
-        answer = super().run(batch)
-        return answer[:, ::-1] if len(self.sizes) > self.changes_at else answer
+        self.clock.sleep(0.001)
+        output = super().run(batch)
+        return output[:, ::-1] if len(self.sizes) > self.changes_at else output
 
 
 Put = Callable[[StubBackend], StubBackend]
@@ -62,18 +65,29 @@ def fast(quick: Settings) -> Settings:
     return msgspec.structs.replace(quick, min_seconds=0.0)
 
 
-def batches_of(bundle: Path, settings: Settings, *sizes: int, threads: int = 1) -> OfflineAnswer:
-    return offline(Offline(str(bundle), threads, None, "", settings, sizes))
+Clock = Callable[[], int]
 
 
-def streams_of(bundle: Path, settings: Settings, count: int, threads: int = 1) -> StreamsAnswer:
-    return streams(Streams(str(bundle), threads, None, "", settings, count))
+def batches_of(
+    bundle: Path, settings: Settings, *sizes: int, threads: int = 1, clock: Clock = time.perf_counter_ns
+) -> OfflineSamples:
+    return offline(Offline(str(bundle), threads, None, "", settings, sizes), clock)
+
+
+def streams_of(
+    bundle: Path, settings: Settings, count: int, threads: int = 1, clock: Clock = time.perf_counter_ns
+) -> StreamsSamples:
+    return streams(Streams(str(bundle), threads, None, "", settings, count), clock)
 
 
 def long_run(
-    bundle: Path, settings: Settings, seconds: float, told: Callable[[], object] = lambda: None
-) -> SustainAnswer:
-    return sustain(Sustain(str(bundle), 1, None, "", settings, seconds), told)
+    bundle: Path,
+    settings: Settings,
+    seconds: float,
+    on_window: Callable[[], object] = lambda: None,
+    clock: Clock = time.perf_counter_ns,
+) -> SustainedSamples:
+    return sustain(Sustain(str(bundle), 1, None, "", settings, seconds), on_window, clock)
 
 
 def test_jobs_survive_the_way_to_the_child(quick: Settings) -> None:
@@ -85,26 +99,27 @@ def test_jobs_survive_the_way_to_the_child(quick: Settings) -> None:
         assert msgspec.json.decode(msgspec.json.encode(job), type=AnyJob) == job
 
 
-def test_exactly_the_batches_asked_for_are_timed(bundle: Path, fast: Settings) -> None:
+def test_exactly_the_batches_of_the_settings_are_timed(bundle: Path, fast: Settings) -> None:
     answer = batches_of(bundle, fast, 8, 3, 70)
     assert [runs.batch for runs in answer.batches] == [8, 3, 70]
     assert [len(runs.runs) for runs in answer.batches] == [scenarios.LEAST_BATCHES] * 3
     assert all(min(runs.runs) > 0 and runs.peak_rss > 0 for runs in answer.batches)
-    assert [(runs.top1_agreement, runs.broken) for runs in answer.batches] == [(1.0, [])] * 3
-    assert (answer.wrong, answer.ended, answer.provider) == (0, "", "cpu")
+    assert [(runs.top1_agreement, runs.violations) for runs in answer.batches] == [(1.0, [])] * 3
+    assert (answer.mismatches, answer.stop_reason, answer.provider) == (0, "", "cpu")
 
 
 def test_a_graph_of_one_image_is_given_one_at_a_time(four_bundles: list[Path], fast: Settings) -> None:
     for sizes in ((), (8, 32)):
         answer = batches_of(four_bundles[2], fast, *sizes)
-        assert ([runs.batch for runs in answer.batches], answer.ended) == ([1], "")
+        assert ([runs.batch for runs in answer.batches], answer.stop_reason) == ([1], "")
 
 
-def test_each_size_has_its_share_of_the_time(bundle: Path, quick: Settings, put: Put) -> None:
-    put(Fickle(step=0.002))
-    [runs] = batches_of(bundle, msgspec.structs.replace(quick, min_seconds=0.4), 2).batches
-    assert sum(runs.runs) < 0.2e9
-    assert len(runs.runs) > scenarios.LEAST_BATCHES
+def test_each_size_has_its_share_of_the_time(bundle: Path, quick: Settings, put: Put, clock: Any) -> None:
+    """A quarter of a session's 0.4 s, at a millisecond for each batch."""
+    put(Fickle(clock))
+    settings = msgspec.structs.replace(quick, min_seconds=0.4)
+    for runs in batches_of(bundle, settings, 2, 8, clock=clock).batches:
+        assert runs.runs == [1_000_000] * 100
 
 
 def test_no_two_batches_in_a_row_are_alike() -> None:
@@ -121,45 +136,47 @@ def test_no_two_batches_in_a_row_are_alike() -> None:
 
 def runs_at(rates: list[float], peak: int = 0) -> list[BatchRuns]:
     """Sizes 1, 2, 4, … at so many images per second."""
-    return [BatchRuns(2**place, [int(1e9 * 2**place / rate)], peak, 1.0, []) for place, rate in enumerate(rates)]
+    return [BatchRuns(2**step, [int(1e9 * 2**step / rate)], peak, 1.0, []) for step, rate in enumerate(rates)]
 
 
 @pytest.mark.parametrize(
-    ("rates", "ended"),
+    ("rates", "reason"),
     [
         ([100.0], ""),
         ([100.0, 101.0], ""),
         ([100.0, 101.0, 102.0], "two doublings in a row gained less than 5 %"),
         ([100.0, 101.0, 120.0, 121.0], ""),
         ([100.0, 150.0, 149.0, 120.0], "two doublings in a row gained less than 5 %"),
-        ([100.0 * 1.2**place for place in range(9)], "256 is the largest"),
+        ([100.0 * 1.2**step for step in range(9)], "256 is the largest"),
     ],
 )
-def test_the_doubling_ends_where_nothing_more_is_gained(rates: list[float], ended: str) -> None:
-    assert scenarios._end(runs_at(rates), 0) == ended
+def test_the_doubling_ends_where_nothing_more_is_gained(rates: list[float], reason: str) -> None:
+    assert scenarios._stop_reason(runs_at(rates), 0) == reason
 
 
 def test_the_doubling_ends_before_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenarios, "available_memory", lambda: 1_000)
-    assert scenarios._end(runs_at([1.0, 2.0], 1_500), 1_000) == ""
-    assert scenarios._end(runs_at([1.0, 2.0], 1_501), 1_000) == "memory would run out"
+    assert scenarios._stop_reason(runs_at([1.0, 2.0], 1_500), 1_000) == ""
+    assert scenarios._stop_reason(runs_at([1.0, 2.0], 1_501), 1_000) == "memory would run out"
 
 
-def test_doubling_begins_at_one(bundle: Path, fast: Settings, put: Put) -> None:
+def test_doubling_begins_at_one(bundle: Path, fast: Settings, put: Put, clock: Any) -> None:
     """An engine whose time grows with the batch gains nothing by it."""
 
     class Linear(StubBackend):
         def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-            time.sleep(0.004 * len(batch))
+            clock.sleep(0.004 * len(batch))
             return super().run(batch)
 
     put(Linear(THREE))
-    answer = batches_of(bundle, fast)
-    assert [runs.batch for runs in answer.batches][:3] == [1, 2, 4]
-    assert answer.ended
+    answer = batches_of(bundle, fast, clock=clock)
+    assert [runs.batch for runs in answer.batches] == [1, 2, 4]
+    assert answer.stop_reason == "two doublings in a row gained less than 5 %"
 
 
-def test_batches_answered_otherwise_than_their_images_alone_are_told(bundle: Path, fast: Settings, put: Put) -> None:
+def test_batches_predicted_otherwise_than_their_images_alone_are_violations(
+    bundle: Path, fast: Settings, put: Put
+) -> None:
     """As by an engine that computes the first image only."""
 
     class Lazy(StubBackend):
@@ -170,35 +187,36 @@ def test_batches_answered_otherwise_than_their_images_alone_are_told(bundle: Pat
 
     put(Lazy(THREE))
     one, eight = batches_of(bundle, fast, 1, 8).batches
-    assert (one.top1_agreement, one.broken) == (1.0, [])
+    assert (one.top1_agreement, one.violations) == (1.0, [])
     assert eight.top1_agreement < 0.9
-    assert any("top-1 agreement" in words for words in eight.broken)
+    assert any("top-1 agreement" in violation for violation in eight.violations)
 
 
-def test_an_answer_of_another_shape_fails_the_bundle(bundle: Path, fast: Settings, put: Put) -> None:
+def test_an_output_of_another_shape_fails_the_bundle(bundle: Path, fast: Settings, put: Put) -> None:
     class Short(StubBackend):
         def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
             return super().run(batch[:1])
 
     put(Short(THREE))
-    with pytest.raises(BackendError, match="batches of 4 images are answered with shape"):
+    with pytest.raises(BackendError, match="batches of 4 images give outputs of shape"):
         batches_of(bundle, fast, 4)
 
 
-def test_answers_to_a_batch_that_change_are_counted(bundle: Path, quick: Settings, put: Put) -> None:
+def test_outputs_of_a_batch_that_change_are_counted(bundle: Path, quick: Settings, put: Put, clock: Any) -> None:
+    """All images alone, then the untimed batches and 200 timed ones, of which the last ten differ."""
     count = len(bundles.read(bundle).golden().images)
-    put(Fickle(changes_at=count + 2 * count + 5, step=0.001))
-    settings = msgspec.structs.replace(quick, min_seconds=0.001 * 4 * 4 * count)
-    assert batches_of(bundle, settings, 1).wrong > 0
+    put(Fickle(clock, changes_at=count + scenarios.UNTIMED + 190))
+    settings = msgspec.structs.replace(quick, min_seconds=0.001 * 4 * 200)
+    assert batches_of(bundle, settings, 1, clock=clock).mismatches == 10
 
 
 def test_streams_share_the_threads_and_each_has_enough(bundle: Path, quick: Settings) -> None:
     answer = streams_of(bundle, quick, 2, threads=4)
-    assert (len(answer.runs), answer.threads, answer.wrong) == (2, 2, 0)
+    assert (len(answer.runs), answer.threads, answer.mismatches) == (2, 2, 0)
     assert min(map(len, answer.runs)) >= quick.min_runs // 2
     assert max(map(sum, answer.runs)) <= answer.wall
     assert answer.wall >= quick.min_seconds * 1e9
-    assert msgspec.json.decode(msgspec.json.encode(answer), type=StreamsAnswer) == answer
+    assert msgspec.json.decode(msgspec.json.encode(answer), type=StreamsSamples) == answer
 
 
 def test_more_streams_than_threads_have_one_each(four_bundles: list[Path], quick: Settings) -> None:
@@ -206,23 +224,37 @@ def test_more_streams_than_threads_have_one_each(four_bundles: list[Path], quick
     assert (len(answer.runs), answer.threads) == (3, 1)
 
 
-def test_streams_really_run_at_once(bundle: Path, quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three that wait 10 ms for each answer take together as long as one."""
-    contract = InputContract(height=32, width=32)
-    made: list[Fickle] = []
+def test_streams_really_run_at_once(bundle: Path, fast: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three that wait for each other in their first timed run: one after the other none would go on."""
+    contract, meeting = InputContract(height=32, width=32), threading.Barrier(3)
+    count = len(bundles.read(bundle).golden().images)
+    backends: list[StubBackend] = []
 
-    def opened(*_: object, **__: object) -> Classifier:
-        made.append(Fickle(step=0.01))
-        return Classifier(made[-1], contract, ("left", "right", "up"))
+    class Waiting(StubBackend):
+        def __init__(self, untimed: int) -> None:
+            super().__init__(THREE)
+            self.untimed = untimed
 
-    monkeypatch.setattr(scenarios, "load", opened)
+        def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+            if self.untimed == 0:
+                meeting.wait(timeout=60)
+            self.untimed -= 1
+            return super().run(batch)
+
+    def load_one(*_: object, **__: object) -> Classifier:
+        backends.append(Waiting(0 if backends else count))  # the first predicts what is expected
+        return Classifier(backends[-1], contract, ("left", "right", "up"))
+
+    monkeypatch.setattr(scenarios, "load", load_one)
     monkeypatch.setattr(scenarios, "warm_up", lambda *_: None)
-    answer = streams_of(bundle, msgspec.structs.replace(quick, min_seconds=0.2), 3)
-    assert len(made) == 3
-    assert sum(map(sum, answer.runs)) > 1.5 * answer.wall
+    answer = streams_of(bundle, fast, 3)
+    assert len(backends) == len(answer.runs) == 3
+    assert meeting.n_waiting == 0
 
 
-def test_a_stream_that_fails_does_not_leave_the_others_running(bundle: Path, quick: Settings, put: Put) -> None:
+def test_a_stream_that_fails_does_not_leave_the_others_running(
+    bundle: Path, quick: Settings, put: Put, clock: Any
+) -> None:
     count = len(bundles.read(bundle).golden().images)
 
     class Breaking(Fickle):
@@ -231,26 +263,33 @@ def test_a_stream_that_fails_does_not_leave_the_others_running(bundle: Path, qui
                 raise BackendError("the engine is lost")
             return super().run(batch)
 
-    put(Breaking())
+    put(Breaking(clock))
     with pytest.raises(BackendError, match="the engine is lost"):
         streams_of(bundle, quick, 3)
 
 
-def test_answers_of_a_stream_that_change_are_counted(bundle: Path, fast: Settings, put: Put) -> None:
+def test_outputs_of_a_stream_that_change_are_counted(bundle: Path, fast: Settings, put: Put, clock: Any) -> None:
     count = len(bundles.read(bundle).golden().images)
-    put(Fickle(changes_at=count + 10))
-    assert streams_of(bundle, fast, 2).wrong >= fast.min_runs - 10
+    put(Fickle(clock, changes_at=count + 10))
+    assert streams_of(bundle, fast, 2).mismatches >= fast.min_runs - 10
 
 
-def test_a_sustained_run_lasts_as_long_as_it_is_asked_to(bundle: Path, quick: Settings) -> None:
-    told: list[None] = []
-    answer = long_run(bundle, quick, 0.3, lambda: told.append(None))
+def test_a_sustained_run_lasts_as_long_as_it_is_to(bundle: Path, quick: Settings, put: Put, clock: Any) -> None:
+    put(Fickle(clock))
+    ends: list[None] = []
+    answer = long_run(bundle, quick, 2.5, lambda: ends.append(None), clock)
+    assert answer.runs == [1_000_000] * 2500
+    assert [(window.runs, window.seconds) for window in answer.windows] == [(1250, 1.25), (2500, 2.5)]
+    assert len(ends) == 2
+
+
+def test_a_real_engine_runs_without_pause(bundle: Path, quick: Settings) -> None:
+    answer = long_run(bundle, quick, 0.1)
     [window] = answer.windows
-    assert window.runs == len(answer.runs) > 10
-    assert window.seconds >= 0.3
+    assert window.runs == len(answer.runs)
+    assert window.seconds >= 0.1
     assert sum(answer.runs) <= window.seconds * 1e9
-    assert len(told) == 1
-    assert msgspec.json.decode(msgspec.json.encode(answer), type=SustainAnswer) == answer
+    assert msgspec.json.decode(msgspec.json.encode(answer), type=SustainedSamples) == answer
 
 
 def test_windows_are_sixtieths_of_at_least_a_second() -> None:
@@ -260,49 +299,52 @@ def test_windows_are_sixtieths_of_at_least_a_second() -> None:
     assert (len(ends), ends[0], ends[-1]) == (60, 10.0, 600.0)
 
 
-def test_answers_of_a_sustained_run_that_change_are_counted(bundle: Path, quick: Settings, put: Put) -> None:
-    count = len(bundles.read(bundle).golden().images)
-    put(Fickle(changes_at=count + 10, step=0.001))
-    answer = long_run(bundle, quick, 0.1)
-    assert answer.wrong == len(answer.runs) - 10
-
-
-def test_a_window_that_was_throttled_is_told_though_the_end_was_not(
-    bundle: Path, quick: Settings, put: Put, monkeypatch: pytest.MonkeyPatch
+def test_outputs_of_a_sustained_run_that_change_are_counted(
+    bundle: Path, quick: Settings, put: Put, clock: Any
 ) -> None:
-    put(Fickle(step=0.01))
-    usual = scenarios.reading
-    clocks = iter((2000.0, 1000.0, 2000.0, 2000.0))
-    monkeypatch.setattr(scenarios, "reading", lambda: usual()._replace(mhz=next(clocks), celsius=50.0))
-    monkeypatch.setattr(scenarios, "_window_ends", lambda seconds: [0.05, 0.1])
-    answer = long_run(bundle, quick, 0.1)
+    count = len(bundles.read(bundle).golden().images)
+    put(Fickle(clock, changes_at=count + 10))
+    answer = long_run(bundle, quick, 0.1, clock=clock)
+    assert answer.mismatches == len(answer.runs) - 10 == 90
+
+
+def test_a_window_that_was_throttled_counts_though_the_end_was_not(
+    bundle: Path, quick: Settings, put: Put, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    """The CPU's clock has fallen between 1 and 2 s."""
+    put(Fickle(clock))
+    usual, begin = scenarios.reading, clock()
+
+    def reading() -> Reading:
+        return usual()._replace(mhz=1000.0 if 1e9 < clock() - begin < 2e9 else 2000.0, celsius=50.0)
+
+    monkeypatch.setattr(scenarios, "reading", reading)
+    answer = long_run(bundle, quick, 2.5, clock=clock)
     assert [(window.mhz, window.celsius) for window in answer.windows] == [(1000.0, 50.0), (2000.0, 50.0)]
-    assert Unstable.THROTTLING in answer.disturbed
+    assert TimingWarning.THROTTLING in answer.interference
 
 
 def test_energy_is_that_of_the_sustained_runs(
-    bundle: Path, quick: Settings, put: Put, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, quick: Settings, put: Put, monkeypatch: pytest.MonkeyPatch, clock: Any
 ) -> None:
     """A counter that grows by a joule with each reading: one window's end and the run's."""
 
-    class Joules(Meter):
+    class Joules(EnergyMeter):
         source = "package"
 
         def _since_last(self) -> float:
             return 1.0
 
-    put(Fickle(step=0.001))
-    monkeypatch.setattr(scenarios, "meter", Joules)
-    spent = long_run(bundle, quick, 0.02).energy
-    assert spent is not None
-    assert (spent.source, spent.joules) == ("package", 2.0)
+    put(Fickle(clock))
+    monkeypatch.setattr(scenarios, "energy_meter", Joules)
+    assert long_run(bundle, quick, 0.02, clock=clock).energy == EnergyUse("package", 2.0)
 
 
-@pytest.mark.parametrize("place", [0, 3])
-def test_real_engines_answer_batches_as_they_answer_images(
-    four_bundles: list[Path], fast: Settings, place: int
+@pytest.mark.parametrize("position", [0, 3])
+def test_real_engines_predict_batches_as_they_predict_images(
+    four_bundles: list[Path], fast: Settings, position: int
 ) -> None:
-    [runs] = batches_of(four_bundles[place], fast, 4).batches
+    [runs] = batches_of(four_bundles[position], fast, 4).batches
     assert runs.top1_agreement == 1.0
-    assert json.loads(msgspec.json.encode(runs))["broken"] == []
-    assert load(four_bundles[place], threads=1).backend.threads == 1
+    assert json.loads(msgspec.json.encode(runs))["violations"] == []
+    assert load(four_bundles[position], threads=1).backend.threads == 1

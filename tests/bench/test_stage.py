@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.report import Outcome, Report, Settings
-from bctoolkit.bench.documents.samples import Answer
-from bctoolkit.bench.launcher import sessions as worker_latency
+from bctoolkit.bench.documents.judgements import Outcome
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.documents.samples import SessionSamples
+from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.launcher import sessions
 from bctoolkit.bench.pipeline import bench, resume
-from bctoolkit.bench.report.tables import markdown
+from bctoolkit.bench.report.markdown import markdown
 from bctoolkit.documents import parse
 from bctoolkit.errors import BackendError, BctkError, BundleCorrupt, BundleError, DatasetError, RecipeError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Budget
+
+pytestmark = pytest.mark.usefixtures("local_children")
 
 BUDGET = Budget(device="test", max_size_mb=1000.0, min_top1_agreement=0.5, max_load_ms=1e-6)
 
@@ -29,7 +33,7 @@ BUDGET = Budget(device="test", max_size_mb=1000.0, min_top1_agreement=0.5, max_l
 def whole(
     four_bundles: list[Path], quick: Settings, class_folders: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Report, Path]:
-    """The four bundles measured with labelled images and a budget: the report and its folder."""
+    """The four bundles measured in child processes, with labelled images and a budget: the report and its folder."""
     target = tmp_path_factory.mktemp("reports") / "whole"
     report = bench(four_bundles, quick, target, Silent(), data=str(class_folders), budget=BUDGET)
     return report, target
@@ -46,7 +50,7 @@ def left_behind(folder: Path) -> list[str]:
 
 def test_the_folder_is_whole_and_nothing_stands_beside_it(whole: tuple[Report, Path]) -> None:
     _, target = whole
-    files = ["answers", "junit.xml", "report.csv", "report.html", "report.json", "report.md", "samples.json"]
+    files = ["junit.xml", "predictions", "report.csv", "report.html", "report.json", "report.md", "samples.json"]
     assert left_behind(target) == files
     assert left_behind(target.parent) == ["whole"]
 
@@ -71,7 +75,7 @@ def test_results_come_in_the_order_of_the_bundles_with_their_facts(
             manifest.quantization,
         )
         assert result.size_bytes == (path / manifest.model.file).stat().st_size
-        assert (result.provider, result.threads, result.batch) == ("cpu", quick.threads, 1)
+        assert (result.provider, result.threads) == ("cpu", quick.threads)
 
 
 def test_every_figure_follows_from_the_raw_samples(whole: tuple[Report, Path], quick: Settings) -> None:
@@ -79,22 +83,22 @@ def test_every_figure_follows_from_the_raw_samples(whole: tuple[Report, Path], q
     raw: dict[str, Any] = json.loads((target / "samples.json").read_bytes())
     assert list(raw) == [result.bundle for result in report.results]
     for result in report.results:
-        sessions = raw[result.bundle]
-        assert len(sessions) == quick.sessions
+        kept = raw[result.key]
+        assert len(kept) == quick.sessions
         for key, found in (("model", result.latency_ms), ("end_to_end", result.end_to_end_ms)):
-            samples = np.concatenate([session[key] for session in sessions]) / 1e6
-            assert found.n == len(samples)
+            samples = np.concatenate([session[key] for session in kept]) / 1e6
+            assert found.samples == len(samples)
             assert found.p50 == pytest.approx(np.median(samples))
             assert found.p90 == pytest.approx(np.percentile(samples, 90))
             assert found.mean == pytest.approx(samples.mean())
             assert (found.min, found.max) == pytest.approx((samples.min(), samples.max()))
-            medians = [float(np.median(session[key])) for session in sessions]
+            medians = [float(np.median(session[key])) for session in kept]
             assert found.spread == pytest.approx((max(medians) - min(medians)) / np.median(medians))
-        assert result.load_ms == pytest.approx(np.median([session["load"] for session in sessions]) / 1e6)
-        assert result.first_ms == pytest.approx(np.median([session["first"] for session in sessions]) / 1e6)
-        assert result.peak_rss_bytes == max(session["peak_rss"] for session in sessions)
-        assert [kept.p50_ms for kept in result.sessions] == pytest.approx(
-            [float(np.median(session["model"])) / 1e6 for session in sessions]
+        assert result.load_ms == pytest.approx(np.median([session["load"] for session in kept]) / 1e6)
+        assert result.first_ms == pytest.approx(np.median([session["first"] for session in kept]) / 1e6)
+        assert result.peak_rss_bytes == max(session["peak_rss"] for session in kept)
+        assert [session.p50_ms for session in result.sessions] == pytest.approx(
+            [float(np.median(session["model"])) / 1e6 for session in kept]
         )
         assert result.throughput_per_s == pytest.approx(1000 / result.latency_ms.mean)
 
@@ -151,9 +155,9 @@ def test_images_of_another_set_are_judged_without_pairing(
     assert labelled is not None
     assert (labelled.split, labelled.count) == ("all images", 15)
     assert labelled.accuracy_drop is None
-    assert labelled.accuracy_drop_ci95 is None
+    assert labelled.change is None
     assert labelled.mcnemar_p is None
-    assert "the figures stand alone" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "no comparison possible" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
 
 
 def test_an_earlier_report_is_replaced(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
@@ -189,7 +193,7 @@ def test_an_old_and_a_new_bundle_of_one_name_go_by_their_folders(
         shutil.copytree(bundle, tmp_path / name)
     report = bench([tmp_path / "old", tmp_path / "new"], fastest, tmp_path / "report", Silent())
     assert [result.bundle for result in report.results] == ["old", "new"]
-    assert left_behind(tmp_path / "report" / "answers") == ["new.npz", "old.npz"]
+    assert left_behind(tmp_path / "report" / "predictions") == ["new.npz", "old.npz"]
 
 
 def test_no_bundle_is_refused(fastest: Settings, tmp_path: Path) -> None:
@@ -240,7 +244,7 @@ def test_a_bench_interrupted_before_anything_is_finished_leaves_nothing(
 def test_an_interrupted_bench_keeps_what_is_finished_and_goes_on(
     four_bundles: list[Path], fastest: Settings, tmp_path: Path, recorder: Any, label: str, at: int, interrupted: Any
 ) -> None:
-    """Two bundles in two turns: sessions are kept when a turn is over."""
+    """Two bundles in two rounds: sessions are kept when a round is over."""
     settings, two = msgspec.structs.replace(fastest, sessions=2), four_bundles[:2]
     with pytest.raises(KeyboardInterrupt):
         bench(two, settings, tmp_path / "x", interrupted(label, at), budget=BUDGET)
@@ -257,8 +261,8 @@ def test_an_interrupted_bench_keeps_what_is_finished_and_goes_on(
     assert all(len(result.sessions) == 2 and result.verdict is not None for result in report.results)
     raw: dict[str, Any] = json.loads((tmp_path / "x" / "samples.json").read_bytes())
     for name, content in kept.items():
-        _, case, turn = name.removesuffix(".json").split("-")
-        assert raw[two[int(case)].name][int(turn)] == json.loads(content)
+        _, round_, key = name.removesuffix(".json").split("-", 2)
+        assert raw[key][int(round_)] == json.loads(content)
 
 
 def test_an_unfinished_bench_is_not_begun_again(
@@ -282,9 +286,9 @@ def test_a_bundle_that_has_changed_is_not_resumed(
     shutil.copytree(bundle, copy)
     with pytest.raises(KeyboardInterrupt):
         bench([copy], fastest, tmp_path / "x", interrupted("timing", 0))
-    journal = unfinished(tmp_path / "x") / "asked.json"
-    asked = json.loads(journal.read_bytes())
-    journal.write_text(json.dumps(asked | {"manifests": ["0" * 64]}))
+    path = unfinished(tmp_path / "x") / "request.json"
+    request = json.loads(path.read_bytes())
+    path.write_text(json.dumps(request | {"manifests": ["0" * 64]}))
     with pytest.raises(RecipeError, match=r"copy has changed since; remove .*\.x\.unfinished and measure anew"):
         resume(tmp_path / "x", Silent())
 
@@ -292,17 +296,17 @@ def test_a_bundle_that_has_changed_is_not_resumed(
 def test_another_machine_does_not_go_on(bundle: Path, fastest: Settings, tmp_path: Path, interrupted: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         bench([bundle], fastest, tmp_path / "x", interrupted("timing", 0))
-    journal = unfinished(tmp_path / "x") / "asked.json"
-    asked = json.loads(journal.read_bytes())
-    asked["machine"]["cpu"] = "Abacus 2000"
-    journal.write_text(json.dumps(asked))
+    path = unfinished(tmp_path / "x") / "request.json"
+    request = json.loads(path.read_bytes())
+    request["machine"]["cpu"] = "Abacus 2000"
+    path.write_text(json.dumps(request))
     with pytest.raises(RecipeError, match="begun on Abacus 2000"):
         resume(tmp_path / "x", Silent())
 
 
-def test_a_damaged_journal_says_so(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_says_so(bundle: Path, fastest: Settings, tmp_path: Path) -> None:
     unfinished(tmp_path / "x").mkdir()
-    with pytest.raises(RecipeError, match=r"asked\.json: .*; remove"):
+    with pytest.raises(RecipeError, match=r"request\.json: .*; remove"):
         resume(tmp_path / "x", Silent())
 
 
@@ -310,13 +314,13 @@ def test_a_damaged_journal_says_so(bundle: Path, fastest: Settings, tmp_path: Pa
 def dying(monkeypatch: pytest.MonkeyPatch, four_bundles: list[Path]) -> Path:
     """One of the four bundles, whose process is killed as where memory runs out."""
     path = four_bundles[1]
-    measure = worker_latency.sessions
+    measure = sessions.sessions
 
-    def sessions(wanted: list[worker_latency.Timed], told: Any) -> list[Answer | BackendError]:
-        death = BackendError(f"{path.name}: its process ended with signal 9")
-        return [death if asked.bundle.name == path.name else measure([asked], told)[0] for asked in wanted]
+    def dying(requests: list[sessions.SessionRequest], on_progress: Any) -> list[SessionSamples | BackendError]:
+        death = BackendError(f"{path.name}: its process ended with SIGKILL")
+        return [death if each.bundle.name == path.name else measure([each], on_progress)[0] for each in requests]
 
-    monkeypatch.setattr(worker_latency, "sessions", sessions)
+    monkeypatch.setattr(sessions, "sessions", dying)
     return path
 
 
@@ -329,7 +333,7 @@ def test_a_bundle_whose_process_dies_is_named_and_the_others_go_on(
     assert all(len(result.sessions) == 2 for result in report.results)
     [failure] = report.failures
     assert (failure.bundle, failure.format) == (dying.name, "onnx")
-    assert failure.message == f"{dying.name}: its process ended with signal 9"
+    assert failure.message == f"{dying.name}: its process ended with SIGKILL"
     assert failure.message in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     suites = ElementTree.parse(tmp_path / "report" / "junit.xml").getroot()
     errors = [case.get("classname") for case in suites.iter("testcase") if case.find("error") is not None]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from bctoolkit.bench.analysis.statistics import latency, mean_interval, ratio
-from bctoolkit.bench.documents.report import Unstable
+from bctoolkit.bench.documents.measurements import TimingWarning
 
 Samples = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], list[Samples]]
@@ -31,7 +31,7 @@ def test_figures_are_those_of_all_samples_together(sizes: list[int], seed: int) 
     sessions = sessions_of(*sizes, seed=seed)
     together = np.concatenate(sessions)
     found = latency(sessions)
-    assert found.n == len(together)
+    assert found.samples == len(together)
     assert found.p50 == pytest.approx(np.percentile(together, 50))
     assert found.p90 == pytest.approx(np.percentile(together, 90))
     assert found.mean == pytest.approx(together.mean())
@@ -69,19 +69,19 @@ def test_spread_means_session_medians_more_than_ten_percent_apart(
     found = latency([np.repeat([median - 1, median, median + 1], 40) for median in medians])
     assert found.spread == pytest.approx(spread)
     assert found.stable is stable
-    assert found.unstable == (() if stable else (Unstable.SPREAD,))
+    assert found.warnings == (() if stable else (TimingWarning.SPREAD,))
 
 
 @pytest.mark.parametrize(("sizes", "few"), [((40, 40, 40), False), ((33, 33, 33), True), ((500, 500), True)])
 def test_two_sessions_or_ninety_nine_runs_are_too_few(sizes: tuple[int, ...], few: bool) -> None:
     found = latency([np.full(size, 10.0) for size in sizes])
-    assert found.unstable == ((Unstable.FEW,) if few else ())
+    assert found.warnings == ((TimingWarning.FEW,) if few else ())
     assert found.stable is not few
 
 
 def test_known_disturbances_make_it_unstable() -> None:
-    found = latency([np.full(50, 10.0)] * 3, (Unstable.THROTTLING,))
-    assert (found.stable, found.unstable) == (False, (Unstable.THROTTLING,))
+    found = latency([np.full(50, 10.0)] * 3, (TimingWarning.THROTTLING,))
+    assert (found.stable, found.warnings) == (False, (TimingWarning.THROTTLING,))
 
 
 def test_one_session_is_judged_by_its_blocks() -> None:

@@ -1,17 +1,21 @@
 """The report as people read it, held against a stored copy."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from bctoolkit.bench.documents.report import Labelled, Latency, ParityReport, Report, Result
-from bctoolkit.bench.report.tables import HEADINGS, markdown, row
-from bctoolkit.statistics.metrics import Parity
+from bctoolkit.bench.documents.judgements import Labelled, ParityReport
+from bctoolkit.bench.documents.measurements import Latency, OperatorTime, Profile, TimingWarning
+from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.bench.report.markdown import markdown
+from bctoolkit.bench.report.tables import classes_table, figures_table, merged_figures_table, operators_table
+from bctoolkit.rendering.table import Cell, text_of
+from bctoolkit.statistics.paired import PairedChange
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-GOLDEN = Parity(64, 1.0, 0.0, 0.0)
 
 
 def test_markdown_reads_as_the_stored_copy(report: Report) -> None:
@@ -22,22 +26,44 @@ def test_markdown_of_all_that_is_measured_reads_as_the_stored_copy(full_report: 
     assert markdown(full_report) == (SNAPSHOTS / "full.md").read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def figures(report: Report) -> Callable[[Result], dict[str, str]]:
+    """The cells of a result by their headings."""
+
+    def cells(result: Result) -> dict[str, str]:
+        table = figures_table(msgspec.structs.replace(report, results=(result,)))
+        [row] = table.rows
+        return {heading: text_of(cell) for heading, cell in zip(table.columns, row, strict=True)}
+
+    return cells
+
+
 def test_every_row_has_a_cell_for_each_heading(report: Report) -> None:
-    for result in report.results:
-        cells = row(result)
-        assert len(cells) == len(HEADINGS)
-        assert all(cells)
+    table = figures_table(report)
+    assert len(table.rows) == len(report.results)
+    for row in table.rows:
+        assert len(row) == len(table.columns)
+        assert all(row)
 
 
 def test_markdown_table_is_well_formed(report: Report) -> None:
     table = [line for line in markdown(report).splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(report.results)
-    assert {line.count("|") for line in table} == {len(HEADINGS) + 1}
+    assert len({line.count("|") for line in table}) == 1
 
 
-def test_cells_stand_under_their_headings(make_result: Callable[..., Result]) -> None:
-    cells = dict(zip(HEADINGS, row(make_result()), strict=True))
-    assert cells == {
+def test_reports_of_several_devices_stand_below_each_other_by_bundle(report: Report) -> None:
+    table = merged_figures_table([("server", report), ("board", report)])
+    bundles = [result.bundle for result in report.results]
+    assert [row[0] for row in table.rows] == sorted(bundles * 2)
+    assert [row[1] for row in table.rows] == ["server", "board"] * 3
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_cells_stand_under_their_headings(
+    make_result: Callable[..., Result], figures: Callable[[Result], dict[str, str]]
+) -> None:
+    assert figures(make_result()) == {
         "bundle": "cells-onnx-fp32",
         "size MB": "13.6",
         "load ms": "84",
@@ -54,9 +80,11 @@ def test_cells_stand_under_their_headings(make_result: Callable[..., Result]) ->
 
 
 def test_unstable_latency_and_missing_p99_are_marked(
-    make_result: Callable[..., Result], make_latency: Callable[..., Latency]
+    make_result: Callable[..., Result],
+    make_latency: Callable[..., Latency],
+    figures: Callable[[Result], dict[str, str]],
 ) -> None:
-    cells = dict(zip(HEADINGS, row(make_result(latency_ms=make_latency(stable=False, p99=None))), strict=True))
+    cells = figures(make_result(latency_ms=make_latency(warnings=(TimingWarning.SPREAD,), p99=None)))
     assert cells["p50 ms"].endswith(" ~")
     assert cells["p99 ms"] == "–"
 
@@ -73,34 +101,60 @@ def test_unstable_latency_and_missing_p99_are_marked(
     ],
 )
 def test_change_of_accuracy_is_signed_but_zero_is_not(
-    make_result: Callable[..., Result], make_labelled: Callable[..., Labelled], drop: float, text: str
+    make_result: Callable[..., Result],
+    make_labelled: Callable[..., Labelled],
+    figures: Callable[[Result], dict[str, str]],
+    drop: float,
+    text: str,
+    make_parity: Callable[..., ParityReport],
 ) -> None:
-    cell = row(make_result(parity=ParityReport(GOLDEN, "real", make_labelled(accuracy_drop=drop))))[-1]
-    assert cell.endswith(text)
+    labelled = make_labelled(change=PairedChange(200, 0, 0, drop, (drop - 0.01, drop + 0.01)))
+    assert figures(make_result(parity=make_parity(labelled=labelled)))["accuracy"].endswith(text)
 
 
-def test_no_negative_zero_is_printed(report: Report, make_labelled: Callable[..., Labelled]) -> None:
+def test_no_negative_zero_is_printed(
+    report: Report, make_labelled: Callable[..., Labelled], make_parity: Callable[..., ParityReport]
+) -> None:
     """As on a set of 30,000 images of which one changed its answer."""
+    change = PairedChange(30_000, 0, 1, -0.00003, (-0.00004, -0.00001))
     tiny = make_labelled(
-        accuracy_drop=-0.00003, accuracy_drop_ci95=(-0.00004, -0.00001), worst_recall_drop=-0.00001, ece_drift=-0.00001
+        change=change, class_changes={"left": change}, ece_drift=-0.00001, ece_drift_ci95=(-0.00004, 0.00004)
     )
-    results = [msgspec.structs.replace(report.results[0], parity=ParityReport(GOLDEN, "real", tiny))]
+    results = [msgspec.structs.replace(report.results[0], parity=make_parity(labelled=tiny))]
     text = markdown(msgspec.structs.replace(report, results=tuple(results)))
-    assert "-0.00" not in text
+    assert not re.search(r"-0\.00\b", text)
 
 
 def test_a_class_without_images_has_no_recall_rather_than_zero(report: Report) -> None:
     assert "up –" in markdown(report)
 
 
-def test_figures_that_stand_alone_say_so(report: Report) -> None:
+def test_figures_without_a_reference_say_so(report: Report) -> None:
     text = markdown(report)
-    assert text.count("the figures stand alone") == 1
+    assert text.count("no comparison possible") == 1
     assert text.count("McNemar") == 1
 
 
-def test_the_drift_of_ece_is_told_with_its_interval(report: Report, make_labelled: Callable[..., Labelled]) -> None:
-    drifted = ParityReport(GOLDEN, "real", make_labelled(ece_drift=0.0012, ece_drift_ci95=(-0.003, 0.0051)))
+def test_the_drift_of_ece_is_told_with_its_interval(
+    report: Report, make_labelled: Callable[..., Labelled], make_parity: Callable[..., ParityReport]
+) -> None:
+    drifted = make_parity(labelled=make_labelled(ece_drift=0.0012, ece_drift_ci95=(-0.003, 0.0051)))
     results = (msgspec.structs.replace(report.results[0], parity=drifted),)
     text = markdown(msgspec.structs.replace(report, results=results))
     assert "- ECE has drifted by +0.0012 (95 % interval -0.0030 to +0.0051)" in text
+
+
+def test_classes_that_regress_are_marked(full_report: Report) -> None:
+    labelled = full_report.results[1].parity.labelled
+    assert labelled is not None
+    left, right, up = classes_table(labelled).rows
+    assert left[-1] == Cell("2.55 to 11.55", "beyond chance", "failed")
+    assert [text_of(cell) for cell in right[1:4]] == ["94.00%", "80", "0.00"]
+    assert list(up) == ["up", "–", "–", "–", "–"]
+
+
+def test_operators_beyond_the_tenth_are_summed_up() -> None:
+    operators = tuple(OperatorTime(f"Op{n}", "cpu", 1, 20.0 - n, 0.05) for n in range(13))
+    table = operators_table(Profile(method="a profiler", warmup_runs=20, runs=1, operators=operators))
+    assert len(table.rows) == 10 + 1
+    assert list(table.rows[-1]) == ["3 other types", "15.0%", "27.000", "3", ""]

@@ -1,7 +1,6 @@
-"""Scenarios within a whole benchmark: their turns, what the report has of them, interruption and bundles that fail."""
+"""Scenarios within a whole benchmark: their rounds, what the report has of them, interruption and bundles that fail."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ import msgspec
 import pytest
 
 from bctoolkit.bench import rounds
-from bctoolkit.bench.documents.report import Report, Settings
-from bctoolkit.bench.documents.samples import StreamsAnswer
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.documents.samples import StreamsSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.documents.stored import read
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.worker.jobs import Job
@@ -18,7 +18,7 @@ from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 
-Bench = Callable[..., Report]
+pytestmark = pytest.mark.usefixtures("local_children")
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +59,17 @@ def test_every_figure_follows_from_the_raw_samples(whole: tuple[Report, Path], f
     raw: dict[str, Any] = json.loads((target / "scenarios.json").read_bytes())
     assert list(raw) == [result.bundle for result in report.results]
     for result in report.results:
-        kept = raw[result.bundle]
+        kept = raw[result.target]
         assert [len(kept[name]) for name in ("offline", "streams", "sustained")] == [fastest.sessions] * 2 + [1]
         assert result.offline is not None
         assert result.multi_stream is not None
         assert result.sustained is not None
-        for place, batch in enumerate(result.offline.batches):
-            assert batch.n == sum(len(session["batches"][place]["runs"]) for session in kept["offline"])
-        assert result.multi_stream.latency_ms.n == sum(len(runs) for each in kept["streams"] for runs in each["runs"])
-        assert result.sustained.n == len(kept["sustained"][0]["runs"])
+        for number, batch in enumerate(result.offline.batches):
+            assert batch.samples == sum(len(session["batches"][number]["runs"]) for session in kept["offline"])
+        assert result.multi_stream.latency_ms.samples == sum(
+            len(runs) for each in kept["streams"] for runs in each["runs"]
+        )
+        assert result.sustained.samples == len(kept["sustained"][0]["runs"])
 
 
 def test_they_are_read_by_people_and_by_spreadsheets(whole: tuple[Report, Path]) -> None:
@@ -98,22 +100,22 @@ def test_a_sweep_has_them_with_its_first_number(bundle: Path, fastest: Settings,
     assert second.offline is None
 
 
-def test_the_first_turn_finds_the_sizes_and_the_others_repeat_them(
+def test_the_first_round_determines_the_sizes_and_the_others_repeat_them(
     bundle: Path, fastest: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[int, ...]] = []
+    sizes: list[tuple[int, ...]] = []
     usual = rounds.in_child
 
-    def in_child(job: Any, kind: Any, *hear: Any) -> Any:
-        asked.append(job.batches)
-        return usual(msgspec.structs.replace(job, batches=job.batches or (1, 2)), kind, *hear)
+    def in_child(job: Any, kind: Any, *on_line: Any) -> Any:
+        sizes.append(job.batches)
+        return usual(msgspec.structs.replace(job, batches=job.batches or (1, 2)), kind, *on_line)
 
     monkeypatch.setattr(rounds, "in_child", in_child)
     settings = msgspec.structs.replace(fastest, sessions=3, batches=(), streams=None, sustain_minutes=None)
     [result] = bench([bundle], settings, tmp_path / "x", Silent()).results
-    assert asked == [(), (1, 2), (1, 2)]
+    assert sizes == [(), (1, 2), (1, 2)]
     assert result.offline is not None
-    assert [batch.n for batch in result.offline.batches] == [15, 15]
+    assert [batch.samples for batch in result.offline.batches] == [15, 15]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_the_first_turn_finds_the_sizes_and_the_others_repeat_them(
 def test_interrupted_scenarios_keep_what_is_finished(
     two: list[Path], fastest: Settings, tmp_path: Path, recorder: Any, label: str, at: int, kept: int, interrupted: Any
 ) -> None:
-    """One session of two bundles: two cases of each scenario. A window of `sustain` is told before its case is kept."""
+    """One session of two bundles, so two parts of each scenario. A window is reported before `sustain` is kept."""
     settings = msgspec.structs.replace(fastest, sessions=1, streams=2 if label == "streams" else None)
     with pytest.raises(KeyboardInterrupt):
         bench(two, settings, tmp_path / "x", interrupted(label, at))
@@ -131,37 +133,40 @@ def test_interrupted_scenarios_keep_what_is_finished(
     assert len(finished) == kept
     report = resume(tmp_path / "x", recorder)
     assert all(result.offline and result.sustained for result in report.results)
-    told = {(step[0], step[1]) for step in recorder.steps}
-    assert ("offline", 0) not in told, "it was measured before"
+    measured = {(step[0], step[1]) for step in recorder.steps}
+    assert ("offline", 0) not in measured, "it was measured before"
     raw = json.loads((tmp_path / "x" / "scenarios.json").read_bytes())
     for name, content in finished.items():
-        scenario, number, *_ = name.removesuffix(".json").split("-")
-        assert raw[two[int(number)].name][scenario][0] == json.loads(content)
+        scenario, key = name.removesuffix(".json").split("-", 1)
+        assert raw[key.removeprefix("0-")][scenario][0] == json.loads(content)
 
 
-def test_progress_is_told_by_window(bundle: Path, fastest: Settings, tmp_path: Path, recorder: Any) -> None:
+def test_progress_is_reported_by_window(bundle: Path, fastest: Settings, tmp_path: Path, recorder: Any) -> None:
     settings = msgspec.structs.replace(fastest, sessions=1, batches=None, streams=None)
     bench([bundle], settings, tmp_path / "x", recorder)
-    told = [step for step in recorder.steps if step[0] == "sustain"]
-    assert told == [("sustain", 0, 1, bundle.name), ("sustain", 1, 1, bundle.name)]
+    windows = [step for step in recorder.steps if step[0] == "sustain"]
+    assert windows == [("sustain", 0, 1, bundle.name), ("sustain", 1, 1, bundle.name)]
 
 
-@pytest.mark.parametrize("kind", ["wrong", "dies"])
+@pytest.mark.parametrize("kind", ["differs", "dies"])
 def test_a_bundle_that_fails_in_a_scenario_is_named_and_the_others_go_on(
     two: list[Path], fastest: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     usual = rounds.in_child
 
-    def in_child(job: Job, answer: Any, *hear: Any) -> Any:
-        if Path(job.bundle) != two[0] or answer is not StreamsAnswer:
-            return usual(job, answer, *hear)
+    def in_child(job: Job, answer: Any, *on_line: Any) -> Any:
+        if Path(job.bundle) != two[0] or answer is not StreamsSamples:
+            return usual(job, answer, *on_line)
         if kind == "dies":
-            raise BackendError(f"{two[0].name}: its process ended with signal 9")
-        return msgspec.structs.replace(usual(job, answer, *hear), wrong=3)
+            raise BackendError(f"{two[0].name}: its process ended with SIGKILL")
+        return msgspec.structs.replace(usual(job, answer, *on_line), mismatches=3)
 
     monkeypatch.setattr(rounds, "in_child", in_child)
     report = bench(two, msgspec.structs.replace(fastest, sessions=1, batches=None), tmp_path / "x", Silent())
     assert [result.bundle for result in report.results] == [two[1].name]
     [failure] = report.failures
-    words = {"wrong": "3 answers changed while timed", "dies": "its process ended with signal 9"}[kind]
+    words = {
+        "differs": "3 outputs differed from the first pass (non-deterministic)",
+        "dies": "its process ended with SIGKILL",
+    }[kind]
     assert failure.message == f"{two[0].name}: {words}"

@@ -7,20 +7,12 @@ import numpy as np
 import pytest
 
 from bctoolkit.bench.analysis.verdict import judge
-from bctoolkit.bench.documents.report import (
-    Check,
-    Labelled,
-    Latency,
-    Outcome,
-    ParityReport,
-    Result,
-    Robustness,
-    Session,
-    Unstable,
-)
+from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, ParityReport, Robustness
+from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
+from bctoolkit.bench.documents.report import Result
 from bctoolkit.recipes import Budget
-from bctoolkit.statistics import paired
 from bctoolkit.statistics.metrics import Parity
+from bctoolkit.statistics.paired import PairedChange
 
 INTERVALS = {
     "max_p50_ms": (12.25, 12.5),
@@ -63,18 +55,21 @@ def sessions(**figures: tuple[float, float]) -> tuple[Session, ...]:
 
 @pytest.fixture
 def measured(
-    make_result: Callable[..., Result], make_labelled: Callable[..., Labelled], make_latency: Callable[..., Latency]
+    make_result: Callable[..., Result],
+    make_labelled: Callable[..., Labelled],
+    make_latency: Callable[..., Latency],
+    make_parity: Callable[..., ParityReport],
+    make_change: Callable[[int, int, int], PairedChange],
 ) -> Result:
-    lost = {"left": paired.Loss(100, 5, 0, 0.05, paired.loss_limits(5, 0, 100)), "right": paired.Loss(100, 0, 4, -0.04,
-            paired.loss_limits(0, 4, 100))}  # fmt: skip
-    whole = paired.Loss(200, 5, 4, 0.005, paired.loss_limits(5, 4, 200))
-    robustness = Robustness(suite=1, count=400, against="cells-onnx-fp32", clean_accuracy=0.96, accuracy=0.9, drop=0.01,
-                            clean_drop=0.0, excess=0.01, excess_ci95=(0.004, 0.016), corruptions={})  # fmt: skip
-    labelled = make_labelled(class_loss=lost, loss=whole, accuracy_drop_ci95=whole.ci95, robustness=robustness)
+    by_class = {"left": make_change(5, 0, 100), "right": make_change(0, 4, 100)}
+    robustness = Robustness(suite=1, count=400, baseline="cells-onnx-fp32", clean_accuracy=0.96, accuracy=0.9,
+                            drop=0.01, clean_drop=0.0, relative_corruption_drop=0.01,
+                            relative_corruption_drop_ci95=(0.004, 0.016), corruptions={})  # fmt: skip
+    labelled = make_labelled(class_changes=by_class, change=make_change(5, 4, 200), robustness=robustness)
     return make_result(
         quantization="int8-dynamic",
         latency_ms=make_latency(ci95_p99=(14.75, 15.75)),
-        parity=ParityReport(Parity(50, 0.98, 3.2e-6, 2.1e-7), "real", labelled),
+        parity=make_parity(Parity(50, 0.98, 3.2e-6, 2.1e-7), labelled),
         sessions=sessions(load_ms=(78.0, 90.0), first_ms=(20.0, 24.0), peak_rss_bytes=(205e6, 215e6)),
     )
 
@@ -140,17 +135,19 @@ def test_undecided_images_say_how_many_would_decide(measured: Result, name: str)
     limit = max(low, 0.0) + (high - max(low, 0.0)) / 4
     check = only_check(measured, **{name: limit})
     assert check.outcome is Outcome.UNDECIDED
-    assert check.enough is not None
-    assert f"about {check.enough:,} would" in check.note
-    assert check.enough > 100
+    assert check.images_needed is not None
+    assert f"about {check.images_needed:,} would" in check.note
+    assert check.images_needed > 100
 
 
-def test_sixty_four_golden_images_cannot_say_two_percent(make_result: Callable[..., Result]) -> None:
+def test_sixty_four_golden_images_cannot_say_two_percent(
+    make_result: Callable[..., Result], make_parity: Callable[..., ParityReport]
+) -> None:
     """All agree, yet as many as 5.6 % could differ; 183 images that all agree would do."""
-    result = make_result(parity=ParityReport(Parity(64, 1.0, 0.0, 0.0), "real"))
+    result = make_result(parity=make_parity(Parity(64, 1.0, 0.0, 0.0)))
     check = only_check(result, min_top1_agreement=0.98)
     assert check.outcome is Outcome.UNDECIDED
-    assert check.enough == pytest.approx(183, abs=2)
+    assert check.images_needed == pytest.approx(183, abs=2)
 
 
 def test_a_class_that_is_shown_to_lose_is_named(measured: Result) -> None:
@@ -160,17 +157,17 @@ def test_a_class_that_is_shown_to_lose_is_named(measured: Result) -> None:
 
 
 def test_a_class_with_few_images_is_not_passed_for_want_of_them(
-    make_result: Callable[..., Result], make_labelled: Callable[..., Labelled]
+    make_result: Callable[..., Result],
+    make_labelled: Callable[..., Labelled],
+    make_parity: Callable[..., ParityReport],
+    make_change: Callable[[int, int, int], PairedChange],
 ) -> None:
-    few = {"many": paired.Loss(500, 0, 0, 0.0, paired.loss_limits(0, 0, 500)),
-           "few": paired.Loss(20, 0, 0, 0.0, paired.loss_limits(0, 0, 20))}  # fmt: skip
-    labelled = make_labelled(class_loss=few)
-    check = only_check(
-        make_result(parity=ParityReport(Parity(50, 1.0, 0.0, 0.0), "real", labelled)), max_recall_drop=0.02
-    )
+    few = {"many": make_change(0, 0, 500), "few": make_change(0, 0, 20)}
+    labelled = make_labelled(class_changes=few)
+    check = only_check(make_result(parity=make_parity(Parity(50, 1.0, 0.0, 0.0), labelled)), max_recall_drop=0.02)
     assert check.outcome is Outcome.UNDECIDED
     assert check.note.startswith("class few")
-    assert check.enough == pytest.approx(189, abs=3)
+    assert check.images_needed == pytest.approx(189, abs=3)
 
 
 def test_a_budget_without_limits_passes(measured: Result) -> None:
@@ -191,8 +188,10 @@ def test_one_failing_limit_fails_the_verdict_and_all_are_reported(measured: Resu
 
 
 @pytest.mark.parametrize("name", NEEDS_LABELS)
-def test_without_labelled_images_it_is_undecided_with_a_remedy(make_result: Callable[..., Result], name: str) -> None:
-    result = make_result(parity=ParityReport(Parity(50, 1.0, 0.0, 0.0), "real"))
+def test_without_labelled_images_it_is_undecided_with_a_remedy(
+    make_result: Callable[..., Result], name: str, make_parity: Callable[..., ParityReport]
+) -> None:
+    result = make_result(parity=make_parity(Parity(50, 1.0, 0.0, 0.0)))
     check = only_check(result, **{name: 0.5})
     assert (check.observed, check.interval, check.outcome) == (None, None, Outcome.UNDECIDED)
     assert "--data" in check.note
@@ -200,19 +199,22 @@ def test_without_labelled_images_it_is_undecided_with_a_remedy(make_result: Call
 
 @pytest.mark.parametrize("name", NEEDS_REFERENCE)
 def test_without_reference_answers_it_is_undecided_with_a_remedy(
-    make_result: Callable[..., Result], make_labelled: Callable[..., Labelled], name: str
+    make_result: Callable[..., Result],
+    make_labelled: Callable[..., Labelled],
+    name: str,
+    make_parity: Callable[..., ParityReport],
+    make_alone: Callable[..., Labelled],
 ) -> None:
-    alone = make_labelled(accuracy_drop=None, accuracy_drop_ci95=None, worst_recall_drop=None)
-    result = make_result(parity=ParityReport(Parity(50, 1.0, 0.0, 0.0), "real", alone))
+    result = make_result(parity=make_parity(Parity(50, 1.0, 0.0, 0.0), make_alone()))
     check = only_check(result, **{name: 0.5})
     assert (check.observed, check.interval, check.outcome) == (None, None, Outcome.UNDECIDED)
     assert "reference.npz" in check.note
 
 
-def test_too_few_samples_for_p99_fail_with_a_note(
+def test_too_few_samples_for_p99_are_undecided_with_a_note(
     make_result: Callable[..., Result], make_latency: Callable[..., Latency]
 ) -> None:
-    check = only_check(make_result(latency_ms=make_latency(p99=None)), max_p99_ms=1000.0)
+    check = only_check(make_result(latency_ms=make_latency(p99=None, ci95_p99=None)), max_p99_ms=1000.0)
     assert (check.observed, check.interval, check.outcome) == (None, None, Outcome.UNDECIDED)
     assert "1,000 samples" in check.note
 
@@ -222,7 +224,7 @@ def test_too_few_samples_for_p99_fail_with_a_note(
 def test_unstable_latency_is_undecided_with_advice_however_fast(
     make_result: Callable[..., Result], make_latency: Callable[..., Latency], name: str, limit: float
 ) -> None:
-    latency = make_latency(stable=False, spread=0.2, unstable=(Unstable.SPREAD, Unstable.LOAD))
+    latency = make_latency(spread=0.2, warnings=(TimingWarning.SPREAD, TimingWarning.LOAD))
     check = only_check(make_result(latency_ms=latency), **{name: limit})
     assert check.outcome is Outcome.UNDECIDED
     assert check.observed is not None
@@ -234,19 +236,21 @@ def test_unstable_latency_is_undecided_with_advice_however_fast(
 def test_unstable_latency_spoils_no_other_limit(
     measured: Result, make_latency: Callable[..., Latency], name: str
 ) -> None:
-    unstable = msgspec.structs.replace(measured, latency_ms=make_latency(stable=False, spread=0.2))
+    unstable = msgspec.structs.replace(measured, latency_ms=make_latency(spread=0.2, warnings=(TimingWarning.SPREAD,)))
     low, high = INTERVALS[name]
     assert only_check(unstable, **{name: high * 1.03 if name.startswith("max") else low * 0.97}).passed
 
 
-def test_what_is_not_a_number_does_not_pass(make_result: Callable[..., Result]) -> None:
+def test_what_is_not_a_number_does_not_pass(
+    make_result: Callable[..., Result], make_parity: Callable[..., ParityReport]
+) -> None:
     nan = float("nan")
-    result = make_result(parity=ParityReport(Parity(50, 1.0, nan, nan), "real"))
+    result = make_result(parity=make_parity(Parity(50, 1.0, nan, nan)))
     assert not only_check(result, max_abs_diff=1.0).passed
 
 
 def test_every_reason_to_distrust_a_latency_comes_with_advice() -> None:
-    assert all(len(reason.advice) > 20 for reason in Unstable)
+    assert all(len(reason.advice) > 20 for reason in TimingWarning)
 
 
 def test_the_float_form_cannot_lose_against_itself(measured: Result) -> None:

@@ -4,22 +4,20 @@ import csv
 import io
 from xml.etree import ElementTree
 
-import msgspec
-
-from bctoolkit.bench.documents.report import Report, Settings
-from bctoolkit.bench.documents.stored import samples_name
-from bctoolkit.bench.report.write import csv_rows, junit
+from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.report.tables import csv_table
+from bctoolkit.bench.report.write import junit
 
 
 def test_csv_has_a_row_for_each_result_and_empty_cells_for_what_was_not_measured(full_report: Report) -> None:
-    rows = list(csv.DictReader(io.StringIO(csv_rows(full_report))))
+    rows = list(csv.DictReader(io.StringIO(csv_table(full_report).to_csv())))
     assert [row["bundle"] for row in rows] == [result.bundle for result in full_report.results]
     first, second, third = rows
     assert float(first["p50_ms"]) == full_report.results[0].latency_ms.p50
     assert (first["outcome"], second["outcome"], third["outcome"]) == ("", "failed", "passed")
-    assert second["unstable"] == "spread"
+    assert second["warnings"] == "spread"
     assert third["accuracy"] == ""
-    assert "None" not in csv_rows(full_report)
+    assert "None" not in csv_table(full_report).to_csv()
 
 
 def test_junit_has_a_test_for_each_limit(full_report: Report) -> None:
@@ -34,15 +32,3 @@ def test_junit_has_a_test_for_each_limit(full_report: Report) -> None:
     assert suites["cells-tflite-fp32"].get("failures") == "0"
     assert [case.get("name") for case in suites["cells-onnx-fp32"]] == ["measured"]
     assert suites["cells-tflite-int8"].get("errors") == "1"
-
-
-def test_a_sweep_tells_its_samples_apart(full_report: Report) -> None:
-    plain = full_report.settings
-    threads = msgspec.structs.replace(plain, sweep=(1, 2))
-
-    def name(settings: Settings) -> str:
-        return samples_name("x", "cpu", 2, settings)
-
-    assert name(plain) == name(msgspec.structs.replace(plain, providers=("cpu",))) == "x"
-    assert name(threads) == "x@2"
-    assert name(msgspec.structs.replace(threads, providers=("cpu", "cuda"))) == "x@cpu@2"

@@ -9,14 +9,15 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from bctoolkit.bench import pipeline as stage
-from bctoolkit.bench.documents.report import Check, Failure, Outcome, Report, Robustness, Verdict
+from bctoolkit.bench import pipeline
+from bctoolkit.bench.documents.judgements import Check, Outcome, Robustness, Verdict
+from bctoolkit.bench.documents.report import Failure, Report
 from bctoolkit.cli import cli
-from bctoolkit.cli.bench import settings_for
+from bctoolkit.cli.bench_options import settings_for
 from bctoolkit.documents import parse
 from bctoolkit.errors import BackendError, RecipeError
 
-STORED = Path(__file__).parents[1] / "stored" / "report-1.json"
+STORED = Path(__file__).parents[1] / "stored" / "report.json"
 Bench = Callable[..., Result]
 
 
@@ -25,8 +26,12 @@ def with_outcomes(*outcomes: Outcome | None) -> Report:
     report = parse(Report, json.loads(STORED.read_bytes()), "report.json", RecipeError)
     results = []
     for result, outcome in zip(report.results, outcomes, strict=True):
-        check = Check("max_p50_ms", 1.0, 2.0, outcome is Outcome.PASSED, "", outcome, (0.5, 2.0))
-        verdict = None if outcome is None else Verdict(check.passed, (check,), outcome)
+        check = (
+            None
+            if outcome is None
+            else Check(name="max_p50_ms", limit=1.0, outcome=outcome, observed=2.0, interval=(0.5, 2.0))
+        )
+        verdict = None if check is None or outcome is None else Verdict(outcome, (check,))
         results.append(msgspec.structs.replace(result, verdict=verdict))
     return msgspec.structs.replace(report, results=tuple(results))
 
@@ -40,7 +45,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         def measured(*_: Any, **__: Any) -> Report | None:
             return report
 
-        monkeypatch.setattr(stage, "bench", measured)
+        monkeypatch.setattr(pipeline, "bench", measured)
         return CliRunner().invoke(cli, ["bench", *arguments])
 
     return run
@@ -71,8 +76,9 @@ def test_what_is_not_kept_is_printed(bench: Bench) -> None:
 
 def test_what_corruptions_cost_is_a_line_for_each_bundle(bench: Bench) -> None:
     report = with_outcomes(None, None, None)
-    robust = Robustness(suite=1, count=400, against="cells-onnx-fp32", clean_accuracy=0.96, accuracy=0.9, drop=0.01,
-                        clean_drop=0.002, excess=0.008, excess_ci95=(0.004, 0.012), corruptions={})  # fmt: skip
+    robust = Robustness(suite=1, count=400, baseline="cells-onnx-fp32", clean_accuracy=0.96, accuracy=0.9, drop=0.01,
+                        clean_drop=0.002, relative_corruption_drop=0.008,
+                        relative_corruption_drop_ci95=(0.004, 0.012), corruptions={})  # fmt: skip
     results = tuple(
         msgspec.structs.replace(
             result,
@@ -84,8 +90,8 @@ def test_what_corruptions_cost_is_a_line_for_each_bundle(bench: Bench) -> None:
         if result.parity.labelled is not None
     )
     done = bench(msgspec.structs.replace(report, results=results), "bundle")
-    told = "against cells-onnx-fp32 1.00 points lost, of clean images 0.20; excess 0.80 (95 % interval 0.40 to 1.20)"
-    assert done.output.count(told) == len(results) > 0
+    line = "to cells-onnx-fp32 1.00 points lost, of clean images 0.20; relative drop 0.80 (95 % interval 0.40 to 1.20)"
+    assert done.output.count(line) == len(results) > 0
 
 
 def test_a_bundle_that_failed_is_an_error_after_the_others_are_shown(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from bctoolkit.cli import cli
 from bctoolkit.cli.choose import SIZES, TIMES, quantity
 from bctoolkit.errors import BctkError, RecipeError
 
-STORED = Path(__file__).parents[1] / "stored" / "report-1.json"
+STORED = Path(__file__).parents[1] / "stored" / "report.json"
 Run = Callable[..., Result]
 
 

@@ -1,10 +1,8 @@
 """What `bctk export` says of its options: kept bundles, patterns that fit nothing, forms that a format lacks."""
 
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
-Bctk = Callable[..., CompletedProcess[str]]
+from tests.support.cli import Bctk
 
 
 def test_a_second_export_keeps_the_bundles_unless_forced(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:

@@ -81,10 +81,10 @@ def eight() -> InputContract:
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 drawn cells in eight class folders. Read only."""
-    root = tmp_path_factory.mktemp("drawn") / "set"
-    pixels, labels, classes = draw(per_class=50, seed=5, size=64)
+def cell_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 synthetic cells in eight class folders. Read only."""
+    root = tmp_path_factory.mktemp("cell_folders") / "set"
+    pixels, labels, classes = draw(per_class=25, seed=5, size=64)
     for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
         (root / classes[label]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(root / classes[label] / f"{index:04d}.png")
@@ -92,6 +92,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own(drawn: Path, tmp_path: Path) -> Path:
-    """The drawn cells, to be spoilt."""
-    return Path(shutil.copytree(drawn, tmp_path / "set"))
+def own(cell_folders: Path, tmp_path: Path) -> Path:
+    """The synthetic cells, to be spoilt."""
+    return Path(shutil.copytree(cell_folders, tmp_path / "set"))

@@ -194,10 +194,10 @@ def test_images_are_kept_as_bytes_for_a_float32_model(make_images: MakeImages, s
 
 
 def test_progress_ends_at_the_number_of_images(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
-    told = Recorder()
-    load(save_npz(images=make_images(600), labels=np.arange(600) % 2), eight, told)
-    assert told.steps[-1] == ("reading images", 600, 600)
-    done = [step[1] for step in told.steps]
+    progress = Recorder()
+    load(save_npz(images=make_images(600), labels=np.arange(600) % 2), eight, progress)
+    assert progress.steps[-1] == ("reading images", 600, 600)
+    done = [step[1] for step in progress.steps]
     assert len(done) >= 3
     assert done == sorted(done)
 

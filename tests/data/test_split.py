@@ -27,11 +27,11 @@ POOL, BASE = 150, 60
 
 def part_of(dataset: Dataset, parts: Parts) -> dict[bytes, str]:
     """Image hash → part; fails where copies of an image lie in two parts."""
-    keys, found = rows(dataset.hashes), dict[bytes, str]()
+    keys, parts_of = rows(dataset.hashes), dict[bytes, str]()
     for part in PARTS:
         for index in getattr(parts, part):
-            assert found.setdefault(keys[index], part) == part, "copies of one image straddle two parts"
-    return found
+            assert parts_of.setdefault(keys[index], part) == part, "copies of one image straddle two parts"
+    return parts_of
 
 
 def within_binomial_bounds(count: int, total: int, share: float) -> bool:
@@ -139,8 +139,8 @@ def test_every_class_is_split_in_the_same_proportions(
     labels = np.repeat(np.arange(3), list(sizes.values()))
     dataset = make_dataset(make_images(len(labels), seed=1, height=2, width=2), labels, tuple(sizes))
     counts = split(dataset, shares).counts(dataset)
-    wanted = {"train": 1 - shares.validation - shares.test, "validation": shares.validation, "test": shares.test}
-    for part, share in wanted.items():
+    expected = {"train": 1 - shares.validation - shares.test, "validation": shares.validation, "test": shares.test}
+    for part, share in expected.items():
         for name, total in sizes.items():
             assert within_binomial_bounds(counts[part][name], total, share), (part, name, counts[part][name])
     assert {name: sum(counts[part][name] for part in PARTS) for name in sizes} == sizes
@@ -245,7 +245,9 @@ def test_a_class_missing_in_a_part_is_refused(
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_a_small_class_missing_in_a_part_by_chance_is_told(pool: Dataset, make_dataset: MakeDataset, part: str) -> None:
+def test_a_small_class_missing_in_a_part_by_chance_is_reported(
+    pool: Dataset, make_dataset: MakeDataset, part: str
+) -> None:
     lines: list[str] = []
 
     class Told(Silent):

@@ -1,8 +1,6 @@
 """The blocks that common classifiers are made of, and whole ones of `keras.applications`, in both formats."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,9 +14,7 @@ from bctoolkit.documents.formats import FORMATS, engine_for
 from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "versus"))
-from draw import draw, pictures
+from perf.draw import draw, pictures
 
 FORMAT = pytest.mark.parametrize("format_name", FORMATS)
 LIMIT = 1e-4

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.statistics import metrics, paired
 
-__all__ = ["drift_limits"]
+__all__ = ["drift_interval"]
 
 SURE = 2.0
 """Standard errors from which on the sign of a bin's gap is known."""
@@ -13,7 +13,7 @@ TYPICAL = 0.5
 """Gap of an image that is not among those at hand."""
 
 
-def drift_limits(
+def drift_interval(
     labels: NDArray[np.int64], observed: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> tuple[float, float]:
     """95 % interval, on the safe side, of ECE(observed) − ECE(reference) on the same N images.
@@ -28,13 +28,13 @@ def drift_limits(
         observed: N × classes.
         reference: N × classes.
     """
-    after, before = (metrics.calibration_gaps(labels, said) for said in (observed, reference))
+    after, before = (metrics.calibration_gaps(labels, each) for each in (observed, reference))
     (high, high_error, high_sure), (low, low_error, low_sure) = map(_bins, (after, before))
     sure = (after * np.sign(high) * high_sure).sum(1) - (before * np.sign(low) * low_sure).sum(1)
     neither = np.where(~high_sure & ~low_sure, np.abs(high - low), 0.0)
     more = np.where(~high_sure & low_sure, np.abs(high) + high_error, neither)
     less = np.where(~low_sure & high_sure, np.abs(low) + low_error, neither)
-    lower, upper = paired.mean_limits(sure, TYPICAL)
+    lower, upper = paired.paired_mean_interval(sure, TYPICAL)
     return lower - float(less.sum()), upper + float(more.sum())
 
 

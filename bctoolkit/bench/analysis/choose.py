@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from bctoolkit.bench.analysis import verdict, wording
 from bctoolkit.bench.analysis.pareto import front
-from bctoolkit.bench.documents.report import Outcome, Report, Result
-from bctoolkit.bench.documents.stored import Stored
+from bctoolkit.bench.documents.judgements import Outcome
+from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.bench.documents.stored import StoredReport
 from bctoolkit.documents import Document
 from bctoolkit.recipes import Budget
 
@@ -50,7 +52,7 @@ PREFERENCES: dict[Preference, tuple[Callable[[Candidate], float], str]] = {
 """What decides among the artifacts that keep all limits; ties go to the faster one, then to the smaller."""
 
 
-def choose(reports: list[Stored], limits: Budget, preference: Preference = "latency") -> Choice:
+def choose(reports: list[StoredReport], limits: Budget, preference: Preference = "latency") -> Choice:
     """Name the best artifact that keeps all limits in every report.
 
     Args:
@@ -59,22 +61,22 @@ def choose(reports: list[Stored], limits: Budget, preference: Preference = "late
         preference: what decides among those that keep them.
     """
     names = dict.fromkeys(result.bundle for stored in reports for result in stored.report.results)
-    found = [_candidate(name, reports, limits) for name in names]
-    shown = front([(-one.accuracy, one.p50_ms, one.size_bytes) for one in found])
-    candidates = tuple(_with_front(one, flag) for one, flag in zip(found, shown, strict=True))
+    rated = [_candidate(name, reports, limits) for name in names]
+    flags = front([(-each.accuracy, each.p50_ms, each.size_bytes) for each in rated])
+    candidates = tuple(msgspec.structs.replace(each, on_front=flag) for each, flag in zip(rated, flags, strict=True))
     key, word = PREFERENCES[preference]
-    kept = sorted(
-        (one for one in candidates if one.outcome is Outcome.PASSED),
-        key=lambda one: (key(one), one.p50_ms, one.size_bytes),
+    passing = sorted(
+        (each for each in candidates if each.outcome is Outcome.PASSED),
+        key=lambda each: (key(each), each.p50_ms, each.size_bytes),
     )
-    if not kept:
-        open_ones = sum(one.outcome is Outcome.UNDECIDED for one in candidates)
-        more = f"; {open_ones} might, but there is not enough data to say" if open_ones else ""
+    if not passing:
+        undecided = sum(each.outcome is Outcome.UNDECIDED for each in candidates)
+        more = f"; {undecided} {'is' if undecided == 1 else 'are'} inconclusive" if undecided else ""
         return Choice(None, f"none of {len(candidates)} keeps all limits{more}", candidates)
-    return Choice(kept[0].bundle, _why(kept, word, len(candidates)), candidates)
+    return Choice(passing[0].bundle, _why(passing, word, len(candidates)), candidates)
 
 
-def _candidate(name: str, reports: list[Stored], limits: Budget) -> Candidate:
+def _candidate(name: str, reports: list[StoredReport], limits: Budget) -> Candidate:
     reasons: list[str] = []
     outcomes: set[Outcome] = set()
     results: list[Result] = []
@@ -88,21 +90,21 @@ def _candidate(name: str, reports: list[Stored], limits: Budget) -> Candidate:
         judged = [(verdict.judge(result, limits), result) for result in rows]
         best, result = min(judged, key=lambda pair: (_order(pair[0].outcome), pair[1].latency_ms.p50))
         results.append(result)
-        outcomes.add(best.outcome or Outcome.UNDECIDED)
-        reasons += [where + wording.check_words(check) for check in best.checks if not check.passed]
+        outcomes.add(best.outcome)
+        reasons += [where + wording.check_line(check) for check in best.checks if not check.passed]
     return Candidate(
         bundle=name,
         outcome=max(outcomes, key=_order),
         p50_ms=float(np.exp(np.mean([np.log(result.latency_ms.p50) for result in results]))),
         size_bytes=results[0].size_bytes,
-        accuracy=float(np.mean([_accuracy(result) for result in results])),
+        accuracy=float(np.mean([result.parity.headline_accuracy for result in results])),
         reasons=tuple(reasons),
         on_front=False,
     )
 
 
-def _order(outcome: Outcome | None) -> int:
-    return (Outcome.PASSED, Outcome.UNDECIDED, Outcome.FAILED, None).index(outcome)
+def _order(outcome: Outcome) -> int:
+    return (Outcome.PASSED, Outcome.UNDECIDED, Outcome.FAILED).index(outcome)
 
 
 def _absent(name: str, report: Report) -> str:
@@ -110,28 +112,11 @@ def _absent(name: str, report: Report) -> str:
     return failed[0] if failed else "not measured there"
 
 
-def _accuracy(result: Result) -> float:
-    labelled = result.parity.labelled
-    return result.parity.golden.top1_agreement if labelled is None else labelled.accuracy
-
-
-def _with_front(candidate: Candidate, on_front: bool) -> Candidate:
-    return Candidate(
-        candidate.bundle,
-        candidate.outcome,
-        candidate.p50_ms,
-        candidate.size_bytes,
-        candidate.accuracy,
-        candidate.reasons,
-        on_front,
-    )
-
-
-def _why(kept: list[Candidate], word: str, count: int) -> str:
-    best = kept[0]
+def _why(passing: list[Candidate], word: str, count: int) -> str:
+    best = passing[0]
     facts = f"p50 {best.p50_ms:.2f} ms, {best.size_bytes / 1e6:.1f} MB, {best.accuracy:.2%}"
-    if len(kept) == 1:
+    if len(passing) == 1:
         return f"the only one of {count} that keeps all limits: {facts}"
-    other = kept[1]
-    beside = f"p50 {other.p50_ms:.2f} ms, {other.size_bytes / 1e6:.1f} MB, {other.accuracy:.2%}"
-    return f"the {word} of the {len(kept)} of {count} that keep all limits: {facts}; next {other.bundle}: {beside}"
+    second = passing[1]
+    others = f"p50 {second.p50_ms:.2f} ms, {second.size_bytes / 1e6:.1f} MB, {second.accuracy:.2%}"
+    return f"the {word} of the {len(passing)} of {count} that keep all limits: {facts}; next {second.bundle}: {others}"

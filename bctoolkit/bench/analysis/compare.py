@@ -1,4 +1,4 @@
-"""Two reports, or two bundles of one report: what has changed, and what is noise."""
+"""Two reports, or two bundles of one report: changes told from noise."""
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -7,19 +7,19 @@ from typing import NamedTuple
 import numpy as np
 
 from bctoolkit.bench.analysis import statistics, wording
-from bctoolkit.bench.documents.report import Machine, Report, Result, Session
-from bctoolkit.bench.documents.stored import Stored
+from bctoolkit.bench.documents.measurements import Interval, Session
+from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.bench.documents.settings import Machine
+from bctoolkit.bench.documents.stored import StoredReport
 from bctoolkit.data.dataset import positions
 from bctoolkit.documents import Document
 from bctoolkit.errors import RecipeError
 from bctoolkit.statistics import paired
 
-__all__ = ["Change", "Comparison", "Trend", "against_baseline", "old_and_new"]
+__all__ = ["Change", "Comparison", "Trend", "compare_reports", "compare_with_baseline"]
 
 SMALL_DROP = 0.005
 """An accuracy that has fallen by less, as a share, counts as the same."""
-
-Interval = tuple[float, float]
 
 
 class Trend(StrEnum):
@@ -35,7 +35,7 @@ class Trend(StrEnum):
 
 
 class Change(Document, frozen=True):
-    """One figure of one bundle, new beside old."""
+    """One figure of one bundle, old and new."""
 
     bundle: str
     figure: str
@@ -60,7 +60,7 @@ class Comparison(Document, frozen=True):
         return tuple(change for change in self.changes if change.trend is Trend.WORSE)
 
 
-class Timed(NamedTuple):
+class SessionFigure(NamedTuple):
     """A figure that each session's process measured anew, so that sessions give the interval of its ratio."""
 
     of_session: Callable[[Session], float]
@@ -68,13 +68,13 @@ class Timed(NamedTuple):
     """The same in each slice of the session, where it was measured in slices."""
 
 
-TIMED = {
-    "p50 ms": Timed(lambda session: session.p50_ms, lambda session: session.slices_p50_ms),
-    "end-to-end p50 ms": Timed(
+SESSION_FIGURES = {
+    "p50 ms": SessionFigure(lambda session: session.p50_ms, lambda session: session.slices_p50_ms),
+    "end-to-end p50 ms": SessionFigure(
         lambda session: session.end_to_end_p50_ms, lambda session: session.slices_end_to_end_p50_ms
     ),
-    "cold start ms": Timed(lambda session: session.load_ms + session.first_ms),
-    "peak MB": Timed(lambda session: session.peak_rss_bytes / 1e6),
+    "cold start ms": SessionFigure(lambda session: session.load_ms + session.first_ms),
+    "peak MB": SessionFigure(lambda session: session.peak_rss_bytes / 1e6),
 }
 
 KEYS: tuple[Callable[[Result], tuple[object, ...]], ...] = (
@@ -86,7 +86,7 @@ KEYS: tuple[Callable[[Result], tuple[object, ...]], ...] = (
 """What two results that are to be compared have in common, the surest first."""
 
 
-def old_and_new(old: Stored, new: Stored, margin: float) -> Comparison:
+def compare_reports(old: StoredReport, new: StoredReport, margin: float) -> Comparison:
     """Compare each bundle of a report with the same one of an earlier report, measured on the same machine.
 
     Results are matched by bundle, provider and threads, or by bundle and threads where none ran on the same provider;
@@ -109,20 +109,20 @@ def old_and_new(old: Stored, new: Stored, margin: float) -> Comparison:
     changes: list[Change] = []
     for before, after in pairs:
         name = wording.title(after, new.report.settings)
-        changes += _changes(name, before, after, margin, paired_turns=False, timed=alike, notes=notes)
+        changes += _changes(name, before, after, margin, paired_rounds=False, timed=alike, notes=notes)
         changes += _accuracy(name, old, before, new, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
 
 
-def against_baseline(stored: Stored, baseline: str, margin: float) -> Comparison:
-    """Compare each bundle of one report with one of them, by pairing the turns they were measured in.
+def compare_with_baseline(stored: StoredReport, baseline: str, margin: float) -> Comparison:
+    """Compare each bundle of one report with one of them, by pairing the rounds they were measured in.
 
     Raises:
         RecipeError: the report has no such bundle, or no other.
     """
-    known = {result.bundle: result for result in stored.report.results}
-    if baseline not in known:
-        raise RecipeError(f"{stored.name} has no bundle {baseline!r}; bundles: {', '.join(known)}")
+    bundles = dict.fromkeys(result.bundle for result in stored.report.results)
+    if baseline not in bundles:
+        raise RecipeError(f"{stored.name} has no bundle {baseline!r}; bundles: {', '.join(bundles)}")
     settings = stored.report.settings
     pairs = [
         (before, after)
@@ -137,7 +137,7 @@ def against_baseline(stored: Stored, baseline: str, margin: float) -> Comparison
     changes: list[Change] = []
     for before, after in pairs:
         name = wording.title(after, settings)
-        changes += _changes(name, before, after, margin, paired_turns=True, timed=True, notes=notes)
+        changes += _changes(name, before, after, margin, paired_rounds=True, timed=True, notes=notes)
         changes += _accuracy(name, stored, before, stored, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
 
@@ -162,40 +162,40 @@ def _elsewhere(old: Machine, new: Machine) -> Iterator[str]:
 
 
 def _changes(
-    name: str, old: Result, new: Result, margin: float, *, paired_turns: bool, timed: bool, notes: list[str]
+    name: str, old: Result, new: Result, margin: float, *, paired_rounds: bool, timed: bool, notes: list[str]
 ) -> Iterator[Change]:
     if timed:
-        yield from _timed_changes(name, old, new, margin, paired_turns, notes)
+        yield from _timed_changes(name, old, new, margin, paired_rounds, notes)
     ratio = new.size_bytes / old.size_bytes
     sizes = (old.size_bytes / 1e6, new.size_bytes / 1e6)
     yield Change(name, "size MB", *sizes, ratio, (ratio, ratio), _trend((ratio, ratio), margin))
 
 
 def _timed_changes(
-    name: str, old: Result, new: Result, margin: float, paired_turns: bool, notes: list[str]
+    name: str, old: Result, new: Result, margin: float, paired_rounds: bool, notes: list[str]
 ) -> Iterator[Change]:
-    if (old.provider, old.batch) != (new.provider, new.batch):
+    if old.provider != new.provider:
         notes.append(f"{name}: on {new.provider}, before on {old.provider}: times and memory are not compared")
         return
     if min(len(old.sessions), len(new.sessions)) < 2:
         notes.append(f"{name}: a report without two sessions gives no interval; measure it again")
         return
     if not (old.latency_ms.stable and new.latency_ms.stable):
-        reasons = {*old.latency_ms.unstable, *new.latency_ms.unstable}
+        reasons = {*old.latency_ms.warnings, *new.latency_ms.warnings}
         notes.append(f"{name}: unstable ({', '.join(sorted(reasons))}), so intervals are wide")
-    for label, figure in TIMED.items():
+    for label, figure in SESSION_FIGURES.items():
         before, after = ([figure.of_session(session) for session in result.sessions] for result in (old, new))
-        if paired_turns and len(before) == len(after):
-            found = _paired_ratio(figure, old.sessions, new.sessions)
+        if paired_rounds and len(before) == len(after):
+            ratio = _paired_ratio(figure, old.sessions, new.sessions)
         else:
-            found = statistics.ratio(before, after, paired=False)
-        interval = (found.low, found.high)
+            ratio = statistics.ratio(before, after, paired=False)
+        interval = (ratio.low, ratio.high)
         values = (float(np.median(before)), float(np.median(after)))
-        yield Change(name, label, *values, found.value, interval, _trend(interval, margin))
+        yield Change(name, label, *values, ratio.value, interval, _trend(interval, margin))
 
 
-def _paired_ratio(figure: Timed, old: tuple[Session, ...], new: tuple[Session, ...]) -> statistics.Ratio:
-    """New / old over the sessions of the same turns; within a turn, the median ratio of slices side by side."""
+def _paired_ratio(figure: SessionFigure, old: tuple[Session, ...], new: tuple[Session, ...]) -> statistics.Ratio:
+    """New / old over the sessions of the same rounds; within a round, the median ratio of slices side by side."""
     pairs = []
     for before, after in zip(old, new, strict=True):
         slices = list(zip(figure.of_slices(before), figure.of_slices(after), strict=False))  # the faster needs fewer
@@ -213,22 +213,24 @@ def _trend(interval: Interval, margin: float) -> Trend:
     return Trend.SAME if 1 / (1 + margin) <= low and high <= 1 + margin else Trend.UNCLEAR
 
 
-def _accuracy(name: str, old: Stored, before: Result, new: Stored, after: Result, notes: list[str]) -> Iterator[Change]:
-    """The change in accuracy on the labelled images that both reports hold answers to."""
-    one, other = old.answers(before), new.answers(after)
-    if one is None or other is None or one.labelled is None or other.labelled is None:
+def _accuracy(
+    name: str, old: StoredReport, before: Result, new: StoredReport, after: Result, notes: list[str]
+) -> Iterator[Change]:
+    """The change in accuracy on the labelled images that both reports hold predictions for."""
+    first, second = old.predictions(before), new.predictions(after)
+    if first is None or second is None or first.labelled is None or second.labelled is None:
         notes.append(f"{name}: no labelled images in both reports, so accuracy is not compared")
         return
-    place = positions(other.labelled.hashes, one.labelled.hashes)
-    common = place >= 0
+    index = positions(second.labelled.hashes, first.labelled.hashes)
+    common = index >= 0
     if not common.any():
         notes.append(f"{name}: the reports hold different images, so accuracy is not compared")
         return
-    labels = other.labelled.labels[common]
-    was_right = one.labelled.observed[place[common]].argmax(1) == one.labelled.labels[place[common]]
-    is_right = other.labelled.observed[common].argmax(1) == labels
-    lost = paired.loss(was_right, is_right)
-    low, high = lost.ci95
+    labels = second.labelled.labels[common]
+    was_right = first.labelled.observed[index[common]].argmax(1) == first.labelled.labels[index[common]]
+    is_right = second.labelled.observed[common].argmax(1) == labels
+    change = paired.paired_change(was_right, is_right)
+    low, high = change.ci95
     trend = Trend.UNCLEAR
     if low > 0:
         trend = Trend.WORSE
@@ -236,4 +238,4 @@ def _accuracy(name: str, old: Stored, before: Result, new: Stored, after: Result
         trend = Trend.BETTER
     elif high <= SMALL_DROP:
         trend = Trend.SAME
-    yield Change(name, "accuracy", float(was_right.mean()), float(is_right.mean()), lost.drop, lost.ci95, trend)
+    yield Change(name, "accuracy", float(was_right.mean()), float(is_right.mean()), change.drop, change.ci95, trend)

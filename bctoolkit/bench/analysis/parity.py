@@ -1,46 +1,51 @@
-"""Judge an artifact against the float32 Keras reference: on golden images always, on labelled ones when given."""
+"""An artifact beside the float32 Keras reference: on golden images always, on labelled ones when there are some."""
 
 import msgspec
 import numpy as np
 
-from bctoolkit.bench.analysis.calibration_drift import drift_limits
-from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
-from bctoolkit.bench.documents.report import Labelled, ParityReport, Robustness
+from bctoolkit.bench.analysis.calibration_drift import drift_interval
+from bctoolkit.bench.documents.judgements import Labelled, ParityReport, Robustness
+from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.bundle import Bundle
 from bctoolkit.statistics import metrics, paired
 from bctoolkit.statistics.metrics import Probabilities
 
-__all__ = ["judge", "with_robustness"]
+__all__ = ["compare", "with_robustness"]
 
 
-def judge(bundle: Bundle, answered: Answered, source: str) -> ParityReport:
-    """Compare the answers with the reference's.
+def compare(bundle: Bundle, predictions: Predictions, source: str) -> ParityReport:
+    """Compare a bundle's predictions with the reference's.
 
     Args:
-        bundle: whose answers they are.
-        answered: what `ask` gave.
+        bundle: whose predictions they are.
+        predictions: what `predict_all` returned.
         source: where the labelled images come from, in the user's words.
     """
     golden = bundle.golden()
-    found = metrics.parity(golden.probabilities, answered.golden)
-    agreeing = round(found.top1_agreement * found.count)
-    labelled = None if answered.labelled is None else _labelled(answered.labelled, bundle.manifest.labels, source)
-    return ParityReport(found, golden.kind, labelled, metrics.exact_interval(agreeing, found.count))
+    parity = metrics.parity(golden.probabilities, predictions.golden)
+    agreeing = round(parity.top1_agreement * parity.count)
+    labelled = predictions.labelled
+    return ParityReport(
+        golden=parity,
+        golden_images=golden.kind,
+        golden_agreement_ci95=metrics.exact_interval(agreeing, parity.count),
+        labelled=None if labelled is None else _labelled(labelled, bundle.manifest.labels, source),
+    )
 
 
-def with_robustness(found: ParityReport, robustness: Robustness) -> ParityReport:
-    """The same with what the corruption suite tells; only labelled images go through it."""
-    labelled = None if found.labelled is None else msgspec.structs.replace(found.labelled, robustness=robustness)
-    return msgspec.structs.replace(found, labelled=labelled)
+def with_robustness(parity: ParityReport, robustness: Robustness | None) -> ParityReport:
+    """The same with the figures under the corruption suite; only labelled images go through it."""
+    labelled = parity.labelled and msgspec.structs.replace(parity.labelled, robustness=robustness)
+    return msgspec.structs.replace(parity, labelled=labelled)
 
 
-def _labelled(answers: LabelledAnswers, names: tuple[str, ...], source: str) -> Labelled:
-    labels, observed = answers.labels, answers.observed
+def _labelled(predictions: LabelledPredictions, names: tuple[str, ...], source: str) -> Labelled:
+    labels, observed = predictions.labels, predictions.observed
     right = observed.argmax(1) == labels
     temperature = metrics.temperature(labels, observed)
     tempered = metrics.tempered(observed, temperature).astype(np.float32)
     alone = Labelled(
-        split="all images" if answers.reference is None else "test part",
+        split="all images" if predictions.reference is None else "test part",
         source=source,
         count=len(labels),
         accuracy=float(right.mean()),
@@ -50,16 +55,19 @@ def _labelled(answers: LabelledAnswers, names: tuple[str, ...], source: str) -> 
         temperature=temperature,
         ece_tempered=metrics.expected_calibration_error(labels, tempered),
     )
-    return alone if answers.reference is None else _against(alone, answers, answers.reference, names)
+    if predictions.reference is None:
+        return alone
+    return _relative_to_reference(alone, predictions, predictions.reference, names)
 
 
-def _against(alone: Labelled, answers: LabelledAnswers, reference: Probabilities, names: tuple[str, ...]) -> Labelled:
-    """Add what pairing with the reference's answers tells."""
-    labels, observed = answers.labels, answers.observed
+def _relative_to_reference(
+    alone: Labelled, predictions: LabelledPredictions, reference: Probabilities, names: tuple[str, ...]
+) -> Labelled:
+    """Add what pairing with the reference's predictions shows."""
+    labels, observed = predictions.labels, predictions.observed
     reference_right, right = reference.argmax(1) == labels, observed.argmax(1) == labels
-    loss = paired.loss(reference_right, right)
     by_class = {
-        name: paired.loss(reference_right[labels == position], right[labels == position])
+        name: paired.paired_change(reference_right[labels == position], right[labels == position])
         for position, name in enumerate(names)
         if (labels == position).any()
     }
@@ -67,15 +75,12 @@ def _against(alone: Labelled, answers: LabelledAnswers, reference: Probabilities
     return msgspec.structs.replace(
         alone,
         reference_accuracy=float(reference_right.mean()),
-        accuracy_drop=loss.drop,
-        accuracy_drop_ci95=loss.ci95,
+        change=paired.paired_change(reference_right, right),
         mcnemar_p=paired.mcnemar(reference_right, right),
         top1_agreement=agreeing / len(labels),
         top1_agreement_ci95=metrics.exact_interval(agreeing, len(labels)),
-        worst_recall_drop=max(lost.drop for lost in by_class.values()),
-        loss=loss,
-        class_loss=by_class,
-        losing=paired.losing(by_class),
+        class_changes=by_class,
+        regressed_classes=paired.regressed_classes(by_class),
         ece_drift=alone.ece - metrics.expected_calibration_error(labels, reference),
-        ece_drift_ci95=drift_limits(labels, observed, reference),
+        ece_drift_ci95=drift_interval(labels, observed, reference),
     )

@@ -6,22 +6,22 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from bctoolkit.bench.documents.predictions import Answered, LabelledAnswers
-from bctoolkit.bench.documents.report import Robustness, UnderCorruption
+from bctoolkit.bench.documents.judgements import Robustness, UnderCorruption
+from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.bundle import Bundle
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
 from bctoolkit.data.dataset import positions
 from bctoolkit.statistics import paired
 
-__all__ = ["judge_all"]
+__all__ = ["robustness_by_target"]
 
 FLOAT = ("fp32", "fp16-weights", "fp16")
-"""Quantizations that others are held against, the most precise first."""
+"""Quantizations that can be a baseline, the most precise first."""
 
 Right = NDArray[np.bool_]
 
 
-class Tried(NamedTuple):
+class SuiteDecisions(NamedTuple):
     """What a bundle got right of the N images that went through the suite."""
 
     hashes: NDArray[np.uint8]
@@ -30,56 +30,56 @@ class Tried(NamedTuple):
     corrupted: Right
     """N × corruptions × severities."""
 
-    def take(self, index: NDArray[np.int64]) -> "Tried":
+    def take(self, index: NDArray[np.int64]) -> "SuiteDecisions":
         """The same of some of the images."""
-        return Tried(self.hashes[index], self.clean[index], self.corrupted[index])
+        return SuiteDecisions(self.hashes[index], self.clean[index], self.corrupted[index])
 
 
-def judge_all(opened: list[Bundle], answered: dict[int, Answered]) -> dict[int, Robustness]:
-    """What each bundle that ran through the suite bears, beside the most precise bundle of the same network.
+def robustness_by_target(targets: dict[str, tuple[Bundle, Predictions]]) -> dict[str, Robustness]:
+    """The robustness of each target that ran through the suite, relative to the most precise one of the same network.
 
     On a device there is no Keras, so the float form is a bundle too.
 
     Args:
-        opened: the bundles.
-        answered: their answers, by their positions among the bundles.
+        targets: the bundles on one provider with their predictions, by key.
     """
-    tried = {number: found for number, answers in answered.items() if (found := _tried(answers.labelled)) is not None}
-    robust = {}
-    for number, own in tried.items():
-        other = _float_form(number, opened, list(tried))
-        place = np.empty(0, np.int64) if other is None else positions(own.hashes, tried[other].hashes)
-        common = np.flatnonzero(place >= 0)
-        if other is None or common.size == 0:
-            robust[number] = _alone(own)
+    decisions = {key: found for key, (_, predictions) in targets.items() if (found := _decisions(predictions.labelled))}
+    bundles = {key: targets[key][0] for key in decisions}
+    robustness = {}
+    for key, own in decisions.items():
+        baseline = _float_form(key, bundles)
+        index = np.empty(0, np.int64) if baseline is None else positions(own.hashes, decisions[baseline].hashes)
+        common = np.flatnonzero(index >= 0)
+        if baseline is None or common.size == 0:
+            robustness[key] = _alone(own)
         else:
-            name = opened[other].manifest.name
-            robust[number] = _against(own.take(common), tried[other].take(place[common]), name)
-    return robust
+            name = bundles[baseline].manifest.name
+            robustness[key] = _relative(own.take(common), decisions[baseline].take(index[common]), name)
+    return robustness
 
 
-def _tried(answers: LabelledAnswers | None) -> Tried | None:
-    if answers is None or answers.sample is None or answers.corrupted is None:
+def _decisions(predictions: LabelledPredictions | None) -> SuiteDecisions | None:
+    if predictions is None or predictions.sample is None or predictions.corrupted is None:
         return None
-    labels = answers.labels[answers.sample]
-    clean = answers.observed[answers.sample].argmax(1) == labels
-    return Tried(answers.hashes[answers.sample], clean, answers.corrupted == labels[:, None, None])
+    labels = predictions.labels[predictions.sample]
+    clean = predictions.observed[predictions.sample].argmax(1) == labels
+    return SuiteDecisions(predictions.hashes[predictions.sample], clean, predictions.corrupted == labels[:, None, None])
 
 
-def _float_form(number: int, opened: list[Bundle], others: list[int]) -> int | None:
+def _float_form(key: str, bundles: dict[str, Bundle]) -> str | None:
     """The most precise bundle of the same network, of the same format if there is one; None if none is above it."""
-    own = opened[number].manifest
+    own = bundles[key].manifest
     above = FLOAT[: FLOAT.index(own.quantization)] if own.quantization in FLOAT else FLOAT
     order = [
-        (above.index(manifest.quantization), manifest.format != own.format, other)
-        for other in others
-        if (manifest := opened[other].manifest).quantization in above
+        (above.index(manifest.quantization), manifest.format != own.format, number, other)
+        for number, (other, bundle) in enumerate(bundles.items())
+        if (manifest := bundle.manifest).quantization in above
         and manifest.source.model_sha256 == own.source.model_sha256 != ""
     ]
-    return min(order)[2] if order else None
+    return min(order)[-1] if order else None
 
 
-def _alone(own: Tried) -> Robustness:
+def _alone(own: SuiteDecisions) -> Robustness:
     return Robustness(
         suite=SUITE,
         count=len(own.clean),
@@ -95,22 +95,22 @@ def _alone(own: Tried) -> Robustness:
     )
 
 
-def _against(own: Tried, other: Tried, name: str) -> Robustness:
+def _relative(own: SuiteDecisions, baseline: SuiteDecisions, name: str) -> Robustness:
     """Each image is one observation, however many corruptions it recurs in."""
-    lost = (other.corrupted.astype(np.float64) - own.corrupted).mean((1, 2))
-    clean = other.clean.astype(np.float64) - own.clean
+    lost = (baseline.corrupted.astype(np.float64) - own.corrupted).mean((1, 2))
+    clean = baseline.clean.astype(np.float64) - own.clean
     alone = _alone(own)
     return replace(
         alone,
-        against=name,
+        baseline=name,
         drop=float(lost.mean()),
-        drop_ci95=paired.mean_limits(lost, 1 / own.corrupted[0].size),
+        drop_ci95=paired.paired_mean_interval(lost, 1 / own.corrupted[0].size),
         clean_drop=float(clean.mean()),
-        excess=float((lost - clean).mean()),
-        excess_ci95=paired.mean_limits(lost - clean, 1.0),
+        relative_corruption_drop=float((lost - clean).mean()),
+        relative_corruption_drop_ci95=paired.paired_mean_interval(lost - clean, 1.0),
         corruptions={
             corruption: {
-                severity: _beside(cell, other.corrupted[:, row, column], own.corrupted[:, row, column])
+                severity: _relative_cell(cell, baseline.corrupted[:, row, column], own.corrupted[:, row, column])
                 for column, (severity, cell) in enumerate(cells.items())
             }
             for row, (corruption, cells) in enumerate(alone.corruptions.items())
@@ -118,10 +118,10 @@ def _against(own: Tried, other: Tried, name: str) -> Robustness:
     )
 
 
-def _beside(cell: UnderCorruption, float_right: Right, right: Right) -> UnderCorruption:
+def _relative_cell(cell: UnderCorruption, float_right: Right, right: Right) -> UnderCorruption:
     return replace(
         cell,
         float_accuracy=float(float_right.mean()),
-        loss=paired.loss(float_right, right),
+        change=paired.paired_change(float_right, right),
         mcnemar_p=paired.mcnemar(float_right, right),
     )

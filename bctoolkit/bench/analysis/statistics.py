@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bctoolkit.bench.documents.report import Latency, Unstable
+from bctoolkit.bench.documents.measurements import Latency, TimingWarning
 from bctoolkit.lazy import require
 
-__all__ = ["Ratio", "conditions", "latency", "mean_interval", "ratio"]
+__all__ = ["Ratio", "latency", "mean_interval", "ratio", "warnings_of"]
 
 Samples = NDArray[np.float64]
 
@@ -34,62 +34,61 @@ class Ratio(NamedTuple):
     high: float
 
 
-def latency(sessions: list[Samples], conditions: tuple[Unstable, ...] = ()) -> Latency:
+def latency(sessions: list[Samples], warnings: tuple[TimingWarning, ...] = ()) -> Latency:
     """Summarize samples in milliseconds, one array per session. No sample is ever left out.
 
     Args:
         sessions: at least one, each with at least one sample.
-        conditions: what is known to have disturbed the measurement.
+        warnings: those of `warnings_of`.
     """
     samples = np.concatenate(sessions)
     medians = np.array([np.median(session) for session in sessions])
     spread = float((medians.max() - medians.min()) / np.median(medians))
     p50, p90, p99 = np.percentile(samples, (50, 90, 99))
     low, high = mean_interval(medians if len(medians) > 1 else _block_medians(sessions[0]))
-    reasons = list(conditions)
+    reasons = list(warnings)
     if spread > STABLE_SPREAD:
-        reasons.append(Unstable.SPREAD)
+        reasons.append(TimingWarning.SPREAD)
     if len(sessions) < FEW_SESSIONS or len(samples) < FEW_RUNS:
-        reasons.append(Unstable.FEW)
-    enough = len(samples) >= P99_SAMPLES
+        reasons.append(TimingWarning.FEW)
+    has_p99 = len(samples) >= P99_SAMPLES
     return Latency(
         p50=float(p50),
         p90=float(p90),
-        p99=float(p99) if enough else None,
+        p99=float(p99) if has_p99 else None,
         mean=float(samples.mean()),
         min=float(samples.min()),
         max=float(samples.max()),
         ci95_p50=(min(low, float(p50)), max(high, float(p50))),
-        ci95_p99=_quantile_interval(sessions, 0.99) if enough else None,
-        n=len(samples),
-        stable=not reasons,
-        unstable=tuple(reasons),
+        ci95_p99=_quantile_interval(sessions, 0.99) if has_p99 else None,
+        samples=len(samples),
+        warnings=tuple(reasons),
         spread=spread,
     )
 
 
-def conditions(
-    disturbed: Iterable[Iterable[Unstable]], ticks: Iterable[int], runs: Iterable[ArrayLike]
-) -> tuple[Unstable, ...]:
-    """What disturbed any of the sessions.
+def warnings_of(
+    interference: Iterable[Iterable[TimingWarning]], ticks: Iterable[int], runs: Iterable[ArrayLike]
+) -> tuple[TimingWarning, ...]:
+    """The warnings of all sessions together.
 
     Args:
-        disturbed: what each session has seen itself.
+        interference: what each session has detected itself.
         ticks: the clock's tick in each, in nanoseconds.
         runs: the runs of each, in nanoseconds.
     """
-    found = {reason for session in disturbed for reason in session}
+    warnings = {reason for session in interference for reason in session}
     if any(
         tick > COARSE_TICK * float(np.median(np.asarray(session))) for tick, session in zip(ticks, runs, strict=True)
     ):
-        found.add(Unstable.CLOCK)
-    return tuple(reason for reason in Unstable if reason in found)
+        warnings.add(TimingWarning.CLOCK)
+    return tuple(reason for reason in TimingWarning if reason in warnings)
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
     """Student's 95 % interval of the mean of one figure per session, on the scale of its logarithm.
 
-    The logarithm because disturbances multiply, and because a time's interval must not reach below 0. A single value
+    The logarithm because interference multiplies, and because a time's interval must not reach below 0. A single value
     bounds nothing and is its own interval.
     """
     logs = np.log(np.asarray(values, np.float64))

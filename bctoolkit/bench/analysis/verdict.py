@@ -1,13 +1,15 @@
-"""Hold a result against a device's budget: passed, failed, or not enough data to say."""
+"""A result judged by a device's budget: passed, failed, or undecided for want of data."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bctoolkit.bench.analysis import statistics
-from bctoolkit.bench.documents.report import Check, Labelled, Latency, Outcome, Result, Verdict
+from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, Verdict
+from bctoolkit.bench.documents.measurements import Interval, Latency
+from bctoolkit.bench.documents.report import Result
 from bctoolkit.recipes import Budget
 from bctoolkit.statistics import metrics
-from bctoolkit.statistics.paired import Loss, images_needed, loss_limits
+from bctoolkit.statistics.paired import PairedChange, images_needed, score_interval
 
 __all__ = ["judge"]
 
@@ -15,9 +17,7 @@ MEGABYTE = 1e6
 NEEDS_LABELS = "not measured: give labelled images with --data"
 NEEDS_REFERENCE = "not measured: give labelled images with --data, for a bundle that carries reference.npz"
 NEEDS_SAMPLES = "not measured: p99 needs at least 1,000 samples; measure with --publish"
-NEEDS_SUITE = "not measured: give --corruptions with --data, and the float bundle of the same network beside this one"
-
-Interval = tuple[float, float]
+NEEDS_SUITE = "not measured: give --corruptions with --data, and the float bundle of the same network too"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Figure:
 
     interval: Interval | None
     note: str = ""
-    known: bool = True
+    reliable: bool = True
     """False where the interval is not to be relied on; `note` says why."""
     count: int = 0
     """Images it rests on, where more of them would narrow it."""
@@ -42,8 +42,8 @@ def judge(result: Result, budget: Budget) -> Verdict:
     """
     checks = tuple(_checks(result, budget))
     outcomes = {check.outcome for check in checks}
-    found = next((o for o in (Outcome.FAILED, Outcome.UNDECIDED) if o in outcomes), Outcome.PASSED)
-    return Verdict(found is Outcome.PASSED, checks, found)
+    outcome = next((each for each in (Outcome.FAILED, Outcome.UNDECIDED) if each in outcomes), Outcome.PASSED)
+    return Verdict(outcome, checks)
 
 
 def _checks(result: Result, budget: Budget) -> Iterator[Check]:
@@ -61,16 +61,16 @@ def _checks(result: Result, budget: Budget) -> Iterator[Check]:
 
 def _at_most(name: str, limit: float, figure: Figure) -> Check:
     observed = None if figure.interval is None else figure.interval[1]
-    return _check(name, limit, observed, figure, lambda interval: _beside(interval, limit))
+    return _check(name, limit, observed, figure, lambda interval: _compared(interval, limit))
 
 
 def _at_least(name: str, limit: float, figure: Figure) -> Check:
     observed = None if figure.interval is None else figure.interval[0]
-    return _check(name, limit, observed, figure, lambda interval: _beside((-interval[1], -interval[0]), -limit))
+    return _check(name, limit, observed, figure, lambda interval: _compared((-interval[1], -interval[0]), -limit))
 
 
-def _beside(interval: Interval, limit: float) -> Outcome:
-    """Where an interval lies beside the most that is allowed."""
+def _compared(interval: Interval, limit: float) -> Outcome:
+    """An interval compared with the most that is allowed."""
     low, high = interval
     if high <= limit:
         return Outcome.PASSED
@@ -78,36 +78,49 @@ def _beside(interval: Interval, limit: float) -> Outcome:
 
 
 def _check(
-    name: str, limit: float, observed: float | None, figure: Figure, place: Callable[[Interval], Outcome]
+    name: str, limit: float, observed: float | None, figure: Figure, outcome_of: Callable[[Interval], Outcome]
 ) -> Check:
-    if figure.interval is None or not figure.known:
-        return Check(name, limit, observed, False, figure.note, Outcome.UNDECIDED, figure.interval)
-    outcome, note, enough = place(figure.interval), figure.note, None
+    if figure.interval is None or not figure.reliable:
+        return Check(
+            name=name,
+            limit=limit,
+            outcome=Outcome.UNDECIDED,
+            observed=observed,
+            interval=figure.interval,
+            note=figure.note,
+        )
+    outcome, note, needed = outcome_of(figure.interval), figure.note, None
     if outcome is Outcome.UNDECIDED and (project := figure.project) is not None:
-        enough = images_needed(lambda count: place(project(count)) is not Outcome.UNDECIDED, figure.count)
-        more = "no number of images would" if enough is None else f"about {enough:,} would, if the rates stay"
+        needed = images_needed(lambda count: outcome_of(project(count)) is not Outcome.UNDECIDED, figure.count)
+        more = "no number of images would" if needed is None else f"about {needed:,} would, if the rates stay"
         note = f"{note}; {figure.count:,} images cannot say, {more}".removeprefix("; ")
     elif outcome is Outcome.UNDECIDED:
         note = "the interval holds the limit; measure longer with --publish"
-    return Check(name, limit, observed, outcome is Outcome.PASSED, note, outcome, figure.interval, enough)
+    return Check(
+        name=name,
+        limit=limit,
+        outcome=outcome,
+        observed=observed,
+        interval=figure.interval,
+        images_needed=needed,
+        note=note,
+    )
 
 
 def _latency(latency: Latency, interval: Interval | None, missing: str = "") -> Figure:
     if interval is None:
         return Figure(None, missing)
-    reasons = "; ".join(reason.advice for reason in latency.unstable)
-    return Figure(interval, "" if latency.stable else f"unstable: {reasons}".rstrip(": "), latency.stable)
+    reasons = "; ".join(reason.advice for reason in latency.warnings)
+    return Figure(interval, "" if latency.stable else f"unstable: {reasons}", latency.stable)
 
 
 def _p99(result: Result) -> Figure:
-    latency = result.latency_ms
-    single = None if latency.p99 is None else (latency.p99, latency.p99)
-    return _latency(latency, latency.ci95_p99 or single, NEEDS_SAMPLES)
+    return _latency(result.latency_ms, result.latency_ms.ci95_p99, NEEDS_SAMPLES)
 
 
-def _over_sessions(values: list[float], typical: float) -> Figure:
-    """What each session's process measured once; reports without sessions know only the typical value."""
-    return Figure(statistics.mean_interval(values) if values else (typical, typical))
+def _over_sessions(values: list[float]) -> Figure:
+    """What each session's process measured once."""
+    return Figure(statistics.mean_interval(values))
 
 
 def _exactly(value: float) -> Figure:
@@ -124,7 +137,7 @@ def _share(share: float, count: int, note: str) -> Figure:
 
 
 def _agreement(result: Result) -> Figure:
-    """On the labelled images, which are many, where the reference's answers are known; else on the golden ones."""
+    """On the labelled images, which are many, where the bundle carries its reference; else on the golden ones."""
     labelled, golden = result.parity.labelled, result.parity.golden
     if labelled is not None and labelled.top1_agreement is not None:
         return _share(labelled.top1_agreement, labelled.count, "on the labelled images")
@@ -138,33 +151,35 @@ def _accuracy(result: Result) -> Figure:
 
 def _drop(result: Result) -> Figure:
     labelled = result.parity.labelled
-    if labelled is None or labelled.accuracy_drop_ci95 is None:
+    if labelled is None or labelled.change is None:
         return Figure(None, NEEDS_REFERENCE)
-    return Figure(labelled.accuracy_drop_ci95) if labelled.loss is None else _lost(labelled.loss)
+    return _change(labelled.change)
 
 
-def _lost(loss: Loss, note: str = "") -> Figure:
+def _change(change: PairedChange, note: str = "") -> Figure:
     def project(images: int) -> Interval:
-        return loss_limits(loss.losses * images / loss.count, loss.gains * images / loss.count, images)
+        scale = images / change.count
+        return score_interval(change.regressed * scale, change.improved * scale, images)
 
-    return Figure(loss.ci95, note, True, loss.count, project)
+    return Figure(change.ci95, note, True, change.count, project)
 
 
-def _excess(result: Result) -> Figure:
+def _relative_corruption_drop(result: Result) -> Figure:
     labelled = result.parity.labelled
     robustness = None if labelled is None else labelled.robustness
     if robustness is not None and result.quantization == "fp32":
-        return Figure((0.0, 0.0), "the float form itself, which others are held against")
-    if robustness is None or robustness.excess is None or robustness.excess_ci95 is None:
+        return Figure((0.0, 0.0), "the float form itself, the baseline of the others")
+    if robustness is None or robustness.relative_corruption_drop_ci95 is None:
         return Figure(None, NEEDS_SUITE)
-    (low, high), count = robustness.excess_ci95, robustness.count
+    interval, count = robustness.relative_corruption_drop_ci95, robustness.count
+    low, high = interval
     middle = (low + high) / 2
 
     def project(images: int) -> Interval:
         reach = (high - low) / 2 * (count / images) ** 0.5
         return middle - reach, middle + reach
 
-    return Figure(robustness.excess_ci95, f"against {robustness.against}", True, count, project)
+    return Figure(interval, f"relative to {robustness.baseline}", True, count, project)
 
 
 def _worst_class(name: str, limit: float, labelled: Labelled | None) -> Check:
@@ -172,31 +187,31 @@ def _worst_class(name: str, limit: float, labelled: Labelled | None) -> Check:
 
     A class that is shown to lose too much comes before one that merely might.
     """
-    if labelled is None or labelled.worst_recall_drop is None:
+    if labelled is None or not labelled.class_changes:
         return _at_most(name, limit, Figure(None, NEEDS_REFERENCE))
-    if not labelled.class_loss:
-        return _at_most(name, limit, _exactly(labelled.worst_recall_drop))
     order = (Outcome.FAILED, Outcome.UNDECIDED, Outcome.PASSED)
-    checks = [_at_most(name, limit, _lost(loss, f"class {label}")) for label, loss in labelled.class_loss.items()]
-    return min(checks, key=lambda check: (order.index(check.outcome or Outcome.PASSED), -(check.observed or 0.0)))
+    checks = [
+        _at_most(name, limit, _change(change, f"class {label}")) for label, change in labelled.class_changes.items()
+    ]
+    return min(checks, key=lambda check: (order.index(check.outcome), -(check.observed or 0.0)))
 
 
 AT_MOST: dict[str, Callable[[Result], Figure]] = {
     "max_p50_ms": lambda result: _latency(result.latency_ms, result.latency_ms.ci95_p50),
     "max_p99_ms": _p99,
     "max_end_to_end_p50_ms": lambda result: _latency(result.end_to_end_ms, result.end_to_end_ms.ci95_p50),
-    "max_load_ms": lambda result: _over_sessions([s.load_ms for s in result.sessions], result.load_ms),
-    "max_first_ms": lambda result: _over_sessions([s.first_ms for s in result.sessions], result.first_ms),
+    "max_load_ms": lambda result: _over_sessions([session.load_ms for session in result.sessions]),
+    "max_first_ms": lambda result: _over_sessions([session.first_ms for session in result.sessions]),
     "max_cold_start_ms": lambda result: _over_sessions(
-        [s.load_ms + s.first_ms for s in result.sessions], result.load_ms + result.first_ms
+        [session.load_ms + session.first_ms for session in result.sessions]
     ),
     "max_size_mb": lambda result: _exactly(result.size_bytes / MEGABYTE),
     "max_peak_rss_mb": lambda result: _over_sessions(
-        [s.peak_rss_bytes / MEGABYTE for s in result.sessions], result.peak_rss_bytes / MEGABYTE
+        [session.peak_rss_bytes / MEGABYTE for session in result.sessions]
     ),
     "max_abs_diff": lambda result: _exactly(result.parity.golden.max_abs_diff),
     "max_accuracy_drop": _drop,
-    "max_corruption_excess": _excess,
+    "max_corruption_excess": _relative_corruption_drop,
 }
 """Limits of a budget that a figure must not exceed, but for that on each class."""
 

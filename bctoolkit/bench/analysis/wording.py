@@ -1,46 +1,33 @@
 """How results, verdicts and checks are named, in the terminal and in every form of a report."""
 
-from bctoolkit.bench.documents.report import (
-    Check,
-    Failure,
-    Outcome,
-    Result,
-    Settings,
-    Verdict,
-)
+from bctoolkit.bench.documents.judgements import Check, Outcome
+from bctoolkit.bench.documents.report import Failure, Result
+from bctoolkit.bench.documents.settings import Settings
 
-__all__ = ["check_outcome", "check_words", "failed", "observed", "outcome_of", "points", "title"]
+__all__ = ["check_line", "failure_title", "observed", "points", "title"]
+
+MEANINGS = {Outcome.PASSED: "holds", Outcome.FAILED: "fails", Outcome.UNDECIDED: "undecided"}
 
 
-def title(result: Result, settings: Settings | None = None) -> str:
+def title(result: Result, settings: Settings) -> str:
     """The bundle's name, and of what the settings sweep over its own: provider, number of threads."""
     parts = [result.bundle]
-    if settings is not None and len(settings.providers) > 1:
+    if len(settings.providers) > 1:
         parts.append(result.provider)
-    if settings is not None and settings.sweep:
+    if settings.sweep:
         parts.append(f"threads {result.threads}")
     return ", ".join(parts)
 
 
-def failed(failure: Failure) -> str:
-    """The name of what could not be measured, and the provider where one was asked for."""
+def failure_title(failure: Failure) -> str:
+    """The name of what could not be measured, and the provider where one was requested."""
     return failure.bundle if failure.provider is None else f"{failure.bundle}, {failure.provider}"
 
 
-def outcome_of(verdict: Verdict) -> str:
-    """The verdict in one word; reports of the time before there were three outcomes know two."""
-    return verdict.outcome or (Outcome.PASSED if verdict.passed else Outcome.FAILED)
-
-
-def check_words(check: Check) -> str:
+def check_line(check: Check) -> str:
     """One check in a line: the limit, what was observed, what that means."""
-    means = {Outcome.PASSED: "holds", Outcome.FAILED: "fails", Outcome.UNDECIDED: "undecided"}[check_outcome(check)]
-    return f"{check.name} {check.limit:g}: {observed(check)} {means}{f' ({check.note})' if check.note else ''}"
-
-
-def check_outcome(check: Check) -> Outcome:
-    """What a check comes to; reports of the time before there were three outcomes know two."""
-    return check.outcome or (Outcome.PASSED if check.passed else Outcome.FAILED)
+    note = f" ({check.note})" if check.note else ""
+    return f"{check.name} {check.limit:g}: {observed(check)} {MEANINGS[check.outcome]}{note}"
 
 
 def observed(check: Check) -> str:

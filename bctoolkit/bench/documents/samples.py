@@ -4,20 +4,29 @@ from typing import NamedTuple
 
 import msgspec
 
-from bctoolkit.bench.documents.report import Unstable
+from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.runtime.backends import Placement
 
-__all__ = ["Answer", "BatchRuns", "Observed", "OfflineAnswer", "Spent", "StreamsAnswer", "SustainAnswer", "WindowEnd"]
+__all__ = [
+    "BatchRuns",
+    "EnergyUse",
+    "OfflineSamples",
+    "ScenarioSamples",
+    "SessionSamples",
+    "StreamsSamples",
+    "SustainedSamples",
+    "WindowEnd",
+]
 
 
-class Spent(msgspec.Struct):
+class EnergyUse(msgspec.Struct):
     """Energy over a measurement."""
 
     source: str
     joules: float
 
 
-class Answer(msgspec.Struct):
+class SessionSamples(msgspec.Struct):
     """What a session measured; times in nanoseconds."""
 
     provider: str
@@ -31,14 +40,14 @@ class Answer(msgspec.Struct):
     end_to_end_slices: list[int] = []
     peak_rss: int = 0
     steady_rss: int = 0
-    wrong: int = 0
-    """Answers while timing that departed from the session's first ones."""
+    mismatches: int = 0
+    """Outputs while timing that differed from the session's first ones."""
     repeat_ratio: float = 1.0
     """Latency of an image the second time in a row / the first time."""
-    disturbed: list[Unstable] = []
+    interference: list[TimingWarning] = []
     clock_tick: int = 1
     placement: Placement | None = None
-    energy: Spent | None = None
+    energy: EnergyUse | None = None
     """Over the runs of `model`."""
 
 
@@ -50,23 +59,23 @@ class BatchRuns(msgspec.Struct):
     peak_rss: int
     top1_agreement: float
     """With the same images one at a time."""
-    broken: list[str]
-    """What of the quantization's tolerance the answers break against those one at a time."""
+    violations: list[str]
+    """What of the quantization's tolerance the outputs break against those one at a time."""
 
 
-class OfflineAnswer(msgspec.Struct):
+class OfflineSamples(msgspec.Struct):
     """What a session of batches measured."""
 
     provider: str
     threads: int
     batches: list[BatchRuns]
-    wrong: int
-    ended: str
+    mismatches: int
+    stop_reason: str
     """Why the doubling ended; empty where the sizes were given."""
-    disturbed: list[Unstable] = []
+    interference: list[TimingWarning] = []
 
 
-class StreamsAnswer(msgspec.Struct):
+class StreamsSamples(msgspec.Struct):
     """What a session of streams measured; times in nanoseconds."""
 
     provider: str
@@ -76,9 +85,9 @@ class StreamsAnswer(msgspec.Struct):
     """Of each stream."""
     wall: int
     """From the first query's begin to the last one's end."""
-    wrong: int
+    mismatches: int
     peak_rss: int
-    disturbed: list[Unstable] = []
+    interference: list[TimingWarning] = []
     clock_tick: int = 1
 
 
@@ -93,21 +102,21 @@ class WindowEnd(msgspec.Struct):
     celsius: float | None
 
 
-class SustainAnswer(msgspec.Struct):
+class SustainedSamples(msgspec.Struct):
     """What a sustained run measured; times in nanoseconds."""
 
     provider: str
     threads: int
     runs: list[int]
     windows: list[WindowEnd]
-    wrong: int
-    disturbed: list[Unstable] = []
-    energy: Spent | None = None
+    mismatches: int
+    interference: list[TimingWarning] = []
+    energy: EnergyUse | None = None
 
 
-class Observed(NamedTuple):
-    """What a bundle measured in each scenario that was asked for, in the order of the turns."""
+class ScenarioSamples(NamedTuple):
+    """What a target measured in each scenario of the settings, in the order of the rounds."""
 
-    offline: list[OfflineAnswer]
-    streams: list[StreamsAnswer]
-    sustained: list[SustainAnswer]
+    offline: list[OfflineSamples]
+    streams: list[StreamsSamples]
+    sustained: list[SustainedSamples]

@@ -1,6 +1,6 @@
-"""Ask a bundle for its answers under the corruption suite."""
+"""A bundle's predictions under the corruption suite."""
 
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,25 +8,26 @@ from numpy.typing import NDArray
 
 from bctoolkit.bench.launcher.sessions import predict
 from bctoolkit.data import Dataset
-from bctoolkit.data.corruptions.apply import batches, corrupted
-from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES
+from bctoolkit.data.corruptions.apply import predicted_classes
 from bctoolkit.progress import Progress
 
-__all__ = ["ask"]
+__all__ = ["predict_suite"]
 
 AT_ONCE = 1_200
-"""Images that one child process answers and that lie on the disk meanwhile, or one corruption's where they are more."""
+"""Images that one child process predicts and that lie on disk meanwhile, or one corruption's where they are more."""
 
 
-def ask(bundle: Path, dataset: Dataset, threads: int, provider: str | None, progress: Progress) -> NDArray[np.int16]:
-    """The class a bundle names for each image under each corruption.
+def predict_suite(
+    bundle: Path, dataset: Dataset, threads: int, provider: str | None, progress: Progress
+) -> NDArray[np.int16]:
+    """The class a bundle predicts for each image under each corruption.
 
     Args:
         bundle: its folder.
         dataset: M images as the bundle eats them.
         threads: of the engine.
         provider: what to run on; the engine's first by default.
-        progress: told how far it is.
+        progress: notified of each step.
 
     Returns:
         Positions in the bundle's labels, M × corruptions × severities, in the order of `CORRUPTIONS` and `SEVERITIES`.
@@ -34,15 +35,7 @@ def ask(bundle: Path, dataset: Dataset, threads: int, provider: str | None, prog
     Raises:
         BackendError: it cannot run, or its process died.
     """
-    total = batches(len(dataset), len(dataset))
-    said = np.empty((total, len(dataset)), np.int16)
-    pieces = corrupted(dataset, len(dataset))
-    together = max(1, AT_ONCE // len(dataset))
-    for start in range(0, total, together):
-        group = list(islice(pieces, together))
-        progress.step("corruptions", start, total, f"{bundle.name}, {group[0].name.replace('_', ' ')}")
-        images = np.concatenate([piece.images for piece in group])
-        answers = predict(bundle, images, threads, provider).argmax(1)
-        said[start : start + len(group)] = answers.reshape(len(group), -1)
-    progress.step("corruptions", total, total)
-    return said.T.reshape(len(dataset), len(CORRUPTIONS), len(SEVERITIES))
+    probabilities = partial(predict, bundle, threads=threads, provider=provider)
+    return predicted_classes(
+        probabilities, dataset, max(AT_ONCE, len(dataset)), progress, f"corruptions, {bundle.name}"
+    )

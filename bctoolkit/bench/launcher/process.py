@@ -19,23 +19,23 @@ __all__ = ["Child", "in_child"]
 A = TypeVar("A", bound=msgspec.Struct)
 
 
-def in_child(job: Job, kind: type[A], hear: Callable[[bytes], None] = lambda line: None) -> A:
+def in_child(job: Job, kind: type[A], on_line: Callable[[bytes], None] = lambda line: None) -> A:
     """Do a job in a child process.
 
     Args:
-        job: what to do; its answer goes to a temporary file.
-        kind: what the answer is.
-        hear: told each line that the child tells, as it comes.
+        job: what to do; its result goes to a temporary file.
+        kind: what the result is.
+        on_line: called with each line that the child writes, as it comes.
 
     Raises:
         BackendError: the bundle cannot do it, or its process died.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bctk-bench-"))
-        child = stack.enter_context(Child(msgspec.structs.replace(job, answer=str(Path(folder, "answer")))))
+        child = stack.enter_context(Child(msgspec.structs.replace(job, output=str(Path(folder, "result")))))
         for line in child.lines():
-            hear(line)
-        return child.answer(kind)
+            on_line(line)
+        return child.result(kind)
 
 
 class Child:
@@ -62,7 +62,7 @@ class Child:
         self._errors.close()
 
     def lines(self) -> Iterator[bytes]:
-        """What the process tells, as it comes, until it ends."""
+        """What the process writes, as it comes, until it ends."""
         assert self._process.stdout is not None
         while line := self._process.stdout.readline():
             yield line
@@ -76,8 +76,8 @@ class Child:
         self._send(b"\n")
         self.wait_until_ready()
 
-    def answer(self, kind: type[A]) -> A:
-        """What it found, once it has ended.
+    def result(self, kind: type[A]) -> A:
+        """The result of its job, once it has ended.
 
         Raises:
             BackendError: it could not do its job, or died.
@@ -87,21 +87,21 @@ class Child:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
             raise BackendError(f"{self.name}: its process ended with {_ending(code)} ({last[0]})")
-        found = Path(self._job.answer).read_bytes()
-        problem = msgspec.json.decode(found, type=Problem)
+        content = Path(self._job.output).read_bytes()
+        problem = msgspec.json.decode(content, type=Problem)
         if problem.error:
             raise BackendError(f"{self.name}: {problem.error}")
-        return msgspec.json.decode(found, type=kind)
+        return msgspec.json.decode(content, type=kind)
 
     def _send(self, line: bytes) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it has died; `answer` tells why
+        with suppress(BrokenPipeError):  # it has died; `result` raises why
             self._process.stdin.write(line)
 
 
 def _ending(code: int) -> str:
     if code == -9:
-        return "signal 9, as the system sends where memory runs out"
+        return "SIGKILL, likely out of memory"
     if code == -6:
-        return "signal 6, an abort"
+        return "SIGABRT, an abort"
     return f"signal {-code}" if code < 0 else f"exit code {code}"

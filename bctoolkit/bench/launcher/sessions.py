@@ -1,4 +1,4 @@
-"""Jobs in child processes: sessions of measurement in turns, the answers to images, or a profile by operators."""
+"""Jobs in child processes: sessions of measurement side by side, predictions, or a profile by operators."""
 
 import itertools
 import tempfile
@@ -10,60 +10,61 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bench.documents.profiles import Profile
-from bctoolkit.bench.documents.report import Settings
-from bctoolkit.bench.documents.samples import Answer
+from bctoolkit.bench.documents.measurements import Profile
+from bctoolkit.bench.documents.samples import SessionSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher.process import Child, in_child
-from bctoolkit.bench.worker.jobs import KEPT_RATIO, SLICE_SECONDS, Inspect, Measure, Predict
+from bctoolkit.bench.worker.jobs import CACHED_RATIO, SLICE_SECONDS, Done, Inspect, Measure, Predict
 from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
 
-__all__ = ["Timed", "predict", "profile", "sessions"]
+__all__ = ["SessionRequest", "predict", "profile", "sessions"]
 
-KEPT_NANOSECONDS = 50_000
+CACHE_NANOSECONDS = 50_000
 """What the caches of the CPU may save on an image repeated."""
 
 
-class Timed(NamedTuple):
+class SessionRequest(NamedTuple):
     """What one session is to measure."""
 
     bundle: Path
-    settings: Settings
+    threads: int
     provider: str | None
+    settings: Settings
 
 
 def sessions(
-    wanted: Sequence[Timed], told: Callable[[float, str], None] = lambda share, name: None
-) -> list[Answer | BackendError]:
-    """Time bundles in one turn: each in a fresh process, and their slices one after the other, A B C, A B C.
+    requests: Sequence[SessionRequest], on_progress: Callable[[float, str], None] = lambda share, name: None
+) -> list[SessionSamples | BackendError]:
+    """Time bundles in one round: each in a fresh process, and their slices one after the other, A B C, A B C.
 
     A machine that becomes slower for some seconds, as shared ones do, then hits all bundles alike, and ratios of slices
     that were measured beside each other hold. While one process runs, the others wait without using the CPU.
 
     Args:
-        wanted: one session for each.
-        told: told how much of the timing is done, and the bundle that is being loaded.
+        requests: one session for each.
+        on_progress: called with the share of the timing that is done, and the bundle that is being loaded.
 
     Returns:
-        For each the answer, or why there is none: it cannot run, its process died, its answers changed while it was
-        timed, or it keeps them.
+        For each the samples, or why there are none: it cannot run, its process died, its outputs changed while it was
+        timed, or it caches them.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bctk-bench-"))
         children = []
-        for number, (bundle, settings, provider) in enumerate(wanted):
-            told(0.0, bundle.name)
-            job = Measure(str(bundle), settings.threads, provider, f"{folder}/{number}", settings)
+        for number, (bundle, threads, provider, settings) in enumerate(requests):
+            on_progress(0.0, bundle.name)
+            job = Measure(str(bundle), threads, provider, f"{folder}/{number}", settings)
             children.append(stack.enter_context(Child(job)))
             children[-1].wait_until_ready()
-        longest = max((settings.min_seconds for _, settings, _ in wanted), default=0.0)
+        longest = max((request.settings.min_seconds for request in requests), default=0.0)
         for seconds in itertools.count(SLICE_SECONDS, SLICE_SECONDS):
             waiting = [child for child in children if child.ready]
             if not waiting:
                 break
             for child in waiting:
                 child.go()
-            told(min(1.0, seconds / longest) if longest else 1.0, "")
+            on_progress(min(1.0, seconds / longest) if longest else 1.0, "")
         return [_session(child) for child in children]
 
 
@@ -75,10 +76,10 @@ def predict(bundle: Path, images: Images, threads: int, provider: str | None) ->
     """
     with tempfile.TemporaryDirectory(prefix="bctk-bench-") as folder:
         save_npy(Path(folder, "images.npy"), images)
-        answer = Path(folder, "answer")
-        with Child(Predict(str(bundle), threads, provider, str(answer), str(Path(folder, "images.npy")))) as child:
-            child.answer(Answer)
-        probabilities: NDArray[np.float32] = np.load(f"{answer}.npy")
+        output = Path(folder, "result")
+        with Child(Predict(str(bundle), threads, provider, str(output), str(Path(folder, "images.npy")))) as child:
+            child.result(Done)
+        probabilities: NDArray[np.float32] = np.load(f"{output}.npy")
     return probabilities
 
 
@@ -91,17 +92,20 @@ def profile(bundle: Path, threads: int, provider: str | None, runs: int) -> Prof
     return in_child(Inspect(str(bundle), threads, provider, "", runs), Profile)
 
 
-def _session(child: Child) -> Answer | BackendError:
+def _session(child: Child) -> SessionSamples | BackendError:
     try:
-        answer = child.answer(Answer)
+        samples = child.result(SessionSamples)
     except BackendError as problem:
         return problem
-    if answer.wrong:
-        return BackendError(f"{child.name}: {answer.wrong} of {len(answer.model)} answers changed while timed")
-    gain = (1 - answer.repeat_ratio) * float(np.median(answer.model))
-    if answer.repeat_ratio < KEPT_RATIO and gain > KEPT_NANOSECONDS:
+    if samples.mismatches:
         return BackendError(
-            f"{child.name}: one image repeated is {1 - answer.repeat_ratio:.0%} faster than before; answers "
-            "seem to be kept, so its latency is not that of its work"
+            f"{child.name}: {samples.mismatches} of {len(samples.model)} outputs differed from the first pass "
+            "(non-deterministic)"
         )
-    return answer
+    gain = (1 - samples.repeat_ratio) * float(np.median(samples.model))
+    if samples.repeat_ratio < CACHED_RATIO and gain > CACHE_NANOSECONDS:
+        return BackendError(
+            f"{child.name}: one image repeated is {1 - samples.repeat_ratio:.0%} faster than before; outputs "
+            "seem to be cached, so its latency is not that of its work"
+        )
+    return samples

@@ -1,4 +1,4 @@
-"""The report as one self-contained page: the verdict first, then the figures, then what stands behind them.
+"""The report as one self-contained page: the verdict first, then the figures, then their context.
 
 A section is a function that yields the markup of its part of the page, made with `html.section`, and yields nothing
 where there is nothing to tell; `render` lists them in the order of the page. Plots are SVG in the page's own colours,
@@ -14,23 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bench.analysis import wording
-from bctoolkit.bench.documents.predictions import Answered
-from bctoolkit.bench.documents.report import Check, Labelled, Report, Result
-from bctoolkit.bench.report import charts, profile_section, robustness_section, scenario_section, tables
+from bctoolkit.bench.documents.predictions import Predictions
+from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.bench.report import charts, profile_section, robustness_section, scenario_section
+from bctoolkit.bench.report.summary import ResultSummary, placement, summaries
+from bctoolkit.bench.report.tables import classes_table, figures_table, limits_table
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.rendering import html
 from bctoolkit.statistics import metrics
 
-__all__ = ["Evidence", "render"]
+__all__ = ["ResultDetails", "render"]
 
 WORST = 8
 """Images shown of each bundle."""
 
 METHOD = (
-    ("session", "a fresh process that opens one bundle, answers a first image, warms up until three block medians in a "
-     "row agree within 5 %, and times; bundles take turns"),
+    ("session", "a fresh process that opens one bundle, predicts a first image, warms up until three block medians in "
+     "a row agree within 5 %, and times; bundles are timed in rounds"),
     ("size", "bytes of the model's file; 1 MB is 1,000,000 bytes"),
     ("load, first", "medians over the sessions; the bundle's files are in the system's page cache"),
     ("p50, p90, p99", "of all runs of all sessions; no run is left out; p99 from 1,000 runs on"),
@@ -44,60 +46,60 @@ METHOD = (
      "clock too coarse, or fewer than 3 sessions or 100 runs; no verdict rests on it"),
     ("checks while timing", "every output is compared with the session's first; one image repeated must not be more "
      "than 10 % faster than different ones"),
-    ("agreement", "the share of images with the same most probable class as the float32 Keras reference says"),
+    ("agreement", "the share of images with the same most probable class as the float32 Keras reference"),
     ("max Δp", "the largest difference from the reference in any class's probability, over the golden images"),
     ("accuracy, recall", "the share of labelled images, of all and of a class, whose most probable class is the true "
      "one"),
     ("their intervals", "exact binomial (Clopper & Pearson), for agreement as well"),
     ("drop, loss of recall", "paired with the reference image by image: Tango's score interval, McNemar's exact test"),
-    ("recall lost beyond chance", "McNemar's score test, at a level shared among the classes that can be named "
+    ("recall regressed beyond chance", "McNemar's score test, at a level shared among the classes that can be named "
      "(Tarone 1990)"),
     ("ECE, reliability", "expected calibration error over 15 bins of equal width"),
     ("interval of ECE's drift", "Student's over the images, widened by the bins in which the sign of "
-     "the gap is not known; on the safe side"),
-    ("under corruptions", "the same images under each corruption, paired with the float bundle's answers; "
+     "the gap is uncertain; on the safe side"),
+    ("under corruptions", "the same images under each corruption, paired with the float bundle's predictions; "
      "an image is one observation, however often it recurs"),
     ("temperature", "fitted by maximum likelihood to the same labelled images; nothing applies it"),
     ("Pareto front", "those results than which no other is at least as accurate, fast and small, and better in one"),
-    ("verdict", "a limit is kept where the whole 95 % interval keeps it, broken where the whole interval lies beyond, "
+    ("verdict", "passed where the whole 95 % interval keeps the limit, failed where the whole interval lies beyond, "
      "else undecided"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What stands behind one result."""
+class ResultDetails:
+    """What the page shows of one result besides the document."""
 
     samples: list[NDArray[np.float64]]
     """Milliseconds of the model alone, one array per session."""
     bundle: Bundle
-    answered: Answered
+    predictions: Predictions
     dataset: Dataset | None
     """The labelled images, in any order."""
 
 
-def render(report: Report, evidence: list[Evidence]) -> str:
+def render(report: Report, details: list[ResultDetails]) -> str:
     """The page in HTML.
 
     Args:
         report: the document.
-        evidence: of each result, in their order.
+        details: of each result, in their order.
     """
     names = [wording.title(result, report.settings) for result in report.results]
-    judged = _first_of_each_subject(report, evidence)
+    targets = _first_of_each_target(report, details)
     sections = [
-        *_verdicts(report, names),
-        *_table(report),
+        *_verdicts(summaries(report)),
+        *_figures(report),
         *_limits(report, names),
         *_pareto(report, names),
-        *_latency(names, evidence),
+        *_latency(names, details),
         *profile_section.sections(names, report.results),
         *scenario_section.sections(report),
-        *_classes(judged),
-        *_confusions(judged),
-        *_reliability(judged),
-        *robustness_section.section(report),
-        *_worst(judged),
+        *_classes(targets),
+        *_confusions(targets),
+        *_reliability(targets),
+        *robustness_section.sections(report),
+        *_worst(targets),
         *_machine(report),
         html.section("How each number was computed", "", html.facts(METHOD + scenario_section.METHOD)),
     ]
@@ -105,162 +107,132 @@ def render(report: Report, evidence: list[Evidence]) -> str:
     return html.document("Benchmark report", f"{len(names)} results", sections, footer)
 
 
-def _first_of_each_subject(report: Report, evidence: list[Evidence]) -> list[tuple[Result, Evidence]]:
-    """Answers do not depend on the number of threads: a sweep over them shows one, under the name of its subject."""
-    found: dict[str, tuple[Result, Evidence]] = {}
+def _first_of_each_target(report: Report, details: list[ResultDetails]) -> list[tuple[Result, ResultDetails]]:
+    """Predictions do not depend on the number of threads: a sweep shows one result, under the name of its target."""
+    first: dict[str, tuple[Result, ResultDetails]] = {}
     settings = msgspec.structs.replace(report.settings, sweep=())
-    for result, behind in zip(report.results, evidence, strict=True):
+    for result, each in zip(report.results, details, strict=True):
         name = wording.title(result, settings)
-        found.setdefault(name, (msgspec.structs.replace(result, bundle=name), behind))
-    return list(found.values())
+        first.setdefault(name, (msgspec.structs.replace(result, bundle=name), each))
+    return list(first.values())
 
 
-def _verdicts(report: Report, names: list[str]) -> Iterator[str]:
+def _verdicts(results: list[ResultSummary]) -> Iterator[str]:
     """The outcome of each result, and what to know of it; without a budget one line instead of the outcomes."""
-    budget = any(result.verdict for result in report.results)
+    budget = any(summary.outcome for summary in results)
     items = [] if budget else ["<li>no budget given: nothing is judged by limits</li>"]
-    for name, result in zip(names, report.results, strict=True):
-        outcome = "" if result.verdict is None else wording.outcome_of(result.verdict)
-        lines = list(_to_know(result))
+    for summary in results:
+        lines = [*summary.warnings, *summary.unmet, *([summary.failure] if summary.failure else [])]
         if lines or budget:
-            items.append(_item(name, outcome or ("no budget given" if budget else ""), lines))
-    items += [_item(wording.failed(failure), "not measured", [failure.message]) for failure in report.failures]
+            items.append(_verdict(summary, lines, budget))
     yield html.section("Verdict", "", f'<ul class="verdicts">{"".join(items)}</ul>')
 
 
-def _to_know(result: Result) -> Iterator[str]:
-    """Classes that lose, why the latency is unstable, and the limits that are not kept, in plain text."""
-    labelled = result.parity.labelled
-    if labelled and labelled.losing:
-        yield f"loses recall beyond chance: {', '.join(labelled.losing)}"
-    yield from (f"unstable: {reason.advice}" for reason in result.latency_ms.unstable)
-    for check in () if result.verdict is None else result.verdict.checks:
-        if not check.passed:
-            told = check.note.startswith("unstable") and result.latency_ms.unstable
-            yield wording.check_words(msgspec.structs.replace(check, note="unstable") if told else check)
-
-
-def _item(name: str, outcome: str, lines: list[str]) -> str:
-    colour = "failed" if outcome == "not measured" else outcome.split(" ")[0]
-    word = f': <span class="outcome {colour}">{outcome}</span>' if outcome else ""
+def _verdict(summary: ResultSummary, lines: list[str], budget: bool) -> str:
+    outcome, colour = summary.outcome or ("no budget given" if budget else ""), summary.outcome or "no"
+    if summary.failure:
+        outcome, colour = "not measured", "failed"
+    text = f': <span class="outcome {colour}">{outcome}</span>' if outcome else ""
     more = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>" if lines else ""
-    return f"<li>{escape(name)}{word}{more}</li>"
+    return f"<li>{escape(summary.title)}{text}{more}</li>"
 
 
-def _table(report: Report) -> Iterator[str]:
-    rows = [[escape(cell) for cell in tables.row(result, report.settings)] for result in report.results]
-    what = (
-        "~ marks an unstable latency. In brackets: the change of accuracy in points against the float32 reference on "
-        "the same images."
-    )
-    yield html.section("Figures", what, html.table(tables.HEADINGS, rows))
+def _figures(report: Report) -> Iterator[str]:
+    table = figures_table(report)
+    yield html.section(table.title, escape(table.description), table.to_html())
 
 
 def _limits(report: Report, names: list[str]) -> Iterator[str]:
-    """Every limit of the budget beside what was measured, kept or not."""
-    cells = []
-    for name, result in zip(names, report.results, strict=True):
-        if result.verdict is not None:
-            rows = [_limit(check) for check in result.verdict.checks]
-            cells.append((name, html.table(("limit", "at", "95 % interval", ""), rows)))
+    """Every limit of the budget and what was measured, kept or not."""
+    cells = [
+        (name, limits_table(result.verdict).to_html())
+        for name, result in zip(names, report.results, strict=True)
+        if result.verdict is not None
+    ]
     what = "What a limit allows and what was measured: it is kept where the whole interval keeps it."
     yield from _side_by_side("Limits", what, cells, broad=True)
 
 
-def _limit(check: Check) -> tuple[str, ...]:
-    outcome = wording.check_outcome(check)
-    word = f'<span class="outcome {outcome}">{outcome}</span>'
-    return check.name, f"{check.limit:g}", wording.observed(check), word
-
-
 def _pareto(report: Report, names: list[str]) -> Iterator[str]:
-    found = [result.parity for result in report.results]
-    accuracy = [p.golden.top1_agreement if p.labelled is None else p.labelled.accuracy for p in found]
+    accuracy = [result.parity.headline_accuracy for result in report.results]
     megabytes = [result.size_bytes / 1e6 for result in report.results]
     svg = charts.pareto(accuracy, [result.latency_ms.p50 for result in report.results], megabytes)
     key = charts.key([f"{name}, {size:.1f} MB" for name, size in zip(names, megabytes, strict=True)])
+    golden = report.results[0].parity.labelled is None
     what = (
-        f"{'Agreement on golden' if found[0].labelled is None else 'Accuracy on labelled'} images; the area of a mark "
+        f"{'Agreement on golden' if golden else 'Accuracy on labelled'} images; the area of a mark "
         "is the size of the file. A filled mark lies on the Pareto front: no other is at least as good in all three "
         "and better in one."
     )
     yield html.section("Accuracy, latency, size", what, f'<figure class="plot">{svg}{key}</figure>')
 
 
-def _latency(names: list[str], evidence: list[Evidence]) -> Iterator[str]:
-    samples, key = [behind.samples for behind in evidence], charts.key(names)
+def _latency(names: list[str], details: list[ResultDetails]) -> Iterator[str]:
+    samples, key = [each.samples for each in details], charts.key(names)
     cells = [
         ("The share of runs that took at most so long, all sessions together.", charts.latencies(samples) + key),
-        ("The median of each session with the middle half of its runs, in turns.", charts.sessions(samples) + key),
+        ("The median of each session with the middle half of its runs, by round.", charts.sessions(samples) + key),
     ]
     yield from _side_by_side("Latency", "", cells, broad=True)
 
 
-def _classes(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
+def _classes(targets: list[tuple[Result, ResultDetails]]) -> Iterator[str]:
     """Recall of each class, and what it has lost."""
-    known = [(result.bundle, labelled) for result, _ in judged if (labelled := result.parity.labelled) is not None]
     cells = [
-        (f"{name}: {found.count:,} images of {found.source} ({found.split})", _recalls(found)) for name, found in known
+        (
+            f"{result.bundle}: {labelled.count:,} images of {labelled.source} ({labelled.split})",
+            classes_table(labelled).to_html(),
+        )
+        for result, _ in targets
+        if (labelled := result.parity.labelled) is not None
     ]
     what = (
-        "Recall, and the points of it that are lost against the float32 reference on the same images, with their 95 % "
-        "interval."
+        "Recall, and the points of it that are lost relative to the float32 reference on the same images, with their "
+        "95 % interval."
     )
     yield from _side_by_side("Classes", what, cells, broad=True)
 
 
-def _recalls(labelled: Labelled) -> str:
-    rows = []
-    for name, recall in labelled.recall.items():
-        lost = labelled.class_loss.get(name)
-        cells = ["–"] * 3
-        if lost is not None:
-            low, high = (wording.points(end) for end in lost.ci95)
-            cells = [str(lost.count), wording.points(lost.drop), f"{low} to {high}"]
-        if name in labelled.losing:
-            cells[-1] += '<small class="outcome failed">beyond chance</small>'
-        rows.append((escape(name), "–" if recall is None else f"{recall:.2%}", *cells))
-    return html.table(("class", "recall", "images", "lost", "95 % interval"), rows)
-
-
-def _pairs(judged: list[tuple[Result, Evidence]]) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
+def _predictions(
+    targets: list[tuple[Result, ResultDetails]],
+) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
     """Caption, labels and probabilities of the reference, then of each bundle."""
-    told = False
-    for result, behind in judged:
-        known = behind.answered.labelled
-        if known is None:
+    shown_once = False
+    for result, details in targets:
+        labelled = details.predictions.labelled
+        if labelled is None:
             continue
-        if known.reference is not None and not told:
-            told = True
-            yield "float32 reference", known.labels, known.reference
-        yield result.bundle, known.labels, known.observed
+        if labelled.reference is not None and not shown_once:
+            shown_once = True
+            yield "float32 reference", labelled.labels, labelled.reference
+        yield result.bundle, labelled.labels, labelled.observed
 
 
-def _confusions(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
-    names = judged[0][1].bundle.manifest.labels
+def _confusions(targets: list[tuple[Result, ResultDetails]]) -> Iterator[str]:
+    names = targets[0][1].bundle.manifest.labels
     cells = [
-        (caption, html.confusion(names, metrics.confusion(labels, said).tolist()))
-        for caption, labels, said in _pairs(judged)
+        (caption, html.confusion(names, metrics.confusion(labels, probabilities).tolist()))
+        for caption, labels, probabilities in _predictions(targets)
     ]
-    what = "Rows are the true class, columns what was said; colour is the share of the row."
+    what = "Rows are the true class, columns the predicted one; colour is the share of the row."
     yield from _side_by_side("Confusion matrices", what, cells, broad=True)
 
 
-def _reliability(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
+def _reliability(targets: list[tuple[Result, ResultDetails]]) -> Iterator[str]:
     cells = [
         (
-            f"{caption}, ECE {metrics.expected_calibration_error(labels, said):.4f}",
-            html.reliability(metrics.reliability(labels, said)),
+            f"{caption}, ECE {metrics.expected_calibration_error(labels, probabilities):.4f}",
+            html.reliability(metrics.reliability(labels, probabilities)),
         )
-        for caption, labels, said in _pairs(judged)
+        for caption, labels, probabilities in _predictions(targets)
     ]
     what = (
-        "How often each is right (bars) at each confidence; on the dashed line it is as right as it is sure. Below: "
+        "How often each is right (bars) at each confidence; the dashed line is perfect calibration. Below: "
         "where the images lie."
     )
     drifts = [
         f"{result.bundle} {labelled.ece_drift:+.4f} ({low:+.4f} to {high:+.4f})"
-        for result, _ in judged
+        for result, _ in targets
         if (labelled := result.parity.labelled) is not None and labelled.ece_drift is not None
         for low, high in filter(None, (labelled.ece_drift_ci95,))
     ]
@@ -271,51 +243,52 @@ def _reliability(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
 
 def _side_by_side(heading: str, what: str, cells: list[tuple[str, str]], *, broad: bool = False) -> Iterator[str]:
     """A section of figures, each a caption in plain text and markup; nothing where there are none."""
-    charts = "".join(
+    figures = "".join(
         f"<figure><figcaption>{escape(caption)}</figcaption>{markup}</figure>" for caption, markup in cells
     )
-    if charts:
-        yield html.section(heading, what, f'<div class="pairs{" broad" if broad else ""}">{charts}</div>')
+    if figures:
+        yield html.section(heading, what, f'<div class="pairs{" broad" if broad else ""}">{figures}</div>')
 
 
-def _worst(judged: list[tuple[Result, Evidence]]) -> Iterator[str]:
-    """The images on which a bundle departs most from the reference."""
-    for result, behind in judged:
-        reference, observed, images, truth = _compared(behind)
+def _worst(targets: list[tuple[Result, ResultDetails]]) -> Iterator[str]:
+    """The images on which a bundle differs most from the reference."""
+    for result, details in targets:
+        reference, observed, images, truth = _compared(details)
         if reference is None:
             continue
-        names = behind.bundle.manifest.labels
-        departs = np.abs(reference - observed).max(1)
+        names = details.bundle.manifest.labels
+        distance = np.abs(reference - observed).max(1)
         cells = []
-        for place in np.argsort(-departs, kind="stable")[:WORST]:
-            before, after = int(reference[place].argmax()), int(observed[place].argmax())
-            words = (
-                f"{names[before]} {reference[place, before]:.2f} → {names[after]} {observed[place, after]:.2f}"
-                f"{'' if truth[place] < 0 else f' (is {names[truth[place]]})'}, Δp {departs[place]:.2g}"
+        for row in np.argsort(-distance, kind="stable")[:WORST]:
+            before, after = int(reference[row].argmax()), int(observed[row].argmax())
+            caption = (
+                f"{names[before]} {reference[row, before]:.2f} → {names[after]} {observed[row, after]:.2f}"
+                f"{'' if truth[row] < 0 else f' (is {names[truth[row]]})'}, Δp {distance[row]:.2g}"
             )
-            pixels = np.asarray(images[place : place + 1], np.uint8)
-            cells.append(f"<figure>{html.picture(pixels, words)}<figcaption>{escape(words)}</figcaption></figure>")
-        what = "What the float32 reference said → what this artifact says."
-        yield html.section(f"Where {result.bundle} departs most", what, f'<div class="worst">{"".join(cells)}</div>')
+            pixels = np.asarray(images[row : row + 1], np.uint8)
+            picture = html.picture(pixels, caption)
+            cells.append(f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>")
+        what = "The float32 reference's prediction → this artifact's."
+        yield html.section(f"Where {result.bundle} differs most", what, f'<div class="worst">{"".join(cells)}</div>')
 
 
 def _compared(
-    behind: Evidence,
+    details: ResultDetails,
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
-    """Reference, answers, images and labels: labelled ones where the reference knows them, else the golden ones."""
-    known, golden = behind.answered.labelled, behind.bundle.golden()
-    if known is None or known.reference is None or behind.dataset is None:
-        return golden.probabilities, behind.answered.golden, golden.images, golden.labels
-    departs = np.abs(known.reference - known.observed).max(1)
-    worst = np.argsort(-departs, kind="stable")[:WORST]
-    place = positions(known.hashes[worst], behind.dataset.hashes)
-    images = np.asarray(behind.dataset.take(place).images[:], np.uint8)
-    return known.reference[worst], known.observed[worst], images, known.labels[worst]
+    """Reference, predictions, images and labels: labelled ones where the bundle carries them, else the golden ones."""
+    labelled, golden = details.predictions.labelled, details.bundle.golden()
+    if labelled is None or labelled.reference is None or details.dataset is None:
+        return golden.probabilities, details.predictions.golden, golden.images, golden.labels
+    distance = np.abs(labelled.reference - labelled.observed).max(1)
+    worst = np.argsort(-distance, kind="stable")[:WORST]
+    index = positions(labelled.hashes[worst], details.dataset.hashes)
+    images = np.asarray(details.dataset.take(index).images[:], np.uint8)
+    return labelled.reference[worst], labelled.observed[worst], images, labelled.labels[worst]
 
 
 def _machine(report: Report) -> Iterator[str]:
     machine, settings = report.machine, report.settings
-    told = {
+    facts = {
         "CPU": machine.cpu,
         "instruction sets": ", ".join(machine.cpu_flags) or "none that matter",
         "cores": f"{machine.cores_usable} of {machine.cores}",
@@ -328,13 +301,12 @@ def _machine(report: Report) -> Iterator[str]:
         "threads": ", ".join(map(str, settings.sweep or (settings.threads,))),
         "sessions": f"{settings.sessions}, each of at least {settings.min_runs} runs and {settings.min_seconds:g} s",
         "warm-up": f"at least {settings.warmup_runs} runs and {settings.warmup_seconds:g} s",
-        "order of images": f"drawn with seed {settings.seed}",
     }
-    told |= {
-        f"what ran {wording.title(result, settings)}": f"{result.provider}{profile_section.placed(result)}"
+    facts |= {
+        f"what ran {wording.title(result, settings)}": f"{result.provider}{placement(result)}"
         for result in report.results
     }
-    rows = [(escape(what), escape(value or "the system does not tell")) for what, value in told.items()]
+    rows = [(escape(what), escape(value or "not available")) for what, value in facts.items()]
     yield html.section("Machine and settings", "", html.facts(rows))
 
 

@@ -1,46 +1,24 @@
-"""The scenarios beside single-stream, and energy, as tables: for the terminal, Markdown, the page and spreadsheets."""
+"""The scenarios beside single-stream, and energy, as tables and as columns of a spreadsheet."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
-from bctoolkit.bench.documents.measured import Energy, Interval, Offline, Sustained
+from bctoolkit.bench.documents.measurements import Energy, Interval, Offline, Sustained
 from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.rendering.table import Table
 
-__all__ = ["Table", "columns", "markdown", "tables"]
+__all__ = ["scenario_columns", "scenario_tables"]
 
 SOURCES = {"package": "processors (RAPL)", "battery": "whole machine (battery)"}
 
 
-class Table(NamedTuple):
-    """A table in plain text, the first cell of each row its heading."""
-
-    heading: str
-    what: str
-    """How to read it."""
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    remarks: tuple[str, ...] = ()
-    """What stands below it."""
-
-
-def tables(report: Report) -> list[Table]:
+def scenario_tables(report: Report) -> list[Table]:
     """Those that have rows."""
-    made = (_offline_table(report), _streams_table(report), _sustained_table(report), _energy_table(report))
-    return [table for table in made if table.rows]
+    every = (_offline_table(report), _streams_table(report), _sustained_table(report), _energy_table(report))
+    return [table for table in every if table.rows]
 
 
-def markdown(report: Report) -> list[str]:
-    """The tables as lines."""
-    lines = []
-    for table in tables(report):
-        lines += ["", f"## {table.heading}", "", table.what, "", f"| {' | '.join(table.columns)} |"]
-        lines += ["|" + "---|" * len(table.columns), *(f"| {' | '.join(row)} |" for row in table.rows)]
-        lines += ["", *(f"- {remark}" for remark in table.remarks)] if table.remarks else []
-    return lines
-
-
-def columns(result: Result) -> dict[str, object]:
-    """What a spreadsheet has of them; None where it was not measured."""
+def scenario_columns(result: Result) -> dict[str, object]:
+    """What a spreadsheet has of them, by heading; None where it was not measured."""
     offline, streams, sustained = result.offline, result.multi_stream, result.sustained
     at_knee = None if offline is None else next(each for each in offline.batches if each.batch == offline.knee)
     return {
@@ -62,18 +40,16 @@ def columns(result: Result) -> dict[str, object]:
 
 def _offline_table(report: Report) -> Table:
     return Table(
+        ("bundle", "batch", "images/s", "95 % interval", "p50 ms", "peak MB", "as alone", "knee"),
+        [row for result in report.results if result.offline for row in _offline(result.bundle, result.offline)],
         "Offline",
         f"Throughput by batch size, model alone, {report.settings.threads} threads. The knee is the smallest batch "
         "within 5 % of the best throughput; in brackets the range of the sessions' own. As alone: the share of images "
-        "with the class that they have one at a time. ~ marks what was disturbed.",
-        ("bundle", "batch", "images/s", "95 % interval", "p50 ms", "peak MB", "as alone", "knee"),
-        [row for result in report.results if result.offline for row in _offline(result.bundle, result.offline)],
+        "with the class that they have one at a time. ~ marks interference.",
         tuple(
-            f"{result.bundle}: {remark}"
-            for result in report.results
-            if result.offline
-            for remark in _remarks(result.offline)
+            f"{result.bundle}: {note}" for result in report.results if result.offline for note in _notes(result.offline)
         ),
+        frozenset({"knee"}),
     )
 
 
@@ -83,7 +59,7 @@ def _offline(bundle: str, offline: Offline) -> Iterator[tuple[str, ...]]:
         yield (
             bundle,
             str(batch.batch),
-            f"{batch.images_per_s:.1f}{' ~' if offline.unstable else ''}",
+            f"{batch.images_per_s:.1f}{' ~' if offline.warnings else ''}",
             _interval(batch.ci95_images_per_s, 1),
             f"{batch.p50_ms:.2f}",
             f"{batch.peak_rss_bytes / 1e6:.0f}",
@@ -92,26 +68,27 @@ def _offline(bundle: str, offline: Offline) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _remarks(offline: Offline) -> Iterator[str]:
+def _notes(offline: Offline) -> Iterator[str]:
     if offline.fixed_batch is not None:
         yield f"the format's graph takes {offline.fixed_batch} image at a time, so there are no other batches"
     for batch in offline.batches:
-        if batch.broken:
-            yield f"batches of {batch.batch} depart from single images, so they are no knee: {', '.join(batch.broken)}"
-    if offline.ended:
-        yield f"no batch above {offline.batches[-1].batch}: {offline.ended}"
-    yield from (reason.advice for reason in offline.unstable)
+        if batch.violations:
+            violations = ", ".join(batch.violations)
+            yield f"batches of {batch.batch} differ from single images, so they are no knee: {violations}"
+    if offline.stop_reason:
+        yield f"no batch above {offline.batches[-1].batch}: {offline.stop_reason}"
+    yield from (warning.advice for warning in offline.warnings)
 
 
 def _streams_table(report: Report) -> Table:
     return Table(
-        "Multi-stream",
-        "Streams at once in one process, each with a classifier of its own: latency of a query, throughput of all "
-        f"together, and that / single-stream on {report.settings.threads} threads in the same turns. ~ marks an "
-        "unstable latency.",
         ("bundle", "streams", "threads each", "p50 ms", "p90 ms", "p99 ms", "images/s", "95 % interval",
          "× single-stream", "95 % interval", "peak MB"),
         [row for result in report.results for row in _streams(result)],
+        "Multi-stream",
+        "Streams at once in one process, each with a classifier of its own: latency of a query, throughput of all "
+        f"together, and that / single-stream on {report.settings.threads} threads in the same rounds. ~ marks an "
+        "unstable latency.",
     )  # fmt: skip
 
 
@@ -137,12 +114,13 @@ def _streams(result: Result) -> Iterator[tuple[str, ...]]:
 
 def _sustained_table(report: Report) -> Table:
     return Table(
+        ("bundle", "minutes", "runs", "p50 ms", "p99 ms", "slow-down", "MHz", "°C", "interference"),
+        [_sustained(result.bundle, result.sustained) for result in report.results if result.sustained],
         "Sustained",
         f"One process without pause, {report.settings.threads} threads. Slow-down: p50 of the last tenth of the runs / "
         "of the first. Clock and temperature: after the first window → lowest or hottest → at the end, one figure "
-        "where they are alike; – where the system does not tell.",
-        ("bundle", "minutes", "runs", "p50 ms", "p99 ms", "slow-down", "MHz", "°C", "disturbed by"),
-        [_sustained(result.bundle, result.sustained) for result in report.results if result.sustained],
+        "where they are alike; – where not available.",
+        text_columns=frozenset({"interference"}),
     )
 
 
@@ -150,22 +128,23 @@ def _sustained(bundle: str, sustained: Sustained) -> tuple[str, ...]:
     return (
         bundle,
         f"{sustained.minutes:.1f}",
-        f"{sustained.n:,}",
+        f"{sustained.samples:,}",
         f"{sustained.p50_ms:.2f}",
         _number(sustained.p99_ms, 2),
         _number(sustained.slow_down, 3),
         _course([window.frequency_mhz for window in sustained.windows], min),
         _course([window.temperature_c for window in sustained.windows], max),
-        ", ".join(sustained.unstable) or "nothing",
+        ", ".join(sustained.warnings) or "none",
     )
 
 
 def _energy_table(report: Report) -> Table:
     return Table(
-        "Energy",
-        "From what the system counts: all that ran meanwhile is in it, and what idles too.",
         ("bundle", "of", "counted", "joules", "mJ per inference", "95 % interval"),
         [row for result in report.results for row in _energies(result)],
+        "Energy",
+        "From what the system counts: all that ran meanwhile is in it, and what idles too.",
+        text_columns=frozenset({"of", "counted"}),
     )
 
 
@@ -184,10 +163,10 @@ def _energy(energy: Energy) -> tuple[str, ...]:
 
 
 def _course(values: list[float | None], extreme: Callable[[list[float]], float]) -> str:
-    """The first, the extreme and the last of the known values; one where they are alike."""
-    known = [value for value in values if value is not None]
-    told = [f"{value:.0f}" for value in (known[0], extreme(known), known[-1])] if known else ["–"]
-    return told[0] if len(set(told)) == 1 else "→".join(told)
+    """The first, the extreme and the last of the values that the system reports; one where they are alike."""
+    numbers = [value for value in values if value is not None]
+    texts = [f"{value:.0f}" for value in (numbers[0], extreme(numbers), numbers[-1])] if numbers else ["–"]
+    return texts[0] if len(set(texts)) == 1 else "→".join(texts)
 
 
 def _interval(interval: Interval, decimals: int) -> str:

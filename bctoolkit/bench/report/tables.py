@@ -1,26 +1,62 @@
-"""The report as people read it: one table for the terminal and for Markdown, and what stands below it."""
+"""The tables of a report: figures, limits, classes, operators, corruptions, and all that a spreadsheet has."""
 
-from bctoolkit.bench.analysis.wording import check_words, outcome_of, points, title
-from bctoolkit.bench.documents.report import (
-    Labelled,
-    Latency,
-    Report,
-    Result,
-    Settings,
-)
-from bctoolkit.bench.report import profile_section, scenario_tables
+from bctoolkit.bench.analysis.wording import observed, points, title
+from bctoolkit.bench.documents.judgements import Labelled, Robustness, UnderCorruption, Verdict
+from bctoolkit.bench.documents.measurements import Profile
+from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.report.scenario_tables import scenario_columns
+from bctoolkit.data.corruptions.suite import SEVERITIES
+from bctoolkit.rendering.table import Cell, Table
 
-__all__ = ["HEADINGS", "markdown", "row"]
+__all__ = [
+    "classes_table",
+    "corruption_means_table",
+    "corruption_table",
+    "csv_table",
+    "figures_table",
+    "limits_table",
+    "merged_figures_table",
+    "operators_table",
+    "spaced",
+]
 
-HEADINGS = (
+FIGURES = (
     "bundle", "size MB", "load ms", "first ms", "p50 ms", "p99 ms", "end-to-end ms", "images/s", "peak MB",
     "agreement", "max Δp", "accuracy",
 )  # fmt: skip
+OPERATORS = 10
+"""Types of operators in a table."""
 
 
-def row(result: Result, settings: Settings | None = None) -> tuple[str, ...]:
-    """One result in the order of `HEADINGS`."""
-    latency, golden = result.latency_ms, result.parity.golden
+def figures_table(report: Report) -> Table:
+    """One row per result."""
+    description = (
+        "~ marks an unstable latency. In brackets: the change of accuracy in points relative to the float32 reference "
+        "on the same images."
+    )
+    rows = [_figures(result, report.settings) for result in report.results]
+    return Table(FIGURES, rows, "Figures", description)
+
+
+def merged_figures_table(reports: list[tuple[str, Report]]) -> Table:
+    """The results of several named reports, those of one bundle below each other."""
+    rows = [
+        (cells[0], name, *cells[1:])
+        for name, report in reports
+        for cells in (_figures(result, report.settings) for result in report.results)
+    ]
+    return Table(
+        (FIGURES[0], "report", *FIGURES[1:]),
+        sorted(rows, key=lambda cells: cells[0]),
+        text_columns=frozenset({"report"}),
+    )
+
+
+def _figures(result: Result, settings: Settings) -> tuple[str, ...]:
+    latency, golden, labelled = result.latency_ms, result.parity.golden, result.parity.labelled
+    drop = None if labelled is None else labelled.accuracy_drop
+    change = "" if drop is None else f" ({points(-drop, '+')})"
     return (
         title(result, settings),
         f"{result.size_bytes / 1e6:.1f}",
@@ -33,108 +69,115 @@ def row(result: Result, settings: Settings | None = None) -> tuple[str, ...]:
         f"{result.peak_rss_bytes / 1e6:.0f}",
         f"{golden.top1_agreement:.2%}",
         f"{golden.max_abs_diff:.1e}",
-        _accuracy(result.parity.labelled),
+        "–" if labelled is None else f"{labelled.accuracy:.2%}{change}",
     )
 
 
-def _accuracy(labelled: Labelled | None) -> str:
-    if labelled is None:
-        return "–"
-    drop = labelled.accuracy_drop
-    return f"{labelled.accuracy:.2%}" + ("" if drop is None else f" ({points(-drop, '+')})")
-
-
-def markdown(report: Report) -> str:
-    """The whole report in Markdown."""
-    machine, settings = report.machine, report.settings
-    threads = ", ".join(map(str, settings.sweep or (settings.threads,)))
-    first = report.results[0].parity.golden
-    kind = report.results[0].parity.golden_images
-    lines = [
-        "# Benchmark report",
-        "",
-        f"{report.created} · {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}",
-        "",
-        f"| {' | '.join(HEADINGS)} |",
-        "|" + "---|" * len(HEADINGS),
-        *(f"| {' | '.join(row(result, settings))} |" for result in report.results),
-        "",
-        f"Batch 1, {threads} threads, {settings.sessions} sessions per bundle in turns, each a fresh process; "
-        f"at least {settings.min_runs} runs and {settings.min_seconds:g} s each after warm-up. `~` marks an "
-        "unstable result: no verdict rests on it. p99 needs 1,000 samples. Peak is resident memory. Loading is timed "
-        "in a fresh process, with the bundle's files in the system's page cache.",
-        "",
-        f"Parity: against the float32 Keras reference on {first.count} {kind} golden images. Accuracy: on labelled "
-        "images (in brackets the change in points against the reference on the same images).",
+def limits_table(verdict: Verdict) -> Table:
+    """Every limit of the budget and what was measured, kept or not."""
+    rows = [
+        (check.name, f"{check.limit:g}", observed(check), Cell(check.outcome, outcome=check.outcome))
+        for check in verdict.checks
     ]
-    if report.failures:
-        lines += ["", "Not measured:", "", *(f"- {failure.message}" for failure in report.failures)]
-    lines += scenario_tables.markdown(report)
-    for result in report.results:
-        lines += ["", f"## {title(result, settings)}", "", *_details(result)]
-        lines += profile_section.markdown(result.profile)
-    return "\n".join(lines) + "\n"
+    return Table(("limit", "at", "95 % interval", ""), rows)
 
 
-def _details(result: Result) -> list[str]:
-    lines = [
-        f"- {result.format}, {result.quantization}, on {result.provider} with {result.threads} threads"
-        f"{profile_section.placed(result)}",
-        f"- model alone: {_latency(result.latency_ms)}",
-        f"- from PNG bytes to label: {_latency(result.end_to_end_ms)}",
-        f"- golden: mean |Δp| {result.parity.golden.mean_abs_diff:.1e}, max {result.parity.golden.max_abs_diff:.1e}",
+def classes_table(labelled: Labelled) -> Table:
+    """The recall of each class, and what it has lost."""
+    rows: list[tuple[str | Cell, ...]] = []
+    for name, recall in labelled.recall.items():
+        change = labelled.class_changes.get(name)
+        cells: list[str | Cell] = ["–"] * 3
+        if change is not None:
+            low, high = map(points, change.ci95)
+            beyond = name in labelled.regressed_classes
+            interval = Cell(f"{low} to {high}", *(("beyond chance", "failed") if beyond else ()))
+            cells = [str(change.count), points(change.drop), interval]
+        rows.append((name, "–" if recall is None else f"{recall:.2%}", *cells))
+    return Table(("class", "recall", "images", "lost", "95 % interval"), rows)
+
+
+def operators_table(profile: Profile) -> Table:
+    """The types of operators that take the longest, and all others together."""
+    top, rest = profile.operators[:OPERATORS], profile.operators[OPERATORS:]
+    rows = [(each.name, f"{each.share:.1%}", f"{each.ms:.3f}", str(each.count), each.where) for each in top]
+    if rest:
+        count, ms, share = (sum(getattr(each, name) for each in rest) for name in ("count", "ms", "share"))
+        rows.append((f"{len(rest)} other types", f"{share:.1%}", f"{ms:.3f}", str(count), ""))
+    return Table(("operator", "share", "ms", "count", "run by"), rows, text_columns=frozenset({"run by"}))
+
+
+def corruption_means_table(robustness: dict[str, Robustness]) -> Table:
+    """One column per target, by its title: the mean of the severities of each corruption."""
+    names = next(iter(robustness.values())).corruptions
+    rows = [(spaced(name), *(_mean(each.corruptions[name]) for each in robustness.values())) for name in names]
+    return Table(("mean of three severities", *robustness), rows)
+
+
+def _mean(cells: dict[str, UnderCorruption]) -> str:
+    accuracy = sum(cell.accuracy for cell in cells.values()) / len(cells)
+    drops = [cell.change.drop for cell in cells.values() if cell.change is not None]
+    return f"{accuracy:.2%}" + (f" ({points(-sum(drops) / len(drops), '+')})" if drops else "")
+
+
+def corruption_table(robustness: Robustness) -> Table:
+    """The accuracy under each corruption at each severity, and what is lost."""
+    rows = [
+        (spaced(name), *(_under_corruption(cells[severity]) for severity in SEVERITIES))
+        for name, cells in robustness.corruptions.items()
     ]
-    if result.parity.labelled is not None:
-        lines += _labelled(result.parity.labelled)
-    if result.verdict is not None:
-        lines.append(f"- verdict: **{outcome_of(result.verdict)}**")
-        lines += [f"  - {check_words(check)}" for check in result.verdict.checks]
-    return lines
+    return Table(("corruption", *SEVERITIES), rows)
 
 
-def _latency(latency: Latency) -> str:
-    p99 = "" if latency.p99 is None else f", p99 {latency.p99:.2f}"
-    if latency.ci95_p99 is not None:
-        p99 += f" ({latency.ci95_p99[0]:.2f}–{latency.ci95_p99[1]:.2f})"
-    low, high = latency.ci95_p50
-    reasons = "; ".join(reason.advice for reason in latency.unstable)
-    state = "stable" if latency.stable else f"unstable: {reasons}".rstrip(": ")
-    return (
-        f"p50 {latency.p50:.2f} ms (95 % interval {low:.2f}–{high:.2f}), p90 {latency.p90:.2f}{p99}, "
-        f"{latency.n} runs, sessions {latency.spread:.0%} apart: {state}"
-    )
+def _under_corruption(cell: UnderCorruption) -> str | Cell:
+    if cell.change is None:
+        return f"{cell.accuracy:.2%}"
+    low, high = map(points, cell.change.ci95)
+    outcome = "failed" if cell.change.ci95[0] > 0 else ""
+    return Cell(f"{cell.accuracy:.2%}", f"{points(cell.change.drop)} ({low} to {high})", outcome)
 
 
-def _labelled(labelled: Labelled) -> list[str]:
-    low, high = labelled.accuracy_ci95
-    lines = [
-        f"- labelled: {labelled.count} images of {labelled.source} ({labelled.split}), "
-        f"accuracy {labelled.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%}), ECE {labelled.ece:.4f}"
-    ]
-    if labelled.accuracy_drop is None or labelled.accuracy_drop_ci95 is None:
-        lines.append("- the bundle knows no reference answers for these images: the figures stand alone")
-    else:
-        low, high = labelled.accuracy_drop_ci95
-        lines.append(
-            f"- against the reference's {labelled.reference_accuracy:.2%}: drop {points(labelled.accuracy_drop)} "
-            f"points (95 % interval {points(low)} to {points(high)}), McNemar p {labelled.mcnemar_p:.3f}, "
-            f"top-1 agreement {labelled.top1_agreement:.2%}, "
-            f"worst class loses {points(labelled.worst_recall_drop or 0)} points of recall"
-        )
-    if labelled.ece_drift is not None and labelled.ece_drift_ci95 is not None:
-        low, high = labelled.ece_drift_ci95
-        lines.append(f"- ECE has drifted by {labelled.ece_drift:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
-    if labelled.losing:
-        lost = ", ".join(
-            f"{name} {points(labelled.class_loss[name].drop)} points ({points(labelled.class_loss[name].ci95[0])} to "
-            f"{points(labelled.class_loss[name].ci95[1])})"
-            for name in labelled.losing
-        )
-        lines.append(f"- **classes that lose recall beyond chance: {lost}**")
-    if labelled.temperature is not None:
-        lines.append(
-            f"- temperature fitted anew: {labelled.temperature:.2f}, with it ECE {labelled.ece_tempered:.4f} on the "
-            "same images (nothing applies it)"
-        )
-    recall = ", ".join(f"{name} {'–' if r is None else f'{r:.2%}'}" for name, r in labelled.recall.items())
-    return [*lines, f"- recall: {recall}"]
+def spaced(name: str) -> str:
+    """The name of a corruption as it is read."""
+    return name.replace("_", " ")
+
+
+def csv_table(report: Report) -> Table:
+    """One row per result, for spreadsheets; what was not measured is empty."""
+    rows = [_csv_row(result) for result in report.results]
+    return Table(tuple(rows[0]), [["" if value is None else str(value) for value in row.values()] for row in rows])
+
+
+def _csv_row(result: Result) -> dict[str, object]:
+    latency, labelled = result.latency_ms, result.parity.labelled
+    robustness = None if labelled is None else labelled.robustness
+    return {
+        "bundle": result.bundle,
+        "format": result.format,
+        "quantization": result.quantization,
+        "provider": result.provider,
+        "threads": result.threads,
+        "size_bytes": result.size_bytes,
+        "load_ms": result.load_ms,
+        "first_ms": result.first_ms,
+        "p50_ms": latency.p50,
+        "p50_ms_low": latency.ci95_p50[0],
+        "p50_ms_high": latency.ci95_p50[1],
+        "p90_ms": latency.p90,
+        "p99_ms": latency.p99,
+        "warnings": ", ".join(latency.warnings),
+        "end_to_end_p50_ms": result.end_to_end_ms.p50,
+        "throughput_per_s": result.throughput_per_s,
+        "peak_rss_bytes": result.peak_rss_bytes,
+        "steady_rss_bytes": result.steady_rss_bytes,
+        "golden_agreement": result.parity.golden.top1_agreement,
+        "golden_max_abs_diff": result.parity.golden.max_abs_diff,
+        "accuracy": labelled and labelled.accuracy,
+        "accuracy_drop": labelled and labelled.accuracy_drop,
+        "worst_recall_drop": labelled and labelled.worst_recall_drop,
+        "corruption_accuracy": robustness and robustness.accuracy,
+        "corruption_drop": robustness and robustness.drop,
+        "relative_corruption_drop": robustness and robustness.relative_corruption_drop,
+        "outcome": result.verdict and result.verdict.outcome,
+        **scenario_columns(result),
+    }

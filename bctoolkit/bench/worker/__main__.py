@@ -1,7 +1,7 @@
 """The child process that runs one bundle: `python -m bctoolkit.bench.worker` with a job on standard input.
 
 Each engine gets a process of its own, because the threads one engine leaves spinning slow whatever runs beside them.
-The job comes as a line of JSON; the answer goes to the file the job names, so that nothing an engine prints can spoil
+The job comes as a line of JSON; the result goes to the file the job names, so that nothing an engine prints can spoil
 it. A session is timed in slices: the child says when it is ready for one and waits for a line that lets it go on.
 """
 
@@ -16,7 +16,7 @@ import msgspec
 from bctoolkit.bench.worker import jobs, scenarios
 from bctoolkit.errors import BctkError
 
-__all__ = ["main"]
+__all__ = ["AnyJob", "main", "work"]
 
 AnyJob = jobs.Measure | jobs.Predict | jobs.Inspect | scenarios.Offline | scenarios.Streams | scenarios.Sustain
 
@@ -24,19 +24,29 @@ AnyJob = jobs.Measure | jobs.Predict | jobs.Inspect | scenarios.Offline | scenar
 def main() -> None:
     """Do one job."""
     reply = _reply()
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=AnyJob)
-    answer: msgspec.Struct
+    work(msgspec.json.decode(sys.stdin.buffer.readline(), type=AnyJob), reply, _slices(reply))
+
+
+def work(job: AnyJob, reply: BinaryIO, slices: Iterator[None]) -> None:
+    """Do a job, and write its result or why there is none to its file.
+
+    Args:
+        job: what to do.
+        reply: where the parent reads lines.
+        slices: a session times one for each.
+    """
+    result: msgspec.Struct
     try:
-        answer = _do(job, reply)
+        result = _do(job, reply, slices)
     except BctkError as problem:
-        answer = jobs.Problem(str(problem))
-    Path(job.answer).write_bytes(msgspec.json.encode(answer))
+        result = jobs.Problem(str(problem))
+    Path(job.output).write_bytes(msgspec.json.encode(result))
 
 
-def _do(job: AnyJob, reply: BinaryIO) -> msgspec.Struct:
+def _do(job: AnyJob, reply: BinaryIO, slices: Iterator[None]) -> msgspec.Struct:
     match job:
         case jobs.Measure():
-            return jobs.measure(job, _words_to_go(reply))
+            return jobs.measure(job, slices)
         case jobs.Predict():
             return jobs.predict(job)
         case jobs.Inspect():
@@ -56,7 +66,7 @@ def _reply() -> BinaryIO:
     return reply
 
 
-def _words_to_go(reply: BinaryIO) -> Iterator[None]:
+def _slices(reply: BinaryIO) -> Iterator[None]:
     """Tell the parent that this process is ready, and go on when the parent says so, again and again."""
     while True:
         reply.write(jobs.READY)

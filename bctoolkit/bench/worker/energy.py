@@ -6,12 +6,12 @@ Sources: the kernel's *Power Capping Framework* (RAPL under `class/powercap`) an
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bctoolkit.bench.documents.samples import Spent
+from bctoolkit.bench.documents.samples import EnergyUse
 
-__all__ = ["Meter", "meter", "total"]
+__all__ = ["EnergyMeter", "energy_meter", "total"]
 
 SYS = Path("/sys")
 PACKAGES = "class/powercap/intel-rapl:[0-9]*"
@@ -19,7 +19,7 @@ PACKAGES = "class/powercap/intel-rapl:[0-9]*"
 BATTERIES = "class/power_supply/BAT*"
 
 
-class Meter(ABC):
+class EnergyMeter(ABC):
     """Counts from when it is made; `tick` it at least every minute."""
 
     source: str
@@ -30,17 +30,17 @@ class Meter(ABC):
         more = self._since_last()
         self._joules = None if more is None or self._joules is None else self._joules + more
 
-    def spent(self) -> Spent | None:
-        """What was spent up to now; None where the counter cannot be read any more, or stood still."""
+    def used(self) -> EnergyUse | None:
+        """What was used up to now; None where the counter cannot be read any more, or stood still."""
         self.tick()
-        return Spent(self.source, self._joules) if self._joules else None
+        return EnergyUse(self.source, self._joules) if self._joules else None
 
     @abstractmethod
     def _since_last(self) -> float | None:
         """Joules since the last call."""
 
 
-class _Packages(Meter):
+class _Packages(EnergyMeter):
     """The processors' own counters, in microjoules; each begins anew above its range."""
 
     source = "package"
@@ -61,13 +61,13 @@ class _Packages(Meter):
         return more / 1e6
 
 
-class _Batteries(Meter):
+class _Batteries(EnergyMeter):
     """The power drawn from the batteries, in microwatts: the mean of two readings × the time between them."""
 
     source = "battery"
 
-    def __init__(self, folders: list[Path]) -> None:
-        self._folders = folders
+    def __init__(self, folders: list[Path], clock: Callable[[], float]) -> None:
+        self._folders, self._clock = folders, clock
         self._last = self._power()
 
     def _since_last(self) -> float | None:
@@ -83,16 +83,17 @@ class _Batteries(Meter):
             for folder, state in zip(self._folders, states, strict=True)
             if state == "Discharging"
         ]
-        known = [abs(power) for power in powers if power is not None]  # some drivers tell what they give as negative
-        whole = bool(known) and len(known) == len(powers) and "Charging" not in states
-        return time.perf_counter(), sum(known) if whole else None
+        magnitudes = [abs(power) for power in powers if power is not None]  # some drivers count discharge as negative
+        whole = bool(magnitudes) and len(magnitudes) == len(powers) and "Charging" not in states
+        return self._clock(), sum(magnitudes) if whole else None
 
 
-def meter(root: Path | None = None) -> Meter | None:
+def energy_meter(root: Path | None = None, clock: Callable[[], float] = time.perf_counter) -> EnergyMeter | None:
     """A meter that counts from now; None where the system has none or does not let this process read it.
 
     Args:
         root: where the system's tree is; `/sys` by default.
+        clock: seconds.
     """
     tree = root or SYS
     zones = [
@@ -102,16 +103,16 @@ def meter(root: Path | None = None) -> Meter | None:
     ]
     if zones and all(_number(zone / "energy_uj") is not None for zone in zones):
         return _Packages(zones)
-    batteries = _Batteries(sorted(tree.glob(BATTERIES)))
+    batteries = _Batteries(sorted(tree.glob(BATTERIES)), clock)
     return batteries if batteries._power()[1] is not None else None
 
 
-def total(parts: Sequence[Spent | None]) -> Spent | None:
-    """The energy of several measurements; None where it is not known of each."""
-    known = [part for part in parts if part is not None]
-    if not known or len(known) < len(parts):
+def total(parts: Sequence[EnergyUse | None]) -> EnergyUse | None:
+    """The energy of several measurements; None where one of them has none."""
+    counted = [part for part in parts if part is not None]
+    if not counted or len(counted) < len(parts):
         return None
-    return Spent(known[0].source, sum(part.joules for part in known))
+    return EnergyUse(counted[0].source, sum(part.joules for part in counted))
 
 
 def _number(path: Path) -> float | None:

@@ -1,4 +1,4 @@
-"""What a child process does with a bundle: a session of measurement, or answers to images."""
+"""What a child process does with a bundle: a session of measurement, a profile, or predictions."""
 
 import io
 import time
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.profiles import Profile
-from bctoolkit.bench.documents.report import Settings
-from bctoolkit.bench.documents.samples import Answer, Spent
-from bctoolkit.bench.worker.energy import meter, total
-from bctoolkit.bench.worker.machine import clock_tick, disturbances, peak_rss, reading, steady_rss
+from bctoolkit.bench.documents.measurements import Profile
+from bctoolkit.bench.documents.samples import EnergyUse, SessionSamples
+from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.worker.energy import energy_meter, total
+from bctoolkit.bench.worker.machine import clock_tick, detect_interference, peak_rss, reading, steady_rss
 from bctoolkit.contract import prepare
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.lazy import attribute, require
@@ -22,45 +22,51 @@ from bctoolkit.runtime import Backend, Classifier, load
 from bctoolkit.tools import usable_cpus
 
 __all__ = [
-    "KEPT_RATIO",
+    "CACHED_RATIO",
     "READY",
     "SLICE_SECONDS",
-    "Checked",
+    "Clock",
+    "Done",
     "Inspect",
     "Job",
     "Measure",
     "Predict",
     "Problem",
-    "changed",
+    "SliceTimer",
+    "VerifiedTimer",
     "inspect",
     "measure",
+    "outputs_differ",
     "predict",
     "shuffled",
-    "timed",
     "warm_up",
 ]
+
+Clock = Callable[[], int]
+"""Nanoseconds since some moment."""
 
 BLOCK = 10
 """Runs per block while warming up; three blocks in a row within 5 % count as settled."""
 LONGEST_WARMUP = 10.0
+"""Seconds."""
 REPEAT_PAIRS, REPEAT_ATTEMPTS = 16, 4
 SLICE_SECONDS, SLICE_RUNS = 0.25, 3
 """Least time and least runs of the model in a slice."""
 REWARMING = 2
-"""Runs at the start of a slice that are not timed: the engine's threads slept while others had their turn."""
+"""Runs at the start of a slice that are not timed: the engine's threads slept while others were timed."""
 READY = b"ready\n"
-KEPT_RATIO = 0.9
+CACHED_RATIO = 0.9
 """An image repeated may be so much faster."""
 
 
 class Job(msgspec.Struct, tag_field="kind", tag=str.lower):
-    """What the child is asked to do with a bundle."""
+    """What the child is to do with a bundle."""
 
     bundle: str
     threads: int
     provider: str | None
-    answer: str
-    """File to write the answer to."""
+    output: str
+    """File to write the result to."""
 
 
 class Measure(Job):
@@ -70,7 +76,7 @@ class Measure(Job):
 
 
 class Predict(Job):
-    """Answer images: `.npy`, N × height × width × channels uint8."""
+    """Predict images: `.npy`, N × height × width × channels uint8."""
 
     images: str
 
@@ -82,9 +88,13 @@ class Inspect(Job):
 
 
 class Problem(msgspec.Struct):
-    """What stands in an answer's place where the bundle cannot do the job."""
+    """What stands in a result's place where the bundle cannot do the job."""
 
     error: str = ""
+
+
+class Done(msgspec.Struct):
+    """That a job without figures is done."""
 
 
 def inspect(job: Inspect) -> Profile:
@@ -97,46 +107,49 @@ def inspect(job: Inspect) -> Profile:
     return profile(opened.model(), provider, job.threads, images, job.runs)
 
 
-def predict(job: Predict) -> Answer:
-    """Answer all images of the job; the probabilities go to an `.npy` beside the answer."""
+def predict(job: Predict) -> Done:
+    """Predict all images of the job; the probabilities go to an `.npy` beside the result."""
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
-    np.save(f"{job.answer}.npy", classifier.predict_each(np.load(job.images, mmap_mode="r")))
-    return Answer(classifier.backend.provider, classifier.backend.threads)
+    np.save(f"{job.output}.npy", classifier.predict_each(np.load(job.images, mmap_mode="r")))
+    return Done()
 
 
-def measure(job: Measure, turns: Iterable[None]) -> Answer:
+def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_counter_ns) -> SessionSamples:
     """One session: load, first inference, warm-up, then slices of timed runs, the model alone and end to end.
 
     Args:
         job: the bundle and how to time it.
-        turns: a slice is timed for each, until there are enough runs; between them another bundle may have its own.
+        slices: one is timed for each, until there are enough runs; between them another bundle may be timed.
+        clock: what times.
     """
     settings = job.settings
-    started = time.perf_counter_ns()
+    started = clock()
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
-    loaded = time.perf_counter_ns()
-    images = shuffled(job, classifier, settings.seed)
+    loaded = clock()
+    images = shuffled(job, classifier)
     batches = [images[i : i + 1] for i in range(len(images))]
-    first = timed(classifier.backend.run, batches[0])
-    checked = Checked(classifier.backend, batches)
-    warm_up(classifier, batches, settings)
-    repeat_ratio = _repeat_ratio(classifier, batches)
-    model = Meter(checked.run, settings.min_runs, settings.min_seconds)
-    whole = Meter(_end_to_end(classifier, images), max(1, settings.min_runs // 4), settings.min_seconds / 4)
-    spans, energy = [], list[Spent | None]()
-    for _ in turns:
+    first = _time(classifier.backend.run, batches[0], clock)
+    timer = VerifiedTimer(classifier.backend, batches, clock=clock)
+    warm_up(classifier, batches, settings, clock)
+    repeat_ratio = _repeat_ratio(classifier, batches, clock)
+    model = SliceTimer(timer.run, settings.min_runs, settings.min_seconds, clock)
+    whole = SliceTimer(
+        _end_to_end(classifier, images, clock), max(1, settings.min_runs // 4), settings.min_seconds / 4, clock
+    )
+    spans, energy = [], list[EnergyUse | None]()
+    for _ in slices:
         before = reading()  # takes long enough for the engine's threads to sleep again, so it comes first
-        for at in range(REWARMING):
-            classifier.backend.run(batches[at % len(batches)])
-        counter = meter()
+        for number in range(REWARMING):
+            classifier.backend.run(batches[number % len(batches)])
+        counter = energy_meter()
         model.slice(SLICE_SECONDS)
-        energy.append(None if counter is None else counter.spent())
+        energy.append(None if counter is None else counter.used())
         spans.append((before, reading()))
         steady = steady_rss()
         whole.slice(SLICE_SECONDS / 4)
-        if model.enough and whole.enough:
+        if model.complete and whole.complete:
             break
-    return Answer(
+    return SessionSamples(
         provider=classifier.backend.provider,
         threads=classifier.backend.threads,
         load=loaded - started,
@@ -147,99 +160,109 @@ def measure(job: Measure, turns: Iterable[None]) -> Answer:
         end_to_end_slices=whole.slices,
         peak_rss=peak_rss(),
         steady_rss=steady,
-        wrong=checked.wrong,
+        mismatches=timer.mismatches,
         repeat_ratio=repeat_ratio,
-        disturbed=disturbances(spans, usable_cpus()),
+        interference=detect_interference(spans, usable_cpus()),
         clock_tick=clock_tick(),
         placement=classifier.backend.placement(),
         energy=total(energy),
     )
 
 
-class Checked:
-    """Times a backend's runs on images in turn, and counts the answers that depart from those expected.
+class VerifiedTimer:
+    """Times a backend's runs on images one after the other, and counts the outputs that differ from those expected.
 
     Args:
-        backend: who answers.
+        backend: what runs.
         batches: the images, each 1 × height × width × channels.
-        expected: the answer to each; by default the backend's first ones.
+        expected: the output for each; by default the backend's first ones.
+        clock: what times.
     """
 
     def __init__(
-        self, backend: Backend, batches: list[NDArray[Any]], expected: list[NDArray[np.float32]] | None = None
+        self,
+        backend: Backend,
+        batches: list[NDArray[Any]],
+        expected: list[NDArray[np.float32]] | None = None,
+        clock: Clock = time.perf_counter_ns,
     ) -> None:
-        self._backend, self._batches = backend, batches
+        self._backend, self._batches, self._clock = backend, batches, clock
         self._expected = [backend.run(batch) for batch in batches] if expected is None else expected
-        self.wrong = 0
+        self.mismatches = 0
 
     def run(self, number: int) -> int:
         """Nanoseconds of a run on image `number`, counted round."""
-        at = number % len(self._batches)
-        begin = time.perf_counter_ns()
-        probabilities = self._backend.run(self._batches[at])
-        taken = time.perf_counter_ns() - begin
-        self.wrong += changed(probabilities, self._expected[at])
-        return taken
+        index = number % len(self._batches)
+        begin = self._clock()
+        output = self._backend.run(self._batches[index])
+        elapsed = self._clock() - begin
+        self.mismatches += outputs_differ(output, self._expected[index])
+        return elapsed
 
 
-def changed(said: NDArray[np.float32], first: NDArray[np.float32]) -> bool:
-    """Whether an answer differs from the first to the same images.
+def outputs_differ(output: NDArray[np.float32], first: NDArray[np.float32]) -> bool:
+    """Whether an output differs from the first for the same images.
 
     Bytes are compared first: that is quicker, and leaves the CPU's caches to the engine.
     """
-    if said.shape != first.shape:
+    if output.shape != first.shape:
         return True
-    return said.tobytes() != first.tobytes() and not np.allclose(said, first, atol=1e-5)
+    return output.tobytes() != first.tobytes() and not np.allclose(output, first, atol=1e-5)
 
 
-class Meter:
+class SliceTimer:
     """Times runs in slices until there are enough."""
 
-    def __init__(self, run: Callable[[int], int], min_runs: int, min_seconds: float) -> None:
-        self._run, self._min_runs, self._min_seconds = run, min_runs, min_seconds
+    def __init__(
+        self, run: Callable[[int], int], min_runs: int, min_seconds: float, clock: Clock = time.perf_counter_ns
+    ) -> None:
+        self._run, self._min_runs, self._min_nanoseconds, self._clock = run, min_runs, min_seconds * 1e9, clock
         self.samples: list[int] = []
         self.slices: list[int] = []
         """The number of runs in each."""
-        self._seconds = 0.0
+        self._nanoseconds = 0
 
     @property
-    def enough(self) -> bool:
+    def complete(self) -> bool:
         """Whether the least runs and the least seconds are reached."""
-        return len(self.samples) >= self._min_runs and self._seconds >= self._min_seconds
+        return len(self.samples) >= self._min_runs and self._nanoseconds >= self._min_nanoseconds
 
     def slice(self, seconds: float) -> None:
         """Add runs for so long, and at least `SLICE_RUNS`, but none where there are enough."""
-        before, sofar, begin = len(self.samples), self._seconds, time.perf_counter()
-        while not self.enough and (len(self.samples) - before < SLICE_RUNS or self._seconds - sofar < seconds):
+        before, earlier, begin = len(self.samples), self._nanoseconds, self._clock()
+        end = earlier + seconds * 1e9
+        while not self.complete and (len(self.samples) - before < SLICE_RUNS or self._nanoseconds < end):
             self.samples.append(self._run(len(self.samples)))
-            self._seconds = sofar + time.perf_counter() - begin
+            self._nanoseconds = earlier + self._clock() - begin
         if len(self.samples) > before:
             self.slices.append(len(self.samples) - before)
 
 
-def shuffled(job: Job, classifier: Classifier, seed: int) -> NDArray[Any]:
-    """The bundle's golden images, N × height × width × channels in the contract's dtype, in the order of the seed."""
+def shuffled(job: Job, classifier: Classifier) -> NDArray[Any]:
+    """The bundle's golden images, N × height × width × channels in the contract's dtype, always in the same order."""
     golden = bundles.read(job.bundle).golden().images.astype(classifier.contract.dtype)
-    order = np.random.default_rng(seed).permutation(len(golden))
+    order = np.random.default_rng(0).permutation(len(golden))
     return golden[order]
 
 
-def warm_up(classifier: Classifier, batches: list[NDArray[Any]], settings: Settings) -> None:
+def warm_up(
+    classifier: Classifier, batches: list[NDArray[Any]], settings: Settings, clock: Clock = time.perf_counter_ns
+) -> None:
     """Run until the least warm-up is done and three block medians in a row agree within 5 %."""
-    started, medians, runs = time.perf_counter(), [], 0
+    started, medians, runs = clock(), [], 0
     while True:
-        block = [timed(classifier.backend.run, batches[(runs + i) % len(batches)]) for i in range(BLOCK)]
+        block = [_time(classifier.backend.run, batches[(runs + i) % len(batches)], clock) for i in range(BLOCK)]
         runs += BLOCK
         medians.append(float(np.median(block)))
-        recent, elapsed = medians[-3:], time.perf_counter() - started
+        recent, elapsed = medians[-3:], (clock() - started) / 1e9
         settled = len(recent) == 3 and max(recent) <= 1.05 * min(recent)
-        enough = runs >= settings.warmup_runs and elapsed >= settings.warmup_seconds
-        if enough and (settled or elapsed > LONGEST_WARMUP):
+        warm = runs >= settings.warmup_runs and elapsed >= settings.warmup_seconds
+        if warm and (settled or elapsed > LONGEST_WARMUP):
             return
 
 
-def _repeat_ratio(classifier: Classifier, batches: list[NDArray[Any]]) -> float:
-    """How much faster an image is the second time in a row: far below 1 where answers are kept.
+def _repeat_ratio(classifier: Classifier, batches: list[NDArray[Any]], clock: Clock = time.perf_counter_ns) -> float:
+    """How much faster an image is the second time in a row: far below 1 where outputs are cached.
 
     Images come as A A B B C C. The fastest of each kind are compared, for other programs only slow a run down; and a
     low ratio must show in each of several attempts.
@@ -247,16 +270,18 @@ def _repeat_ratio(classifier: Classifier, batches: list[NDArray[Any]]) -> float:
     ratios: list[float] = []
     while len(ratios) < REPEAT_ATTEMPTS:
         pairs = [
-            (timed(classifier.backend.run, batch), timed(classifier.backend.run, batch))
+            (_time(classifier.backend.run, batch, clock), _time(classifier.backend.run, batch, clock))
             for batch in (batches[(len(ratios) * REPEAT_PAIRS + i) % len(batches)] for i in range(REPEAT_PAIRS))
         ]
         ratios.append(min(again for _, again in pairs) / min(first for first, _ in pairs))
-        if ratios[-1] >= KEPT_RATIO:
+        if ratios[-1] >= CACHED_RATIO:
             break
     return max(ratios)
 
 
-def _end_to_end(classifier: Classifier, images: NDArray[Any]) -> Callable[[int], int]:
+def _end_to_end(
+    classifier: Classifier, images: NDArray[Any], clock: Clock = time.perf_counter_ns
+) -> Callable[[int], int]:
     """What times one run from a PNG's bytes to the label, as an app does it."""
     pillow = require("PIL.Image", "images")
     files = []
@@ -270,11 +295,11 @@ def _end_to_end(classifier: Classifier, images: NDArray[Any]) -> Callable[[int],
         picture.load()
         return classifier.predict(prepare(picture, classifier.contract)[None]).labels[0]
 
-    return lambda number: timed(whole, files[number % len(files)])
+    return lambda number: _time(whole, files[number % len(files)], clock)
 
 
-def timed(call: Callable[[Any], object], argument: Any) -> int:
+def _time(call: Callable[[Any], object], argument: Any, clock: Clock) -> int:
     """Nanoseconds that a call takes."""
-    begin = time.perf_counter_ns()
+    begin = clock()
     call(argument)
-    return time.perf_counter_ns() - begin
+    return clock() - begin

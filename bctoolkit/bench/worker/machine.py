@@ -1,15 +1,16 @@
-"""The machine's fingerprint and state, from what the system tells; nothing is guessed."""
+"""The machine's fingerprint and state, from what the system reports; nothing is guessed."""
 
 import itertools
 import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bctoolkit.bench.documents.report import Machine, Unstable
+from bctoolkit.bench.documents.measurements import TimingWarning
+from bctoolkit.bench.documents.settings import Machine
 from bctoolkit.lazy import require
 from bctoolkit.tools import cpu_features, cpu_name, usable_cpus, versions
 
@@ -17,7 +18,7 @@ __all__ = [
     "Reading",
     "available_memory",
     "clock_tick",
-    "disturbances",
+    "detect_interference",
     "fingerprint",
     "peak_rss",
     "reading",
@@ -107,33 +108,33 @@ def reading() -> Reading:
     )
 
 
-def disturbances(spans: Sequence[tuple[Reading, Reading]], cpus: int) -> list[Unstable]:
-    """What disturbed a measurement in its spans of time on so many CPUs, as far as the system tells.
+def detect_interference(spans: Sequence[tuple[Reading, Reading]], cpus: int) -> list[TimingWarning]:
+    """What interfered with a measurement in its spans of time on so many CPUs, as far as the system reports it.
 
     Args:
         spans: the readings before and after each span.
         cpus: CPUs this process may use.
     """
-    found = []
+    warnings = []
     wall = sum(after.wall - before.wall for before, after in spans)
     others = sum((after.busy - before.busy) - (after.own - before.own) for before, after in spans)
     if wall >= SHORTEST_WATCH and others > MOST_OTHERS * wall * cpus:
-        found.append(Unstable.LOAD)
+        warnings.append(TimingWarning.LOAD)
     first, last = spans[0][0], spans[-1][1]
     slowed = first.mhz and last.mhz and last.mhz < LEAST_SPEED * first.mhz
     if slowed or any(after.throttles > before.throttles for before, after in spans):
-        found.append(Unstable.THROTTLING)
-    return found
+        warnings.append(TimingWarning.THROTTLING)
+    return warnings
 
 
-def clock_tick() -> int:
-    """The least time above 0 that two readings of the clock lie apart, in nanoseconds."""
-    readings = [time.perf_counter_ns() for _ in range(1000)]
+def clock_tick(clock: Callable[[], int] = time.perf_counter_ns) -> int:
+    """The least time above 0 that two of a thousand readings of the clock lie apart, in nanoseconds; 1 if none do."""
+    readings = [clock() for _ in range(1000)]
     return min((b - a for a, b in itertools.pairwise(readings) if b > a), default=1)
 
 
 def _throttles() -> int:
-    """How often the cores have throttled themselves since the system started; 0 where it does not tell."""
+    """How often the cores have throttled themselves since the system started; 0 where it is not reported."""
     counts = [_first_line(str(path)) for path in Path("/sys/devices/system/cpu").glob(THROTTLE_COUNTS)]
     return sum(int(count) for count in counts if count)
 
@@ -158,5 +159,5 @@ def _temperature(psutil: object) -> float | None:
         readings = psutil.sensors_temperatures()  # type: ignore[attr-defined]
     except (AttributeError, OSError):
         return None
-    found = [reading.current for sensor in readings.values() for reading in sensor if reading.current]
-    return float(max(found)) if found else None
+    degrees = [reading.current for sensor in readings.values() for reading in sensor if reading.current]
+    return float(max(degrees)) if degrees else None

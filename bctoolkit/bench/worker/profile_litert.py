@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bench.documents.profiles import WARM_UP, Profile, Timed, of_types
+from bctoolkit.bench.documents.measurements import Profile
+from bctoolkit.bench.worker.operators import WARM_UP, OperatorCalls, profile_by_type
 from bctoolkit.errors import BackendError, ProviderUnavailable
 from bctoolkit.lazy import require
 
@@ -62,7 +63,7 @@ def profile(model: bytes, provider: str, threads: int, images: NDArray[Any], run
     compiled.start_profiler()
     for number in range(runs):
         compiled.run(images[number % len(images)])
-    return of_types(METHOD, runs, read_summary(compiled.summary()))
+    return profile_by_type(METHOD, runs, read_summary(compiled.summary()))
 
 
 class CompiledModel:
@@ -71,27 +72,27 @@ class CompiledModel:
     def __init__(self, model: bytes, kernels: int, threads: int) -> None:
         self._library = _library()
         self._content = ctypes.create_string_buffer(model, len(model))
-        self._kept: list[ctypes.Array[ctypes.c_char]] = []
-        self._environment = self._made("LiteRtCreateEnvironment", 0, None)
+        self._option_texts: list[ctypes.Array[ctypes.c_char]] = []
+        self._environment = self._handle("LiteRtCreateEnvironment", 0, None)
         size = ctypes.c_size_t(len(model))
-        opened = self._made("LiteRtCreateModelFromBuffer", self._environment, self._content, size)
+        opened = self._handle("LiteRtCreateModelFromBuffer", self._environment, self._content, size)
         options = self._options(f"num_threads = {threads}\nkernel_mode = {kernels}\n")
-        self._model = self._made("LiteRtCreateCompiledModel", self._environment, opened, options)
-        signature = self._made("LiteRtGetModelSignature", opened, ctypes.c_size_t(0))
+        self._model = self._handle("LiteRtCreateCompiledModel", self._environment, opened, options)
+        signature = self._handle("LiteRtGetModelSignature", opened, ctypes.c_size_t(0))
         self._input, self._output = (self._buffer(signature, kind) for kind in ("Input", "Output"))
-        self._profiler = self._made("LiteRtCompiledModelGetProfiler", self._model)
+        self._profiler = self._handle("LiteRtCompiledModelGetProfiler", self._model)
 
     def run(self, image: NDArray[Any]) -> NDArray[np.uint8]:
-        """Run one image, height × width × channels; the bytes of the answer."""
-        self._moved(self._input, np.ascontiguousarray(image).view(np.uint8).reshape(-1), WRITE)
+        """Run one image, height × width × channels; the bytes of the output."""
+        self._copy(self._input, np.ascontiguousarray(image).view(np.uint8).reshape(-1), WRITE)
         one = ctypes.c_size_t(1)
         buffers = [(Handle * 1)(buffer) for buffer in (self._input, self._output)]
         self._call("LiteRtRunCompiledModel", self._model, ctypes.c_size_t(0), one, buffers[0], one, buffers[1])
         size = ctypes.c_size_t()
         self._call("LiteRtGetTensorBufferPackedSize", self._output, ctypes.byref(size))
-        answer = np.empty(size.value, np.uint8)
-        self._moved(self._output, answer, READ)
-        return answer
+        output = np.empty(size.value, np.uint8)
+        self._copy(self._output, output, READ)
+        return output
 
     def start_profiler(self) -> None:
         """Count from here."""
@@ -105,11 +106,11 @@ class CompiledModel:
         return (text.value or b"").decode(errors="replace")
 
     def _options(self, cpu: str) -> Handle:
-        options = self._made("LiteRtCreateOptions")
+        options = self._handle("LiteRtCreateOptions")
         self._call("LiteRtSetOptionsHardwareAccelerators", options, ctypes.c_int(CPU))
         for name, text in (("runtime_options_string", "enable_profiling = true\n"), ("xnnpack", cpu)):
-            self._kept.append(ctypes.create_string_buffer(text.encode()))
-            added = self._made("LiteRtCreateOpaqueOptions", name.encode(), self._kept[-1], KEEP)
+            self._option_texts.append(ctypes.create_string_buffer(text.encode()))
+            added = self._handle("LiteRtCreateOpaqueOptions", name.encode(), self._option_texts[-1], KEEP)
             self._call("LiteRtAddOpaqueOptions", options, added)
         return options
 
@@ -117,14 +118,14 @@ class CompiledModel:
         count, first = ctypes.c_size_t(), ctypes.c_size_t(0)
         self._call(f"LiteRtGetNumSignature{kind}s", signature, ctypes.byref(count))
         if count.value != 1:
-            raise BackendError(f"the model has {count.value} {kind.lower()}s, wanted one")
-        tensor = self._made(f"LiteRtGetSignature{kind}TensorByIndex", signature, first)
+            raise BackendError(f"the model has {count.value} {kind.lower()}s, one is required")
+        tensor = self._handle(f"LiteRtGetSignature{kind}TensorByIndex", signature, first)
         dtype = ctypes.create_string_buffer(TENSOR_TYPE_BYTES)
         self._call("LiteRtGetRankedTensorType", tensor, dtype)
-        needs = self._made(f"LiteRtGetCompiledModel{kind}BufferRequirements", self._model, first, first)
-        return self._made("LiteRtCreateManagedTensorBufferFromRequirements", self._environment, dtype, needs)
+        needs = self._handle(f"LiteRtGetCompiledModel{kind}BufferRequirements", self._model, first, first)
+        return self._handle("LiteRtCreateManagedTensorBufferFromRequirements", self._environment, dtype, needs)
 
-    def _moved(self, buffer: Handle, content: NDArray[np.uint8], direction: int) -> None:
+    def _copy(self, buffer: Handle, content: NDArray[np.uint8], direction: int) -> None:
         """Copy bytes into a buffer, or out of it."""
         size, host = ctypes.c_size_t(), Handle()
         self._call("LiteRtGetTensorBufferPackedSize", buffer, ctypes.byref(size))
@@ -135,8 +136,8 @@ class CompiledModel:
         ctypes.memmove(target, source, content.nbytes)
         self._call("LiteRtUnlockTensorBuffer", buffer)
 
-    def _made(self, function: str, *arguments: Any) -> Handle:
-        """What a function that ends in a handle to fill gives."""
+    def _handle(self, function: str, *arguments: Any) -> Handle:
+        """The handle that a function fills as its last argument."""
         handle = Handle()
         self._call(function, *arguments, ctypes.byref(handle))
         return handle
@@ -149,7 +150,7 @@ class CompiledModel:
             raise BackendError(f"LiteRT's {function} ended with status {status}; measure without --profile")
 
 
-def read_summary(text: str) -> Iterator[Timed]:
+def read_summary(text: str) -> Iterator[OperatorCalls]:
     """The rows of the summary by type; times from each type's share, for its mean per call is rounded to 1 µs.
 
     Raises:
@@ -161,16 +162,16 @@ def read_summary(text: str) -> Iterator[Timed]:
     for row in rows:
         where = "xnnpack" if row["name"].startswith(DELEGATED) else "builtin"
         ms = float(row["share"]) / 100 * int(whole["us"]) / 1000
-        yield Timed(row["name"].removeprefix(DELEGATED), where, int(row["calls"]), ms)
+        yield OperatorCalls(row["name"].removeprefix(DELEGATED), where, int(row["calls"]), ms)
 
 
 def _library() -> ctypes.CDLL:
     package = Path(str(require("ai_edge_litert", "tflite").__file__)).parent
     installed = version("ai-edge-litert")
-    found = sorted(package.glob("libLiteRt.*"))
-    if not found or tuple(int(part) for part in re.findall(r"\d+", installed)[:2]) < OLDEST:
-        wanted = ".".join(map(str, OLDEST))
+    libraries = sorted(package.glob("libLiteRt.*"))
+    if not libraries or tuple(int(part) for part in re.findall(r"\d+", installed)[:2]) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
         raise BackendError(
-            f"ai-edge-litert {installed} has no profiler here; install {wanted} or later, or measure without --profile"
+            f"ai-edge-litert {installed} has no profiler here; install {oldest} or later, or measure without --profile"
         )
-    return ctypes.CDLL(str(found[0]))
+    return ctypes.CDLL(str(libraries[0]))

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from bctoolkit.bench.documents.profiles import WARM_UP, Profile, Timed, of_types
+from bctoolkit.bench.documents.measurements import Profile
+from bctoolkit.bench.worker.operators import WARM_UP, OperatorCalls, profile_by_type
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime.on_onnxruntime import PROVIDERS, open_session
 
@@ -18,8 +19,8 @@ METHOD = "ONNX Runtime's profiler"
 KERNEL, RUN = "_kernel_time", "model_run"
 
 
-class About(msgspec.Struct, frozen=True):
-    """What an event of a node tells beside its time."""
+class Attributes(msgspec.Struct, frozen=True):
+    """The attributes of a node's event."""
 
     op_name: str = ""
     provider: str = ""
@@ -32,7 +33,7 @@ class Event(msgspec.Struct):
     name: str
     ts: int = 0
     dur: int = 0
-    args: About = About()
+    args: Attributes = Attributes()
 
 
 def profile(model: bytes, provider: str, threads: int, images: NDArray[Any], runs: int) -> Profile:
@@ -55,17 +56,17 @@ def profile(model: bytes, provider: str, threads: int, images: NDArray[Any], run
             at = number % len(images)
             session.run(None, {name: images[at : at + 1]})
         events = msgspec.json.decode(Path(session.end_profiling()).read_bytes(), type=list[Event])
-    found = of_types(METHOD, runs, _timed(events))
-    if not found.operators:
-        raise BackendError("ONNX Runtime's profiler told of no operators; measure without --profile")
-    return found
+    result = profile_by_type(METHOD, runs, _kernels(events))
+    if not result.operators:
+        raise BackendError("ONNX Runtime's profiler reported no operators; measure without --profile")
+    return result
 
 
-def _timed(events: list[Event]) -> Iterator[Timed]:
+def _kernels(events: list[Event]) -> Iterator[OperatorCalls]:
     """The kernels of the runs after the warm-up."""
     names = {full: name for name, full in PROVIDERS.items()}
     begun = sorted(event.ts for event in events if event.name == RUN)[WARM_UP]
     for event in events:
         if event.cat == "Node" and event.name.endswith(KERNEL) and event.ts >= begun:
             where = names.get(event.args.provider, event.args.provider)
-            yield Timed(event.args.op_name, where, 1, event.dur / 1000)
+            yield OperatorCalls(event.args.op_name, where, 1, event.dur / 1000)

@@ -1,6 +1,6 @@
 """Can the benchmark be trusted? The same bundles measured again and again, and one that is slowed down on purpose.
 
-usage: python benchmarks/versus/itself.py BUNDLE BUNDLE [--runs 10] [--effort default] [--delay 0.1] [--out DIR]
+usage: python -m perf.itself BUNDLE BUNDLE [--runs 10] [--effort default] [--delay 0.1] [--out DIR]
 
 Every run is a whole `bctk bench` of five bundles: both, a copy of each, and a copy of the first whose backend sleeps
 for a tenth of each answer's time. From each run's report, as `bctk compare REPORT --baseline` judges it:
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bctoolkit.bench.analysis.compare import Change, Trend, against_baseline
+from bctoolkit.bench.analysis.compare import Change, Trend, compare_with_baseline
 from bctoolkit.bench.documents.stored import read
 from bctoolkit.files import unfinished
 
@@ -70,41 +70,41 @@ def planted(folder: Path, delay: float) -> dict[str, str]:
 
 def copies(first: Path, second: Path, folder: Path) -> list[Path]:
     """Both bundles, a copy of each and the one to be slowed, under names that tell them apart."""
-    made = [folder / name for name in ("a", "b", "a-again", "b-again", SLOWED)]
-    for target, source in zip(made, (first, second, first, second, first), strict=True):
+    targets = [folder / name for name in ("a", "b", "a-again", "b-again", SLOWED)]
+    for target, source in zip(targets, (first, second, first, second, first), strict=True):
         if not target.exists():
             shutil.copytree(source, target)
-    return made
+    return targets
 
 
 def p50(report: Path, baseline: str, other: str) -> Change:
     """How the p50 of two bundles of a report compare."""
-    changes = against_baseline(read(report), baseline, MARGIN).changes
+    changes = compare_with_baseline(read(report), baseline, MARGIN).changes
     return next(change for change in changes if (change.bundle, change.figure) == (other, FIGURE))
 
 
 def main() -> None:
     """Measure, then count."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("bundles", nargs=2, type=Path)
-    options.add_argument("--runs", type=int, default=10)
-    options.add_argument("--effort", choices=("quick", "default", "publish"), default="default")
-    options.add_argument("--delay", type=float, default=0.1)
-    options.add_argument("--out", type=Path, default=Path("benchmarks/reports/itself"))
-    given = options.parse_args()
-    environment = planted(given.out / "planted", given.delay)
-    bundles = copies(*given.bundles, given.out / "bundles")
-    effort = [] if given.effort == "default" else [f"--{given.effort}"]
-    reports = [given.out / f"run-{run}" for run in range(given.runs)]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", nargs=2, type=Path)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--effort", choices=("quick", "default", "publish"), default="default")
+    parser.add_argument("--delay", type=float, default=0.1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/reports/itself"))
+    options = parser.parse_args()
+    environment = planted(options.out / "planted", options.delay)
+    bundles = copies(options.bundles[0], options.bundles[1], options.out / "bundles")
+    effort = [] if options.effort == "default" else [f"--{options.effort}"]
+    reports = [options.out / f"run-{run}" for run in range(options.runs)]
     for report in reports:
         if not report.exists():
             what = ["--resume"] if unfinished(report).exists() else [*map(str, bundles), *effort]
             command = [sys.executable, "-m", "bctoolkit", "bench", *what, "--out", str(report)]
             subprocess.run(command, env=environment, check=True)
-    tell(reports)
+    report(reports)
 
 
-def tell(reports: list[Path]) -> None:
+def report(reports: list[Path]) -> None:
     """Print each run, and what it comes to."""
     ab = [p50(report, "a", "b") for report in reports]
     pooled = float(np.exp(np.mean([np.log(change.change) for change in ab])))
@@ -116,10 +116,10 @@ def tell(reports: list[Path]) -> None:
             low, high = change.ci95
             print(f"{title}: {change.change:.3f} ({low:.3f} to {high:.3f}) {change.trend}")
     claimed = sum(change.trend in (Trend.WORSE, Trend.BETTER) for change in aa)
-    found = sum(change.trend is Trend.WORSE for change in slowed)
+    caught = sum(change.trend is Trend.WORSE for change in slowed)
     print(f"A/B: {sum(covered)} of {len(covered)} intervals cover the pooled ratio {pooled:.3f}")
     print(f"A/A: a difference is claimed in {claimed} of {len(aa)} tries")
-    print(f"planted: found in {found} of {len(slowed)}")
+    print(f"planted: caught in {caught} of {len(slowed)}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ MODEL, GOLDEN = "model.keras", "golden.npz"
 def prepare(name: str, folder: Path) -> dict[str, Any]:
     """Draw the network's weights, save it, and freeze its answers to images it was not drawn on."""
     import keras
-    from draw import draw, pictures
+
+    from perf.draw import draw, pictures
 
     model = getattr(keras.applications, name)(weights=None, classes=CLASSES, input_shape=(SIZE, SIZE, 3))
     draw(model, pictures(IMAGES, SIZE, seed=1), seed=0)

@@ -8,10 +8,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
-def in_turns(cases: dict[str, Sequence[str]], rounds: int, runs: int) -> dict[str, list[float]]:
+def in_turns(cases: Mapping[str, Sequence[str]], rounds: int, runs: int) -> dict[str, list[float]]:
     """Median milliseconds of each case in each round: A B C, A B C, …, so that a drifting machine hits all alike."""
     children: dict[str, subprocess.Popen[str]] = {}
     try:

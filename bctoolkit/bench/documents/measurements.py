@@ -1,5 +1,6 @@
-"""The documents inside a report that tell what was measured in time, by session and by scenario."""
+"""What was measured of a bundle: latency by session, throughput, streams, sustained runs, energy, operators."""
 
+from collections import Counter
 from enum import StrEnum
 
 from bctoolkit.documents import Document
@@ -11,17 +12,19 @@ __all__ = [
     "Latency",
     "MultiStream",
     "Offline",
+    "OperatorTime",
+    "Profile",
     "Session",
     "Sustained",
-    "Unstable",
+    "TimingWarning",
     "Window",
 ]
 
 Interval = tuple[float, float]
 
 
-class Unstable(StrEnum):
-    """Why no verdict rests on a latency."""
+class TimingWarning(StrEnum):
+    """Why no verdict rests on a timing."""
 
     SPREAD = "spread"
     LOAD = "load"
@@ -31,21 +34,23 @@ class Unstable(StrEnum):
 
     @property
     def advice(self) -> str:
-        """What was seen, and what to do."""
+        """What was observed, and what to do."""
         return ADVICE[self]
 
 
 ADVICE = {
-    Unstable.SPREAD: "sessions lie more than 10 % apart; measure again on a quieter machine, or longer with --publish",
-    Unstable.LOAD: "other programs took more than a quarter of the CPUs meanwhile; end them and measure again",
-    Unstable.THROTTLING: "the CPU throttled itself or its clock fell by more than 10 %; cool it, or fix its frequency",
-    Unstable.CLOCK: "one tick of the clock is more than 1 % of a run; measure a batch",
-    Unstable.FEW: "fewer than 3 sessions or 100 runs; measure without --quick",
+    TimingWarning.SPREAD: "sessions lie more than 10 % apart; measure again on a quieter machine, or longer with "
+    "--publish",
+    TimingWarning.LOAD: "other programs took more than a quarter of the CPUs meanwhile; end them and measure again",
+    TimingWarning.THROTTLING: "the CPU throttled itself or its clock fell by more than 10 %; cool it, or fix its "
+    "frequency",
+    TimingWarning.CLOCK: "one tick of the clock is more than 1 % of a run; measure a batch",
+    TimingWarning.FEW: "fewer than 3 sessions or 100 runs; measure without --quick",
 }
 
 
 class Latency(Document, frozen=True, kw_only=True):
-    """Milliseconds per run at the stated batch size, over all sessions."""
+    """Milliseconds per run, over all sessions."""
 
     p50: float
     p90: float
@@ -58,12 +63,16 @@ class Latency(Document, frozen=True, kw_only=True):
     """Student's interval over the sessions' medians."""
     ci95_p99: Interval | None = None
     """None below 1,000 samples."""
-    n: int
-    stable: bool
-    """False where `unstable` names a reason: no verdict rests on such a result."""
-    unstable: tuple[Unstable, ...] = ()
+    samples: int
+    warnings: tuple[TimingWarning, ...] = ()
+    """Empty where the latency is stable; else no verdict rests on it."""
     spread: float
     """(largest − smallest) / median of the sessions' medians."""
+
+    @property
+    def stable(self) -> bool:
+        """Whether a verdict may rest on it."""
+        return not self.warnings
 
 
 class Session(Document, frozen=True, kw_only=True):
@@ -72,7 +81,7 @@ class Session(Document, frozen=True, kw_only=True):
     p50_ms: float
     end_to_end_p50_ms: float
     slices_p50_ms: tuple[float, ...] = ()
-    """p50 of each slice: slice i of every result's session in the same turn was measured in the same moments."""
+    """p50 of each slice: slice i of every result's session in the same round was measured in the same moments."""
     slices_end_to_end_p50_ms: tuple[float, ...] = ()
     load_ms: float
     first_ms: float
@@ -103,14 +112,14 @@ class Batch(Document, frozen=True, kw_only=True):
     """Student's over the sessions."""
     p50_ms: float
     """Of a whole batch."""
-    n: int
+    samples: int
     """Batches timed."""
     peak_rss_bytes: int
     """Largest resident set up to and with this size."""
     top1_agreement: float
     """With the same images one at a time, in the worst session."""
-    broken: tuple[str, ...] = ()
-    """What that departs by beyond the quantization's tolerance; such a size is no knee."""
+    violations: tuple[str, ...] = ()
+    """What of the quantization's tolerance the batch breaks against single images; such a size is no knee."""
 
 
 class Offline(Document, frozen=True, kw_only=True):
@@ -119,14 +128,14 @@ class Offline(Document, frozen=True, kw_only=True):
     batches: tuple[Batch, ...]
     """In the order they were measured."""
     fixed_batch: int | None = None
-    """What the format's graph takes at a time, whatever was asked for; None where it is free."""
+    """What the format's graph takes at a time, whatever the settings; None where it is free."""
     knee: int
     """The smallest batch within 5 % of the best throughput."""
     knee_range: tuple[int, int]
     """Smallest and largest knee of the sessions, each by itself."""
-    ended: str = ""
+    stop_reason: str = ""
     """Why the doubling ended; empty where the sizes were given."""
-    unstable: tuple[Unstable, ...] = ()
+    warnings: tuple[TimingWarning, ...] = ()
 
 
 class MultiStream(Document, frozen=True, kw_only=True):
@@ -142,9 +151,9 @@ class MultiStream(Document, frozen=True, kw_only=True):
     ci95_images_per_s: Interval
     """Student's over the sessions."""
     ratio: float
-    """Throughput / that of single-stream on all threads in the same turns."""
+    """Throughput / that of single-stream on all threads in the same rounds."""
     ci95_ratio: Interval | None = None
-    """Student's over the turns; None for a single one."""
+    """Student's over the rounds; None for a single one."""
     peak_rss_bytes: int
 
 
@@ -153,12 +162,12 @@ class Window(Document, frozen=True):
 
     seconds: float
     """Its end, since the start."""
-    n: int
+    samples: int
     p50_ms: float
     p99_ms: float | None
     """None below 1,000 runs."""
     frequency_mhz: float | None
-    """At its end, as the temperature; None where the system does not tell."""
+    """At its end, as the temperature; None where the system does not report it."""
     temperature_c: float | None
 
 
@@ -166,13 +175,51 @@ class Sustained(Document, frozen=True, kw_only=True):
     """One process that ran without pause."""
 
     minutes: float
-    n: int
+    samples: int
     p50_ms: float
     p99_ms: float | None
     """None below 1,000 runs."""
     slow_down: float | None
     """p50 of the last tenth of the runs / of the first; None below 100 runs."""
-    unstable: tuple[Unstable, ...] = ()
-    """What disturbed it: throttling, or other programs."""
+    warnings: tuple[TimingWarning, ...] = ()
+    """Throttling, or other programs."""
     windows: tuple[Window, ...]
     energy: Energy | None = None
+
+
+class OperatorTime(Document, frozen=True):
+    """All operators of one type, in one inference."""
+
+    name: str
+    """As the engine calls it."""
+    where: str
+    """The provider or the delegate that ran it."""
+    count: int
+    ms: float
+    share: float
+    """Of the time of all operators."""
+
+
+class Profile(Document, frozen=True, kw_only=True):
+    """Where the time of an inference goes, from the engine's own profiler."""
+
+    method: str
+    """Whose profiler it was."""
+    warmup_runs: int
+    """Inferences before the profiler counted."""
+    runs: int
+    operators: tuple[OperatorTime, ...]
+    """The longest first."""
+
+    @property
+    def ms(self) -> float:
+        """All operators of one inference; with the profiler on, so longer than without."""
+        return sum(operator.ms for operator in self.operators)
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        """Operators run in one inference, by what ran them."""
+        counts = Counter[str]()
+        for operator in self.operators:
+            counts[operator.where] += operator.count
+        return dict(counts)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bctoolkit.bench import pipeline as stage
-from bctoolkit.bench.documents.report import Settings
+from bctoolkit.bench import pipeline
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.cli import cli
 from bctoolkit.errors import BackendError
 
@@ -22,7 +22,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         raise BackendError("nothing is measured here")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage, "bench", measured)
+    monkeypatch.setattr(pipeline, "bench", measured)
     return found
 
 

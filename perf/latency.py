@@ -1,6 +1,6 @@
 """ConvNeXtSmall, 96×96, batch 1, two threads: our artifacts beside the peers', turn by turn.
 
-usage: python benchmarks/versus/latency.py [--cache DIR] [--rounds N] [--torch-python PATH] [--openvino-python PATH]
+usage: python -m perf.latency [--cache DIR] [--rounds N] [--torch-python PATH] [--openvino-python PATH]
 
 Peers: Keras's own LiteRT export and TensorFlow Lite's converter with dynamic-range quantization, both of the same Keras
 model; `torch.onnx.export(dynamo=True)` of an equivalent network and ONNX Runtime's `quantize_dynamic` of that file; the
@@ -19,18 +19,17 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-from peers_onnx import quantize, write_floor
-from turns import answer, in_turns, ratio
 
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
 from bctoolkit.runtime.saturation import engine_saturates
+from perf.peers_onnx import quantize, write_floor
+from perf.turns import answer, in_turns, ratio
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 THREADS = "2"
 OURS = {"onnx": ("fp32", "int8-dynamic", "int8"), "tflite": ("fp32", "int8-dynamic")}
 LIMITS = (
@@ -53,28 +52,27 @@ def commands(cache: Path, torch_python: str, openvino_python: str) -> dict[str, 
         print("exporting ConvNeXtSmall every way …", flush=True)
         with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):  # Keras lists every weight
             _write_keras_files(ours | keras)
-    cases = {name: [sys.executable, __file__, "--child", str(file)] for name, file in (ours | keras).items()}
+    cases = {
+        name: [sys.executable, "-m", "perf.latency", "--child", str(file)] for name, file in (ours | keras).items()
+    }
     peers = {f"products {dtype}": cache / f"products-{dtype}.onnx" for dtype in ("fp32", "int8")}
     for dtype, file in zip(("float32", "int8"), peers.values(), strict=True):
         if not file.exists():
             write_floor(file, dtype)
     peers |= _torch_files(cache, torch_python)
-    cases |= {name: [sys.executable, str(HERE / "peers_onnx.py"), str(file), THREADS] for name, file in peers.items()}
+    cases |= {name: [sys.executable, "-m", "perf.peers_onnx", str(file), THREADS] for name, file in peers.items()}
     if _has(openvino_python, "openvino", "--openvino-python"):
-        script, file = str(HERE / "peers_openvino.py"), str(ours["ours onnx fp32"])
-        cases |= {
-            f"openvino {name}": [openvino_python, script, file, THREADS, precision]
-            for name, precision in (("fp32", "f32"), ("bf16", "bf16"))
-        }
+        peer = [openvino_python, "-m", "perf.peers_openvino", str(ours["ours onnx fp32"]), THREADS]
+        cases |= {f"openvino {name}": [*peer, precision] for name, precision in (("fp32", "f32"), ("bf16", "bf16"))}
     return cases
 
 
 def _write_keras_files(files: dict[str, Path]) -> None:
     import tensorflow as tf
-    from peers import stock_classifier
 
     from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
     from bctoolkit.export.keras_graph.twin import fold, freeze
+    from perf.peers import stock_classifier
 
     model = stock_classifier()
     twin = fold(freeze(model))
@@ -96,8 +94,8 @@ def _torch_files(cache: Path, python: str) -> dict[str, Path]:
     if not floats.exists():
         if not _has(python, "torch, onnxscript", "--torch-python"):
             return {}
-        script = f"from pathlib import Path; from peers_torch import export; export(Path({str(floats)!r}))"
-        subprocess.run([python, "-c", script], cwd=HERE, check=True, capture_output=True)
+        script = f"from pathlib import Path; from perf.peers_torch import export; export(Path({str(floats)!r}))"
+        subprocess.run([python, "-c", script], cwd=ROOT, check=True, capture_output=True)
     if not integers.exists():
         quantize(floats, integers)
     return {"pytorch onnx fp32": floats, "pytorch onnx int8": integers}
@@ -118,7 +116,7 @@ def child(path: Path) -> None:
     answer(lambda: backend.run(image), warm_up=20)
 
 
-def told(times: dict[str, list[float]]) -> int:
+def report(times: dict[str, list[float]]) -> int:
     """Print each ratio beside its limit; how many are missed."""
     missed = 0
     for ours, theirs, *limits in LIMITS:
@@ -134,26 +132,24 @@ def told(times: dict[str, list[float]]) -> int:
 
 def main() -> int:
     """Make the files, take turns, print."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--cache", type=Path, help="folder that keeps the artifacts between calls")
-    options.add_argument("--rounds", type=int, default=15)
-    options.add_argument(
-        "--torch-python", default=sys.executable, help="a Python interpreter with torch and onnxscript"
-    )
-    options.add_argument("--openvino-python", default=sys.executable, help="a Python interpreter that has openvino")
-    options.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    given = options.parse_args()
-    if given.child:
-        child(given.child)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, help="folder that keeps the artifacts between calls")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--torch-python", default=sys.executable, help="a Python interpreter with torch and onnxscript")
+    parser.add_argument("--openvino-python", default=sys.executable, help="a Python interpreter that has openvino")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
         return 0
     with tempfile.TemporaryDirectory() as temporary:
-        cache = (given.cache or Path(temporary)).resolve()
+        cache = (options.cache or Path(temporary)).resolve()
         cache.mkdir(parents=True, exist_ok=True)
-        times = in_turns(commands(cache, given.torch_python, given.openvino_python), given.rounds, runs=15)
-    print(f"ConvNeXtSmall 96×96, batch 1, {THREADS} threads, {given.rounds} rounds in turns of 15 runs")
+        times = in_turns(commands(cache, options.torch_python, options.openvino_python), options.rounds, runs=15)
+    print(f"ConvNeXtSmall 96×96, batch 1, {THREADS} threads, {options.rounds} rounds in turns of 15 runs")
     for name, medians in times.items():
         print(f"  {name:28} {statistics.median(medians):6.2f} ms")
-    return int(told(times) > 0)
+    return int(report(times) > 0)
 
 
 if __name__ == "__main__":

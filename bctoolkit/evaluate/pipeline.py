@@ -1,4 +1,4 @@
-"""`evaluate`: a run or bundle + labelled images → figures, and where they are wanted a folder with a page."""
+"""`evaluate`: a run or bundle + labelled images → figures, and on request a folder with a page."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset, load
-from bctoolkit.data.corruptions.apply import batches, corrupted
+from bctoolkit.data.corruptions.apply import predicted_classes
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
 from bctoolkit.documents import to_json
 from bctoolkit.evaluate import page, plots
-from bctoolkit.evaluate.report import Corrupted, Evaluation, Part, Worst
-from bctoolkit.evaluate.subject import Predict, Subject, open_subject
+from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation, Part, WorstCorruption
+from bctoolkit.evaluate.subject import Subject, open_subject
 from bctoolkit.files import atomic_folder
 from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
@@ -21,7 +21,7 @@ from bctoolkit.statistics import metrics
 from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.tools import utc_now, versions
 
-__all__ = ["evaluate", "under_corruptions"]
+__all__ = ["evaluate", "evaluate_subject"]
 
 EVALUATION = "evaluation.json"
 BATCH = 64
@@ -42,10 +42,11 @@ def evaluate(
     Args:
         path: a run folder or a bundle.
         source: the images, as `bctoolkit.data.sources.load` takes them; labels are matched by class name.
-        progress: told what goes on.
-        part: which of the images; where the subject knows none of them, all are taken and the figures say so.
+        progress: shows what is being done.
+        part: which of the images; where the subject has a record of none of them, all are taken, which `selection`
+            says.
         corruptions: whether to run the corruption suite too.
-        limit: at most so many images, chosen by their content.
+        limit: at most so many images, selected by their content.
         target: the folder to write `evaluation.json`, `evaluation.html` and pictures to; None writes nothing.
 
     Raises:
@@ -59,62 +60,56 @@ def evaluate(
             require("matplotlib.figure", "bench")  # before minutes of work, not after
         subject = open_subject(path)
         loaded = load(source, subject.contract, progress).in_order_of(subject.labels)
-        index, selection = subject.choose(loaded, part)
+        index, selection = subject.select(loaded, part)
         if limit is not None and limit < len(index):
             selection += f"; {limit} of these {len(index):,} images"
-            index = _some(loaded, index, limit)
+            index = _sample(loaded, index, limit)
         dataset = loaded.take(index)
-        found = _figures(subject, dataset, part, selection, progress, corruptions)
+        evaluation = evaluate_subject(subject, dataset, part, selection, progress, corruptions)
         if folder is not None:
             progress.step("writing the page", 0, 1)
-            (folder / EVALUATION).write_bytes(to_json(found))
-            plots.draw_all(folder, found)
-            (folder / "evaluation.html").write_text(page.render(found, dataset), encoding="utf-8")
+            (folder / EVALUATION).write_bytes(to_json(evaluation))
+            plots.save_plots(folder, evaluation)
+            (folder / "evaluation.html").write_text(page.render(evaluation, dataset), encoding="utf-8")
             progress.step("writing the page", 1, 1)
-    return found
+    return evaluation
 
 
-def under_corruptions(
-    predict: Predict, dataset: Dataset, progress: Progress
-) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """Which images a classifier gets right under each corruption: name → severity → N.
-
-    Args:
-        predict: images N × height × width × 3 uint8 → probabilities N × classes.
-        dataset: the images, prepared for it; their hashes decide what is drawn for each.
-        progress: told how far it is.
-    """
-    total = batches(len(dataset), BATCH)
-    right = {name: {severity: np.zeros(len(dataset), np.bool_) for severity in SEVERITIES} for name in CORRUPTIONS}
-    for done, (name, severity, chosen, images) in enumerate(corrupted(dataset, BATCH)):
-        progress.step(f"{name.replace('_', ' ')}, {severity}", done, total)
-        right[name][severity][chosen] = predict(images).argmax(1) == dataset.labels[chosen]
-    progress.step("corruptions", total, total)
-    return right
-
-
-def _some(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _sample(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """`count` of the positions `index`, those of the lowest content hash, whatever the order of the set."""
     order = np.lexsort(dataset.hashes[index].T[::-1])
     return np.sort(index[order[:count]])
 
 
-def _answers(predict: Predict, dataset: Dataset, progress: Progress) -> Probabilities:
+def _predict(subject: Subject, dataset: Dataset, progress: Progress) -> Probabilities:
     parts = []
     for start in range(0, len(dataset), BATCH):
         progress.step("clean images", start, len(dataset))
-        parts.append(predict(dataset.images[start : start + BATCH]))
+        parts.append(subject.predict(dataset.images[start : start + BATCH]))
     progress.step("clean images", len(dataset), len(dataset))
     return np.concatenate(parts)
 
 
-def _figures(
+def evaluate_subject(
     subject: Subject, dataset: Dataset, part: Part, selection: str, progress: Progress, corruptions: bool
 ) -> Evaluation:
-    probabilities = _answers(subject.predict, dataset, progress)
+    """Measure an opened run or bundle on exactly these images.
+
+    Args:
+        subject: what is measured.
+        dataset: the images, prepared for it, with labels in the order of its own.
+        part: for the record.
+        selection: for the record: which images these are, in words.
+        progress: shows what is being done.
+        corruptions: whether to run the corruption suite too.
+    """
+    probabilities = _predict(subject, dataset, progress)
     counts = metrics.confusion(dataset.labels, probabilities)
     names = subject.labels
-    suite = _suite(under_corruptions(subject.predict, dataset, progress)) if corruptions else {}
+    suite: dict[str, Any] = {}
+    if corruptions:
+        predicted = predicted_classes(subject.predict, dataset, BATCH, progress)
+        suite = _suite_fields((predicted == dataset.labels[:, None, None]).mean(0))
     return Evaluation(
         subject=subject.name,
         kind=subject.kind,
@@ -141,18 +136,19 @@ def _figures(
     )
 
 
-def _suite(right: dict[str, dict[str, NDArray[np.bool_]]]) -> dict[str, Any]:
-    """The fields of an evaluation that tell of the corruption suite."""
-    table = np.array([[right[name][severity].mean() for severity in SEVERITIES] for name in CORRUPTIONS])
-    found = {}
-    for (name, corruption), (mild, middle, severe) in zip(CORRUPTIONS.items(), table.tolist(), strict=True):
-        found[name] = Corrupted(mild, middle, severe, (mild + middle + severe) / 3, corruption.kin)
-    worst = min(found, key=lambda name: found[name].middle)
+def _suite_fields(accuracy: NDArray[np.float64]) -> dict[str, Any]:
+    """The fields of an evaluation about the corruption suite, from accuracies of corruptions × severities."""
+    corruptions = {
+        name: CorruptionAccuracy(mild, middle, severe, (mild + middle + severe) / 3, corruption.similar_augmentations)
+        for (name, corruption), (mild, middle, severe) in zip(CORRUPTIONS.items(), accuracy.tolist(), strict=True)
+    }
+    worst = min(corruptions, key=lambda name: corruptions[name].middle)
+    unseen = [row.mean for row in corruptions.values() if not row.similar_augmentations]
     return {
-        "corruptions": found,
+        "corruptions": corruptions,
         "corruption_suite": SUITE,
-        "corruption_mean": float(table.mean()),
-        "corruption_mean_without_kin": float(np.mean([row.mean for row in found.values() if not row.kin])),
-        "corruption_by_severity": dict(zip(SEVERITIES, table.mean(0).tolist(), strict=True)),
-        "corruption_worst": Worst(worst, found[worst].middle),
+        "corruption_mean": float(accuracy.mean()),
+        "corruption_mean_unseen": float(np.mean(unseen)),
+        "corruption_by_severity": dict(zip(SEVERITIES, accuracy.mean(0).tolist(), strict=True)),
+        "corruption_worst": WorstCorruption(worst, corruptions[worst].middle),
     }

@@ -1,7 +1,7 @@
 """Every network of `keras.applications` through Keras's exporters and ours: does it convert, how exact, how fast.
 
-usage: python benchmarks/versus/applications.py [--all | --only NAME…] [--routes ours,keras] [--no-time] [--cache DIR]
-       python benchmarks/versus/applications.py --check
+usage: python -m perf.applications [--all | --only NAME…] [--routes ours,keras] [--no-time] [--cache DIR]
+       python -m perf.applications --check
 
 By default the smallest network of each family. Each network is drawn once (`draw.py`) and saved; each route of it runs
 in a process of its own, and each result is kept in docs/applications.json at once, so a call that was interrupted goes
@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parent))
 
-from applications_child import MODEL, ROUTES, prepare, take
-from applications_page import page
-from turns import in_turns, ratio
+from perf.applications_child import MODEL, ROUTES, prepare, take
+from perf.applications_page import page
+from perf.turns import in_turns, ratio
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "docs" / "applications.json", ROOT / "docs" / "applications.md"
 ROUNDS, RUNS = 11, 15
 
@@ -57,30 +56,30 @@ def measure(name: str, routes: list[str], timed: bool, limit: float, folder: Pat
         timed: whether to take the latency of what converts.
         limit: seconds for one route.
         folder: where the network and its files are, or are put.
-        results: what is known of every network; added to.
+        results: the results of every network; added to.
     """
-    found = results.setdefault(name, {"routes": {}})
-    timed = timed and "latency_ms" not in found
-    missing = [route for route in routes if route not in found["routes"]]
+    result = results.setdefault(name, {"routes": {}})
+    timed = timed and "latency_ms" not in result
+    missing = [route for route in routes if route not in result["routes"]]
     if timed:
         gone = [route for route in routes if not (folder / ROUTES[route]).exists()]
-        missing += [route for route in gone if "error" not in found["routes"].get(route, {"error": "not tried"})]
-    if "parameters" not in found or (missing and not (folder / MODEL).exists()):
-        found |= _child(name, "prepare", folder, None)
-        if "error" in found:
-            raise SystemExit(f"{name}: {found['error']}")
+        missing += [route for route in gone if "error" not in result["routes"].get(route, {"error": "not tried"})]
+    if "parameters" not in result or (missing and not (folder / MODEL).exists()):
+        result |= _child(name, "prepare", folder, None)
+        if "error" in result:
+            raise SystemExit(f"{name}: {result['error']}")
     for route in missing:
-        found["routes"][route] = _child(name, route, folder, limit)
+        result["routes"][route] = _child(name, route, folder, limit)
         _keep(results)
     if timed:
-        made = [route for route in routes if "error" not in found["routes"][route]]
-        found["latency_ms"] = _latency({route: folder / ROUTES[route] for route in made})
+        converted = [route for route in routes if "error" not in result["routes"][route]]
+        result["latency_ms"] = _latency({route: folder / ROUTES[route] for route in converted})
         _keep(results)
 
 
 def _child(name: str, task: str, folder: Path, limit: float | None) -> dict[str, Any]:
     """What a task prints as its last line, or the reason why there is none."""
-    command = [sys.executable, __file__, "--child", name, task, str(folder)]
+    command = [sys.executable, "-m", "perf.applications", "--child", name, task, str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
@@ -95,13 +94,12 @@ def _child(name: str, task: str, folder: Path, limit: float | None) -> dict[str,
 
 
 def _latency(files: dict[str, Path]) -> dict[str, Any]:
-    latency = Path(__file__).with_name("latency.py")
-    cases = {route: [sys.executable, str(latency), "--child", str(file)] for route, file in files.items()}
+    cases = {route: [sys.executable, "-m", "perf.latency", "--child", str(file)] for route, file in files.items()}
     times = in_turns(cases, ROUNDS, RUNS)
-    found: dict[str, Any] = {route: statistics.median(medians) for route, medians in times.items()}
+    latency: dict[str, Any] = {route: statistics.median(medians) for route, medians in times.items()}
     pairs = (("ours onnx", "keras onnx"), ("ours tflite", "keras litert"))
-    found["ratios"] = {ours: ratio(times, ours, theirs) for ours, theirs in pairs if {ours, theirs} <= set(times)}
-    return found
+    latency["ratios"] = {ours: ratio(times, ours, theirs) for ours, theirs in pairs if {ours, theirs} <= set(times)}
+    return latency
 
 
 def _keep(results: dict[str, Any]) -> None:
@@ -115,32 +113,34 @@ def _keep(results: dict[str, Any]) -> None:
 
 def main() -> int:
     """Measure what is asked for, or compare the page with the results."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--all", action="store_true", help="every network, not the smallest of each family")
-    options.add_argument("--only", action="append", help="this network (repeatable)")
-    options.add_argument("--routes", default="ours,keras", help="ours, keras or both")
-    options.add_argument("--cache", type=Path, help="folder that keeps networks and files between calls")
-    options.add_argument("--limit", type=float, default=300, help="seconds that one route of one network may take")
-    options.add_argument("--no-time", action="store_true", help="convert and compare, no latency")
-    options.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true", help="every network, not the smallest of each family")
+    parser.add_argument("--only", action="append", help="this network (repeatable)")
+    parser.add_argument("--routes", default="ours,keras", help="ours, keras or both")
+    parser.add_argument("--cache", type=Path, help="folder that keeps networks and files between calls")
+    parser.add_argument("--limit", type=float, default=300, help="seconds that one route of one network may take")
+    parser.add_argument("--no-time", action="store_true", help="convert and compare, no latency")
+    parser.add_argument(
         "--check", action="store_true", help="is docs/applications.md what docs/applications.json says?"
     )
-    options.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
-    given = options.parse_args()
-    if given.child:
-        name, task, folder = given.child
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        name, task, folder = options.child
         print(json.dumps(prepare(name, Path(folder)) if task == "prepare" else take(task, Path(folder))))
         return 0
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    if given.check:
+    if options.check:
         return int(PAGE.read_text(encoding="utf-8") != page(results))
-    names = given.only or [name for members in FAMILIES.values() for name in (members if given.all else members[:1])]
-    routes = [route for route in ROUTES if route.split()[0] in given.routes.split(",")]
+    names = options.only or [
+        name for members in FAMILIES.values() for name in (members if options.all else members[:1])
+    ]
+    routes = [route for route in ROUTES if route.split()[0] in options.routes.split(",")]
     for name in names:
         with contextlib.ExitStack() as stack:
-            folder = given.cache / name if given.cache else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder = options.cache / name if options.cache else Path(stack.enter_context(tempfile.TemporaryDirectory()))
             folder.mkdir(parents=True, exist_ok=True)
-            measure(name, routes, not given.no_time, given.limit, folder, results)
+            measure(name, routes, not options.no_time, options.limit, folder, results)
     return 0
 
 

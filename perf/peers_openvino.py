@@ -1,6 +1,6 @@
 """An ONNX file on OpenVINO, for latency, in a given precision.
 
-usage: python peers_openvino.py FILE THREADS f32|bf16   runs it on a random image, as often as a line on stdin asks for
+usage: python -m perf.peers_openvino FILE THREADS f32|bf16   runs it on a random image, as often as stdin asks for
 
 Needs openvino and nothing of ours, so that it may run in an environment of its own.
 """
@@ -9,7 +9,8 @@ import sys
 
 import numpy as np
 import openvino
-from turns import answer
+
+from perf.turns import answer
 
 
 def main() -> None:

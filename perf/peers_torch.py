@@ -1,6 +1,6 @@
 """The PyTorch peer: ConvNeXtSmall as a PyTorch user would write it (Liu et al. 2022, arXiv:2201.03545).
 
-usage: python peers_torch.py BATCH   trains it step by step, as often as a line on stdin asks for
+usage: python -m perf.peers_torch BATCH   trains it step by step, as often as a line on stdin asks for
 
 Needs PyTorch and nothing of ours, so that it may run in an environment of its own.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from turns import answer
+
+from perf.turns import answer
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -1,6 +1,6 @@
 """A training step of ConvNeXtSmall on this CPU: ours beside the stock Keras application and PyTorch, turn by turn.
 
-usage: python benchmarks/versus/train_step.py [--data PATH] [--rounds N] [--torch-python PATH]
+usage: python -m perf.train_step [--data PATH] [--rounds N] [--torch-python PATH]
 
 All train every weight with AdamW on 96×96 images; ours is the step `bctk train` takes, in float32 and, where the CPU
 multiplies bfloat16 in hardware, in mixed_bfloat16. The PyTorch rows need an interpreter that has torch. Last, the
@@ -19,19 +19,17 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parent))
-
-from turns import answer, in_turns, ratio
 
 from bctoolkit.recipes import Phase, TrainRecipe, read_train_recipe
 from bctoolkit.train.precision import policy
+from perf.turns import answer, in_turns, ratio
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 STOCK, TORCH = "stock Keras application", "PyTorch, bfloat16"
 STOCK_BATCH, TORCH_BATCH = 16, 32
 STOCK_LIMIT, TORCH_LIMIT, WAITING_LIMIT = 5.0, 1.0, 0.03
 EVERYTHING = Phase("everything", 1, 1e-4, ("*",))
-RECIPE = HERE.parents[1] / "training" / "recipes" / "convnext_small.toml"
+RECIPE = ROOT / "training" / "recipes" / "convnext_small.toml"
 FED_STEPS = 20
 
 
@@ -53,12 +51,13 @@ def our_step(recipe: TrainRecipe, phase: Phase, classes: int) -> Any:
     return TrainStep(model, optimizer, recipe, np.ones(classes, np.float32)).run
 
 
-def child(case: str, batch: int) -> None:
+def child(case: Any, batch: int) -> None:
     """Build one network and train it step by step on request."""
     import keras
     import numpy as np
     import tensorflow as tf
-    from peers import stock_classifier
+
+    from perf.peers import stock_classifier
 
     rng = np.random.default_rng(0)
     images = tf.constant(rng.integers(0, 256, (batch, 96, 96, 3)), tf.float32)
@@ -108,7 +107,7 @@ def race(batch: int, commands: dict[str, list[str]], rounds: int) -> dict[str, l
 
 def command(case: str, batch: int) -> list[str]:
     """This script as the child of one case of ours or Keras's."""
-    return [sys.executable, __file__, "--child", case, "--batch", str(batch)]
+    return [sys.executable, "-m", "perf.train_step", "--child", case, "--batch", str(batch)]
 
 
 def beside_stock(rounds: int) -> bool:
@@ -118,7 +117,7 @@ def beside_stock(rounds: int) -> bool:
     ratios = {case: ratio(times, STOCK, case) for case in ours}
     for case, value in ratios.items():
         print(f"  {STOCK} / ours {case}: {value:.2f}×")
-    return told("better of these", max(ratios.values()), STOCK_LIMIT)
+    return report("better of these", max(ratios.values()), STOCK_LIMIT)
 
 
 def beside_torch(rounds: int, python: str) -> bool:
@@ -127,15 +126,18 @@ def beside_torch(rounds: int, python: str) -> bool:
         print(f"{TORCH}: not run, {python} has no torch; name one that has with --torch-python")
         return True
     ours = "mixed_bfloat16"
-    commands = {TORCH: [python, str(HERE / "peers_torch.py"), str(TORCH_BATCH)], ours: command(ours, TORCH_BATCH)}
+    commands = {TORCH: [python, "-m", "perf.peers_torch", str(TORCH_BATCH)], ours: command(ours, TORCH_BATCH)}
     times = race(TORCH_BATCH, commands, rounds)
-    return told(f"{TORCH} / ours {ours}", ratio(times, TORCH, ours), TORCH_LIMIT)
+    return report(f"{TORCH} / ours {ours}", ratio(times, TORCH, ours), TORCH_LIMIT)
 
 
 def waiting(source: str) -> bool:
     """Ours fed by the recipe's pipeline; whether no phase waits longer than the limit."""
     done = subprocess.run(
-        [sys.executable, __file__, "--fed", "--data", source], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", "perf.train_step", "--fed", "--data", source],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     figures = json.loads(done.stdout.splitlines()[-1])
     print(f"recipe {RECIPE.stem} with its augmentation on {source}, {FED_STEPS} steps of each phase")
@@ -148,7 +150,7 @@ def waiting(source: str) -> bool:
     return worst <= WAITING_LIMIT
 
 
-def told(what: str, value: float, limit: float) -> bool:
+def report(what: str, value: float, limit: float) -> bool:
     """Print a ratio beside its lower limit; whether it is kept."""
     print(f"  {what}: {value:.2f}× (limit {limit:.1f}×: {'holds' if value >= limit else 'MISSED'})")
     return value >= limit
@@ -156,21 +158,21 @@ def told(what: str, value: float, limit: float) -> bool:
 
 def main() -> int:
     """Take turns, feed, print."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--data", default="synthetic", help="images to feed, as `bctk train --data` takes them")
-    options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--torch-python", default=sys.executable, help="a Python interpreter that has torch")
-    options.add_argument("--batch", type=int, help=argparse.SUPPRESS)
-    options.add_argument("--child", help=argparse.SUPPRESS)
-    options.add_argument("--fed", action="store_true", help=argparse.SUPPRESS)
-    given = options.parse_args()
-    if given.child:
-        child(given.child, given.batch)
-    elif given.fed:
-        fed(given.data)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="synthetic", help="images to feed, as `bctk train --data` takes them")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--torch-python", default=sys.executable, help="a Python interpreter that has torch")
+    parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--fed", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child, options.batch)
+    elif options.fed:
+        fed(options.data)
     else:
         print("one training step of ConvNeXtSmall at 96×96 pixels")
-        kept = [beside_stock(given.rounds), beside_torch(given.rounds, given.torch_python), waiting(given.data)]
+        kept = [beside_stock(options.rounds), beside_torch(options.rounds, options.torch_python), waiting(options.data)]
         return int(not all(kept))
     return 0
 

@@ -1,6 +1,6 @@
 """`bctk bench` and the runtime beside the engines' own loops, on the same file, images and threads.
 
-usage: python benchmarks/versus/engines.py [BUNDLE…] [--rounds N] [--seconds S] [--threads N]
+usage: python -m perf.engines [BUNDLE…] [--rounds N] [--seconds S] [--threads N]
 
 Two questions of each bundle, by default those of exports/zoo:
 
@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.report import Settings
-from bctoolkit.bench.documents.samples import Answer
+from bctoolkit.bench.documents.samples import SessionSamples
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher.process import Child
 from bctoolkit.bench.worker.jobs import SLICE_SECONDS, Measure
 from bctoolkit.bundle import Bundle
@@ -40,7 +40,7 @@ from bctoolkit.runtime import Backend, Classifier
 
 Call = Callable[[Any], Any]
 
-ZOO = Path(__file__).parents[2] / "exports" / "zoo"
+ZOO = Path(__file__).parents[1] / "exports" / "zoo"
 OURS, RAW, TOOL = "bctk bench", "the engine's own loop", "LiteRT's benchmark tool"
 RATIO_LIMIT, OVERHEAD_LIMIT = 0.03, 100.0
 """How far p50 may be from the engine's, as a share; microseconds that `predict` may add."""
@@ -77,12 +77,12 @@ def open_tflite(model: bytes, threads: int) -> tuple[Call, Backend]:
 
     interpreter = Interpreter(model_content=model, num_threads=threads)
     interpreter.allocate_tensors()
-    given, answered = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
     def call(image: Any) -> Any:
-        interpreter.set_tensor(given, image)
+        interpreter.set_tensor(source, image)
         interpreter.invoke()
-        return interpreter.get_tensor(answered)
+        return interpreter.get_tensor(target)
 
     return call, LiteRtBackend(interpreter, "cpu", threads)
 
@@ -127,7 +127,8 @@ def overhead(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float
     """Microseconds that `predict` adds to the engine's call, and those of the call: medians."""
     call, backend = OPEN[bundle.manifest.format](bundle.model(), threads)
     predict = Classifier(backend, bundle.manifest.input, bundle.manifest.labels).predict
-    differences, raw = [], []
+    differences: list[float] = []
+    raw: list[float] = []
     images = itertools.cycle(load_data(bundle))
     warm, deadline = time.perf_counter() + WARM_UP, time.perf_counter() + WARM_UP + seconds
     while len(raw) < LEAST_RUNS or time.perf_counter() < deadline:
@@ -142,11 +143,11 @@ def overhead(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float
 def command(job: str, bundle: Bundle, threads: int, seconds: float) -> list[str]:
     """This script with one job, for a fresh process."""
     options = ["--job", job, "--threads", str(threads), "--seconds", str(seconds)]
-    return [sys.executable, __file__, str(bundle.path), *options]
+    return [sys.executable, "-m", "perf.engines", str(bundle.path), *options]
 
 
 class Loop:
-    """The engine's own loop in a process, told to go on slice by slice, as `Child` is."""
+    """The engine's own loop in a process, which goes on slice by slice, as `Child` is."""
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
@@ -154,6 +155,9 @@ class Loop:
     def __enter__(self) -> "Loop":
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,28 +166,36 @@ class Loop:
 
     def wait_until_ready(self) -> None:
         """Wait until it asks to go on."""
-        self._process.stdout.readline()
+        self._output.readline()
 
     def go(self) -> None:
         """Let it time a slice."""
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        self._input.write("\n")
+        self._input.flush()
         self.wait_until_ready()
 
     def slices(self) -> list[float]:
         """What it has measured."""
-        self._process.stdin.close()
-        return json.loads(self._process.stdout.read())
+        self._input.close()
+        medians: list[float] = json.loads(self._output.read())
+        return medians
 
 
 def side_by_side(bundle: Bundle, threads: int, seconds: float, own_first: bool) -> tuple[float, float, float]:
     """Milliseconds of the median run in a session of `bctk bench` and in the engine's own loop, and their ratio."""
-    settings = Settings(1, LEAST_RUNS, seconds, warmup_runs=20, warmup_seconds=WARM_UP, threads=threads, seed=0)
+    settings = Settings(
+        sessions=1,
+        min_runs=LEAST_RUNS,
+        min_seconds=seconds,
+        warmup_runs=20,
+        warmup_seconds=WARM_UP,
+        threads=threads,
+    )
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        own = Child(Measure(str(bundle.path), threads, None, f"{folder}/answer", settings))
+        own = Child(Measure(str(bundle.path), threads, None, f"{folder}/samples", settings))
         raw = Loop(command("raw", bundle, threads, seconds))
-        order = [own, raw] if own_first else [raw, own]
+        order: tuple[Child | Loop, ...] = (own, raw) if own_first else (raw, own)
         for one in order:
             stack.enter_context(one)
             one.wait_until_ready()
@@ -191,11 +203,11 @@ def side_by_side(bundle: Bundle, threads: int, seconds: float, own_first: bool) 
             for one in order:
                 one.go()
         theirs = raw.slices()
-        answer = own.answer(Answer)
-    cuts = np.cumsum(answer.model_slices)[:-1]
-    ours = [float(np.median(part)) / 1e6 for part in np.split(answer.model, cuts)]
+        samples = own.result(SessionSamples)
+    cuts = np.cumsum(samples.model_slices)[:-1]
+    ours = [float(np.median(part)) / 1e6 for part in np.split(samples.model, cuts)]
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return float(np.median(answer.model)) / 1e6, statistics.median(theirs), statistics.median(ratios)
+    return float(np.median(samples.model)) / 1e6, statistics.median(theirs), statistics.median(ratios)
 
 
 def tool(bundle: Bundle, threads: int, runs: int) -> float:
@@ -214,14 +226,14 @@ def compare(bundle: Bundle, rounds: int, threads: int, seconds: float) -> bool:
     )
     print(f"{bundle.manifest.name}, batch 1, {threads} threads, {rounds} rounds of {seconds:g} s")
     print(f"  {OURS:24} {statistics.median(own):8.3f} ms")
-    held = said(RAW, statistics.median(raw), ratios)
+    held = report(RAW, statistics.median(raw), ratios)
     if bundle.manifest.format == "tflite":
         runs = max(LEAST_RUNS, round(1e3 * seconds / raw[-1]))
         tools = [
             (side_by_side(bundle, threads, seconds, own_first=True)[0], tool(bundle, threads, runs))
             for _ in range(rounds)
         ]
-        held &= said(TOOL, statistics.median(t for _, t in tools), [ours / t for ours, t in tools])
+        held &= report(TOOL, statistics.median(t for _, t in tools), [ours / t for ours, t in tools])
     done = subprocess.run(command("overhead", bundle, threads, seconds), capture_output=True, text=True, check=True)
     added, call = json.loads(done.stdout.splitlines()[-1])
     holds = added <= OVERHEAD_LIMIT
@@ -232,7 +244,7 @@ def compare(bundle: Bundle, rounds: int, threads: int, seconds: float) -> bool:
     return holds and held
 
 
-def said(name: str, milliseconds: float, ratios: Sequence[float]) -> bool:
+def report(name: str, milliseconds: float, ratios: Sequence[float]) -> bool:
     """Print one row with the ratio of ours to it, the median of the rounds; whether the limit holds."""
     value = statistics.median(ratios)
     holds = abs(value - 1) <= RATIO_LIMIT
@@ -245,22 +257,22 @@ def said(name: str, milliseconds: float, ratios: Sequence[float]) -> bool:
 
 def main() -> int:
     """Each bundle in turn."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
-    options.add_argument("--rounds", type=int, default=6)
-    options.add_argument("--seconds", type=float, default=2.0, help="of each measurement after its warm-up")
-    options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--job", choices=["raw", "overhead"], help=argparse.SUPPRESS)
-    given = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement after its warm-up")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--job", choices=["raw", "overhead"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
     opened = [
-        bundles.read(path) for path in given.bundles or sorted(path.parent for path in ZOO.glob("*/manifest.json"))
+        bundles.read(path) for path in options.bundles or sorted(path.parent for path in ZOO.glob("*/manifest.json"))
     ]
-    if given.job:
-        raw = given.job == "raw"
-        found = raw_loop(opened[0], given.threads) if raw else overhead(opened[0], given.threads, given.seconds)
-        print(json.dumps(found))
+    if options.job:
+        raw = options.job == "raw"
+        result = raw_loop(opened[0], options.threads) if raw else overhead(opened[0], options.threads, options.seconds)
+        print(json.dumps(result))
         return 0
-    return int(not all([compare(bundle, given.rounds, given.threads, given.seconds) for bundle in opened]))
+    return int(not all([compare(bundle, options.rounds, options.threads, options.seconds) for bundle in opened]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """ONNX peers on ONNX Runtime with its default options: PyTorch's file, quantized as the documentation says, and floors.
 
-usage: python peers_onnx.py FILE THREADS   runs a file on random inputs, as often as a line on stdin asks for
+usage: python -m perf.peers_onnx FILE THREADS   runs a file on random inputs, as often as a line on stdin asks for
 
 A floor is the matrix products of ConvNeXtSmall alone, at its shapes: no engine that multiplies through the same library
 can be faster with the rest around them. Needs nothing of ours.
@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from turns import answer
+
+from perf.turns import answer
 
 SHAPES = ((3, 96, 24), (3, 192, 12), (27, 384, 6), (3, 768, 3))
 """Blocks, channels and pixels to a side of each stage for images of 96 × 96 pixels."""

@@ -1,0 +1,153 @@
+"""How a bundle was judged: parity with the reference, robustness, and the limits of a budget."""
+
+from enum import StrEnum
+
+from msgspec import field
+
+from bctoolkit.bench.documents.measurements import Interval
+from bctoolkit.documents import Document
+from bctoolkit.statistics.metrics import Parity
+from bctoolkit.statistics.paired import PairedChange
+
+__all__ = ["Check", "Labelled", "Outcome", "ParityReport", "Robustness", "UnderCorruption", "Verdict"]
+
+
+class Outcome(StrEnum):
+    """What a check or a verdict comes to."""
+
+    PASSED = "passed"
+    """The whole interval keeps the limit."""
+    FAILED = "failed"
+    """The whole interval lies beyond it."""
+    UNDECIDED = "undecided"
+    """The limit lies inside the interval, or there is none: not enough data to say."""
+
+
+class UnderCorruption(Document, frozen=True):
+    """The artifact under one corruption at one severity."""
+
+    accuracy: float
+    float_accuracy: float | None = None
+    change: PairedChange | None = None
+    """Relative to the float bundle, on the same corrupted images."""
+    mcnemar_p: float | None = None
+
+
+class Robustness(Document, frozen=True, kw_only=True):
+    """The artifact under the corruption suite; what needs a float bundle is None where none was measured with it."""
+
+    suite: int
+    """Version of the suite: figures compare only within one."""
+    count: int
+    """Images, each under every corruption and severity."""
+    baseline: str | None = None
+    """The float bundle: the same network at the highest precision among the bundles measured."""
+    clean_accuracy: float
+    """On the same images as they are."""
+    accuracy: float
+    """Mean over all corruptions and severities, as all figures below."""
+    drop: float | None = None
+    """Accuracy of the float bundle − this one's."""
+    drop_ci95: Interval | None = None
+    clean_drop: float | None = None
+    """The same on the images as they are."""
+    relative_corruption_drop: float | None = None
+    """`drop` − `clean_drop`: what is lost under corruptions beyond what is lost anyway."""
+    relative_corruption_drop_ci95: Interval | None = None
+    corruptions: dict[str, dict[str, UnderCorruption]]
+    """By corruption and severity."""
+
+
+class Labelled(Document, frozen=True, kw_only=True):
+    """The artifact on labelled images; what needs the reference is None where the bundle does not carry it."""
+
+    split: str
+    """`test part` where the images are those of the bundle's reference, else `all images`."""
+    source: str
+    count: int
+    accuracy: float
+    accuracy_ci95: Interval
+    """Exact binomial."""
+    reference_accuracy: float | None = None
+    change: PairedChange | None = None
+    """Relative to the reference, over all images; its interval is the paired score interval (Tango 1998)."""
+    mcnemar_p: float | None = None
+    """Exact, two-sided."""
+    top1_agreement: float | None = None
+    top1_agreement_ci95: Interval | None = None
+    """Exact binomial."""
+    recall: dict[str, float | None]
+    class_changes: dict[str, PairedChange] = field(default_factory=dict)
+    """As `change` within each class that has images: `drop` is that of its recall."""
+    regressed_classes: tuple[str, ...] = ()
+    """Classes whose recall has fallen beyond chance, that of looking at several classes included."""
+    ece: float
+    ece_drift: float | None = None
+    """ECE − the reference's on the same images."""
+    ece_drift_ci95: Interval | None = None
+    """On the safe side: see `bench.analysis.calibration_drift`."""
+    temperature: float | None = None
+    """Fitted anew to this artifact on these images; 1 where it is as sure as it is right. Nothing applies it."""
+    ece_tempered: float | None = None
+    """ECE at that temperature, on the images it was fitted to."""
+    robustness: Robustness | None = None
+    """None where the corruption suite was left out."""
+
+    @property
+    def accuracy_drop(self) -> float | None:
+        """The reference's accuracy − the artifact's on the same images."""
+        return None if self.change is None else self.change.drop
+
+    @property
+    def worst_recall_drop(self) -> float | None:
+        """The largest drop of any class's recall."""
+        return max((change.drop for change in self.class_changes.values()), default=None)
+
+
+class ParityReport(Document, frozen=True, kw_only=True):
+    """The artifact against the float32 Keras reference."""
+
+    golden: Parity
+    golden_images: str
+    """`real` or `synthetic`."""
+    golden_agreement_ci95: Interval
+    """Exact binomial."""
+    labelled: Labelled | None = None
+
+    @property
+    def headline_accuracy(self) -> float:
+        """On labelled images where there are some, else the agreement on golden ones."""
+        return self.golden.top1_agreement if self.labelled is None else self.labelled.accuracy
+
+
+class Check(Document, frozen=True, kw_only=True):
+    """One limit of a budget against what was measured."""
+
+    name: str
+    limit: float
+    outcome: Outcome
+    observed: float | None = None
+    """The unfavourable end of the interval; None where nothing was measured."""
+    interval: Interval | None = None
+    """95 %; both ends alike for what has no error of measurement."""
+    images_needed: int | None = None
+    """How many images would decide, if the rates stay what they are; None where more images are no remedy."""
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the limit is shown to hold."""
+        return self.outcome is Outcome.PASSED
+
+
+class Verdict(Document, frozen=True):
+    """All checks of a budget."""
+
+    outcome: Outcome
+    """Failed if one check is, else undecided if one is."""
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every limit is shown to hold."""
+        return self.outcome is Outcome.PASSED
