@@ -59,6 +59,7 @@ def test_html_has_the_same_cells_and_no_markup_of_theirs() -> None:
     assert reader.tags == {"div", "table", "thead", "tbody", "tr", "th", "td", "span", "small"}
     assert '<span class="outcome failed">failed</span>' in TABLE.to_html()
     assert '<small class="outcome passed">8 to 10</small>' in TABLE.to_html()
+    assert TABLE.to_html().count('<td class=text data-of="limits">') == 2
 
 
 def test_csv_reads_back() -> None:
