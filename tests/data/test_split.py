@@ -66,7 +66,7 @@ def test_an_image_keeps_its_part_whatever_the_set_around_it(
     chosen = [*range(BASE), *rest]
     order.shuffle(chosen)  # type: ignore[attr-defined]
     labels = [int(pool.labels[i]) ^ (i in flipped) for i in chosen]
-    other = make_dataset(pool.images[chosen], labels)
+    other = make_dataset(pool.images[np.array(chosen)], labels)
     for key, part in part_of(other, split(other, SHARES)).items():
         assert part == pool_parts[key]
 
@@ -78,7 +78,7 @@ def test_copies_never_straddle_even_under_two_labels(
 ) -> None:
     index = [*range(POOL), *(image for image, _ in copied)]
     labels = [*pool.labels.tolist(), *(label for _, label in copied)]
-    doubled = make_dataset(pool.images[index], labels)
+    doubled = make_dataset(pool.images[np.array(index)], labels)
     assert part_of(doubled, split(doubled, SHARES)) == pool_parts
 
 
