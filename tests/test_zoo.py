@@ -66,7 +66,7 @@ def test_its_accuracy_on_real_images_is_the_stored_one(name: str, real_cells: Da
     assert reference is not None
     test_part = {bytes(row) for row in reference.hashes}
     indices = np.array([index for index, row in enumerate(dataset.hashes) if bytes(row) in test_part])
-    probabilities = load(ZOO / name).predict_each(dataset.images[indices])
+    probabilities = load(ZOO / name, threads=1).predict_each(dataset.images[indices])
     accuracy = float(np.mean(probabilities.argmax(axis=1) == dataset.labels[indices]))
     assert len(indices) == figures(name)["count"]
     assert accuracy == pytest.approx(figures(name)["accuracy"], abs=2.5 / len(indices))

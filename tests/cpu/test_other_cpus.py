@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from bctoolkit import bundle as bundles
-from bctoolkit.data import load
+from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.runtime.saturation import NEVER_SATURATES
 
@@ -70,14 +70,13 @@ def test_the_zoo_answers_the_same_bits_in_every_mode(
 @pytest.mark.real
 @pytest.mark.slow
 def test_five_hundred_real_cells_get_the_same_bits_in_every_mode(
-    real_images: Path, without_vnni: dict[str, str], ask: Callable[..., NDArray[np.float32]]
+    real_cells: Dataset, without_vnni: dict[str, str], ask: Callable[..., NDArray[np.float32]]
 ) -> None:
     opened = bundles.read(ZOO / NAMES[0])
     reference = opened.reference()
     assert reference is not None
-    dataset = load(str(real_images), opened.manifest.input)
-    at = positions(reference.hashes[:500], dataset.hashes)
-    images, model = dataset.take(at).images[:], ZOO / NAMES[0] / "model.onnx"
+    index = positions(reference.hashes[:500], real_cells.hashes)
+    images, model = real_cells.images[index], ZOO / NAMES[0] / "model.onnx"
     expected = ask(ANSWER, model, images)
     np.testing.assert_array_equal(ask(ANSWER, model, images, without_vnni), expected)
     np.testing.assert_array_equal(ask(IN_EXACT_MODE, model, images, without_vnni), expected)

@@ -233,7 +233,7 @@ def test_all_products_of_an_artifact_are_looked_at(form: str, atto: keras.Model)
 
 
 def test_a_float_artifact_has_no_integer_products(atto: keras.Model) -> None:
-    assert INTROSPECTORS["onnx"].integer_products(converted(atto, "fp32")) is None
+    assert INTROSPECTORS["onnx"].integers(converted(atto, "fp32")).products is None
 
 
 def written(operator: str, weights: NDArray[np.int8], inputs: list[str], **attributes: Any) -> onnx.ModelProto:

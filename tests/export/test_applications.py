@@ -49,8 +49,8 @@ def assert_same(model: keras.Model, format_name: str, make: Callable[[], keras.M
     draw(model, pictures(4, size, seed=1), seed=0)
     images = pictures(4, size, seed=2)
     expected = np.asarray(model(images.astype(np.float32), training=False))
-    apart = np.abs(expected[:, None] - expected[None]).max(axis=2)
-    assert apart[~np.eye(len(images), dtype=bool)].min() > 10 * LIMIT, "the network does not tell the images apart"
+    distance = np.abs(expected[:, None] - expected[None]).max(axis=2)
+    assert distance[~np.eye(len(images), dtype=bool)].min() > 10 * LIMIT, "the network does not tell the images apart"
     observed = answers(model, format_name, images)
     if make is not None and np.abs(observed - expected).max() > LIMIT:
         exact = in_float64(make, model, images)
@@ -108,9 +108,20 @@ def test_mobilenet_v2_answers_as_in_keras(format_name: str) -> None:
     assert_same(make(weights=None, classes=4, input_shape=(32, 32, 3), alpha=0.35), format_name)
 
 
+APPLICATIONS = ("MobileNetV3Small", "EfficientNetB0", "DenseNet121", "NASNetMobile", "ConvNeXtTiny")
+QUICK = (("MobileNetV3Small", "onnx"), ("MobileNetV3Small", "tflite"), ("EfficientNetB0", "onnx"))
+"""The rest repeats the blocks above at sizes that take ten seconds and more."""
+
+
 @pytest.mark.slow
-@FORMAT
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetB0", "DenseNet121", "NASNetMobile", "ConvNeXtTiny"])
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [
+        pytest.param(name, format_name, marks=() if (name, format_name) in QUICK else pytest.mark.soak)
+        for name in APPLICATIONS
+        for format_name in FORMATS
+    ],
+)
 def test_an_application_answers_as_in_keras(name: str, format_name: str) -> None:
     application = getattr(keras.applications, name)
 

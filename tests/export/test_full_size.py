@@ -39,7 +39,9 @@ def expected(network: keras.Model) -> NDArray[np.float32]:
     return np.asarray(plain(IMAGES.astype(np.float32), training=False))
 
 
-@pytest.fixture(scope="module", params=list(FORMATS))
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.soak if name == "tflite" else ()) for name in FORMATS]
+)
 def exporter(request: pytest.FixtureRequest, network: keras.Model) -> tuple[str, Any]:
     """A format and its exporter, which converts the network once for all tests."""
     name: str = request.param

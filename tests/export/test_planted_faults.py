@@ -7,7 +7,6 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from bctoolkit.export.checks.introspection import require_exact_integers
 from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_trained_accuracy
 from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
-from bctoolkit.export.keras_graph.walk import rebuild
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
 from bctoolkit.export.reference import predict
@@ -38,14 +36,21 @@ from bctoolkit.export.tflite.graph import QuantParams
 from bctoolkit.export.tflite.passes import int8 as tflite_int8
 from bctoolkit.export.variants import artifact_variant, keras_variant
 from bctoolkit.lazy import attribute
-from bctoolkit.networks import LayerScale
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
-
-from .conftest import fit_head, small_convnext
-
-Change = Callable[[keras.Model], keras.Model]
-Replace = Callable[[Any], Any]
+from tests.support.faults import (
+    approximate_gelus,
+    bgr,
+    coarse_norms,
+    divided_twice,
+    softmax_twice,
+    turned,
+    with_layers,
+    with_weights,
+    without_preprocessing,
+    without_scales,
+)
+from tests.support.networks import fit_head, small_convnext
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,76 +108,6 @@ def chain(run_folder: Path) -> Chain:
 def float32(chain: Chain) -> dict[str, bytes]:
     """The honest fp32 artifact of each format."""
     return {name: exporter.convert("fp32", QuantizationSettings()) for name, exporter in chain.exporters.items()}
-
-
-def with_layers(replace: Replace) -> Change:
-    """Build the network anew with other layers; each keeps its weights where they fit."""
-
-    def change(model: keras.Model) -> keras.Model:
-        layers = {operation: replace(operation) for operation in model.operations}
-        return rebuild(model, lambda operation: [] if layers[operation] is None else [layers[operation]])
-
-    return change
-
-
-def with_weights(pattern: str, new: Callable[[NDArray[Any]], NDArray[Any]]) -> Change:
-    """The network with the first weight tensor of the layers called `*pattern` changed."""
-
-    def change(model: keras.Model) -> keras.Model:
-        copy = rebuild(model, lambda operation: [again(operation)])
-        matching = [layer for layer in copy.layers if layer.name.endswith(pattern)]
-        assert matching
-        for layer in matching:
-            first, *others = layer.get_weights()
-            layer.set_weights([new(first), *others])
-        return copy
-
-    return change
-
-
-def again(operation: Any, **changes: Any) -> Any:
-    """A copy of a layer with some of its arguments changed."""
-    if not isinstance(operation, keras.layers.Layer):
-        return operation
-    return type(operation).from_config({**operation.get_config(), **changes})
-
-
-def coarse_norms(operation: Any) -> Any:
-    return (
-        again(operation, epsilon=1e-3) if isinstance(operation, keras.layers.LayerNormalization) else again(operation)
-    )
-
-
-@keras.saving.register_keras_serializable("planted")
-def tanh_gelu(x: Any) -> Any:
-    return keras.activations.gelu(x, approximate=True)
-
-
-def approximate_gelus(operation: Any) -> Any:
-    if not operation.name.endswith("_gelu"):
-        return again(operation)
-    return keras.layers.Activation(tanh_gelu, name=operation.name)
-
-
-def without_scales(operation: Any) -> Any:
-    return None if isinstance(operation, LayerScale) else again(operation)
-
-
-def without_preprocessing(operation: Any) -> Any:
-    return None if operation.name == "preprocess" else again(operation)
-
-
-def softmax_twice(model: keras.Model) -> keras.Model:
-    return keras.Model(model.inputs[0], keras.layers.Softmax(name="again")(model.outputs[0]))
-
-
-def divided_twice(model: keras.Model) -> keras.Model:
-    inputs = keras.Input(model.input_shape[1:], name="image")
-    return keras.Model(inputs, model(keras.layers.Rescaling(1 / 255, name="divide")(inputs)))
-
-
-bgr = with_weights("stem_conv", lambda kernel: kernel[:, :, ::-1])
-turned = with_weights("block_1_depthwise", lambda kernel: kernel.transpose(1, 0, 2, 3))
 
 
 def refused(run: Path, target: Path, formats: tuple[str, ...] = ("onnx",), kind: str = "fp32", **options: Any) -> str:
@@ -249,8 +184,18 @@ EXPORTER_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("fault", EXPORTER_FAULTS)
+REPEATED = ("LayerNorm epsilon 1e-3", "softmax twice")
+"""What TFLite's converter, which takes seconds, is given in the soak alone."""
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        pytest.param(name, fault, marks=pytest.mark.soak if name == "tflite" and fault in REPEATED else ())
+        for name in FORMATS
+        for fault in EXPORTER_FAULTS
+    ],
+)
 def test_a_fault_of_an_exporter_is_blamed_on_its_format_and_traced_to_the_layer(
     chain: Chain, name: str, fault: str
 ) -> None:
