@@ -270,16 +270,15 @@ def test_an_empty_part_is_refused(pool: Dataset, part: str) -> None:
 
 
 @pytest.mark.real
-def test_real_images_load_and_split_in_proportion_without_copies_across_parts(real_images: Path) -> None:
-    dataset = load(str(real_images), InputContract())
-    assert dataset.images.shape == (11_952, 96, 96, 3)
-    assert len(dataset.classes) == 8
-    parts = split(dataset, SHARES)
-    assert sum(len(getattr(parts, part)) for part in PARTS) == len(dataset)
-    pixels = [{dataset.images[i].tobytes() for i in getattr(parts, part)} for part in PARTS]
+def test_real_images_load_and_split_in_proportion_without_copies_across_parts(real_cells: Dataset) -> None:
+    assert real_cells.images.shape == (11_952, 96, 96, 3)
+    assert len(real_cells.classes) == 8
+    parts = split(real_cells, SHARES)
+    assert sum(len(getattr(parts, part)) for part in PARTS) == len(real_cells)
+    pixels = [{real_cells.images[i].tobytes() for i in getattr(parts, part)} for part in PARTS]
     assert sum(map(len, pixels)) == len(set.union(*pixels))
-    counts = parts.counts(dataset)
-    totals = np.bincount(dataset.labels)
+    counts = parts.counts(real_cells)
+    totals = np.bincount(real_cells.labels)
     for part, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
         for total, (name, count) in zip(totals, counts[part].items(), strict=True):
             assert within_binomial_bounds(count, int(total), share), (part, name, count)
