@@ -9,12 +9,12 @@ __all__ = ["classes_table", "corruptions_table"]
 
 def classes_table(evaluation: Evaluation) -> Table:
     """Precision, recall and F1 of each class, and what its images are most often taken for."""
-    confused, similar = "most often taken for", (evaluation.precision, evaluation.recall, evaluation.f1)
+    confused, measures = "most often taken for", (evaluation.precision, evaluation.recall, evaluation.f1)
     rows = [
         (
             name,
             f"{evaluation.counts[name]:,}",
-            *("–" if share[name] is None else f"{share[name]:.2%}" for share in similar),
+            *("–" if share[name] is None else f"{share[name]:.2%}" for share in measures),
             _confused_with(evaluation, row),
         )
         for row, name in enumerate(evaluation.labels)
@@ -30,7 +30,7 @@ def _confused_with(evaluation: Evaluation, row: int) -> str:
 
 
 def corruptions_table(evaluation: Evaluation) -> Table:
-    """Accuracy under each corruption and severity, the mildest corruption first; empty where none was measured."""
+    """Accuracy under each corruption and severity, the best mean first; empty where none was measured."""
     similar = "similar augmentations"
     rows = [
         (

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,8 @@ def save_npz(tmp_path: Path) -> SaveNpz:
     """`save_npz(images=…, labels=…)` writes the arrays and returns the path as a user gives it."""
 
     def save(name: str = "set.npz", **arrays: object) -> str:
-        np.savez_compressed(tmp_path / name, **{key: np.asarray(value) for key, value in arrays.items()})
+        plain: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+        np.savez_compressed(tmp_path / name, **plain)
         return str(tmp_path / name)
 
     return save

@@ -110,7 +110,7 @@ def test_content_hash_is_sha256_of_shape_and_pixels() -> None:
 
 
 def test_rows_are_the_hashes_as_bytes(three_classes: Dataset) -> None:
-    assert rows(three_classes.hashes) == [content_hash(image) for image in three_classes.images]
+    assert rows(three_classes.hashes) == [content_hash(image) for image in three_classes.images[:]]
 
 
 def test_positions_lead_back_to_the_row_that_equals() -> None:

@@ -51,8 +51,7 @@ def test_tones_are_those_of_the_pixels(tmp_path: Path) -> None:
     assert left.saturation == pytest.approx(0.75)
     assert left.brightness == pytest.approx(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
     assert left.sharpness == pytest.approx(0, abs=1e-3)
-    assert right.mean_rgb == (0, 0, 0)
-    assert right.saturation == 0
+    assert (right.mean_rgb, right.saturation) == ((0, 0, 0), 0)
 
 
 def test_a_sharper_class_has_the_greater_sharpness(tmp_path: Path) -> None:

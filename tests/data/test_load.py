@@ -56,7 +56,7 @@ def test_images_stay_beside_their_hashes_and_labels(
     """Files are read by several threads; none may write in another's row."""
     images = make_images(300)
     dataset = load(save_folders(images, np.arange(300) % 3, ("a", "b", "c")), eight)
-    assert rows(dataset.hashes) == [content_hash(image) for image in dataset.images]
+    assert rows(dataset.hashes) == [content_hash(image) for image in dataset.images[:]]
     expected = np.concatenate([images[start::3] for start in range(3)])
     np.testing.assert_array_equal(dataset.images, expected)
 
@@ -70,7 +70,7 @@ def test_jpeg_and_png_are_read_as_pillow_decodes_them(
     Image.fromarray(make_images(1)[0]).save(file)
     dataset = load(str(tmp_path), eight)
     with Image.open(file) as picture:
-        np.testing.assert_array_equal(dataset.images[0], np.asarray(picture))
+        np.testing.assert_array_equal(dataset.images[:][0], np.asarray(picture))
 
 
 def test_hidden_and_foreign_files_are_left_out(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, make_images: MakeImages) -
     (root / "arrays" / "classes.txt").write_text("\n".join(names))
     np.savez(root / "set.npz", images=images, labels=labels, classes=names)
     parts = {"train": slice(20), "val": slice(20, 32), "test": slice(32, COUNT)}
-    medmnist = {f"{part}_images": images[own] for part, own in parts.items()}
+    medmnist: dict[str, Any] = {f"{part}_images": images[own] for part, own in parts.items()}
     medmnist |= {f"{part}_labels": labels[own, None] for part, own in parts.items()}
     np.savez(root / "medmnist.npz", **medmnist)
     for position, (image, label) in enumerate(zip(images, labels, strict=True)):

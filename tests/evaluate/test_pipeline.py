@@ -168,7 +168,9 @@ def test_every_mean_counts_each_corruption_the_same(evaluated: Callable[..., Eva
 
 def test_without_the_suite_its_figures_are_absent(evaluated: Callable[..., Evaluation]) -> None:
     evaluation = evaluated()
-    assert evaluation.corruptions is evaluation.corruption_mean is evaluation.corruption_worst is None
+    assert evaluation.corruptions is None
+    assert evaluation.corruption_mean is None
+    assert evaluation.corruption_worst is None
 
 
 def test_a_corruption_s_figure_does_not_depend_on_the_batches(subject: Subject, cells: Dataset) -> None:
