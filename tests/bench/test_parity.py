@@ -23,6 +23,8 @@ from bctoolkit.progress import Silent
 from bctoolkit.runtime import load as load_classifier
 from bctoolkit.statistics import paired
 
+pytestmark = pytest.mark.usefixtures("local_children")
+
 Probabilities = NDArray[np.float32]
 Rebuild = Callable[..., Bundle]
 
