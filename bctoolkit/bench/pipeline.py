@@ -188,7 +188,7 @@ def _judged(
         result = scenarios.with_scenarios(result, sessions, samples)
     if run.request.budget is None:
         return result
-    return msgspec.structs.replace(result, verdict=verdict.judge(result, run.request.budget))
+    return msgspec.structs.replace(result, verdict=verdict.check_budget(result, run.request.budget))
 
 
 def _parities(
@@ -202,7 +202,9 @@ def _parities(
         robust = robustness.robustness_by_target(tested)
         for each in targets:
             dataset = datasets.get(image_contract(each.bundle))
-            figures = parity.compare(each.bundle, predictions[each.key], "" if dataset is None else dataset.source)
+            figures = parity.compare_with_reference(
+                each.bundle, predictions[each.key], "" if dataset is None else dataset.source
+            )
             parities[each.key] = parity.with_robustness(figures, robust.get(each.key))
     return parities
 

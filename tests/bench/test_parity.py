@@ -30,7 +30,7 @@ Rebuild = Callable[..., Bundle]
 
 
 def compared(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
-    return parity.compare(
+    return parity.compare_with_reference(
         bundle, predictions.predict_all(bundle, dataset, 1, None, Silent()), "" if dataset is None else dataset.source
     )
 

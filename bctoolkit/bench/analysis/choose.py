@@ -87,7 +87,7 @@ def _candidate(name: str, reports: list[StoredReport], limits: Budget) -> Candid
             outcomes.add(Outcome.UNDECIDED)
             reasons.append(f"{where}{_absent(name, stored.report)}")
             continue
-        judged = [(verdict.judge(result, limits), result) for result in rows]
+        judged = [(verdict.check_budget(result, limits), result) for result in rows]
         best, result = min(judged, key=lambda pair: (_order(pair[0].outcome), pair[1].latency_ms.p50))
         results.append(result)
         outcomes.add(best.outcome)
