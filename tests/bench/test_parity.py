@@ -76,7 +76,7 @@ def held_out(bundle: Path, tiny_data: Dataset) -> Dataset:
 @pytest.fixture(scope="session")
 def predicted(bundle: Path, held_out: Dataset) -> Probabilities:
     """What the artifact says of the test part, asked through the runtime."""
-    return load_classifier(bundle).predict(held_out.images).probabilities
+    return load_classifier(bundle).predict(held_out.images[:]).probabilities
 
 
 def reference_of(dataset: Dataset, probabilities: Probabilities) -> Reference:

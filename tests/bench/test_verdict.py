@@ -1,6 +1,7 @@
 """Budgets: each limit against an interval; what was not measured or is unstable is never decided."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -74,7 +75,7 @@ def measured(
     )
 
 
-def only_check(result: Result, **limits: float) -> Check:
+def only_check(result: Result, **limits: Any) -> Check:
     verdict = check_budget(result, Budget(device="test", **limits))
     assert len(verdict.checks) == 1
     assert verdict.outcome is verdict.checks[0].outcome
@@ -177,7 +178,9 @@ def test_a_budget_without_limits_passes(measured: Result) -> None:
 
 
 def test_one_failing_limit_fails_the_verdict_and_all_are_reported(measured: Result) -> None:
-    limits = {name: high * 2 if name.startswith("max") else low / 2 for name, (low, high) in INTERVALS.items()}
+    limits: dict[str, Any] = {
+        name: high * 2 if name.startswith("max") else low / 2 for name, (low, high) in INTERVALS.items()
+    }
     assert check_budget(measured, Budget(device="test", **limits)).passed
     undecided = check_budget(measured, Budget(device="test", **limits | {"max_p50_ms": 12.4}))
     assert (undecided.passed, undecided.outcome) == (False, Outcome.UNDECIDED)
