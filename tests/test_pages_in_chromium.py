@@ -127,7 +127,8 @@ class Browser:
             message = self._next()
             if message.get("id") == number:
                 assert "error" not in message, message
-                return message["result"]
+                result: dict[str, Any] = message["result"]
+                return result
             self._events.append(message)
 
     def open(self, page: Path, width: int, scheme: str, medium: str = "screen") -> list[dict[str, Any]]:
@@ -161,7 +162,8 @@ class Browser:
             if not byte:
                 raise EOFError("the browser has ended")
             message += byte
-        return json.loads(message)
+        decoded: dict[str, Any] = json.loads(message)
+        return decoded
 
 
 @pytest.fixture(scope="module")

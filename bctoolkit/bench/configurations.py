@@ -82,7 +82,7 @@ class BenchRun:
         """Every bundle on every provider."""
         several = len(self.settings.providers) > 1
         return [
-            Target(slug(bundle.manifest.name) + (f"@{provider}" if several else ""), bundle, provider)
+            Target(slug(bundle.manifest.name) + (f"@{slug(str(provider))}" if several else ""), bundle, provider)
             for bundle in self.bundles
             for provider in self.settings.providers or (None,)
         ]

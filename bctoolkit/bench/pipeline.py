@@ -7,7 +7,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
 from bctoolkit.bench.analysis import parity, robustness, scenarios, statistics, verdict
 from bctoolkit.bench.checkpoint import Checkpoint, Request
 from bctoolkit.bench.configurations import (
@@ -29,7 +28,7 @@ from bctoolkit.bench.report import write
 from bctoolkit.bench.report.page import ResultDetails
 from bctoolkit.bench.rounds import Scenarios
 from bctoolkit.bench.worker.machine import fingerprint
-from bctoolkit.bundle import Bundle
+from bctoolkit.bundle import MANIFEST, Bundle, read
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.errors import BackendError, BundleError, RecipeError
@@ -115,7 +114,7 @@ def resume(target: Path, progress: Progress) -> Report:
 
 def _open(paths: list[Path]) -> list[Bundle]:
     """The bundles under names that tell their results apart: their own, or where two share one, their folders'."""
-    opened = [bundles.read(path) for path in paths]
+    opened = [read(path) for path in paths]
     if len({slug(bundle.manifest.name) for bundle in opened}) < len(opened):
         opened = [
             Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, name=bundle.path.absolute().name))
@@ -188,7 +187,7 @@ def _judged(
         result = scenarios.with_scenarios(result, sessions, samples)
     if run.request.budget is None:
         return result
-    return msgspec.structs.replace(result, verdict=verdict.judge(result, run.request.budget))
+    return msgspec.structs.replace(result, verdict=verdict.check_budget(result, run.request.budget))
 
 
 def _parities(
@@ -202,7 +201,9 @@ def _parities(
         robust = robustness.robustness_by_target(tested)
         for each in targets:
             dataset = datasets.get(image_contract(each.bundle))
-            figures = parity.compare(each.bundle, predictions[each.key], "" if dataset is None else dataset.source)
+            figures = parity.compare_with_reference(
+                each.bundle, predictions[each.key], "" if dataset is None else dataset.source
+            )
             parities[each.key] = parity.with_robustness(figures, robust.get(each.key))
     return parities
 
@@ -261,7 +262,7 @@ def _milliseconds(nanoseconds: list[int]) -> NDArray[np.float64]:
 
 
 def _seal(bundle: Bundle) -> str:
-    return sha256_file(bundle.path / bundles.MANIFEST)
+    return sha256_file(bundle.path / MANIFEST)
 
 
 def _datasets(run: BenchRun) -> dict[InputContract, Dataset]:

@@ -64,11 +64,10 @@ def choose(
     """
     from typing import cast
 
-    from bctoolkit.bench.analysis.choose import Preference
-    from bctoolkit.bench.analysis.choose import choose as best_of
+    from bctoolkit.bench.analysis.choose import Preference, choose_best
 
     require_extras("bench")
-    choice = best_of(stored_reports(reports), _limits(limits, budget), cast("Preference", prefer))
+    choice = choose_best(stored_reports(reports), _limits(limits, budget), cast("Preference", prefer))
     if as_json:
         from bctoolkit.documents import to_json
 

@@ -33,7 +33,10 @@ def print_table(table: "Table") -> None:
         console.width = max(1, console.measure(grid, options=console.options.update(max_width=WIDEST)).maximum)
     if table.title:
         click.echo(f"{table.title}:")
-    console.print(grid)
+    with console.capture() as capture:
+        console.print(grid)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
     for note in table.notes:
         click.echo(f"  {note}")
 

@@ -17,6 +17,7 @@ from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarni
 from bctoolkit.bench.documents.report import Failure, Report, Result
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import process, sessions
+from bctoolkit.bench.report import charts
 from bctoolkit.bench.worker import __main__ as worker
 from bctoolkit.bench.worker import jobs
 from bctoolkit.contract import InputContract
@@ -150,6 +151,12 @@ def local_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of child processes are done in this one: what is tested is who does what when, not the processes."""
     monkeypatch.setattr(process, "Child", LocalChild)
     monkeypatch.setattr(sessions, "Child", LocalChild)
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take most of a report's time; the page's own tests draw them."""
+    monkeypatch.setattr(charts, "svg", lambda fig, label: f'<svg role="img" aria-label="{label}"></svg>')
 
 
 def latency(**changes: object) -> Latency:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from bctoolkit.bench.documents.samples import EnergyUse
 from bctoolkit.bench.worker import energy
 from bctoolkit.bench.worker.energy import energy_meter
 
@@ -40,7 +39,10 @@ def test_packages_are_added_and_their_parts_are_not(tmp_path: Path) -> None:
     assert counter is not None
     for number, folder in enumerate((first, second, *others)):
         (folder / "energy_uj").write_text(f"{(21_000, 35_000, 900_000, 900_000)[number]}\n")
-    assert counter.used() == EnergyUse("package", pytest.approx(0.05))
+    used = counter.used()
+    assert used is not None
+    assert used.source == "package"
+    assert used.joules == pytest.approx(0.05)
 
 
 def test_a_counter_that_begins_anew_goes_on(tmp_path: Path) -> None:
@@ -92,7 +94,10 @@ def test_a_battery_that_discharges_is_the_whole_machine(tmp_path: Path, clock: A
     assert counter is not None
     clock.sleep(2.0)
     (folder / "power_now").write_text("-30000000\n")
-    assert counter.used() == EnergyUse("battery", pytest.approx(40.0))
+    used = counter.used()
+    assert used is not None
+    assert used.source == "battery"
+    assert used.joules == pytest.approx(40.0)
 
 
 @pytest.mark.parametrize(("state", "power"), [("Charging", 10), ("Full", 10), ("Discharging", None)])

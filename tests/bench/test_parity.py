@@ -23,12 +23,14 @@ from bctoolkit.progress import Silent
 from bctoolkit.runtime import load as load_classifier
 from bctoolkit.statistics import paired
 
+pytestmark = pytest.mark.usefixtures("local_children")
+
 Probabilities = NDArray[np.float32]
 Rebuild = Callable[..., Bundle]
 
 
 def compared(bundle: Bundle, dataset: Dataset | None = None) -> ParityReport:
-    return parity.compare(
+    return parity.compare_with_reference(
         bundle, predictions.predict_all(bundle, dataset, 1, None, Silent()), "" if dataset is None else dataset.source
     )
 
@@ -74,7 +76,7 @@ def held_out(bundle: Path, tiny_data: Dataset) -> Dataset:
 @pytest.fixture(scope="session")
 def predicted(bundle: Path, held_out: Dataset) -> Probabilities:
     """What the artifact says of the test part, asked through the runtime."""
-    return load_classifier(bundle).predict(held_out.images).probabilities
+    return load_classifier(bundle).predict(held_out.images[:]).probabilities
 
 
 def reference_of(dataset: Dataset, probabilities: Probabilities) -> Reference:

@@ -95,7 +95,7 @@ def test_one_percent_of_a_small_class_is_undecided_and_says_how_many_images_woul
     assert found.regressed_classes == ()
     result = make_result()
     result = msgspec.structs.replace(result, parity=msgspec.structs.replace(result.parity, labelled=found))
-    (check,) = verdict.judge(result, Budget(device="test", max_recall_drop=0.005)).checks
+    (check,) = verdict.check_budget(result, Budget(device="test", max_recall_drop=0.005)).checks
     assert check.outcome is Outcome.UNDECIDED
     assert "class basophil" in check.note
     assert check.images_needed is not None

@@ -19,7 +19,7 @@ from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 
-pytestmark = pytest.mark.usefixtures("local_children")
+pytestmark = pytest.mark.usefixtures("local_children", "without_plots")
 
 
 @pytest.fixture(scope="module")

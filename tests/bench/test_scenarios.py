@@ -16,7 +16,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.samples import BatchRuns, EnergyUse, OfflineSamples, StreamsSamples, SustainedSamples
 from bctoolkit.bench.documents.settings import Settings
-from bctoolkit.bench.worker import scenarios
+from bctoolkit.bench.worker import machine, scenarios
 from bctoolkit.bench.worker.__main__ import AnyJob
 from bctoolkit.bench.worker.energy import EnergyMeter
 from bctoolkit.bench.worker.machine import Reading
@@ -313,7 +313,7 @@ def test_a_window_that_was_throttled_counts_though_the_end_was_not(
 ) -> None:
     """The CPU's clock has fallen between 1 and 2 s."""
     put(Fickle(clock))
-    usual, begin = scenarios.reading, clock()
+    usual, begin = machine.reading, clock()
 
     def reading() -> Reading:
         return usual()._replace(mhz=1000.0 if 1e9 < clock() - begin < 2e9 else 2000.0, celsius=50.0)

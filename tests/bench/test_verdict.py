@@ -1,12 +1,13 @@
 """Budgets: each limit against an interval; what was not measured or is unstable is never decided."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from bctoolkit.bench.analysis.verdict import judge
+from bctoolkit.bench.analysis.verdict import check_budget
 from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, ParityReport, Robustness
 from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Result
@@ -74,8 +75,8 @@ def measured(
     )
 
 
-def only_check(result: Result, **limits: float) -> Check:
-    verdict = judge(result, Budget(device="test", **limits))
+def only_check(result: Result, **limits: Any) -> Check:
+    verdict = check_budget(result, Budget(device="test", **limits))
     assert len(verdict.checks) == 1
     assert verdict.outcome is verdict.checks[0].outcome
     assert verdict.passed is verdict.checks[0].passed is (verdict.outcome is Outcome.PASSED)
@@ -171,17 +172,19 @@ def test_a_class_with_few_images_is_not_passed_for_want_of_them(
 
 
 def test_a_budget_without_limits_passes(measured: Result) -> None:
-    verdict = judge(measured, Budget(device="test"))
+    verdict = check_budget(measured, Budget(device="test"))
     assert verdict.passed
     assert verdict.checks == ()
 
 
 def test_one_failing_limit_fails_the_verdict_and_all_are_reported(measured: Result) -> None:
-    limits = {name: high * 2 if name.startswith("max") else low / 2 for name, (low, high) in INTERVALS.items()}
-    assert judge(measured, Budget(device="test", **limits)).passed
-    undecided = judge(measured, Budget(device="test", **limits | {"max_p50_ms": 12.4}))
+    limits: dict[str, Any] = {
+        name: high * 2 if name.startswith("max") else low / 2 for name, (low, high) in INTERVALS.items()
+    }
+    assert check_budget(measured, Budget(device="test", **limits)).passed
+    undecided = check_budget(measured, Budget(device="test", **limits | {"max_p50_ms": 12.4}))
     assert (undecided.passed, undecided.outcome) == (False, Outcome.UNDECIDED)
-    verdict = judge(measured, Budget(device="test", **limits | {"max_p50_ms": 12.4, "max_size_mb": 1.0}))
+    verdict = check_budget(measured, Budget(device="test", **limits | {"max_p50_ms": 12.4, "max_size_mb": 1.0}))
     assert (verdict.passed, verdict.outcome) == (False, Outcome.FAILED)
     assert {check.name for check in verdict.checks} == set(INTERVALS)
     assert [check.name for check in verdict.checks if not check.passed] == ["max_p50_ms", "max_size_mb"]

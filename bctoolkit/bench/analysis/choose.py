@@ -14,7 +14,7 @@ from bctoolkit.bench.documents.stored import StoredReport
 from bctoolkit.documents import Document
 from bctoolkit.recipes import Budget
 
-__all__ = ["PREFERENCES", "Candidate", "Choice", "Preference", "choose"]
+__all__ = ["PREFERENCES", "Candidate", "Choice", "Preference", "choose_best"]
 
 Preference = Literal["latency", "size", "accuracy"]
 
@@ -52,7 +52,7 @@ PREFERENCES: dict[Preference, tuple[Callable[[Candidate], float], str]] = {
 """What decides among the artifacts that keep all limits; ties go to the faster one, then to the smaller."""
 
 
-def choose(reports: list[StoredReport], limits: Budget, preference: Preference = "latency") -> Choice:
+def choose_best(reports: list[StoredReport], limits: Budget, preference: Preference = "latency") -> Choice:
     """Name the best artifact that keeps all limits in every report.
 
     Args:
@@ -87,7 +87,7 @@ def _candidate(name: str, reports: list[StoredReport], limits: Budget) -> Candid
             outcomes.add(Outcome.UNDECIDED)
             reasons.append(f"{where}{_absent(name, stored.report)}")
             continue
-        judged = [(verdict.judge(result, limits), result) for result in rows]
+        judged = [(verdict.check_budget(result, limits), result) for result in rows]
         best, result = min(judged, key=lambda pair: (_order(pair[0].outcome), pair[1].latency_ms.p50))
         results.append(result)
         outcomes.add(best.outcome)

@@ -110,7 +110,7 @@ def compare_reports(old: StoredReport, new: StoredReport, margin: float) -> Comp
     for before, after in pairs:
         name = wording.title(after, new.report.settings)
         changes += _changes(name, before, after, margin, paired_rounds=False, timed=alike, notes=notes)
-        changes += _accuracy(name, old, before, new, after, notes)
+        changes += _accuracy_change(name, old, before, new, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
 
 
@@ -138,7 +138,7 @@ def compare_with_baseline(stored: StoredReport, baseline: str, margin: float) ->
     for before, after in pairs:
         name = wording.title(after, settings)
         changes += _changes(name, before, after, margin, paired_rounds=True, timed=True, notes=notes)
-        changes += _accuracy(name, stored, before, stored, after, notes)
+        changes += _accuracy_change(name, stored, before, stored, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
 
 
@@ -213,7 +213,7 @@ def _trend(interval: Interval, margin: float) -> Trend:
     return Trend.SAME if 1 / (1 + margin) <= low and high <= 1 + margin else Trend.UNCLEAR
 
 
-def _accuracy(
+def _accuracy_change(
     name: str, old: StoredReport, before: Result, new: StoredReport, after: Result, notes: list[str]
 ) -> Iterator[Change]:
     """The change in accuracy on the labelled images that both reports hold predictions for."""

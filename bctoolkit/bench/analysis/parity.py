@@ -10,10 +10,10 @@ from bctoolkit.bundle import Bundle
 from bctoolkit.statistics import metrics, paired
 from bctoolkit.statistics.metrics import Probabilities
 
-__all__ = ["compare", "with_robustness"]
+__all__ = ["compare_with_reference", "with_robustness"]
 
 
-def compare(bundle: Bundle, predictions: Predictions, source: str) -> ParityReport:
+def compare_with_reference(bundle: Bundle, predictions: Predictions, source: str) -> ParityReport:
     """Compare a bundle's predictions with the reference's.
 
     Args:

@@ -11,7 +11,7 @@ from bctoolkit.recipes import Budget
 from bctoolkit.statistics import metrics
 from bctoolkit.statistics.paired import PairedChange, images_needed, score_interval
 
-__all__ = ["judge"]
+__all__ = ["check_budget"]
 
 MEGABYTE = 1e6
 NEEDS_LABELS = "not measured: give labelled images with --data"
@@ -34,7 +34,7 @@ class Figure:
     """The interval that so many images would give at the same rates."""
 
 
-def judge(result: Result, budget: Budget) -> Verdict:
+def check_budget(result: Result, budget: Budget) -> Verdict:
     """Check every limit the budget sets.
 
     A verdict fails if one check does. It is undecided if none fails but one cannot say: its limit lies inside the 95 %
@@ -144,7 +144,7 @@ def _agreement(result: Result) -> Figure:
     return _share(golden.top1_agreement, golden.count, "on the golden images")
 
 
-def _accuracy(result: Result) -> Figure:
+def _labelled_accuracy(result: Result) -> Figure:
     labelled = result.parity.labelled
     return Figure(None, NEEDS_LABELS) if labelled is None else _share(labelled.accuracy, labelled.count, "")
 
@@ -215,4 +215,4 @@ AT_MOST: dict[str, Callable[[Result], Figure]] = {
 }
 """Limits of a budget that a figure must not exceed, but for that on each class."""
 
-AT_LEAST: dict[str, Callable[[Result], Figure]] = {"min_top1_agreement": _agreement, "min_accuracy": _accuracy}
+AT_LEAST: dict[str, Callable[[Result], Figure]] = {"min_top1_agreement": _agreement, "min_accuracy": _labelled_accuracy}

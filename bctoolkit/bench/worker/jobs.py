@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
+from bctoolkit import bundle
 from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.documents.samples import EnergyUse, SessionSamples
 from bctoolkit.bench.documents.settings import Settings
@@ -99,7 +99,7 @@ class Done(msgspec.Struct):
 
 def inspect(job: Inspect) -> Profile:
     """Let the engine's own profiler watch the golden images."""
-    opened = bundles.read(job.bundle)
+    opened = bundle.read(job.bundle)
     engine = engine_for(opened.manifest.format)
     provider = engine.providers[0] if job.provider is None else job.provider
     images = opened.golden().images.astype(opened.manifest.input.dtype)
@@ -240,7 +240,7 @@ class SliceTimer:
 
 def shuffled(job: Job, classifier: Classifier) -> NDArray[Any]:
     """The bundle's golden images, N × height × width × channels in the contract's dtype, always in the same order."""
-    golden = bundles.read(job.bundle).golden().images.astype(classifier.contract.dtype)
+    golden = bundle.read(job.bundle).golden().images.astype(classifier.contract.dtype)
     order = np.random.default_rng(0).permutation(len(golden))
     return golden[order]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
+from bctoolkit import bundle
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.samples import BatchRuns, OfflineSamples, StreamsSamples, SustainedSamples, WindowEnd
 from bctoolkit.bench.documents.settings import Settings
@@ -70,7 +70,7 @@ class Sustain(Job):
 def offline(job: Offline, clock: Clock = time.perf_counter_ns) -> OfflineSamples:
     """One session of batches: each size warms up and has a quarter of a session's least seconds."""
     classifier = load(job.bundle, provider=job.provider, threads=job.threads)
-    manifest = bundles.read(job.bundle).manifest
+    manifest = bundle.read(job.bundle).manifest
     images = shuffled(job, classifier)
     alone = classifier.predict_each(images)
     warm_up(classifier, [images[i : i + 1] for i in range(len(images))], job.settings, clock)

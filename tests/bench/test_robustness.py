@@ -99,7 +99,8 @@ def test_figures_are_those_of_a_plain_recomputation(opened: list[Bundle]) -> Non
     labels = other.labels[-90:]
     before, after = one.corrupted[-90:] == labels[:, None, None], other.corrupted == labels[:, None, None]
     clean = one.observed[-90:].argmax(1) == labels
-    assert (found.suite, found.count, found.clean_accuracy) == (SUITE, 90, pytest.approx(clean.mean()))
+    assert (found.suite, found.count) == (SUITE, 90)
+    assert found.clean_accuracy == pytest.approx(clean.mean())
     assert found.accuracy == pytest.approx(after.mean())
     assert found.drop == pytest.approx(before.mean() - after.mean())
     assert found.clean_drop == 0.0

@@ -24,7 +24,7 @@ from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Budget
 
-pytestmark = pytest.mark.usefixtures("local_children")
+pytestmark = pytest.mark.usefixtures("local_children", "without_plots")
 
 BUDGET = Budget(device="test", max_size_mb=1000.0, min_top1_agreement=0.5, max_load_ms=1e-6)
 

@@ -14,6 +14,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.samples import SessionSamples
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import sessions
+from bctoolkit.bench.launcher.process import Child
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import load
 
@@ -153,10 +154,10 @@ def test_a_child_that_crashes_is_reported_with_its_last_words(
         session(bundle, quick)
 
 
-def child_with(samples: SessionSamples) -> type[sessions.Child]:
+def child_with(samples: SessionSamples) -> type[Child]:
     """A child that starts no process and has these samples."""
 
-    class Finished(sessions.Child):
+    class Finished(Child):
         def __enter__(self) -> "Finished":
             return self
 

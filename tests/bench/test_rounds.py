@@ -12,13 +12,14 @@ from bctoolkit.bench.documents.report import Report
 from bctoolkit.bench.documents.samples import StreamsSamples
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.documents.stored import read
+from bctoolkit.bench.launcher import process
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.worker.jobs import Job
 from bctoolkit.errors import BackendError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 
-pytestmark = pytest.mark.usefixtures("local_children")
+pytestmark = pytest.mark.usefixtures("local_children", "without_plots")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_the_first_round_determines_the_sizes_and_the_others_repeat_them(
     bundle: Path, fastest: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, ...]] = []
-    usual = rounds.in_child
+    usual = process.in_child
 
     def in_child(job: Any, kind: Any, *on_line: Any) -> Any:
         sizes.append(job.batches)
@@ -152,7 +153,7 @@ def test_progress_is_reported_by_window(bundle: Path, fastest: Settings, tmp_pat
 def test_a_bundle_that_fails_in_a_scenario_is_named_and_the_others_go_on(
     two: list[Path], fastest: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    usual = rounds.in_child
+    usual = process.in_child
 
     def in_child(job: Job, answer: Any, *on_line: Any) -> Any:
         if Path(job.bundle) != two[0] or answer is not StreamsSamples:
