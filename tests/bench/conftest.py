@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, ParityReport, Verdict
+from bctoolkit.bench.documents.judgements import Check, Labelled, ParityReport, Verdict
 from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Failure, Report, Result
 from bctoolkit.bench.documents.settings import Machine, Settings
@@ -20,6 +20,7 @@ from bctoolkit.bench.worker import __main__ as worker
 from bctoolkit.bench.worker import jobs
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
+from bctoolkit.documents import Outcome
 from bctoolkit.errors import BackendError
 from bctoolkit.progress import Silent
 from bctoolkit.statistics.metrics import Parity
