@@ -23,7 +23,7 @@ from bctoolkit.bench.documents.judgements import ParityReport
 from bctoolkit.bench.documents.measurements import Session
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.report import REPORT, Report, Result
-from bctoolkit.bench.documents.samples import SessionSamples
+from bctoolkit.bench.documents.samples import ScenarioSamples, SessionSamples
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.report import write
 from bctoolkit.bench.report.page import ResultDetails
@@ -136,49 +136,59 @@ def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path)
         predictions = measure_predictions(run, datasets)
         profiles = measure_profiles(run) if predictions else {}
         scenario_runs = Scenarios(run)
-        measured = measure_sessions(run, scenario_runs.one_round) if predictions else {}
+        sessions = measure_sessions(run, scenario_runs.one_round) if predictions else {}
         scenario_runs.sustain()
-        sessions = {
-            each.key: measured[each.key]
-            for each in run.configurations
-            if each.key in measured and not run.failed(each.target)
-        }
-        if not sessions:
+        configurations = [each for each in run.configurations if each.key in sessions and not run.failed(each.target)]
+        if not configurations:
             messages = "; ".join(failure.message for failure in run.failures)
             run.checkpoint.remove()
             raise BackendError(messages)
-        configurations = [each for each in run.configurations if each.key in sessions]
+        sessions = {each.key: sessions[each.key] for each in configurations}
         scenario_samples = {each.target.key: scenario_runs.of(each.target) for each in configurations}
         parities = _parities(run, datasets, predictions)
-        results = []
-        for each in configurations:
-            result = _result(each, sessions[each.key], parities[each.target.key])
-            result = msgspec.structs.replace(result, profile=profiles.get(each.key))
-            if each.threads == run.settings.threads:
-                result = scenarios.with_scenarios(result, sessions[each.key], scenario_samples[each.target.key])
-            if run.request.budget is not None:
-                judgement = verdict.judge(result, run.request.budget)
-                result = msgspec.structs.replace(result, verdict=judgement)
-            results.append(result)
+        results = [
+            _judged(run, each, sessions[each.key], scenario_samples[each.target.key], parities[each.target.key])
+            for each in configurations
+        ]
         report = Report(
             created=run.request.created,
             machine=run.request.machine,
             settings=run.settings,
-            results=tuple(results),
+            results=tuple(msgspec.structs.replace(result, profile=profiles.get(result.key)) for result in results),
             failures=run.failures,
         )
-        details = [
-            ResultDetails(
-                [_milliseconds(session.model) for session in sessions[each.key]],
-                each.target.bundle,
-                predictions[each.target.key],
-                datasets.get(image_contract(each.target.bundle)),
-            )
-            for each in configurations
-        ]
+        details = [_details(each, sessions[each.key], predictions, datasets) for each in configurations]
         write.folder(folder, report, details, predictions, sessions, scenario_samples)
     run.checkpoint.remove()
     return report
+
+
+def _details(
+    configuration: Configuration,
+    sessions: list[SessionSamples],
+    predictions: dict[str, Predictions],
+    datasets: dict[InputContract, Dataset],
+) -> ResultDetails:
+    target = configuration.target
+    dataset = datasets.get(image_contract(target.bundle))
+    samples = [_milliseconds(session.model) for session in sessions]
+    return ResultDetails(samples, target.bundle, predictions[target.key], dataset)
+
+
+def _judged(
+    run: BenchRun,
+    configuration: Configuration,
+    sessions: list[SessionSamples],
+    samples: ScenarioSamples,
+    figures: ParityReport,
+) -> Result:
+    """The result with its scenarios and its verdict."""
+    result = _result(configuration, sessions, figures)
+    if configuration.threads == run.settings.threads:
+        result = scenarios.with_scenarios(result, sessions, samples)
+    if run.request.budget is None:
+        return result
+    return msgspec.structs.replace(result, verdict=verdict.judge(result, run.request.budget))
 
 
 def _parities(
@@ -192,8 +202,8 @@ def _parities(
         robust = robustness.robustness_by_target(tested)
         for each in targets:
             dataset = datasets.get(image_contract(each.bundle))
-            found = parity.compare(each.bundle, predictions[each.key], "" if dataset is None else dataset.source)
-            parities[each.key] = parity.with_robustness(found, robust.get(each.key))
+            figures = parity.compare(each.bundle, predictions[each.key], "" if dataset is None else dataset.source)
+            parities[each.key] = parity.with_robustness(figures, robust.get(each.key))
     return parities
 
 

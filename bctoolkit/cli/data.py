@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli.output import print_table
 from bctoolkit.cli.shared import require_extras
 from bctoolkit.progress import Terminal
 
@@ -137,25 +138,9 @@ def _counts(images: dict[str, int]) -> str:
 
 def show(inspection: "Inspection") -> None:
     """Print the classes, what was flagged, and what is unusual about the set as a whole."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from bctoolkit.data.quality.tables import classes_table, flagged_table
 
-    from bctoolkit.data.quality.findings import REASONS
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160
-    classes = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("class", "images", "unreadable", "red", "green", "blue", "saturation", "brightness", "sharpness"):
-        classes.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, figures in inspection.classes.items():
-        tones = [*(figures.mean_rgb or [None] * 3), figures.saturation, figures.brightness, figures.sharpness]
-        cells = [
-            "–" if tone is None else f"{tone:.2f}" if tone is figures.saturation else f"{tone:.0f}" for tone in tones
-        ]
-        classes.add_row(escape(name), f"{figures.count:,}", f"{figures.unreadable:,}", *cells)
-    console.print(classes)
+    print_table(classes_table(inspection))
     click.echo()
     sizes = ", ".join(f"{size.width}×{size.height} ({size.count:,})" for size in inspection.sizes[:6])
     more = f" and {len(inspection.sizes) - 6} more" if len(inspection.sizes) > 6 else ""
@@ -163,15 +148,9 @@ def show(inspection: "Inspection") -> None:
     click.echo(
         f"{inspection.count:,} images, {inspection.pictures:,} different pictures; sizes {sizes}{more}; modes {modes}"
     )
-    flagged = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("flagged", "images", "what it means", "first"):
-        flagged.add_column(heading, justify="right" if heading == "images" else "left", overflow="fold")
-    for reason, count in inspection.flagged.items():
-        first = next(finding for finding in inspection.findings if finding.reason == reason)
-        flagged.add_row(reason, f"{count:,}", REASONS[reason].what, escape(f"{first.images[0]}: {first.why}"))
     if inspection.flagged:
         click.echo()
-        console.print(flagged)
+        print_table(flagged_table(inspection))
     else:
         click.echo("nothing is suspicious")
     for note in inspection.notes:

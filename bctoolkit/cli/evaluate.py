@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from bctoolkit.cli.output import print_table
 from bctoolkit.cli.shared import quiet_engines, require_extras
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from bctoolkit.evaluate.report import Evaluation
 
 __all__ = ["evaluate"]
@@ -75,12 +74,8 @@ def evaluate(
 
 def show(evaluation: "Evaluation") -> None:
     """Print the figures as tables."""
-    from rich.console import Console
-    from rich.table import Table
+    from bctoolkit.evaluate.tables import classes_table, corruptions_table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120
     low, high = evaluation.accuracy_ci95
     click.echo(
         f"{evaluation.subject}: a {evaluation.kind} on {evaluation.count} {evaluation.images} images "
@@ -89,42 +84,11 @@ def show(evaluation: "Evaluation") -> None:
     click.echo(f"images: {evaluation.selection}")
     click.echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")
     click.echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}\n")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("class", "images", "precision", "recall", "F1", "most often taken for"):
-        table.add_column(heading, justify="left" if heading in ("class", "most often taken for") else "right")
-    for row, name in enumerate(evaluation.labels):
-        shares = (evaluation.precision[name], evaluation.recall[name], evaluation.f1[name])
-        cells = ["–" if share is None else f"{share:.2%}" for share in shares]
-        table.add_row(name, str(evaluation.counts[name]), *cells, _confused_with(evaluation, row))
-    console.print(table)
+    print_table(classes_table(evaluation))
     if evaluation.corruptions is not None:
         click.echo()
-        console.print(_corruption_table(evaluation))
+        print_table(corruptions_table(evaluation))
         click.echo(_summary(evaluation))
-
-
-def _confused_with(evaluation: "Evaluation", row: int) -> str:
-    """The class that images of this one are most often taken for, with how many."""
-    errors = [0 if column == row else count for column, count in enumerate(evaluation.confusion[row])]
-    most = max(errors)
-    return f"{evaluation.labels[errors.index(most)]} ({most})" if most else ""
-
-
-def _corruption_table(evaluation: "Evaluation") -> "Table":
-    from rich.table import Table
-
-    from bctoolkit.data.corruptions.suite import display_name
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("corruption", "mild", "middle", "severe", "mean", "similar augmentations"):
-        table.add_column(heading, justify="left" if heading in ("corruption", "similar augmentations") else "right")
-    rows = evaluation.corruptions or {}
-    for name, row in sorted(rows.items(), key=lambda item: -item[1].mean):
-        shares = (row.mild, row.middle, row.severe, row.mean)
-        table.add_row(
-            display_name(name), *(f"{share:.2%}" for share in shares), ", ".join(row.similar_augmentations) or "none"
-        )
-    return table
 
 
 def _summary(evaluation: "Evaluation") -> str:

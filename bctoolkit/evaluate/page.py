@@ -7,6 +7,7 @@ import numpy as np
 from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt, display_name
 from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation
+from bctoolkit.evaluate.tables import classes_table
 from bctoolkit.rendering import html
 
 __all__ = ["render"]
@@ -53,12 +54,7 @@ def _summary(evaluation: Evaluation) -> str:
 
 
 def _classes(evaluation: Evaluation) -> str:
-    shares = (evaluation.precision, evaluation.recall, evaluation.f1)
-    rows = [
-        (escape(name), str(evaluation.counts[name]), *(_share(share[name]) for share in shares))
-        for name in evaluation.labels
-    ]
-    return html.section("Classes", "", html.table(("class", "images", "precision", "recall", "F1"), rows))
+    return html.section("Classes", "", classes_table(evaluation).to_html())
 
 
 def _confusion(evaluation: Evaluation) -> str:
@@ -121,7 +117,3 @@ def _origin(evaluation: Evaluation) -> str:
     return (
         f"{evaluation.created} · model SHA-256 {evaluation.model_sha256[:16]}… · {escape(tools)} · not a medical device"
     )
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"

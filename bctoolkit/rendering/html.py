@@ -64,16 +64,24 @@ def facts(items: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="facts">{"".join(f"<dt>{what}</dt><dd>{value}</dd>" for what, value in items)}</dl>'
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], text: frozenset[str] = frozenset()) -> str:
     """A table: headings in plain text, cells of markup, the first of each row its heading.
 
     Where the screen is narrow a table of few columns scrolls; of one of many each row becomes a card.
+
+    Args:
+        headings: of the columns.
+        rows: as many cells each.
+        text: headings of columns that stand on the left, as figures do not.
     """
     names = [escape(heading) for heading in headings]
     head = "".join(f"<th scope=col>{name}</th>" for name in names)
     body = []
     for first, *rest in rows:
-        cells = "".join(f'<td data-of="{of}">{cell}</td>' for of, cell in zip(names[1:], rest, strict=True))
+        cells = "".join(
+            f'<td{" class=text" if heading in text else ""} data-of="{name}">{cell}</td>'
+            for heading, name, cell in zip(headings[1:], names[1:], rest, strict=True)
+        )
         body.append(f"<tr><th scope=row>{first}</th>{cells}</tr>")
     kind = " class=many" if len(headings) > FEW_COLUMNS else ""
     return f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'

@@ -59,7 +59,7 @@ class Table:
     def to_html(self) -> str:
         """The markup of the table alone. Where the screen is narrow it scrolls, or each of its rows becomes a card."""
         rows = [[self._markup(column, cell) for column, cell in enumerate(row)] for row in self.rows]
-        return html.table(self.columns, rows)
+        return html.table(self.columns, rows, self.text_columns)
 
     def to_csv(self) -> str:
         """A line of headings and a line for each row."""

@@ -94,7 +94,7 @@ def broken_limits(reference: Probabilities, observed: Probabilities, limits: Tol
 def drifted(observed: Parity, sealed: Parity, limits: Tolerance) -> bool:
     """Whether a machine's answers lie clearly further from the reference than those an artifact was sealed with.
 
-    Machines add float32 in different orders, which moves an integer form's answers by a fraction of their distance from
+    Machines add float32 in different orders, which moves an integer form's outputs by a fraction of their distance from
     the reference, and a float form's by all of it, far below its limits: hence half as far again, and a twentieth of
     the limit, are allowed.
     """

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bctoolkit.bench.documents import stored
 from bctoolkit.bench.documents.judgements import Check, Labelled, ParityReport, Verdict
 from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Failure, Report, Result
-from bctoolkit.bench.documents.settings import Machine, Settings
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import process, sessions
 from bctoolkit.bench.worker import __main__ as worker
 from bctoolkit.bench.worker import jobs
@@ -25,6 +26,8 @@ from bctoolkit.errors import BackendError
 from bctoolkit.progress import Silent
 from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import PairedChange, score_interval
+
+STORED = Path(__file__).parents[1] / "stored" / "report.json"
 
 
 class Recorder:
@@ -304,72 +307,8 @@ def make_result() -> Callable[..., Result]:
 
 @pytest.fixture
 def report() -> Report:
-    """Three results that between them show every form a report can take."""
-    checks = (
-        Check(
-            name="max_p50_ms",
-            limit=20.0,
-            outcome=Outcome.UNDECIDED,
-            observed=8.0,
-            interval=(6.0, 8.0),
-            note=f"unstable: {TimingWarning.SPREAD.advice}",
-        ),
-        Check(
-            name="max_p99_ms",
-            limit=30.0,
-            outcome=Outcome.UNDECIDED,
-            note="not measured: p99 needs at least 1,000 samples",
-        ),
-        Check(
-            name="min_top1_agreement",
-            limit=0.99,
-            outcome=Outcome.UNDECIDED,
-            observed=0.916,
-            interval=(0.916, 0.9996),
-            images_needed=640,
-            note="64 images cannot say",
-        ),
-    )
-    kept = Check(name="max_p50_ms", limit=20.0, outcome=Outcome.PASSED, observed=12.5, interval=(12.25, 12.5))
-    unstable = latency(p50=6.5, p99=None, ci95_p99=None, ci95_p50=(6.0, 8.0), samples=600,
-                       warnings=(TimingWarning.SPREAD,), spread=0.31)  # fmt: skip
-    golden = Parity(64, 0.984375, 0.0421, 0.0031)
-    return Report(
-        created="2026-01-02T03:04:05+00:00",
-        machine=Machine(
-            system="Linux-6.1-x86_64",
-            cpu="Example CPU @ 2.50GHz",
-            cpu_flags=("avx2", "fma"),
-            cores=8,
-            cores_usable=2,
-            memory_bytes=16_000_000_000,
-            governor=None,
-            frequency_mhz=2500.0,
-            temperature_c=None,
-            load_average=0.25,
-            versions={"numpy": "2.0.0", "onnxruntime": "1.20.0"},
-        ),
-        settings=Settings(sessions=5, min_runs=300, min_seconds=5.0, threads=2),
-        results=(
-            result(),
-            result(
-                bundle="cells-onnx-int8-dynamic",
-                quantization="int8-dynamic",
-                size_bytes=3_400_000,
-                latency_ms=unstable,
-                sessions=sessions_at(6.5, (-0.1, 0.0, 0.2, 0.05, -0.05)),
-                parity=parity(golden, alone()),
-                verdict=Verdict(Outcome.UNDECIDED, checks),
-            ),
-            result(
-                bundle="cells-tflite-fp32",
-                format="tflite",
-                sessions=sessions_at(12.4),
-                parity=parity(golden),
-                verdict=Verdict(Outcome.PASSED, (kept,)),
-            ),
-        ),
-    )
+    """Three results that between them show every form a report can take, as they are stored."""
+    return stored.read(STORED).report
 
 
 @pytest.fixture

@@ -81,13 +81,9 @@ def test_what_was_not_measured_is_null_and_not_left_out(raw: dict[str, Any]) -> 
     assert golden_only["parity"]["labelled"] is None
 
 
-def test_a_report_reads_back_as_it_was_written(report: Report) -> None:
-    assert decoded(to_json(report)) == report
-
-
-def test_a_stored_report_keeps_loading(report: Report) -> None:
+def test_a_stored_report_keeps_loading_and_is_written_as_it_was() -> None:
     """As long as nothing is released, write it anew where names change; then give new fields a default."""
-    assert decoded(STORED.read_bytes()) == report
+    assert to_json(decoded(STORED.read_bytes())) == STORED.read_bytes()
 
 
 def test_an_unknown_name_is_refused_and_the_valid_ones_named(raw: dict[str, Any]) -> None:

@@ -1,5 +1,8 @@
 """A classifier under the suite: every image once under each corruption, whatever the batches, prepared ahead."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -42,3 +45,26 @@ def test_an_error_ahead_reaches_who_waits() -> None:
 
     with pytest.raises(DatasetError, match="image 3 has gone"):
         list(_ahead(odd, range(9)))
+
+
+SCIPY_FIRST = """
+import sys
+import numpy as np
+from bctoolkit.data import Dataset
+from bctoolkit.data.corruptions.apply import predicted_classes
+from bctoolkit.progress import Silent
+
+class Images:
+    def __getitem__(self, index):
+        assert {"scipy.ndimage", "scipy.signal"} <= set(sys.modules)
+        return np.zeros((2, 8, 8, 3), np.uint8)[index]
+
+dataset = Dataset(Images(), np.zeros(2, np.int64), ("a", "b"), np.zeros((2, 32), np.uint8), "memory")
+print(predicted_classes(lambda images: np.eye(2)[:1].repeat(len(images), 0), dataset, 64, Silent()).shape)
+"""
+
+
+def test_scipy_is_imported_before_the_threads_begin() -> None:
+    """Two threads that import parts of SciPy at the same time can meet a half-initialized module."""
+    done = subprocess.run([sys.executable, "-c", SCIPY_FIRST], capture_output=True, text=True, check=False)
+    assert done.stdout == f"(2, {len(CORRUPTIONS)}, {len(SEVERITIES)})\n", done.stderr

@@ -43,7 +43,7 @@ def robustness_by_target(targets: dict[str, tuple[Bundle, Predictions]]) -> dict
     Args:
         targets: the bundles on one provider with their predictions, by key.
     """
-    decisions = {key: found for key, (_, predictions) in targets.items() if (found := _decisions(predictions.labelled))}
+    decisions = {key: each for key, (_, predictions) in targets.items() if (each := _decisions(predictions.labelled))}
     bundles = {key: targets[key][0] for key in decisions}
     robustness = {}
     for key, own in decisions.items():

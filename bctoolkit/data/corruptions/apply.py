@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt, display_name
 from bctoolkit.data.dataset import Dataset
+from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
 from bctoolkit.tools import usable_cpus
 
@@ -37,6 +38,8 @@ def predicted_classes(
     Returns:
         Positions in the labels, M × corruptions × severities, in the order of `CORRUPTIONS` and `SEVERITIES`.
     """
+    for module in ("scipy.ndimage", "scipy.signal"):  # threads that import parts of SciPy at once can meet half of it
+        require(module, "bench")
     total = len(VARIANTS) * len(dataset)
     classes = np.empty(total, np.int16)
     batches = [range(start, min(start + batch, total)) for start in range(0, total, batch)]
