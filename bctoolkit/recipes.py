@@ -254,8 +254,8 @@ class Budget(Document, frozen=True):
     min_accuracy: Share | None = None
     max_accuracy_drop: Rate | None = None
     """Against the float32 reference on the same labelled images; a share, 0–1."""
-    max_recall_drop: Rate | None = None
-    """Of the worst class, a share, 0–1."""
+    max_worst_recall_drop: Rate | None = None
+    """Of the recall of any class, a share, 0–1; the gate of an export has a rule of its own for small classes."""
     max_corruption_excess: Rate | None = None
     """What is lost under corruptions beyond the loss on clean images, against the float bundle; a share, 0–1."""
     why: dict[str, str] = field(default_factory=dict)

@@ -114,7 +114,7 @@ def bench(
 
 
 def _exit_code(report: "Report", allow_undecided: bool) -> int:
-    from bctoolkit.bench.documents.judgements import Outcome
+    from bctoolkit.documents import Outcome
 
     outcomes = {result.verdict.outcome for result in report.results if result.verdict is not None}
     allowed = {Outcome.PASSED, Outcome.UNDECIDED} if allow_undecided else {Outcome.PASSED}

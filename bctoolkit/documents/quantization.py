@@ -29,4 +29,4 @@ class Gate(Document, frozen=True):
     max_accuracy_drop: Loss = 0.005
     """0–1; compared with the upper end of the accuracy drop's paired 95 % interval."""
     max_recall_drop: Loss = 0.02
-    """0–1; no class may lose more of its recall, beyond what chance explains."""
+    """0–1; a class fails where its observed drop is larger and the drop's paired 95 % interval lies above zero."""

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bctoolkit.bench.documents import stored
-from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, ParityReport, Verdict
+from bctoolkit.bench.documents.judgements import Check, Labelled, ParityReport, Verdict
 from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Failure, Report, Result
 from bctoolkit.bench.documents.settings import Settings
@@ -22,6 +22,7 @@ from bctoolkit.bench.worker import __main__ as worker
 from bctoolkit.bench.worker import jobs
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
+from bctoolkit.documents import Outcome
 from bctoolkit.errors import BackendError
 from bctoolkit.progress import Silent
 from bctoolkit.statistics.metrics import Parity

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bench.documents.judgements import Outcome
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.bench.documents.samples import SessionSamples
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import sessions
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.report.markdown import markdown
-from bctoolkit.documents import parse
+from bctoolkit.documents import Outcome, parse
 from bctoolkit.errors import BackendError, BctkError, BundleCorrupt, BundleError, DatasetError, RecipeError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent

@@ -140,7 +140,7 @@ MULTIPLY: dict[str, Callable[[NDArray[Any], NDArray[Any]], Integers]] = {"exact"
 def answered(model: onnx.ModelProto, images: NDArray[np.uint8], multiply: str) -> NDArray[np.float32]:
     """What a file answers where products are added up in that way; all else is computed by ONNX's reference."""
 
-    class MatMulInteger(OpRun):  # type: ignore[misc]
+    class MatMulInteger(OpRun):
         op_domain = "cpu"
 
         def _run(self, x: NDArray[Any], w: NDArray[Any], zero: NDArray[Any]) -> tuple[NDArray[np.int32]]:
@@ -153,8 +153,8 @@ def answered(model: onnx.ModelProto, images: NDArray[np.uint8], multiply: str) -
         if node.op_type == "MatMulInteger":
             node.domain = "cpu"
     changed.opset_import.append(helper.make_opsetid("cpu", 1))
-    run = ReferenceEvaluator(changed, new_ops=[MatMulInteger])
-    return np.concatenate([run.run(None, {"image": images[i : i + 1]})[0] for i in range(len(images))])
+    reference: Any = ReferenceEvaluator(changed, new_ops=[MatMulInteger])
+    return np.concatenate([reference.run(None, {"image": images[i : i + 1]})[0] for i in range(len(images))])
 
 
 def integers_as_operators(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -170,13 +170,13 @@ def integers_as_operators(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         (x, x_scale, zero), (w, w_scale) = (list(read.input) for read in reads if read is not None)
         y = node.output[0]
-        for kind, inputs, output, more in (
+        chain: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
             ("MatMulInteger", [x, w, zero], f"{y}/integers", {}),
             ("Cast", [f"{y}/integers"], f"{y}/float", {"to": TensorProto.FLOAT}),
             ("Mul", [x_scale, w_scale], f"{y}/scale", {}),
             ("Mul", [f"{y}/float", f"{y}/scale"], y, {}),
-        ):
-            nodes.append(helper.make_node(kind, inputs, [output], **more))
+        )
+        nodes += [helper.make_node(kind, inputs, [output], **more) for kind, inputs, output, more in chain]
     del result.graph.node[:]
     result.graph.node.extend(nodes)
     return result

@@ -26,12 +26,16 @@ def row(name: str, inputs: tuple[str, ...], *values: float) -> LayerOutput:
 CHAIN = [row("a", (), 1, 2), row("b", ("a",), 3, 4, 5), row("c", ("b",), 6, 7), row("out", ("c",), 0, 1)]
 
 
+def tensor(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
 def arrays(*rows: LayerOutput) -> list[NDArray[np.float32]]:
     return [output.value for output in rows]
 
 
 def test_the_earliest_output_that_departs_is_named_with_the_one_before() -> None:
-    departure = first_departure(CHAIN, [*arrays(*CHAIN[:1]), np.float32([3, 4, 6]), np.float32([0, 1])], 1e-4)
+    departure = first_departure(CHAIN, [*arrays(*CHAIN[:1]), tensor(3, 4, 6), tensor(0, 1)], 1e-4)
     assert (departure.layer, departure.after) == ("b", "a")
 
 
@@ -41,21 +45,19 @@ def test_an_output_that_no_tensor_holds_is_no_fault_where_the_next_agrees() -> N
 
 
 def test_a_fault_of_the_first_layer_has_nothing_before_it() -> None:
-    departure = first_departure(CHAIN, [np.float32([9, 9])], 1e-4)
+    departure = first_departure(CHAIN, [tensor(9, 9)], 1e-4)
     assert (departure.layer, departure.after) == ("a", None)
 
 
 def test_a_branch_that_agrees_is_not_blamed() -> None:
     graph = [row("a", (), 1, 2), row("left", ("a",), 5, 5, 5), row("right", ("a",), 1, 1, 1)]
     graph.append(row("sum", ("left", "right"), 6, 6, 6))
-    departure = first_departure(
-        graph, [*arrays(graph[0], graph[2]), np.float32([5, 6, 5]), np.float32([6, 7, 6])], 1e-4
-    )
+    departure = first_departure(graph, [*arrays(graph[0], graph[2]), tensor(5, 6, 5), tensor(6, 7, 6)], 1e-4)
     assert (departure.layer, departure.after) == ("left", "a")
 
 
 def test_values_that_are_not_finite_agree_with_nothing() -> None:
-    assert first_departure(CHAIN, [*arrays(CHAIN[0]), np.float32([3, np.nan, 5])], 1e-4).layer == "b"
+    assert first_departure(CHAIN, [*arrays(CHAIN[0]), tensor(3, np.nan, 5)], 1e-4).layer == "b"
 
 
 def test_channels_first_is_the_same_output() -> None:

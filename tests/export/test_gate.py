@@ -29,8 +29,8 @@ def judged(*counts: Counts, gate: Gate = GATE, seed: int | None = None) -> GateR
         observed += np.repeat([right, wrong, right, wrong], group).tolist()
     order = np.arange(len(labels)) if seed is None else np.random.default_rng(seed).permutation(len(labels))
     names = tuple("abcdefgh"[: len(counts)])
-    answers = (one_hot(np.array(decided)[order], len(counts)) for decided in (reference, observed))
-    return check_gate(np.array(labels)[order], *answers, names, gate)
+    before, after = (one_hot(np.array(decided)[order], len(counts)) for decided in (reference, observed))
+    return check_gate(np.array(labels)[order], before, after, names, gate)
 
 
 def test_an_artifact_that_decides_all_alike_passes() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bctoolkit.export.calibration.histogram import BINS, Histogram
 
 Values = NDArray[np.float32]
-finite = st.one_of(st.floats(-(2.0**e), 2.0**e, width=32) for e in (-100, 2, 100))
+finite = st.one_of([st.floats(-(2.0**e), 2.0**e, width=32) for e in (-100, 2, 100)])
 values = hnp.arrays(np.float32, st.integers(1, 60), elements=finite)
 
 

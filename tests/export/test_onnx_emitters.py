@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -55,7 +56,7 @@ ACTIVATIONS = (
 )
 
 BLOCKS: dict[str, Block] = {
-    **{name: lambda x, name=name: layers.Activation(name)(x) for name in ACTIVATIONS},
+    **{name: partial(lambda name, x: layers.Activation(name)(x), name) for name in ACTIVATIONS},
     "relu layer": lambda x: layers.ReLU()(x),
     "relu6 layer": lambda x: layers.ReLU(6.0)(x),
     "relu with slope": lambda x: layers.ReLU(negative_slope=0.1)(x),

@@ -22,6 +22,7 @@ from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx import exporter as to_onnx
 from bctoolkit.export.onnx.exporter import OnnxExporter, graph_of
 from bctoolkit.export.onnx.graph import Form
+from bctoolkit.export.onnx.probe import observe
 from bctoolkit.networks import LayerScale, build
 
 Graph = Callable[..., keras.Model]
@@ -100,9 +101,8 @@ def test_convolution_pads_as_keras_does_for_every_size(
         layer = layers.Conv2D(3, kernel, strides=stride, padding=padding)
     model = keras.Model(inputs, layers.Flatten()(layer(inputs)))
     image = np.random.default_rng(0).random((2, *size, 2), dtype=np.float32)
-    session = onnxruntime.InferenceSession(
-        convert(model, "fp32", InputContract(height=size[0], width=size[1], channels=2, dtype="float32"))
-    )
+    contract = InputContract(height=size[0], width=size[1], channels=2, dtype="float32")  # type: ignore[arg-type]
+    session = onnxruntime.InferenceSession(convert(model, "fp32", contract))
     np.testing.assert_allclose(session.run(None, {"image": image})[0], np.asarray(model(image)), rtol=1e-4, atol=1e-5)
 
 
@@ -256,9 +256,13 @@ def test_calibration_is_done_once_for_the_same_images(
     atto: keras.Model, images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     percentile = CalibrationSettings(method="percentile")
-    calls = []
-    watched = to_onnx.observe
-    monkeypatch.setattr(to_onnx, "observe", lambda *args: calls.append(1) or watched(*args))
+    calls: list[int] = []
+
+    def counted(*args: Any) -> Any:
+        calls.append(1)
+        return observe(*args)
+
+    monkeypatch.setattr(to_onnx, "observe", counted)
     exporter = OnnxExporter(atto, ExportSettings(FLOAT))
     name = exporter.quantizable("int8")[0]
     for keep in (frozenset[str](), frozenset([name])):

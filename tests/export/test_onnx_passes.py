@@ -205,7 +205,7 @@ def test_float16_keeps_softmax_and_the_output_in_float32() -> None:
             y = Identity (s)
         }
     """
-    weights = np.random.default_rng(2).standard_normal((8, 4)).astype(np.float32) / 100
+    weights = np.random.default_rng(2).standard_normal((8, 4)).astype(np.float32) / np.float32(100)
     full = model(text, w=weights)
     half = convert_to_float16(full)
     inferred = onnx.shape_inference.infer_shapes(half).graph

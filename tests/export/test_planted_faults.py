@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from bctoolkit import networks
+from bctoolkit.contract import prepare
 from bctoolkit.data import stores
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import ParityFailed
@@ -27,7 +28,7 @@ from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.checks.introspection import require_exact_integers
 from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_trained_accuracy
 from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
-from bctoolkit.export.keras_graph.twin import fold, freeze
+from bctoolkit.export.keras_graph.twin import fold, freeze, reference
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
 from bctoolkit.export.reference import predict
@@ -153,16 +154,14 @@ def test_a_fault_of_the_freezing_is_blamed_on_it(chain: Chain, fault: str) -> No
 def test_an_export_with_a_fault_of_the_freezing_writes_nothing(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = build.freeze
-    monkeypatch.setattr(build, "freeze", lambda model: turned(right(model)))
+    monkeypatch.setattr(build, "freeze", lambda model: turned(freeze(model)))
     assert refused(run_folder, tmp_path / "out").startswith("float32 Keras → frozen twin: ")
 
 
 def test_layer_scale_that_folding_forgets_is_blamed_on_folding(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = build.fold
-    monkeypatch.setattr(build, "fold", lambda twin: right(with_layers(without_scales)(twin)))
+    monkeypatch.setattr(build, "fold", lambda twin: fold(with_layers(without_scales)(twin)))
     message = refused(run_folder, tmp_path / "out", bisect=True)
     assert message.startswith("frozen twin → folded twin: ")
     assert (
@@ -326,8 +325,7 @@ def test_images_prepared_otherwise_than_in_training_are_blamed_on_that_step(chai
 def test_an_export_of_images_prepared_otherwise_writes_nothing(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = stores.prepare
-    monkeypatch.setattr(stores, "prepare", lambda image, contract: right(image, contract)[..., ::-1])
+    monkeypatch.setattr(stores, "prepare", lambda image, contract: prepare(image, contract)[..., ::-1])
     assert refused(run_folder, tmp_path / "out").startswith("training → float32 Keras: accuracy ")
 
 
@@ -354,8 +352,8 @@ def test_a_float32_copy_that_lost_a_kernel_is_blamed_on_the_copying(
     kernel, bias = model.get_layer("head_logits").get_weights()
     model.get_layer("head_logits").set_weights([kernel + np.eye(*kernel.shape) * 3, bias])
     model.save(tmp_path / "mixed.keras")
-    right = build.reference
-    monkeypatch.setattr(build, "reference", lambda network: with_weights("head_logits", np.zeros_like)(right(network)))
+    lose_kernel = with_weights("head_logits", np.zeros_like)
+    monkeypatch.setattr(build, "reference", lambda network: lose_kernel(reference(network)))
     message = refused(tmp_path / "mixed.keras", tmp_path / "out", golden="synthetic")
     assert message.startswith("Keras in bfloat16 → float32 Keras: ")
 
