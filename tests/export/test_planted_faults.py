@@ -28,7 +28,7 @@ from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.checks.introspection import require_exact_integers
 from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_trained_accuracy
 from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
-from bctoolkit.export.keras_graph.twin import fold, freeze, reference
+from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
 from bctoolkit.export.source import load_data, open_source
