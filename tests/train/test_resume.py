@@ -27,7 +27,7 @@ ema = 0.8
 class_weights = "balanced"
 label_smoothing = 0.1
 input = { height = 32, width = 32 }
-augment = { rotate = 30, noise = 0.1, chance = 0.5, one_of = [{}, { blur = 1.0 }, { jpeg = 0.5 }], mixup = 0.2 }
+augment = { rotate = 30, noise = 0.1, chance = 0.5, one_of = [{}, { hue = 0.1 }], mixup = 0.2 }
 
 [[phases]]
 name = "one"
