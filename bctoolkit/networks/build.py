@@ -7,39 +7,23 @@ are the contract for `unfreeze` patterns: `stage_2_block_5_depthwise`, `stage_3_
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
+from bctoolkit.documents.networks import BASELINE, CONVNEXT, Depths, require_network
 from bctoolkit.errors import RecipeError
 from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth
 
-__all__ = ["NETWORKS", "Depths", "build"]
+__all__ = ["NETWORKS", "build"]
 
-
-class Depths(NamedTuple):
-    """Blocks and channels of the four stages of a ConvNeXt."""
-
-    blocks: tuple[int, int, int, int]
-    channels: tuple[int, int, int, int]
-
-
-CONVNEXT: dict[str, Depths] = {
-    "convnext_atto": Depths((2, 2, 6, 2), (40, 80, 160, 320)),
-    "convnext_femto": Depths((2, 2, 6, 2), (48, 96, 192, 384)),
-    "convnext_pico": Depths((2, 2, 6, 2), (64, 128, 256, 512)),
-    "convnext_nano": Depths((2, 2, 8, 2), (80, 160, 320, 640)),
-    "convnext_tiny": Depths((3, 3, 9, 3), (96, 192, 384, 768)),
-    "convnext_small": Depths((3, 3, 27, 3), (96, 192, 384, 768)),
-}
-"""Tiny and small: Liu et al. 2022, table 9. Atto to nano: the smaller widths of ConvNeXt V2 (arXiv:2301.00808)."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
-NETWORKS = (*CONVNEXT, "baseline_cnn")
+NETWORKS = (*CONVNEXT, BASELINE)
 
 
 def build(
@@ -69,15 +53,14 @@ def build(
     Raises:
         RecipeError: no such network, or an input too small for it.
     """
-    if name not in NETWORKS:
-        raise RecipeError(f"unknown model {name!r}; models: {', '.join(NETWORKS)}")
+    require_network(name)
     if min(shape[:2]) < 32:
         raise RecipeError(f"{name} needs images of at least 32×32 pixels, got {shape[0]}×{shape[1]}")
     inputs = keras.Input(shape, name="image")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        if name == "baseline_cnn":
+        if name == BASELINE:
             features = _baseline(inputs)
         else:
             features = _convnext(inputs, CONVNEXT[name], drop_path, layer_scale)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bctoolkit import run
 from bctoolkit.data import Dataset, Parts, load, split
+from bctoolkit.documents.networks import require_network
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Progress
@@ -104,6 +105,7 @@ def preview(recipe: TrainRecipe, source: str, picture: Path, progress: Progress)
 
 
 def _images(recipe: TrainRecipe, source: str, progress: Progress) -> tuple[Dataset, Parts]:
+    require_network(recipe.model)
     dataset = load(source, recipe.input, progress)
     parts = split(dataset, recipe.split, progress)
     progress.say(

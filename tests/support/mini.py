@@ -1,11 +1,8 @@
 """A ConvNeXt that is built and traced in no time, beside those of `bctoolkit.networks`."""
 
-from importlib import import_module
-
 import pytest
 
-from bctoolkit.networks import NETWORKS
-from bctoolkit.networks.build import CONVNEXT, Depths
+from bctoolkit.documents.networks import CONVNEXT, Depths
 
 __all__ = ["MINI", "add_mini"]
 
@@ -16,4 +13,3 @@ MINI = Depths((1, 1, 2, 1), (8, 16, 24, 32))
 def add_mini(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `build` know it as `convnext_mini`."""
     monkeypatch.setitem(CONVNEXT, "convnext_mini", MINI)
-    monkeypatch.setattr(import_module("bctoolkit.networks.build"), "NETWORKS", (*NETWORKS, "convnext_mini"))
