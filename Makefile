@@ -27,11 +27,13 @@ check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tests/architecture.py
 
-test: check  ## check, then every test
-	$(BIN)/python -m pytest --quiet --durations=10
+test: check  ## check, then every test, with the branches they reach
+	@rm -rf .coverage
+	$(BIN)/coverage run -m pytest --quiet --numprocesses=2 --dist=loadfile --durations=10
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 quick: $(INSTALLED)  ## the tests without full-size networks
-	$(BIN)/python -m pytest --quiet -m 'not slow and not soak'
+	$(BIN)/python -m pytest --quiet --numprocesses=2 --dist=loadfile -m 'not slow and not soak'
 
 soak: $(INSTALLED)  ## the same proofs over many seeds and minutes
 	$(BIN)/python -m pytest --quiet --durations=10 -m soak
