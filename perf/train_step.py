@@ -77,7 +77,7 @@ def fed(source: str) -> None:
     import numpy as np
 
     from bctoolkit.data import load
-    from bctoolkit.train.pipeline import training_batches
+    from bctoolkit.train.batches import training_batches
 
     recipe = read_train_recipe(RECIPE, (f"precision={policy('auto')}",))
     dataset = load(source, recipe.input)

@@ -104,7 +104,7 @@ def bench(
             report = pipeline.bench(paths, settings, target, progress, data=data, budget=limits)
     except KeyboardInterrupt:
         if unfinished(target).exists():
-            click.echo(f"interrupted; go on with: bctk bench --resume --out {target}", err=True)
+            click.echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)
         raise
     print_report(report)
     click.echo(f"report: {target / 'report.html'}")

@@ -112,7 +112,7 @@ def export(
             progress,
             data=data,
             golden=golden,
-            cache=workspace.answers,
+            cache=workspace.prediction_cache,
             force=force,
             bisect=bisect,
         )

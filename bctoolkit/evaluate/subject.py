@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -102,6 +102,7 @@ def _open_run(folder: Path) -> Subject:
         raise RecipeError(f"{folder / runs.MODEL}: SHA-256 differs from the one in {runs.FACTS}; train the run again")
     require("tensorflow", "train")
     from bctoolkit.networks import load_model
+    from bctoolkit.networks.inference import in_float32, predictor
 
     return Subject(
         name=facts.name,
@@ -109,35 +110,9 @@ def _open_run(folder: Path) -> Subject:
         model_sha256=sha256,
         contract=facts.input,
         labels=facts.labels,
-        predict=_keras_predict(load_model(folder / runs.MODEL), facts.input),
+        predict=predictor(in_float32(load_model(folder / runs.MODEL)), facts.input.shape),
         select=lambda dataset, part: _part_of_run(folder / runs.SPLIT, dataset, part),
     )
-
-
-def _keras_predict(model: Any, contract: InputContract) -> Predict:
-    """A Keras model as a function of uint8 images; it computes in float32, whatever precision trained it."""
-    tf = require("tensorflow", "train")
-    model = _in_float32(model)
-    signature = tf.TensorSpec((None, *contract.shape), tf.uint8)
-    answer = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=[signature])
-
-    def predict(images: NDArray[np.uint8]) -> Probabilities:
-        probabilities: Probabilities = answer(images).numpy()
-        return probabilities
-
-    return predict
-
-
-def _in_float32(model: Any) -> Any:
-    """The same network with every layer's dtype policy set to float32."""
-    keras = require("keras", "train")
-
-    def convert(layer: Any) -> Any:
-        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
-
-    copy = keras.models.clone_model(model, clone_function=convert)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def _part_of_run(split: Path, dataset: Dataset, part: Part) -> Selection:

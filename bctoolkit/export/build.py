@@ -23,7 +23,7 @@ from bctoolkit.export.calibration.ranges import Calibration
 from bctoolkit.export.checks.introspection import require_exact_integers
 from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_names, require_trained_accuracy
 from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
-from bctoolkit.export.keras_graph.twin import fold, freeze, reference
+from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.reference import ReferencePredictions
 from bctoolkit.export.sensitivity.report import write_report
@@ -31,6 +31,7 @@ from bctoolkit.export.sensitivity.search import SearchTask, Validation, search_m
 from bctoolkit.export.variants import artifact_variant, keras_variant, predict_artifact
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import leaves
+from bctoolkit.networks.inference import in_float32
 from bctoolkit.statistics import metrics
 from bctoolkit.tools import cpu_features, cpu_name, utc_now, versions
 
@@ -152,7 +153,7 @@ def _check_twin(
     """Compare the Keras variants of the network, and predict with its float32 reference all that the artifacts need."""
     network, frozen, folded = networks
     kinds = [QUANTIZATIONS[kind] for _, kind in artifacts]
-    float32 = reference(network)
+    float32 = in_float32(network)
     predictions = ReferencePredictions(job, float32)
     test_part = predictions.test_part()
     original = keras_variant(job, "float32 Keras", float32, predictions.check_images(test_part))

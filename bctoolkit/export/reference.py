@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from bctoolkit.bundle import Reference
@@ -11,26 +10,12 @@ from bctoolkit.data.stores import Images
 from bctoolkit.export.cache import cached_predictions, digest
 from bctoolkit.export.plan import Job
 from bctoolkit.export.sensitivity.search import Validation
-from bctoolkit.progress import Progress
+from bctoolkit.networks.inference import predict
 
-__all__ = ["ReferencePredictions", "predict"]
-
-BATCH = 32
+__all__ = ["ReferencePredictions"]
 
 VALIDATED = 1024
 """Images of the validation part that an integer form is compared on, one of each class in turn."""
-
-
-def predict(model: keras.Model, images: Images, label: str, progress: Progress) -> NDArray[np.float32]:
-    """A Keras model's probabilities, N × classes, of images N × height × width × channels."""
-    signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
-    compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
-    parts = []
-    for start in range(0, len(images), BATCH):
-        progress.step(label, start, len(images))
-        parts.append(compiled(images[start : start + BATCH].astype(np.float32)).numpy())
-    progress.step(label, len(images), len(images))
-    return np.concatenate(parts)
 
 
 class ReferencePredictions:

@@ -11,8 +11,8 @@ from bctoolkit.export.checks.introspection import INTROSPECTORS
 from bctoolkit.export.checks.locate import layer_outputs
 from bctoolkit.export.checks.parity_chain import Variant
 from bctoolkit.export.plan import Artifact, Job
-from bctoolkit.export.reference import predict
 from bctoolkit.lazy import attribute
+from bctoolkit.networks.inference import predict
 from bctoolkit.runtime.backends import default_threads
 from bctoolkit.statistics.metrics import Probabilities
 

@@ -269,7 +269,7 @@ def test_an_unfinished_bench_is_not_begun_again(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         bench([bundle], fastest, tmp_path / "x", interrupted("timing", 0))
-    with pytest.raises(RecipeError, match=r"\.x\.unfinished holds an unfinished report; go on with --resume"):
+    with pytest.raises(RecipeError, match=r"\.x\.unfinished holds an unfinished report; continue with --resume"):
         bench([bundle], fastest, tmp_path / "x", Silent())
 
 

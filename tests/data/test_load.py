@@ -12,22 +12,10 @@ from PIL import Image
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.data import Dataset, load, load_unlabelled
 from bctoolkit.data.dataset import content_hash, rows
+from tests.support.progress import Recorder
 
 MakeImages = Callable[..., NDArray[np.uint8]]
 Save = Callable[..., str]
-
-
-class Recorder:
-    """A `Progress` that remembers its steps."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[str, int, int]] = []
-
-    def say(self, line: str) -> None:
-        pass
-
-    def step(self, label: str, done: int, total: int, note: str = "") -> None:
-        self.steps.append((label, done, total))
 
 
 def named(dataset: Dataset) -> dict[bytes, str]:
@@ -196,7 +184,7 @@ def test_images_are_kept_as_bytes_for_a_float32_model(make_images: MakeImages, s
 def test_progress_ends_at_the_number_of_images(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
     progress = Recorder()
     load(save_npz(images=make_images(600), labels=np.arange(600) % 2), eight, progress)
-    assert progress.steps[-1] == ("reading images", 600, 600)
+    assert progress.steps[-1] == ("reading images", 600, 600, "")
     done = [step[1] for step in progress.steps]
     assert len(done) >= 3
     assert done == sorted(done)

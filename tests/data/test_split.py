@@ -14,8 +14,8 @@ from bctoolkit.data import PARTS, Dataset, Parts, load, split
 from bctoolkit.data.dataset import rows
 from bctoolkit.data.split import SMALL, read, save
 from bctoolkit.errors import DatasetError
-from bctoolkit.progress import Silent
 from bctoolkit.recipes import Split
+from tests.support.progress import Recorder
 
 MakeImages = Callable[..., NDArray[np.uint8]]
 MakeDataset = Callable[..., Dataset]
@@ -248,15 +248,10 @@ def test_a_class_missing_in_a_part_is_refused(
 def test_a_small_class_missing_in_a_part_by_chance_is_reported(
     pool: Dataset, make_dataset: MakeDataset, part: str
 ) -> None:
-    lines: list[str] = []
-
-    class Told(Silent):
-        def say(self, line: str) -> None:
-            lines.append(line)
-
+    recorder = Recorder()
     dataset = moved_out_of(part, pool, make_dataset, SMALL - 1, published=False)
-    assert len(getattr(split(dataset, SHARES, Told()), part)) > 0
-    assert lines == [
+    assert len(getattr(split(dataset, SHARES, recorder), part)) > 0
+    assert recorder.lines == [
         f"memory: class 'rare' has none of its {SMALL - 1} images in the {part} part: no figure of that part says "
         "anything about it; add images of it"
     ]

@@ -17,16 +17,9 @@ from bctoolkit.evaluate.pipeline import _sample
 from bctoolkit.evaluate.report import Evaluation
 from bctoolkit.evaluate.subject import Subject
 from bctoolkit.progress import Silent
+from tests.support.progress import Interrupted
 
 FILES = {"evaluation.json", "evaluation.html", "confusion_matrix.png", "reliability.png"}
-
-
-class Interrupted(Silent):
-    """Presses Ctrl-C once the clean images are under way."""
-
-    def step(self, label: str, done: int, total: int, note: str = "") -> None:
-        if label == "clean images":
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +120,7 @@ def test_the_folder_holds_document_page_and_pictures(bundle: Path, class_folders
 
 def test_ctrl_c_leaves_no_half_folder(bundle: Path, class_folders: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        evaluate(bundle, str(class_folders), Interrupted(), target=tmp_path / "deep" / "out")
+        evaluate(bundle, str(class_folders), Interrupted("clean images"), target=tmp_path / "deep" / "out")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,11 +17,13 @@ from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeErro
 from bctoolkit.export import build, export, reference, variants
 from bctoolkit.export.plan import plan
 from bctoolkit.files import sha256_file
+from bctoolkit.networks.inference import predict
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.run import read as read_run
 from bctoolkit.statistics import metrics
 from bctoolkit.tools import cpu_features, cpu_name
+from tests.support.progress import Recorder
 
 FP32 = ExportRecipe()
 
@@ -143,23 +145,13 @@ def test_a_failed_export_leaves_the_earlier_bundle_as_it_was(
     assert [path.name for path in tmp_path.iterdir()] == [sealed.path.name]
 
 
-class Lines(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
-
-
 def test_an_export_of_the_same_is_kept(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = ExportRecipe(quantizations=("fp32", "int8-dynamic"))
     sealed = export(tiny, recipe, tmp_path / "out", Silent(), cache=tmp_path / "cache")
     monkeypatch.setattr(build, "build_bundles", lambda *_: pytest.fail("made again"))
-    progress = Lines()
+    progress = Recorder()
     assert export(tiny, recipe, tmp_path / "out", progress, cache=tmp_path / "cache") == sealed
-    assert progress.said == [
+    assert progress.lines == [
         "  reused, as no input has changed: tiny-onnx-fp32, tiny-onnx-int8-dynamic (--force exports them anew)"
     ]
 
@@ -179,11 +171,10 @@ def test_the_reference_is_asked_once_for_all_exports(
 ) -> None:
     export(tiny, FP32, tmp_path / "out", Silent(), cache=tmp_path / "cache")
     labels: list[str] = []
-    right = reference.predict
 
     def counted(model: keras.Model, images: Any, label: str, progress: Any) -> Any:
         labels.append(label)
-        return right(model, images, label, progress)
+        return predict(model, images, label, progress)
 
     monkeypatch.setattr(reference, "predict", counted)
     export(tiny, ExportRecipe(quantizations=("fp16",)), tmp_path / "out", Silent(), cache=tmp_path / "cache")

@@ -28,15 +28,15 @@ from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.checks.introspection import require_exact_integers
 from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_trained_accuracy
 from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
-from bctoolkit.export.keras_graph.twin import fold, freeze, reference
+from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
-from bctoolkit.export.reference import predict
 from bctoolkit.export.source import load_data, open_source
 from bctoolkit.export.tflite.graph import QuantParams
 from bctoolkit.export.tflite.passes import int8 as tflite_int8
 from bctoolkit.export.variants import artifact_variant, keras_variant
 from bctoolkit.lazy import attribute
+from bctoolkit.networks.inference import in_float32, predict
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from tests.support.faults import (
@@ -354,7 +354,7 @@ def test_a_float32_copy_that_lost_a_kernel_is_blamed_on_the_copying(
     model.get_layer("head_logits").set_weights([kernel * 30, bias])  # predictions far from equal
     model.save(tmp_path / "mixed.keras")
     lose_kernel = with_weights("head_logits", np.zeros_like)
-    monkeypatch.setattr(build, "reference", lambda network: lose_kernel(reference(network)))
+    monkeypatch.setattr(build, "in_float32", lambda network: lose_kernel(in_float32(network)))
     message = refused(tmp_path / "mixed.keras", tmp_path / "out", golden="synthetic")
     assert message.startswith("Keras in bfloat16 → float32 Keras: ")
 

@@ -30,8 +30,8 @@ from bctoolkit.export.sensitivity.search import (
     mean_divergence,
     search_mixed_precision,
 )
-from bctoolkit.progress import Silent
 from bctoolkit.runtime.on_onnxruntime import open_model
+from tests.support.progress import Recorder
 
 CONTRACT = InputContract(height=4, width=4)
 KIND = "int8-dynamic"
@@ -61,16 +61,6 @@ class Dynamic:
                 per_channel=True,
             )  # fmt: skip
             return path.read_bytes()
-
-
-class Log(Silent):
-    """Keeps the lines it shows."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 def run(model: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -113,7 +103,7 @@ class Case:
     exporter: Dynamic
     validation: Validation
     folder: Path
-    log: Log = field(default_factory=Log)
+    log: Recorder = field(default_factory=Recorder)
 
     def search(self, **changes: Any) -> MixedPrecisionResult:
         task = SearchTask(

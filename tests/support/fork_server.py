@@ -41,7 +41,7 @@ import bctoolkit.evaluate.pipeline
 import bctoolkit.export.build  # noqa: F401
 from bctoolkit import progress
 from bctoolkit.cli import main
-from bctoolkit.train import fit, stage
+from bctoolkit.train import fit, trainer
 
 
 def disturb(job: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ def disturb(job: dict[str, Any]) -> None:
     if "in_save" in job:
         within_save(job["in_save"], job["signal"])
     if "in_finish" in job:
-        vars(stage)["learning_curve"] = lambda *_: os.kill(os.getpid(), job["signal"])
+        vars(trainer)["learning_curve"] = lambda *_: os.kill(os.getpid(), job["signal"])
 
 
 def after_steps(number: int, kind: int) -> None:

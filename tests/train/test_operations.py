@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from bctoolkit import recipes
-from bctoolkit.train.augmentation.operations import CHANGES, GEOMETRY, transform
+from bctoolkit.train.augmentation.operations import GEOMETRY, OPERATIONS, transform
 
 Pixels = NDArray[np.float32]
 STRENGTH = {"blur": 2.0, "gamma": 1.5}
@@ -27,13 +27,13 @@ def smooth(count: int = 8, height: int = 36, width: int = 44) -> Pixels:
 
 
 def done(name: str, images: Pixels, strength: float, seed: tuple[int, int] = SEED) -> Pixels:
-    return np.asarray(CHANGES[name](tf.constant(images), tf.constant(seed), strength))
+    return np.asarray(OPERATIONS[name](tf.constant(images), tf.constant(seed), strength))
 
 
 def moved(images: Pixels, seed: int = 0, **strengths: float) -> Pixels:
     everyone = tf.ones((len(images),), tf.bool)
-    drawn = {name: (everyone, strength) for name, strength in strengths.items()}
-    return np.asarray(transform(tf.constant(images), drawn, tf.constant([seed, 1])))
+    selected = {name: (everyone, strength) for name, strength in strengths.items()}
+    return np.asarray(transform(tf.constant(images), selected, tf.constant([seed, 1])))
 
 
 def farthest(first: Pixels, second: Pixels) -> NDArray[Any]:
@@ -42,11 +42,11 @@ def farthest(first: Pixels, second: Pixels) -> NDArray[Any]:
 
 
 def test_the_recipe_knows_the_same_changes() -> None:
-    assert set(recipes.STRENGTHS) == {*GEOMETRY, *CHANGES}
-    assert set(recipes.STRENGTHS) <= set(recipes.Changes.__struct_fields__)
+    assert set(recipes.STRENGTHS) == {*GEOMETRY, *OPERATIONS}
+    assert set(recipes.STRENGTHS) <= set(recipes.AugmentOps.__struct_fields__)
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_each_change_acts_is_decided_by_the_seed_and_differs_by_image(name: str) -> None:
     same = np.repeat(smooth(1), 8, axis=0)
     strength = STRENGTH.get(name, 0.6)
@@ -60,12 +60,12 @@ def test_each_change_acts_is_decided_by_the_seed_and_differs_by_image(name: str)
     assert len({image.tobytes() for image in result}) >= distinct
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_a_batch_without_images_stays_one(name: str) -> None:
     assert done(name, smooth(2)[:0], STRENGTH.get(name, 0.6)).shape == (0, 36, 44, 3)
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_a_small_strength_changes_little(name: str) -> None:
     images = smooth(16)
     strength = 0.02
@@ -190,12 +190,12 @@ def test_noise_is_normal_and_independent_by_value() -> None:
 def test_jpeg_is_what_pillow_makes_of_it_at_some_quality() -> None:
     images = smooth(4, 40, 48).round()
     result = done("jpeg", images, 1.0)
-    for given, found in zip(images, result, strict=True):
+    for image, encoded in zip(images, result, strict=True):
         distances = []
         for quality in range(5, 101):
             file = io.BytesIO()
-            Image.fromarray(given.astype(np.uint8)).save(file, "JPEG", quality=quality)
-            distances.append(float(np.abs(np.asarray(Image.open(file), np.float32) - found).mean()))
+            Image.fromarray(image.astype(np.uint8)).save(file, "JPEG", quality=quality)
+            distances.append(float(np.abs(np.asarray(Image.open(file), np.float32) - encoded).mean()))
         assert min(distances) < 1.5
     assert (result == result.round()).all()
 
@@ -246,10 +246,10 @@ def test_a_zoom_scales_about_the_centre(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(("name", "strength"), [("rotate", 180.0), ("translate", 0.4), ("zoom", 0.5)])
 def test_movements_act_and_differ_by_image_and_seed(name: str, strength: float) -> None:
     same = np.repeat(smooth(1), 8, axis=0)
-    result = moved(same, **{name: strength})
+    result = moved(same, 0, **{name: strength})
     assert (farthest(result, same) > 5).sum() >= 6
     assert len({image.tobytes() for image in result}) == 8
-    np.testing.assert_array_equal(moved(same, **{name: strength}), result)
+    np.testing.assert_array_equal(moved(same, 0, **{name: strength}), result)
     assert (moved(same, 7, **{name: strength}) != result).any()
     assert result.min() >= same.min() - 0.01
     assert result.max() <= same.max() + 0.01
@@ -258,8 +258,8 @@ def test_movements_act_and_differ_by_image_and_seed(name: str, strength: float) 
 def test_only_the_images_that_were_drawn_are_moved() -> None:
     images = smooth(6)
     chosen = np.array([True, False, False, True, False, True])
-    drawn = {"rotate": (tf.constant(chosen), 90.0)}
-    result = np.asarray(transform(tf.constant(images), drawn, tf.constant([0, 0])))
+    selected = {"rotate": (tf.constant(chosen), 90.0)}
+    result = np.asarray(transform(tf.constant(images), selected, tf.constant([0, 0])))
     np.testing.assert_array_equal(farthest(result, images) > 0, chosen)
     nobody = {"rotate": (tf.zeros((6,), tf.bool), 90.0)}
     np.testing.assert_array_equal(np.asarray(transform(tf.constant(images), nobody, tf.constant([0, 0]))), images)
