@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check quick bench zoo docs clean
+.PHONY: help demo test check quick soak bench zoo docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,13 +31,16 @@ test: check  ## check, then every test
 	$(BIN)/python -m pytest --quiet --durations=10
 
 quick: $(INSTALLED)  ## the tests without full-size networks
-	$(BIN)/python -m pytest --quiet -m 'not slow'
+	$(BIN)/python -m pytest --quiet -m 'not slow and not soak'
+
+soak: $(INSTALLED)  ## the same proofs over many seeds and minutes
+	$(BIN)/python -m pytest --quiet --durations=10 -m soak
 
 bench: $(INSTALLED)  ## our hot paths, and the same work done by peers side by side
-	$(BIN)/python -m pytest --quiet benchmarks/speed --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-sort=name
-	$(BIN)/python benchmarks/versus/engines.py
-	$(BIN)/python benchmarks/versus/latency.py
-	$(BIN)/python benchmarks/versus/train_step.py
+	$(BIN)/python -m pytest --quiet perf --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-sort=name
+	$(BIN)/python -m perf.engines
+	$(BIN)/python -m perf.latency
+	$(BIN)/python -m perf.train_step
 
 zoo: $(INSTALLED)  ## train and export the model in exports/zoo anew: make zoo DATA=images/
 	$(BIN)/bctk train --recipe convnext_atto --data $(DATA) --name atto

@@ -14,7 +14,6 @@ A bundle is written once and whole, then only read. Nothing is handed on before 
 """
 
 import io
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from msgspec import field
 from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind, InputContract
-from bctoolkit.documents import Document, parse, to_json
+from bctoolkit.documents import Document, decode_json, parse, to_json
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
@@ -34,10 +33,11 @@ from bctoolkit.statistics.metrics import Parity
 __all__ = [
     "MANIFEST",
     "Bundle",
+    "BundleContent",
     "Golden",
     "IntegerProducts",
-    "Link",
     "Manifest",
+    "ParityStep",
     "Processor",
     "Reference",
     "Source",
@@ -77,10 +77,10 @@ class Source(Document, frozen=True):
     recipe_sha256: str = ""
 
 
-class Link(Document, frozen=True, kw_only=True):
+class ParityStep(Document, frozen=True, kw_only=True):
     """What one step on the way from the trained network to the artifact changed, on the same images."""
 
-    link: str
+    name: str = field(name="link")
     """From what to what, e.g. `folded twin → onnx fp32`."""
     count: int
     top1_agreement: float
@@ -97,7 +97,7 @@ class IntegerProducts(Document, frozen=True):
     columns: int
     """Output columns of all of them together."""
     saturating: int
-    """Columns with a sum of two products that can leave 16 bits: x86 without VNNI would answer otherwise."""
+    """Columns with a sum of two products that can leave 16 bits: x86 without VNNI would give another result."""
 
 
 class Processor(Document, frozen=True):
@@ -129,7 +129,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     integer_products: IntegerProducts | None = None
     """Of ONNX files; None where there are none, and for engines that add them up in 32 bits everywhere."""
     parity: Parity
-    links: tuple[Link, ...] = ()
+    parity_steps: tuple[ParityStep, ...] = field(default=(), name="links")
     """In the order they were checked."""
     inputs_sha256: str = ""
     """Of all that decides the artifact: where it is the same, an export uses the bundle again."""
@@ -138,7 +138,7 @@ class Manifest(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Golden:
-    """Images with the float32 Keras reference's answers, frozen at export."""
+    """Images with the float32 Keras reference's probabilities, fixed at export."""
 
     images: NDArray[np.uint8]
     """N × height × width × channels."""
@@ -158,6 +158,43 @@ class Reference:
     probabilities: NDArray[np.float32]
     """N × classes."""
     kind: ImageKind = "real"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleContent:
+    """All that `write` puts into a bundle."""
+
+    format: str
+    """A key of `FORMATS`."""
+    quantization: str
+    """One of the format's quantizations."""
+    model: bytes
+    """The artifact."""
+    input: InputContract
+    """What the artifact takes."""
+    labels: tuple[str, ...]
+    """The classes, in the order of the artifact's outputs."""
+    golden: Golden
+    reference: Reference | None
+    """None where the test part is unknown or is not to travel."""
+    source: Source
+    tools: dict[str, str]
+    """Package → version, of what wrote the artifact."""
+    parity: Parity
+    """The artifact against the reference on the golden images."""
+    created: str
+    """ISO 8601 time in UTC."""
+    parity_steps: tuple[ParityStep, ...] = ()
+    calibration: NDArray[np.uint8] | None = None
+    """N × 32, SHA-256 of the pixels of each image that set the ranges."""
+    keep_float: tuple[str, ...] = ()
+    """Layers that an integer form computes in float."""
+    integer_products: IntegerProducts | None = None
+    """Of an ONNX file, and whether every CPU adds them up exactly."""
+    cpu: Processor | None = None
+    """That the artifact was checked on."""
+    inputs_sha256: str = ""
+    """Of all that decides the artifact."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +226,7 @@ class Bundle:
         return Reference(arrays["hashes"], arrays["probabilities"], self.manifest.reference.images)
 
     def calibration(self) -> NDArray[np.uint8] | None:
-        """N × 32: SHA-256 of the pixels of each image that set the ranges, where the bundle tells."""
+        """N × 32: SHA-256 of the pixels of each image that set the ranges, where the bundle says."""
         entry = self.manifest.calibration
         hashes: NDArray[np.uint8] | None = None if entry is None else self._arrays(entry, ("hashes",))["hashes"]
         return hashes
@@ -227,8 +264,8 @@ def read(path: str | Path) -> Bundle:
         what = "no such folder" if not folder.exists() else f"not a bundle: it holds no {MANIFEST}"
         raise BundleError(f"{folder}: {what}")
     content = (folder / MANIFEST).read_bytes()
-    raw = _decode(folder, content)
-    schema = raw.get("schema")
+    raw = decode_json(content, str(folder / MANIFEST), BundleCorrupt, "copy the bundle again")
+    schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise BundleTooNew(f"{folder}: schema {schema}, this bctoolkit reads up to {SCHEMA}; upgrade bctoolkit")
     expected = _seal_digest(folder)
@@ -238,91 +275,55 @@ def read(path: str | Path) -> Bundle:
     if manifest.format not in FORMATS:
         raise BundleError(f"{folder}: unknown format {manifest.format!r}; formats: {', '.join(FORMATS)}")
     if manifest.quantization not in QUANTIZATIONS:
-        known = ", ".join(QUANTIZATIONS)
-        raise BundleError(f"{folder}: unknown quantization {manifest.quantization!r}; quantizations: {known}")
+        names = ", ".join(QUANTIZATIONS)
+        raise BundleError(f"{folder}: unknown quantization {manifest.quantization!r}; quantizations: {names}")
     return Bundle(folder, manifest)
 
 
-def write(
-    target: Path,
-    *,
-    format: str,
-    quantization: str,
-    model: bytes,
-    input: InputContract,
-    labels: tuple[str, ...],
-    golden: Golden,
-    reference: Reference | None,
-    source: Source,
-    tools: dict[str, str],
-    parity: Parity,
-    created: str,
-    links: tuple[Link, ...] = (),
-    calibration: NDArray[np.uint8] | None = None,
-    keep_float: tuple[str, ...] = (),
-    integer_products: IntegerProducts | None = None,
-    cpu: Processor | None = None,
-    inputs_sha256: str = "",
-) -> Bundle:
+def write(target: Path, content: BundleContent) -> Bundle:
     """Write a bundle to the folder `target`, all of it or nothing; an earlier bundle there is replaced.
 
-    Args:
-        target: the folder; its name becomes the bundle's.
-        format: a key of `FORMATS`.
-        quantization: one of the format's quantizations.
-        model: the artifact.
-        input: what the artifact eats.
-        labels: the classes, in the order of the artifact's outputs.
-        golden: images with the float32 Keras reference's probabilities.
-        reference: the reference's probabilities of the test part, if known.
-        source: where the artifact comes from.
-        tools: package → version, of what made it.
-        parity: the artifact against the reference on the golden images.
-        created: ISO 8601 time in UTC.
-        links: what each step from the trained network to the artifact changed.
-        calibration: N × 32, SHA-256 of the pixels of each image that set the ranges.
-        keep_float: layers that an integer form computes in float.
-        integer_products: of an ONNX file, and whether every CPU adds them up exactly.
-        cpu: that the artifact was checked on.
-        inputs_sha256: of all that decides the artifact.
+    The folder's name becomes the bundle's.
     """
     with atomic_folder(target, MANIFEST) as folder:
-        model_name = f"model{FORMATS[format].suffix}"
-        (folder / model_name).write_bytes(model)
-        arrays: dict[str, NDArray[Any]] = {
-            "images": golden.images,
-            "probabilities": golden.probabilities,
-            "labels": golden.labels,
-        }
-        kept = ranges = None
-        if reference is not None:
-            content: dict[str, NDArray[Any]] = {"hashes": reference.hashes, "probabilities": reference.probabilities}
-            kept = _write_arrays(folder / REFERENCE, content, reference.kind)
-        if calibration is not None:
-            ranges = _write_arrays(folder / CALIBRATION, {"hashes": calibration}, golden.kind)
+        model = f"model{FORMATS[content.format].suffix}"
+        (folder / model).write_bytes(content.model)
+        golden, reference, calibration = content.golden, content.reference, content.calibration
         manifest = Manifest(
             name=target.name,
-            format=format,
-            quantization=quantization,
-            model=ModelFile(file=model_name, sha256=sha256_bytes(model), bytes=len(model)),
-            input=input,
-            labels=labels,
-            golden=_write_arrays(folder / GOLDEN, arrays, golden.kind),
-            reference=kept,
-            calibration=ranges,
-            keep_float=keep_float,
-            source=source,
-            tools=tools,
-            cpu=cpu,
-            integer_products=integer_products,
-            parity=parity,
-            links=links,
-            inputs_sha256=inputs_sha256,
-            created=created,
+            format=content.format,
+            quantization=content.quantization,
+            model=ModelFile(file=model, sha256=sha256_bytes(content.model), bytes=len(content.model)),
+            input=content.input,
+            labels=content.labels,
+            golden=_write_arrays(
+                folder / GOLDEN,
+                {"images": golden.images, "probabilities": golden.probabilities, "labels": golden.labels},
+                golden.kind,
+            ),
+            reference=None
+            if reference is None
+            else _write_arrays(
+                folder / REFERENCE,
+                {"hashes": reference.hashes, "probabilities": reference.probabilities},
+                reference.kind,
+            ),
+            calibration=None
+            if calibration is None
+            else _write_arrays(folder / CALIBRATION, {"hashes": calibration}, golden.kind),
+            keep_float=content.keep_float,
+            source=content.source,
+            tools=content.tools,
+            cpu=content.cpu,
+            integer_products=content.integer_products,
+            parity=content.parity,
+            parity_steps=content.parity_steps,
+            inputs_sha256=content.inputs_sha256,
+            created=content.created,
         )
-        content_bytes = to_json(manifest)
-        (folder / MANIFEST).write_bytes(content_bytes)
-        (folder / SEAL).write_text(f"{sha256_bytes(content_bytes)}  {MANIFEST}\n")
+        encoded = to_json(manifest)
+        (folder / MANIFEST).write_bytes(encoded)
+        (folder / SEAL).write_text(f"{sha256_bytes(encoded)}  {MANIFEST}\n")
     return read(target)
 
 
@@ -332,21 +333,11 @@ def newest(shelf: Path) -> list[Path]:
     Raises:
         RecipeError: there is no bundle.
     """
-    found = [read(path.parent) for path in shelf.glob(f"[!.]*/{MANIFEST}")]
-    if not found:
+    bundles = [read(path.parent) for path in shelf.glob(f"[!.]*/{MANIFEST}")]
+    if not bundles:
         raise RecipeError(f"no bundle in {shelf}; make one with: bctk export --format onnx")
-    run = max(found, key=lambda bundle: bundle.manifest.created).manifest.source.run
-    return sorted(bundle.path for bundle in found if bundle.manifest.source.run == run)
-
-
-def _decode(folder: Path, content: bytes) -> dict[str, Any]:
-    try:
-        raw = json.loads(content)
-    except ValueError:
-        raw = None
-    if not isinstance(raw, dict):
-        raise BundleCorrupt(f"{folder / MANIFEST}: not readable as JSON; copy the bundle again")
-    return raw
+    run = max(bundles, key=lambda bundle: bundle.manifest.created).manifest.source.run
+    return sorted(bundle.path for bundle in bundles if bundle.manifest.source.run == run)
 
 
 def _seal_digest(folder: Path) -> str:

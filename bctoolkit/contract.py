@@ -29,7 +29,7 @@ Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
 class InputContract(Document, frozen=True):
-    """The array a model eats: N × height × width × channels, RGB, values 0–255, preprocessing inside the model."""
+    """The array a model takes: N × height × width × channels, RGB, values 0–255, preprocessing inside the model."""
 
     height: Pixels = 96
     width: Pixels = 96
@@ -130,7 +130,7 @@ def open_rgb(source: "str | Path | Image") -> "Image":
 
 
 def _pixels(image: object, contract: InputContract) -> NDArray[Any]:
-    """The RGB pixels of whatever `prepare` was given."""
+    """The RGB pixels of the argument of `prepare`."""
     if isinstance(image, np.ndarray):
         return _require_rgb_array(image, contract)
     if isinstance(image, (str, Path, require("PIL.Image", "images").Image)):
@@ -141,8 +141,8 @@ def _pixels(image: object, contract: InputContract) -> NDArray[Any]:
 def _require_rgb(picture: "Image", name: str) -> "Image":
     if picture.mode != "RGB":
         kind = {"L": "greyscale", "1": "black and white", "RGBA": "RGB with transparency", "P": "palette"}
-        found = kind.get(picture.mode, "not RGB")
-        raise InputMismatch(f"{name} is {found} (mode {picture.mode}); the model wants RGB, convert it first")
+        mode = kind.get(picture.mode, "not RGB")
+        raise InputMismatch(f"{name} is {mode} (mode {picture.mode}); the model wants RGB, convert it first")
     return picture
 
 

@@ -6,14 +6,23 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["atomic_file", "atomic_folder", "sha256_bytes", "sha256_file", "sigterm_as_interrupt", "unfinished"]
+__all__ = [
+    "atomic_file",
+    "atomic_folder",
+    "atomic_path",
+    "resumable_folder",
+    "sha256_bytes",
+    "sha256_file",
+    "sigterm_as_interrupt",
+    "unfinished",
+]
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -29,11 +38,22 @@ def sha256_file(path: Path) -> str:
 
 def atomic_file(path: Path, content: bytes) -> None:
     """Write `content` to `path`; a kill at any moment leaves the earlier file or the new one, whole."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `path` to write a file to; it takes `path`'s place if the block ends without an error.
+
+    A kill at any moment leaves the earlier file or the new one, whole; the next write to the same path clears away what
+    else it left.
+    """
+    _clear_abandoned(path)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield partial
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
@@ -44,6 +64,32 @@ def unfinished(target: Path) -> Path:
     """The hidden folder beside `target` that keeps what long work has reached until it is finished."""
     target = target if target.name else target.absolute()  # "." has no name of its own
     return target.with_name(f".{target.name}.unfinished")
+
+
+@contextmanager
+def resumable_folder(folder: Path, begin_with: Mapping[str, bytes], is_resumable: Callable[[], bool]) -> Iterator[None]:
+    """Make the folder in which long work keeps its state; a block that fails leaves it only if it can be resumed.
+
+    Args:
+        folder: the folder to make, with its parents.
+        begin_with: files to write first, by name.
+        is_resumable: whether the folder holds something to resume from; where not, it is removed, and so are the
+            parents that were made for it.
+
+    Raises:
+        FileExistsError: `folder` exists.
+    """
+    missing = [parent for parent in folder.parents if not parent.exists()]
+    with sigterm_as_interrupt():
+        folder.mkdir(parents=True)
+        try:
+            for name, content in begin_with.items():
+                atomic_file(folder / name, content)
+            yield
+        except BaseException:
+            if not is_resumable():
+                _remove(folder, missing)
+            raise
 
 
 @contextmanager
@@ -62,7 +108,7 @@ def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
         RecipeError: `target` is something else; it is left alone.
     """
     target = target.absolute()
-    _settle_abandoned(target)
+    _clear_abandoned(target)
     if target.exists() and not _is_replaceable(target, marker):
         raise RecipeError(f"{target} exists and is not one of ours (it holds no {marker}); choose another folder")
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
@@ -73,11 +119,16 @@ def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
             yield partial
             _replace_folder(partial, target)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            for parent in missing:
-                with suppress(OSError):  # another writer may be using it by now
-                    parent.rmdir()
+            _remove(partial, missing)
             raise
+
+
+def _remove(folder: Path, parents: list[Path]) -> None:
+    """Remove a folder, then its `parents`, inner ones first, as far as they are empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in parents:
+        with suppress(OSError):  # another writer may be using it by now
+            parent.rmdir()
 
 
 def _is_replaceable(target: Path, marker: str) -> bool:
@@ -99,17 +150,19 @@ def _replace_folder(partial: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _settle_abandoned(target: Path) -> None:
-    """Put back or remove the hidden folders of earlier writers of `target` that no longer run."""
+def _clear_abandoned(target: Path) -> None:
+    """Put back or remove what earlier writers of `target` that no longer run left hidden beside it."""
     for kind in ("replaced", "partial"):
-        for folder in target.parent.glob(f".{glob.escape(target.name)}.{kind}-*"):
-            pid = folder.name.rpartition("-")[2]
+        for path in target.parent.glob(f".{glob.escape(target.name)}.{kind}-*"):
+            pid = path.name.rpartition("-")[2]
             if not pid.isdecimal() or (int(pid) != os.getpid() and _is_alive(int(pid))):
                 continue
             if kind == "replaced" and not target.exists():
-                folder.rename(target)
+                path.rename(target)
+            elif path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
             else:
-                shutil.rmtree(folder, ignore_errors=True)
+                path.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

@@ -18,8 +18,8 @@ from bctoolkit.errors import RecipeError
 
 __all__ = [
     "Augment",
+    "AugmentOps",
     "Budget",
-    "Changes",
     "Distill",
     "ExportRecipe",
     "Phase",
@@ -47,25 +47,25 @@ class Split(Document, frozen=True):
 
 
 class Phase(Document, frozen=True):
-    """One stretch of training: what may move, for how long, how fast."""
+    """One part of training: what is trained, for how long, how fast."""
 
     name: str
     epochs: Positive
     learning_rate: Rate
     unfreeze: tuple[str, ...] = ()
-    """Shell-style patterns of backbone layer names that may move, e.g. `stage_3_*`; the head always may."""
+    """Shell-style patterns of the backbone's layers to train, e.g. `stage_3_*`; the head is always trained."""
     unfreeze_stages: Annotated[int, Meta(ge=0)] = 0
-    """The last so many stages of the backbone may move too."""
+    """Train the last so many stages of the backbone too."""
     schedule: Literal["constant", "cosine", "exponential"] = "cosine"
     """How the rate falls after the warm-up; cosine and exponential end at 1 % of it."""
     warmup_epochs: Annotated[float, Meta(ge=0)] = 0.0
     decay_epochs: Annotated[int, Meta(ge=0)] = 0
     """Epochs over which the rate would fall, where the phase ends earlier than that; 0 for the phase's own."""
     pipelines: Share = 1.0
-    """Share of the images that get one of the pipelines of `augment.one_of`; the others get only `augment` itself."""
+    """Share of the images that get one of `augment.one_of`; the others get only `augment` itself."""
 
     def __post_init__(self) -> None:
-        """Refuse a fall that is over before the phase: a cosine would rise again."""
+        """Refuse a schedule that ends before the phase: a cosine would rise again."""
         if 0 < self.decay_epochs < self.epochs:
             raise ValueError(f"decay_epochs = {self.decay_epochs} is less than epochs = {self.epochs}")
 
@@ -74,20 +74,20 @@ STRENGTHS = (
     *("rotate", "translate", "zoom", "brightness", "contrast", "gamma", "saturation"),
     *("hue", "stain", "solarize", "blur", "noise", "jpeg", "cutout"),
 )
-"""The changes that are drawn by `chance` or `randaugment`, each with a strength."""
+"""The operations that are drawn by `chance` or `randaugment`, each with a strength."""
 
 
-class Changes(Document, frozen=True):
-    """Random changes of images, each drawn for each image anew; a strength of 0 is off."""
+class AugmentOps(Document, frozen=True):
+    """Random operations on images, each drawn for each image anew; a strength of 0 is off."""
 
     flip: bool = False
     """Mirror left-right and up-down."""
     rotate90: bool = False
     """Turn by a multiple of 90°."""
     chance: Share = 1.0
-    """Probability with which an image gets each of the changes below that are on."""
+    """Probability with which an image gets each of the operations below that are on."""
     randaugment: Annotated[int, Meta(ge=0)] = 0
-    """Instead of by `chance`: every image gets exactly so many of the changes below that are on."""
+    """Instead of by `chance`: every image gets exactly so many of the operations below that are on."""
     rotate: Annotated[float, Meta(ge=0, le=180)] = 0.0
     """Largest turn in degrees."""
     translate: Below1 = 0.0
@@ -118,13 +118,13 @@ class Changes(Document, frozen=True):
     """Largest side of a rectangle that covers a part of the image, as a share of the side."""
 
     def __post_init__(self) -> None:
-        """Refuse to draw more changes than there are."""
+        """Refuse to draw more operations than there are."""
         on = sum(getattr(self, name) > 0 for name in STRENGTHS)
         if self.randaugment > on:
-            raise ValueError(f"randaugment = {self.randaugment}, but only {on} of the changes it draws from are on")
+            raise ValueError(f"randaugment = {self.randaugment}, but only {on} of the operations it draws from are on")
 
 
-class Augment(Changes, frozen=True):
+class Augment(AugmentOps, frozen=True):
     """What is done to training images; never part of the exported graph."""
 
     flip: bool = True
@@ -132,8 +132,8 @@ class Augment(Changes, frozen=True):
     brightness: Below1 = 0.1
     contrast: Below1 = 0.1
     saturation: Share = 0.1
-    one_of: tuple[Changes, ...] = ()
-    """Pipelines: every image gets one of them, drawn evenly, after the changes above."""
+    one_of: tuple[AugmentOps, ...] = ()
+    """Every image gets one of these, drawn evenly, after the operations above."""
     mixup: Annotated[float, Meta(ge=0)] = 0.0
     """Blend pairs of images and labels with a weight of Beta(mixup, mixup); 0 is off."""
     cutmix: Annotated[float, Meta(ge=0)] = 0.0
@@ -169,7 +169,7 @@ class TrainRecipe(Document, frozen=True):
     layer_scale: Rate = 1.0
     """First value of LayerScale's factors where no weights are loaded; a small one, as for long runs, learns slowly."""
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05
-    """Of AdamW; kernels only (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+    """Weight decay of AdamW, on kernels only (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
     l2: Annotated[float, Meta(ge=0)] = 0.0
     """Factor of the kernels' squared sum in the loss."""
     clip_norm: Annotated[float, Meta(ge=0)] = 0.0
@@ -254,8 +254,8 @@ class Budget(Document, frozen=True):
     min_accuracy: Share | None = None
     max_accuracy_drop: Rate | None = None
     """Against the float32 reference on the same labelled images; a share, 0–1."""
-    max_recall_drop: Rate | None = None
-    """Of the worst class, a share, 0–1."""
+    max_worst_recall_drop: Rate | None = None
+    """Of the recall of any class, a share, 0–1; the gate of an export has a rule of its own for small classes."""
     max_corruption_excess: Rate | None = None
     """What is lost under corruptions beyond the loss on clean images, against the float bundle; a share, 0–1."""
     why: dict[str, str] = field(default_factory=dict)
@@ -290,7 +290,7 @@ def read_budget(path: Path) -> Budget:
 def override(raw: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
     """A copy of a decoded recipe in which each `path.to.key=value` of `settings` is set.
 
-    Values are TOML literals; what is none is taken as a string. List items are named by their position:
+    Values are TOML literals; anything else is taken as a string. List items are named by their position:
     `phases.0.epochs=3`.
     """
     result: dict[str, Any] = _copy(raw)
@@ -299,10 +299,10 @@ def override(raw: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
         keys = path.strip().split(".")
         if not separator or not all(keys):
             raise RecipeError(f"--set {setting}: expected key=value, e.g. --set batch_size=16")
-        place: Any = result
+        node: Any = result
         for key in keys[:-1]:
-            place = _enter(place, key, setting)
-        _assign(place, keys[-1], _value(text.strip()), setting)
+            node = _enter(node, key, setting)
+        _assign(node, keys[-1], _value(text.strip()), setting)
     return result
 
 
@@ -320,19 +320,19 @@ def _value(text: str) -> Any:
     return parsed["value"] if len(parsed) == 1 else text
 
 
-def _enter(place: Any, key: str, setting: str) -> Any:
-    if isinstance(place, list):
-        return place[_position(place, key, setting)]
-    if isinstance(place, dict):
-        return place.setdefault(key, {})
+def _enter(node: Any, key: str, setting: str) -> Any:
+    if isinstance(node, list):
+        return node[_position(node, key, setting)]
+    if isinstance(node, dict):
+        return node.setdefault(key, {})
     raise RecipeError(f"--set {setting}: {key!r} lies inside a plain value")
 
 
-def _assign(place: Any, key: str, value: Any, setting: str) -> None:
-    if isinstance(place, list):
-        place[_position(place, key, setting)] = value
-    elif isinstance(place, dict):
-        place[key] = value
+def _assign(node: Any, key: str, value: Any, setting: str) -> None:
+    if isinstance(node, list):
+        node[_position(node, key, setting)] = value
+    elif isinstance(node, dict):
+        node[key] = value
     else:
         raise RecipeError(f"--set {setting}: {key!r} lies inside a plain value")
 

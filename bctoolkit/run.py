@@ -15,14 +15,13 @@
 
 from pathlib import Path
 
-import msgspec
 from msgspec import field
 
 from bctoolkit.contract import ImageKind, InputContract
-from bctoolkit.documents import Document, parse
+from bctoolkit.documents import Document, read_json
 from bctoolkit.errors import ExportError
 
-__all__ = ["MODEL", "DataFacts", "RunFacts", "TestMetrics", "read"]
+__all__ = ["MODEL", "DataFacts", "EpochRow", "RunFacts", "TestMetrics", "read"]
 
 MODEL, RECIPE, FACTS, HISTORY, METRICS, SPLIT = (
     "model.keras",
@@ -56,16 +55,35 @@ class RunFacts(Document, frozen=True, kw_only=True):
     precision: str
     """The Keras dtype policy that trained it."""
     weights: str
-    """What the network started from, in words."""
+    """What the network started from, as text."""
     data: DataFacts
     seconds: float
-    """Of all training steps together."""
+    """Seconds of all training steps together."""
     waiting_seconds: float = 0.0
-    """Of these, spent waiting for batches."""
+    """Those of them that were spent waiting for batches."""
     model_sha256: str
     recipe_sha256: str
     tools: dict[str, str] = field(default_factory=dict)
     created: str
+
+
+class EpochRow(Document, frozen=True, kw_only=True):
+    """A row of `history.json`: one epoch."""
+
+    phase: str
+    """The phase's name in the recipe."""
+    epoch: int
+    """The epoch's number, counted from 1 over all phases."""
+    seconds: float
+    """Seconds of its training steps."""
+    waiting_share: float
+    """Share of them that was spent waiting for batches."""
+    learning_rate: float
+    """The rate of its last step."""
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
 
 
 class TestMetrics(Document, frozen=True, kw_only=True):
@@ -93,8 +111,4 @@ def read(folder: Path) -> RunFacts:
         ExportError: the file is missing or not what it should be.
     """
     path = folder / FACTS
-    try:
-        raw = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
-        raise ExportError(f"{path}: missing or unreadable; train the run again") from None
-    return parse(RunFacts, raw, str(path), ExportError)
+    return read_json(path, RunFacts, ExportError, "train the run again")

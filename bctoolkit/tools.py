@@ -1,4 +1,4 @@
-"""What the system and the installation tell of themselves: time, versions, CPUs."""
+"""What the system and the installation are: time, versions, CPUs."""
 
 import os
 import platform
@@ -36,12 +36,12 @@ def cpu_info() -> dict[str, str]:
 
 
 def cpu_name() -> str:
-    """The processor in its maker's words, or its architecture where the system tells no more."""
+    """The processor in its maker's words, or its architecture where the system names no more."""
     return cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
 def cpu_features() -> tuple[str, ...]:
-    """Those of `CPU_FEATURES` that the processor has; empty where the system does not tell."""
+    """Those of `CPU_FEATURES` that the processor has; empty where the system names none."""
     info = cpu_info()
     flags = set((info.get("flags") or info.get("Features") or "").split())
     return tuple(feature for feature in CPU_FEATURES if feature in flags)
@@ -49,10 +49,10 @@ def cpu_features() -> tuple[str, ...]:
 
 def versions(*packages: str) -> dict[str, str]:
     """Python's version and those of the installed ones of `packages`, none of which is imported."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in packages:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -36,7 +36,7 @@ class Workspace:
         self.root = root or Path()
         self.runs = self.root / "training" / "runs"
         self.bundles = self.root / "exports" / "bundles"
-        self.answers = self.root / "exports" / ".cache"
+        self.prediction_cache = self.root / "exports" / ".cache"
         self.reports = self.root / "benchmarks" / "reports"
         self.data = self.root / "training" / "data"
 
@@ -50,18 +50,18 @@ class Workspace:
             if not Path(name).is_file():
                 raise RecipeError(f"no such file: {name}")
             return Path(name)
-        known = self._declared(shelf)
-        if name not in known:
+        files = self._declared(shelf)
+        if name not in files:
             kind = SHELVES[shelf][0].removesuffix("s")
-            raise RecipeError(f"unknown {kind} {name!r}; {kind}s: {', '.join(sorted(known))}; or give a .toml file")
-        return known[name]
+            raise RecipeError(f"unknown {kind} {name!r}; {kind}s: {', '.join(sorted(files))}; or give a .toml file")
+        return files[name]
 
     def _declared(self, shelf: str) -> dict[str, Path]:
         folder = SHELVES[shelf][0]
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         for root in (shipped(), self.root):
-            found |= {path.stem: path for path in sorted((root / shelf / folder).glob("*.toml"))}
-        return found
+            files |= {path.stem: path for path in sorted((root / shelf / folder).glob("*.toml"))}
+        return files
 
     def default_data(self) -> str | None:
         """The workspace's own images, if there are any: class folders, `images.npy`, or a single `.npz`."""
@@ -73,20 +73,20 @@ class Workspace:
         return str(archives[0]) if len(archives) == 1 else None
 
     def unfinished_run(self, name: str | None) -> Path:
-        """The run that `bctk train --resume` goes on with: the one of that name, or the one begun last.
+        """The run that `bctk train --resume` continues: the one of that name, or the one started last.
 
         Raises:
-            RecipeError: no run was begun and not finished.
+            RecipeError: there is no unfinished run.
         """
-        return self.runs / name if name is not None else _begun_last(self.runs, "run")
+        return self.runs / name if name is not None else _newest_unfinished(self.runs, "run")
 
     def unfinished_report(self) -> Path:
-        """The report that `bctk bench --resume` goes on with: the one begun last.
+        """The report that `bctk bench --resume` continues: the one started last.
 
         Raises:
-            RecipeError: no report was begun and not finished.
+            RecipeError: there is no unfinished report.
         """
-        return _begun_last(self.reports, "report")
+        return _newest_unfinished(self.reports, "report")
 
     def model(self, name: str | None) -> Path:
         """What `bctk export` is asked to export: a finished run by path or name, a model file, or the newest run.
@@ -110,29 +110,29 @@ class Workspace:
         raise ExportError(f"no finished run {name!r}; runs in {self.runs}: {names}")
 
 
-def _begun_last(shelf: Path, what: str) -> Path:
-    begun = sorted(shelf.glob(".*.unfinished"), key=lambda path: path.stat().st_mtime)
-    targets = [path.with_name(path.name[1:].removesuffix(".unfinished")) for path in begun]
-    open_ones = [target for target in targets if not target.exists()]
-    if not open_ones:
+def _newest_unfinished(shelf: Path, what: str) -> Path:
+    folders = sorted(shelf.glob(".*.unfinished"), key=lambda path: path.stat().st_mtime)
+    targets = [path.with_name(path.name[1:].removesuffix(".unfinished")) for path in folders]
+    unfinished = [target for target in targets if not target.exists()]
+    if not unfinished:
         raise RecipeError(f"--resume: no unfinished {what} in {shelf}")
-    return open_ones[-1]
+    return unfinished[-1]
 
 
 def create(root: Path) -> list[Path]:
     """Make the three shelves in `root` and fill them with the shipped recipes and budgets.
 
     Raises:
-        RecipeError: one of the shelves already stands there; nothing is changed.
+        RecipeError: one of the shelves already exists; nothing is changed.
     """
-    standing = [shelf for shelf in SHELVES if (root / shelf).exists()]
-    if standing:
-        raise RecipeError(f"{root / standing[0]} already exists; choose an empty folder")
-    made = []
+    existing = [shelf for shelf in SHELVES if (root / shelf).exists()]
+    if existing:
+        raise RecipeError(f"{root / existing[0]} already exists; choose an empty folder")
+    created = []
     for shelf, (declared, _) in SHELVES.items():
         with atomic_folder(root / shelf, "README.md") as folder:
             shutil.copytree(shipped() / shelf / declared, folder / declared)
             shutil.copy2(shipped() / shelf / "README.md", folder / "README.md")
             (folder / ".gitignore").write_text(IGNORED)
-        made.append(root / shelf)
-    return made
+        created.append(root / shelf)
+    return created

@@ -7,7 +7,7 @@ Every import counts, also those inside functions and those for the type checker 
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,23 +17,23 @@ MOST_FILES, MOST_LINES = 14, 400
 
 def modules(root: Path) -> dict[str, Path]:
     """Every module of the package by its dotted name; a package by the name of its folder."""
-    found = {}
+    paths = {}
     for path in sorted((root / PACKAGE).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
 
 
-def imports(path: Path, known: dict[str, Path]) -> set[str]:
+def imports(path: Path, package: Collection[str]) -> set[str]:
     """The modules that a file names in its imports."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= (inner & known.keys()) or {node.module}
-    return found & known.keys()
+            names |= (inner & set(package)) or {node.module}
+    return names & set(package)
 
 
 def circles(graph: dict[str, set[str]]) -> list[tuple[str, ...]]:
@@ -41,7 +41,7 @@ def circles(graph: dict[str, set[str]]) -> list[tuple[str, ...]]:
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
-    found = []
+    components = []
 
     def visit(name: str) -> None:
         index[name] = low[name] = len(index)
@@ -57,25 +57,25 @@ def circles(graph: dict[str, set[str]]) -> list[tuple[str, ...]]:
             component = stack[at:]
             del stack[at:]
             if len(component) > 1:
-                found.append(tuple(sorted(component)))
+                components.append(tuple(sorted(component)))
 
     for name in sorted(graph):
         if name not in index:
             visit(name)
-    return found
+    return components
 
 
 def violations(root: Path) -> Iterator[str]:
     """What breaks the rules, a line each."""
-    known = modules(root)
-    for circle in circles({name: imports(path, known) - {name} for name, path in known.items()}):
+    paths = modules(root)
+    for circle in circles({name: imports(path, paths) - {name} for name, path in paths.items()}):
         yield f"import circle: {', '.join(circle)}"
-    for folder in sorted({path.parent for path in known.values()}):
+    for folder in sorted({path.parent for path in paths.values()}):
         files = len(list(folder.glob("*.py")))
         name = folder.relative_to(root).as_posix()
         if files > MOST_FILES:
             yield f"{name}: {files} Python files, at most {MOST_FILES}"
-    for path in known.values():
+    for path in paths.values():
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > MOST_LINES:
             yield f"{path.relative_to(root)}: {lines} lines, at most {MOST_LINES}"

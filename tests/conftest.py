@@ -2,10 +2,9 @@
 
 import os
 import resource
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,9 +15,11 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data import Dataset
+from bctoolkit.contract import InputContract
+from bctoolkit.data import Dataset, load
 from bctoolkit.data.dataset import content_hash
 from bctoolkit.data.sources.synthetic import draw
+from tests.support.cli import Bctk, ForkServer, fresh_bctk
 
 # A shared machine stalls at times; a slow example is no failure.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,8 +27,6 @@ settings.load_profile("shared-machine")
 
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data" / "pbc96"
 """Real blood-cell images, where a checkout has them beside it."""
-
-Bctk = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -37,15 +36,24 @@ def real_images() -> Path:
     return REAL_IMAGES
 
 
-def run_bctk(*arguments: object, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bctoolkit", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+@pytest.fixture(scope="session")
+def real_cells(real_images: Path) -> Dataset:
+    """All of them, as 96×96 pixels. Read only."""
+    return load(str(real_images), InputContract())
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Started by the first test that needs it."""
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def bctk(tmp_path: Path) -> Bctk:
-    """Run `bctk` in a process of its own, in an empty folder."""
-    return lambda *arguments, cwd=tmp_path: run_bctk(*arguments, cwd=cwd)
+def bctk(fork_server: ForkServer, tmp_path: Path) -> Bctk:
+    """Run `bctk` in a process of its own, forked from one that has TensorFlow imported, in an empty folder."""
+    return partial(fork_server.run, cwd=tmp_path)
 
 
 def picture(rng: np.random.Generator, size: int = 40) -> NDArray[np.uint8]:
@@ -110,7 +118,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> 
         ("train", "--recipe", "tiny.toml", "--data", class_folders, "--name", "tiny"),
         ("export", "tiny", "--format", "onnx", "--format", "tflite", "--quantize", "all"),
     ):
-        done = run_bctk(*arguments, cwd=root)
+        done = fresh_bctk(*arguments, cwd=root)
         assert done.returncode == 0, done.stderr
     return root
 

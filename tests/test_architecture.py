@@ -75,11 +75,11 @@ def loaded(module: str) -> list[str]:
 
 
 def test_reading_reports_loads_little_of_the_benchmark() -> None:
-    found = [name for name in loaded("bctoolkit.bench.documents.stored") if name.startswith("bctoolkit.bench")]
-    assert len(found) <= 10
+    names = [name for name in loaded("bctoolkit.bench.documents.stored") if name.startswith("bctoolkit.bench")]
+    assert len(names) <= 10
 
 
 def test_the_timed_child_loads_nothing_that_draws_or_writes() -> None:
-    found = loaded("bctoolkit.bench.worker.__main__")
-    assert "bctoolkit.bench.worker.jobs" in found
-    assert [name for name in found if name.startswith(DRAWS_OR_WRITES)] == []
+    names = loaded("bctoolkit.bench.worker.__main__")
+    assert "bctoolkit.bench.worker.jobs" in names
+    assert [name for name in names if name.startswith(DRAWS_OR_WRITES)] == []

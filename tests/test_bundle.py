@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bundle import Bundle, Golden, Link, Reference, Source
+from bctoolkit.bundle import Bundle, BundleContent, Golden, ParityStep, Reference, Source
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import sha256_bytes
@@ -32,7 +32,7 @@ def write(target: Path, **changes: Any) -> Bundle:
         rng.dirichlet((1, 1), 4).astype(np.float32),
         np.array([0, 1, 1, -1]),
     )
-    given_arguments: dict[str, Any] = {
+    parts: dict[str, Any] = {
         "format": "onnx",
         "quantization": "int8-dynamic",
         "model": b"a stub, not a model",
@@ -45,7 +45,7 @@ def write(target: Path, **changes: Any) -> Bundle:
         "parity": Parity(4, 1.0, 1e-7, 1e-8),
         "created": "2026-01-02T03:04:05+00:00",
     }
-    return bundles.write(target, **(given_arguments | changes))
+    return bundles.write(target, BundleContent(**(parts | changes)))
 
 
 def everything(bundle: Bundle) -> None:
@@ -143,20 +143,24 @@ def test_a_new_manifest_has_the_fields_of_the_stored_one(tmp_path: Path) -> None
     assert [name for name in new if name not in added] == list(old), (
         "a changed manifest needs a new schema number and a stored copy of it"
     )
-    assert added <= {field.name for field in msgspec.structs.fields(bundles.Manifest) if not field.required}
+    assert added <= {field.encode_name for field in msgspec.structs.fields(bundles.Manifest) if not field.required}
 
 
 def test_what_an_export_tells_of_its_making_comes_back(tmp_path: Path) -> None:
-    link = Link(link="a → b", count=4, top1_agreement=1, max_abs_diff=1e-7, mean_abs_diff=1e-8, logit_error=1e-7)
+    step = ParityStep(name="a → b", count=4, top1_agreement=1, max_abs_diff=1e-7, mean_abs_diff=1e-8, logit_error=1e-7)
     hashes = np.random.default_rng(1).integers(0, 256, (5, 32), dtype=np.uint8)
-    made = write(tmp_path / "one", links=(link,), calibration=hashes, keep_float=("stem",), inputs_sha256="2" * 64)
+    bundle = write(
+        tmp_path / "one", parity_steps=(step,), calibration=hashes, keep_float=("stem",), inputs_sha256="2" * 64
+    )
     manifest = bundles.read(tmp_path / "one").manifest
-    assert (manifest.links, manifest.keep_float, manifest.inputs_sha256) == ((link,), ("stem",), "2" * 64)
-    assert np.array_equal(made.calibration(), hashes)
-    made.check()
+    assert (manifest.parity_steps, manifest.keep_float, manifest.inputs_sha256) == ((step,), ("stem",), "2" * 64)
+    stored = bundle.calibration()
+    assert stored is not None
+    assert np.array_equal(stored, hashes)
+    bundle.check()
     (tmp_path / "one" / "calibration.npz").write_bytes(b"damaged")
     with pytest.raises(BundleCorrupt, match="calibration"):
-        made.check()
+        bundle.check()
 
 
 def test_the_seal_is_what_sha256sum_checks(copy: Path) -> None:
@@ -322,14 +326,22 @@ def test_a_pickle_in_a_sealed_npz_is_never_loaded(copy: Path) -> None:
         bundles.read(copy).golden()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'"text"', b"{} {}"])
-def test_a_manifest_that_is_no_json_object_is_refused(copy: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"{} {}"])
+def test_a_manifest_that_is_no_json_is_refused(copy: Path, content: bytes) -> None:
     (copy / "manifest.json").write_bytes(content)
     with pytest.raises(BundleCorrupt, match=r"manifest\.json: not readable as JSON"):
         bundles.read(copy)
 
 
-def test_a_missing_folder_is_told_from_one_that_is_no_bundle(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"[]", b"null", b'"text"'])
+def test_a_sealed_manifest_that_is_no_object_is_refused(copy: Path, content: bytes) -> None:
+    (copy / "manifest.json").write_bytes(content)
+    (copy / "manifest.json.sha256").write_text(f"{sha256_bytes(content)}  manifest.json\n")
+    with pytest.raises(BundleCorrupt, match=r"manifest\.json: Expected"):
+        bundles.read(copy)
+
+
+def test_a_missing_folder_is_distinguished_from_one_that_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"absent: no such folder"):
         bundles.read(tmp_path / "absent")
     with pytest.raises(BundleError, match=r"not a bundle: it holds no manifest\.json"):

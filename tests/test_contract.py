@@ -292,7 +292,7 @@ def test_check_refuses_float_values_that_were_scaled_or_spoilt(images: NDArray[A
 @given(image=pictures())
 def test_no_prepared_image_is_ever_mistaken_for_a_scaled_one(image: NDArray[np.uint8]) -> None:
     FLOAT.check(prepare(image, FLOAT)[None])
-    FLOAT.check(prepare(image & 1, FLOAT)[None])
+    FLOAT.check(prepare((image & 1).astype(np.uint8), FLOAT)[None])
     FLOAT.check(prepare(np.zeros_like(image), FLOAT)[None])
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from bctoolkit.documents import Document, from_toml, parse, read_toml, to_json
+from bctoolkit.documents import Document, Outcome, parse, read_json, read_toml, to_json, worst
 from bctoolkit.errors import BundleCorrupt, RecipeError
 
 
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes, message
     path = tmp_path / "tree.toml"
     path.write_bytes(content)
     with pytest.raises(RecipeError, match=message) as caught:
-        from_toml(Tree, path, RecipeError)
+        read_toml(path, RecipeError)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -130,7 +130,44 @@ def test_a_folder_is_no_toml_file(tmp_path: Path) -> None:
 def test_toml_is_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "tree.toml"
     path.write_text('notes = { why = "Δp ≤ 1 %" }', encoding="utf-8")
-    assert from_toml(Tree, path, RecipeError).notes["why"] == "Δp ≤ 1 %"
+    assert read_toml(path, RecipeError)["notes"]["why"] == "Δp ≤ 1 %"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file or directory"),
+        (b"", "not readable as JSON"),
+        (b'{"leaves": [', "not readable as JSON"),
+        (b"\xff\xfe", "not readable as JSON"),
+        (b"[]", "Expected object, got array"),
+        (b'{"leavs": []}', "unknown key 'leavs'; did you mean 'leaves'"),
+    ],
+)
+def test_a_json_file_that_cannot_be_read_is_named_with_the_remedy(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "tree.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecipeError) as caught:
+        read_json(path, Tree, RecipeError, "plant it again")
+    text = str(caught.value)
+    assert text.startswith(f"{path}: {message}")
+    assert text.endswith("; plant it again")
+    assert "\n" not in text
+
+
+def test_a_json_file_comes_back_as_the_document_written(tmp_path: Path) -> None:
+    tree = Tree(leaves=(Leaf("a", 2),), notes={"why": "Δ"})
+    (tmp_path / "tree.json").write_bytes(to_json(tree))
+    assert read_json(tmp_path / "tree.json", Tree, RecipeError, "plant it again") == tree
+
+
+def test_the_worst_outcome_counts() -> None:
+    assert worst([]) is Outcome.PASSED
+    assert worst([Outcome.PASSED, Outcome.UNDECIDED]) is Outcome.UNDECIDED
+    assert worst([Outcome.FAILED, Outcome.UNDECIDED, Outcome.PASSED]) is Outcome.FAILED
 
 
 def test_json_is_readable_ordered_and_ends_in_a_newline() -> None:

@@ -24,7 +24,7 @@ def drawn_tree() -> dict[str, str]:
 
 def defined_tree() -> dict[str, str]:
     classes = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
-    return {c.__name__: c.__base__.__name__ for c in classes}
+    return {c.__name__: c.__bases__[0].__name__ for c in classes}
 
 
 def test_the_drawing_shows_every_class_under_its_parent() -> None:

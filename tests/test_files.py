@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bctoolkit.errors import RecipeError
-from bctoolkit.files import atomic_file, atomic_folder, sha256_bytes, sha256_file
+from bctoolkit.files import atomic_file, atomic_folder, atomic_path, resumable_folder, sha256_bytes, sha256_file
 
 OLD = {"a.txt": "old a", "b.txt": "old b"}
 NEW = {"a.txt": "new a", "c.txt": "new c"}
@@ -110,6 +110,52 @@ def test_a_file_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path)
     with pytest.raises(OSError, match=r"a\.json"):
         atomic_file(tmp_path / "a.json", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_whose_block_fails_stays_as_it_was(tmp_path: Path) -> None:
+    def write_half() -> None:
+        with atomic_path(tmp_path / "a.npz") as partial:
+            partial.write_bytes(b"half of the new")
+            raise MemoryError
+
+    (tmp_path / "a.npz").write_bytes(b"old")
+    with pytest.raises(MemoryError):
+        write_half()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.npz": b"old"}
+
+
+def test_what_a_killed_writer_left_of_a_file_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / f".a.npz.partial-{dead_process()}").write_bytes(b"half")
+    alive = tmp_path / f".a.npz.partial-{os.getppid()}"
+    alive.write_bytes(b"of a writer that still runs")
+    atomic_file(tmp_path / "a.npz", b"new")
+    assert names(tmp_path) == [alive.name, "a.npz"]
+
+
+def begin_and_fail(folder: Path, error: type[BaseException], state: str | None) -> None:
+    with resumable_folder(folder, {"begin.json": b"{}"}, lambda: (folder / "state").exists()):
+        assert content_of(folder) == {"begin.json": "{}"}
+        if state is not None:
+            (folder / "state").write_text(state)
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_unfinished_folder_stays_only_if_it_can_be_resumed(tmp_path: Path, error: type[BaseException]) -> None:
+    folder = tmp_path / "deep" / "folder"
+    with pytest.raises(error):
+        begin_and_fail(folder, error, None)
+    assert names(tmp_path) == []
+    with pytest.raises(error):
+        begin_and_fail(folder, error, "half")
+    assert content_of(folder) == {"begin.json": "{}", "state": "half"}
+
+
+def test_an_unfinished_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
+    fill(tmp_path / "folder", OLD)
+    with pytest.raises(FileExistsError):
+        begin_and_fail(tmp_path / "folder", ValueError, None)
+    assert content_of(tmp_path / "folder") == OLD
 
 
 def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:

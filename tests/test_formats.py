@@ -1,9 +1,14 @@
 """The table of formats: every row leads to code that exists and keeps the table's promises."""
 
 import inspect
+import re
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
+import bctoolkit
+from bctoolkit.cli.shared import EXTRAS
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, engine_for, lookup
 from bctoolkit.errors import RecipeError
 from bctoolkit.lazy import attribute
@@ -28,7 +33,7 @@ def test_every_engine_has_a_profiler(name: str, engine: str) -> None:
 def test_every_exporter_takes_a_twin_and_settings_and_converts(name: str) -> None:
     exporter = attribute(FORMATS[name].exporter)
     assert list(inspect.signature(exporter).parameters) == ["twin", "settings"]
-    assert list(inspect.signature(exporter.convert).parameters) == ["self", "quantization", "quantizing"]
+    assert list(inspect.signature(exporter.convert).parameters) == ["self", "quantization", "settings"]
     assert list(inspect.signature(exporter.quantizable).parameters) == ["self", "quantization"]
 
 
@@ -53,11 +58,27 @@ def test_every_engine_offers_the_cpu(name: str, engine: str) -> None:
     assert FORMATS[name].engines[engine].providers[0] == "cpu"
 
 
-def test_every_engine_is_installed_by_an_extra_of_the_package() -> None:
-    from importlib.metadata import metadata
+def distributions(extra: str) -> set[str]:
+    """Names of the distributions that an extra installs, those of the extras it names included."""
+    names: set[str] = set()
+    for line in metadata.requires("bctoolkit") or []:
+        match = re.fullmatch(rf"([\w-]+)(?:\[([\w,-]+)\])?.*extra == ['\"]{extra}['\"]", line)
+        if match:
+            inner = (match[2] or "").split(",") if match[1] == "bctoolkit" else []
+            names.update(*map(distributions, filter(None, inner)), {match[1].lower()})
+    return names
 
-    extras = metadata("bctoolkit").get_all("Provides-Extra") or []
-    assert {FORMATS[name].engines[engine].extra for name, engine in ENGINES} <= set(extras)
+
+def test_every_package_that_is_imported_late_comes_with_the_extra_that_its_error_names() -> None:
+    package = Path(bctoolkit.__file__).parent
+    calls = [re.findall(r'require\("([\w.]+)", "(\w+)"\)', path.read_text()) for path in package.rglob("*.py")]
+    pairs = {(module.split(".")[0], extra) for call in calls for module, extra in call}
+    assert {("onnxruntime", "onnx"), ("ai_edge_litert", "tflite")} <= pairs
+    pairs |= {(module, extra) for extra, modules in EXTRAS.items() for module in modules}
+    providers = metadata.packages_distributions()
+    for module, extra in sorted(pairs):
+        installed = {name.lower().replace("_", "-") for name in providers[module]}
+        assert installed & distributions(extra), f"{module} is not installed by bctoolkit[{extra}]"
 
 
 @pytest.mark.parametrize("kind", QUANTIZATIONS)

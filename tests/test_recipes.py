@@ -247,11 +247,11 @@ values = st.one_of(st.integers(-(2**60), 2**60), st.booleans(), st.floats(allow_
 @given(path=st.lists(keys, min_size=1, max_size=4), value=values)
 def test_what_is_set_is_found_at_its_path(path: list[str], value: object) -> None:
     text = str(value).lower() if isinstance(value, bool) else repr(value)
-    place: Any = override({}, (f"{'.'.join(path)}={text}",))
+    node: Any = override({}, (f"{'.'.join(path)}={text}",))
     for key in path:
-        place = place[key]
-    assert place == value
-    assert type(place) is type(value)
+        node = node[key]
+    assert node == value
+    assert type(node) is type(value)
 
 
 @given(st.text())

@@ -187,7 +187,7 @@ def unfinished_run(root: Path, name: str, when: int) -> Path:
     return folder.with_name(name)
 
 
-def test_the_run_begun_last_is_the_one_to_go_on_with(tmp_path: Path) -> None:
+def test_the_run_started_last_is_the_one_to_resume(tmp_path: Path) -> None:
     unfinished_run(tmp_path, "a", 1_000)
     newest = unfinished_run(tmp_path, "b.c", 3_000)
     unfinished_run(tmp_path, "c", 2_000)
@@ -195,11 +195,11 @@ def test_the_run_begun_last_is_the_one_to_go_on_with(tmp_path: Path) -> None:
     assert Workspace(tmp_path).unfinished_run("a") == newest.with_name("a")
 
 
-def test_a_finished_run_is_not_one_to_go_on_with_whatever_it_left(tmp_path: Path) -> None:
-    begun = unfinished_run(tmp_path, "a", 1_000)
+def test_a_finished_run_is_not_one_to_resume_whatever_it_left(tmp_path: Path) -> None:
+    unfinished = unfinished_run(tmp_path, "a", 1_000)
     unfinished_run(tmp_path, "b", 2_000)
     finished_run(tmp_path, "b", 3_000)
-    assert Workspace(tmp_path).unfinished_run(None) == begun
+    assert Workspace(tmp_path).unfinished_run(None) == unfinished
     finished_run(tmp_path, "a", 3_000)
     with pytest.raises(RecipeError, match=r"--resume: no unfinished run in .*runs"):
         Workspace(tmp_path).unfinished_run(None)

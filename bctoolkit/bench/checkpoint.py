@@ -13,10 +13,9 @@
 Targets (a bundle on a provider) and configurations (a target with a number of threads) go by their keys.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,9 +23,9 @@ import msgspec
 
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.settings import Machine, Settings
-from bctoolkit.documents import Document, parse, to_json
+from bctoolkit.documents import Document, read_json, to_json
 from bctoolkit.errors import RecipeError
-from bctoolkit.files import atomic_file, sigterm_as_interrupt
+from bctoolkit.files import atomic_file, atomic_path, resumable_folder
 from bctoolkit.recipes import Budget
 
 __all__ = ["Checkpoint", "Request"]
@@ -59,19 +58,8 @@ class Checkpoint:
     @contextmanager
     def begin(self, request: Request) -> Iterator["Checkpoint"]:
         """Create the folder; where the block fails before any part is finished, it is removed again."""
-        missing = [parent for parent in self.folder.parents if not parent.exists()]
-        with sigterm_as_interrupt():
-            self.folder.mkdir(parents=True)
-            try:
-                atomic_file(self.folder / REQUEST, to_json(request))
-                yield self
-            except BaseException:
-                if not any(self.folder.glob("*-*")):
-                    self.remove()
-                    for parent in missing:
-                        with suppress(OSError):  # another report may be in it by now
-                            parent.rmdir()
-                raise
+        with resumable_folder(self.folder, {REQUEST: to_json(request)}, lambda: any(self.folder.glob("[!.]*-*"))):
+            yield self
 
     def request(self) -> Request:
         """What the benchmark was begun with.
@@ -80,11 +68,7 @@ class Checkpoint:
             RecipeError: the folder is damaged.
         """
         path = self.folder / REQUEST
-        try:
-            raw = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            raise RecipeError(f"{path}: missing or unreadable; remove {self.folder} and measure anew") from None
-        return parse(Request, raw, str(path), RecipeError)
+        return read_json(path, Request, RecipeError, f"remove {self.folder} and measure anew")
 
     def predictions(self, target: str) -> Predictions | None:
         """The predictions of the target of this key, if they are finished."""
@@ -93,9 +77,8 @@ class Checkpoint:
 
     def keep_predictions(self, target: str, predictions: Predictions) -> None:
         """Keep a target's predictions."""
-        partial = self.folder / "predictions.partial"
-        predictions.save(partial)
-        partial.replace(self.folder / f"predictions-{target}.npz")
+        with atomic_path(self.folder / f"predictions-{target}.npz") as partial:
+            predictions.save(partial)
 
     def read(self, name: str, kind: type[S]) -> S | None:
         """The part of this name, if it is finished."""

@@ -75,7 +75,7 @@ def bench(
     opened = _open(paths)
     checkpoint = Checkpoint(unfinished(target))
     if checkpoint.folder.exists():
-        raise RecipeError(f"{checkpoint.folder} holds an unfinished report; go on with --resume, or remove it")
+        raise RecipeError(f"{checkpoint.folder} holds an unfinished report; continue with --resume, or remove it")
     request = Request(
         bundles=tuple(str(bundle.path.absolute()) for bundle in opened),
         manifests=tuple(_seal(bundle) for bundle in opened),

@@ -104,7 +104,7 @@ def bench(
             report = pipeline.bench(paths, settings, target, progress, data=data, budget=limits)
     except KeyboardInterrupt:
         if unfinished(target).exists():
-            click.echo(f"interrupted; go on with: bctk bench --resume --out {target}", err=True)
+            click.echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)
         raise
     print_report(report)
     click.echo(f"report: {target / 'report.html'}")
@@ -114,7 +114,7 @@ def bench(
 
 
 def _exit_code(report: "Report", allow_undecided: bool) -> int:
-    from bctoolkit.bench.documents.judgements import Outcome
+    from bctoolkit.documents import Outcome
 
     outcomes = {result.verdict.outcome for result in report.results if result.verdict is not None}
     allowed = {Outcome.PASSED, Outcome.UNDECIDED} if allow_undecided else {Outcome.PASSED}

@@ -135,7 +135,7 @@ LIMITS: dict[str, tuple[str, dict[str, float]]] = {
     "max_size": ("max_size_mb", SIZES),
     "max_memory": ("max_peak_rss_mb", SIZES),
     "max_drop": ("max_accuracy_drop", POINTS),
-    "max_recall_drop": ("max_recall_drop", POINTS),
+    "max_recall_drop": ("max_worst_recall_drop", POINTS),
     "min_agreement": ("min_top1_agreement", POINTS),
 }
 """Option → the budget's limit, and the units it may be given in."""

@@ -1,10 +1,11 @@
-"""`bctk data`: look at a set of images, clean it, and fetch a public one."""
+"""`bctk data`: inspect a set of images, clean it, and fetch a public one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli.output import print_table
 from bctoolkit.cli.shared import require_extras
 from bctoolkit.progress import Terminal
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["data"]
 
-SHEET_HELP = "Also write a page that shows what was flagged and why."
+HTML_HELP = "Also write a page that shows what was flagged and why."
 
 
 @click.group()
@@ -24,9 +25,9 @@ def data() -> None:
 @data.command()
 @click.argument("path")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with every finding.")
-@click.option("--html", "sheet", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=SHEET_HELP)
-def inspect(path: str, as_json: bool, sheet: Path | None) -> None:
-    """Tell what a set of images holds and what in it is suspicious; changes nothing.
+@click.option("--html", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=HTML_HELP)
+def inspect(path: str, as_json: bool, html: Path | None) -> None:
+    """Report what a set of images holds and what in it is suspicious; changes nothing.
 
     PATH is a folder of class folders, an .npz, a folder with images.npy and labels.npy, or 'synthetic'. Reported are
     counts, sizes, colour and sharpness by class, unreadable files, copies (also under different labels), pictures
@@ -39,23 +40,23 @@ def inspect(path: str, as_json: bool, sheet: Path | None) -> None:
       bctk data inspect images/ --json > inspection.json
     """
     require_extras("data")
-    from bctoolkit.data.quality.contact_sheet import write_sheet
+    from bctoolkit.data.quality.contact_sheet import write_contact_sheet
     from bctoolkit.data.quality.inspect import inspect as run_inspection
     from bctoolkit.documents import to_json
 
-    seen = run_inspection(path, Terminal())
-    if sheet is not None:
-        write_sheet(seen, sheet)
+    inspection = run_inspection(path, Terminal())
+    if html is not None:
+        write_contact_sheet(inspection, html)
     if as_json:
-        click.echo(to_json(seen).decode(), nl=False)
+        click.echo(to_json(inspection).decode(), nl=False)
         return
-    show(seen)
-    if sheet is not None:
-        click.echo(f"page: {sheet}")
-    if seen.flagged:
+    show(inspection)
+    if html is not None:
+        click.echo(f"page: {html}")
+    if inspection.flagged:
         click.echo(
             f"next: bctk data clean {path} --out DIR"
-            + ("" if sheet else f", or look: bctk data inspect {path} --html FILE")
+            + ("" if html else f", or look: bctk data inspect {path} --html FILE")
         )
 
 
@@ -66,13 +67,13 @@ def inspect(path: str, as_json: bool, sheet: Path | None) -> None:
 )
 @click.option("--keep", metavar="REASON", multiple=True, help="Flag, but do not leave out; repeatable.")
 @click.option("--drop", metavar="REASON", multiple=True, help="Leave out besides the default reasons; repeatable.")
-@click.option("--html", "sheet", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=SHEET_HELP)
-def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], sheet: Path | None) -> None:
+@click.option("--html", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=HTML_HELP)
+def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], html: Path | None) -> None:
     """Write a set again without what does not belong there; PATH itself is not changed.
 
     Left out are images flagged as unreadable, repeated, foreign, not-rgb, label-conflict (the same picture under
     different labels) and duplicate (all but the first). near-duplicate and odd-size stay unless --drop names them.
-    A manifest tells what went and why. Files are copied byte for byte.
+    A manifest records what was left out and why. Files are copied byte for byte.
 
     \b
     Examples:
@@ -82,23 +83,18 @@ def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], sh
     """
     require_extras("data")
     from bctoolkit.data.quality.clean import clean as run_cleaning
-    from bctoolkit.data.quality.contact_sheet import write_sheet
+    from bctoolkit.data.quality.contact_sheet import write_contact_sheet
 
-    manifest, seen = run_cleaning(path, out, keep, drop, Terminal())
-    if sheet is not None:
-        write_sheet(seen, sheet)
-    went, kept = len(manifest.removed), sum(manifest.counts_after.values())
-    told = (
-        ", ".join(f"{count:,} {reason}" for reason, count in manifest.removed_by_reason.items())
-        or "nothing to leave out"
-    )
-    click.echo(f"{out}: {kept:,} images kept, {went:,} left out: {told}")
+    manifest, inspection = run_cleaning(path, out, keep, drop, Terminal())
+    if html is not None:
+        write_contact_sheet(inspection, html)
+    removed, remaining = len(manifest.removed), sum(manifest.counts_after.values())
+    reasons = _counts(manifest.removed_by_reason) or "nothing to leave out"
+    click.echo(f"{out}: {remaining:,} images kept, {removed:,} left out: {reasons}")
     if manifest.flagged_but_kept:
-        click.echo(
-            "flagged but kept: " + ", ".join(f"{n:,} {reason}" for reason, n in manifest.flagged_but_kept.items())
-        )
-    if sheet is not None:
-        click.echo(f"page: {sheet}")
+        click.echo(f"flagged but kept: {_counts(manifest.flagged_but_kept)}")
+    if html is not None:
+        click.echo(f"page: {html}")
     click.echo(f"next: bctk train --data {out}")
 
 
@@ -114,9 +110,9 @@ def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], sh
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the file. Default: training/data.")
 @click.option("--mirror", metavar="URL", help="Another web folder with the same files, instead of the publisher's.")
 def fetch(name: str, size: str, out: Path | None, mirror: str | None) -> None:
-    """Download a public data set; tells its licence and whom to cite.
+    """Download a public data set; prints its licence and whom to cite.
 
-    A broken download goes on where it ended when the command is run again. The file is compared with the published
+    A broken download continues where it ended when the command is run again. The file is compared with the published
     checksum before it gets its name.
 
     \b
@@ -136,42 +132,26 @@ def fetch(name: str, size: str, out: Path | None, mirror: str | None) -> None:
     click.echo(f"next: bctk train --data {file}")
 
 
-def show(seen: "Inspection") -> None:
-    """Print the classes, what was flagged, and what is odd about the set as a whole."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def _counts(images: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in images.items())
 
-    from bctoolkit.data.quality.findings import REASONS
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160
-    classes = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("class", "images", "unreadable", "red", "green", "blue", "saturation", "brightness", "sharpness"):
-        classes.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, figures in seen.classes.items():
-        tones = [*(figures.mean_rgb or [None] * 3), figures.saturation, figures.brightness, figures.sharpness]
-        shown = [
-            "–" if tone is None else f"{tone:.2f}" if tone is figures.saturation else f"{tone:.0f}" for tone in tones
-        ]
-        classes.add_row(escape(name), f"{figures.count:,}", f"{figures.unreadable:,}", *shown)
-    console.print(classes)
+def show(inspection: "Inspection") -> None:
+    """Print the classes, what was flagged, and what is unusual about the set as a whole."""
+    from bctoolkit.data.quality.tables import classes_table, flagged_table
+
+    print_table(classes_table(inspection))
     click.echo()
-    sizes = ", ".join(f"{size.width}×{size.height} ({size.count:,})" for size in seen.sizes[:6])
-    more = f" and {len(seen.sizes) - 6} more" if len(seen.sizes) > 6 else ""
-    modes = ", ".join(f"{mode} ({count:,})" for mode, count in seen.modes.items())
-    click.echo(f"{seen.count:,} images, {seen.pictures:,} different pictures; sizes {sizes}{more}; modes {modes}")
-    flagged = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("flagged", "images", "what it means", "first"):
-        flagged.add_column(heading, justify="right" if heading == "images" else "left", overflow="fold")
-    for reason, count in seen.flagged.items():
-        first = next(finding for finding in seen.findings if finding.reason == reason)
-        flagged.add_row(reason, f"{count:,}", REASONS[reason].what, escape(f"{first.images[0]}: {first.why}"))
-    if seen.flagged:
+    sizes = ", ".join(f"{size.width}×{size.height} ({size.count:,})" for size in inspection.sizes[:6])
+    more = f" and {len(inspection.sizes) - 6} more" if len(inspection.sizes) > 6 else ""
+    modes = ", ".join(f"{mode} ({count:,})" for mode, count in inspection.modes.items())
+    click.echo(
+        f"{inspection.count:,} images, {inspection.pictures:,} different pictures; sizes {sizes}{more}; modes {modes}"
+    )
+    if inspection.flagged:
         click.echo()
-        console.print(flagged)
+        print_table(flagged_table(inspection))
     else:
         click.echo("nothing is suspicious")
-    for note in seen.notes:
+    for note in inspection.notes:
         click.echo(f"note: {note}")

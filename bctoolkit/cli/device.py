@@ -47,50 +47,49 @@ def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int 
 @click.option("--provider", help="What to run on, e.g. cpu, cuda or builtin. Default: the engine's first.")
 @click.pass_context
 def verify(context: click.Context, bundle: Path, threads: int | None, provider: str | None) -> None:
-    """Check a bundle where it stands: every hash, and parity with the Keras reference on the golden images.
+    """Check a bundle on this machine: every hash, and parity with the Keras reference on the golden images.
 
-    The images are answered one at a time, as on a device. Exit code 1 when a file is damaged, 3 when the model answers
-    otherwise than it should; a machine that keeps the limits, but answers otherwise than the one that made the bundle,
-    is told.
+    The images are classified one at a time, as on a device. Exit code 1 when a file is damaged, 3 when outputs deviate
+    from the reference; within the limits, a warning says when they deviate more than on the machine that exported.
 
     \b
     Example:  bctk verify exports/bundles/atto-onnx-fp32
     """
-    from bctoolkit import bundle as bundles
+    from bctoolkit.bundle import read
     from bctoolkit.documents.formats import QUANTIZATIONS
     from bctoolkit.runtime import load
     from bctoolkit.statistics.metrics import broken_limits, drifted, parity
 
-    opened = bundles.read(bundle)
+    opened = read(bundle)
     golden = opened.golden()
     opened.check()
     with quiet_engines():
         classifier = load(bundle, threads=threads, provider=provider)
     observed = classifier.predict_each(golden.images)
     limits = QUANTIZATIONS[opened.manifest.quantization].tolerance
-    found, sealed = parity(golden.probabilities, observed), opened.manifest.parity
-    broken = broken_limits(golden.probabilities, observed, limits)
+    measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
+    violations = broken_limits(golden.probabilities, observed, limits)
     click.echo("hashes: manifest, model and images are as sealed")
     click.echo(
-        f"parity on {found.count} {golden.kind} golden images: top-1 agreement {found.top1_agreement:.2%}, "
-        f"max |Δp| {found.max_abs_diff:.1e} (sealed with {sealed.max_abs_diff:.1e}), "
-        f"mean |Δp| {found.mean_abs_diff:.1e} ({sealed.mean_abs_diff:.1e})"
+        f"parity on {measured.count} {golden.kind} golden images: top-1 agreement {measured.top1_agreement:.2%}, "
+        f"max |Δp| {measured.max_abs_diff:.1e} (sealed with {sealed.max_abs_diff:.1e}), "
+        f"mean |Δp| {measured.mean_abs_diff:.1e} ({sealed.mean_abs_diff:.1e})"
     )
-    if broken:
-        click.echo(f"FAILED: {'; '.join(broken)}", err=True)
+    if violations:
+        click.echo(f"FAILED: {'; '.join(violations)}", err=True)
         context.exit(3)
-    if drifted(found, sealed, limits):
+    if drifted(measured, sealed, limits):
         click.echo(f"warning: {_drift(opened.manifest.cpu)}", err=True)
     click.echo("verified")
 
 
 def _drift(sealed_on: "Processor | None") -> str:
-    """What to make of answers further from the reference than when the bundle was sealed."""
+    """What to make of outputs further from the reference than when the bundle was sealed."""
     from bctoolkit.tools import cpu_features, cpu_name
 
     where = f"{sealed_on.name} ({', '.join(sealed_on.features)})" if sealed_on else "another machine"
     return (
-        f"the answers lie further from the reference here than where the bundle was sealed: {where}; this is "
-        f"{cpu_name()} ({', '.join(cpu_features())}), which computes the model otherwise; the limits hold, but measure "
+        f"outputs deviate more from the reference here than where the bundle was sealed: {where}; this is "
+        f"{cpu_name()} ({', '.join(cpu_features())}), which computes differently; the limits hold, but measure "
         "the accuracy here with: bctk bench --data"
     )

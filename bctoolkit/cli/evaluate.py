@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from bctoolkit.cli.output import print_table
 from bctoolkit.cli.shared import quiet_engines, require_extras
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from bctoolkit.evaluate.report import Evaluation
 
 __all__ = ["evaluate"]
@@ -23,9 +22,9 @@ __all__ = ["evaluate"]
     type=click.Choice(["test", "validation", "train", "all"]),
     default="test",
     show_default=True,
-    help="Which of the images, by the run's own split; a bundle knows its test part only.",
+    help="Which of the images, by the run's own split; a bundle records its test part only.",
 )
-@click.option("--corruptions", is_flag=True, help="Also under every corruption of docs/corruptions.md.")
+@click.option("--corruptions", is_flag=True, help="Also measure under every corruption of docs/corruptions.md.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N of the images, for a quick look.")
 @click.option(
     "--out",
@@ -43,10 +42,10 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure a run or a bundle on labelled images: accuracy, each class, calibration, and how much it bears.
+    """Measure a run or a bundle on labelled images: accuracy, per-class metrics, calibration, robustness.
 
-    Images are matched with the run's split, or the bundle's test part, by their content. Where none of them is known
-    there, all are taken, and the output says so.
+    Images are matched with the run's split, or the bundle's test part, by their content. Where none of them is
+    recorded there, all are taken, and the output says so.
 
     \b
     Examples:
@@ -64,67 +63,41 @@ def evaluate(
         progress.step("opening the model", 0, 1)
         from bctoolkit.evaluate import evaluate as run_evaluation
 
-        found = run_evaluation(path, data, progress, part=part, corruptions=corruptions, limit=limit, target=out)
+        evaluation = run_evaluation(path, data, progress, part=part, corruptions=corruptions, limit=limit, target=out)
     if as_json:
-        click.echo(to_json(found), nl=False)
+        click.echo(to_json(evaluation), nl=False)
         return
-    show(found)
+    show(evaluation)
     if out is not None:
         click.echo(f"page: {out / 'evaluation.html'}")
 
 
-def show(found: "Evaluation") -> None:
+def show(evaluation: "Evaluation") -> None:
     """Print the figures as tables."""
-    from rich.console import Console
-    from rich.table import Table
+    from bctoolkit.evaluate.tables import classes_table, corruptions_table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120
-    low, high = found.accuracy_ci95
-    click.echo(f"{found.subject}: a {found.kind} on {found.count} {found.images} images of {found.source}")
-    click.echo(f"images: {found.selection}")
-    click.echo(f"accuracy {found.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")
-    click.echo(f"macro-F1 {found.macro_f1:.4f}, ECE {found.ece:.4f}\n")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("class", "images", "precision", "recall", "F1", "most often taken for"):
-        table.add_column(heading, justify="left" if heading in ("class", "most often taken for") else "right")
-    for row, name in enumerate(found.labels):
-        shares = (found.precision[name], found.recall[name], found.f1[name])
-        words = ["–" if share is None else f"{share:.2%}" for share in shares]
-        table.add_row(name, str(found.counts[name]), *words, _confused_with(found, row))
-    console.print(table)
-    if found.corruptions is not None:
+    low, high = evaluation.accuracy_ci95
+    click.echo(
+        f"{evaluation.subject}: a {evaluation.kind} on {evaluation.count} {evaluation.images} images "
+        f"of {evaluation.source}"
+    )
+    click.echo(f"images: {evaluation.selection}")
+    click.echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")
+    click.echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}\n")
+    print_table(classes_table(evaluation))
+    if evaluation.corruptions is not None:
         click.echo()
-        console.print(_corruption_table(found))
-        click.echo(_summary(found))
+        print_table(corruptions_table(evaluation))
+        click.echo(_summary(evaluation))
 
 
-def _confused_with(found: "Evaluation", row: int) -> str:
-    """The class that images of this one are most often taken for, with how many."""
-    wrong = [0 if column == row else count for column, count in enumerate(found.confusion[row])]
-    most = max(wrong)
-    return f"{found.labels[wrong.index(most)]} ({most})" if most else ""
-
-
-def _corruption_table(found: "Evaluation") -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("corruption", "mild", "middle", "severe", "mean", "kin in training"):
-        table.add_column(heading, justify="left" if heading in ("corruption", "kin in training") else "right")
-    rows = found.corruptions or {}
-    for name, row in sorted(rows.items(), key=lambda item: -item[1].mean):
-        shares = (row.mild, row.middle, row.severe, row.mean)
-        table.add_row(name.replace("_", " "), *(f"{share:.2%}" for share in shares), ", ".join(row.kin) or "none")
-    return table
-
-
-def _summary(found: "Evaluation") -> str:
+def _summary(evaluation: "Evaluation") -> str:
     """The corruption suite in one line."""
-    worst = found.corruption_worst
-    place = "" if worst is None else f"; worst at middle severity: {worst.name.replace('_', ' ')} {worst.accuracy:.2%}"
+    from bctoolkit.data.corruptions.suite import display_name
+
+    worst = evaluation.corruption_worst
+    lowest = "" if worst is None else f"; worst at middle severity: {display_name(worst.name)} {worst.accuracy:.2%}"
     return (
-        f"\nunder corruptions (suite {found.corruption_suite}): mean {found.corruption_mean:.2%}, "
-        f"of those without kin in training {found.corruption_mean_without_kin:.2%}{place}"
+        f"\nunder corruptions (suite {evaluation.corruption_suite}): mean {evaluation.corruption_mean:.2%}, "
+        f"of those without similar augmentations {evaluation.corruption_mean_unseen:.2%}{lowest}"
     )

@@ -34,7 +34,7 @@ __all__ = ["export"]
     metavar="PATTERN",
     help="Layers that integer forms compute in float, such as 'stage_0_*'; repeatable.",
 )
-@click.option("--calibrate", type=click.Choice(get_args(Method)), help="How int8 ranges are found. Default: minmax.")
+@click.option("--calibrate", type=click.Choice(get_args(Method)), help="How int8 ranges are set. Default: minmax.")
 @click.option("--opset", type=click.IntRange(min=1), help="Version of ONNX's operators. Default: the exporter's own.")
 @click.option(
     "--input",
@@ -42,14 +42,12 @@ __all__ = ["export"]
     type=click.Choice(["uint8", "float32"]),
     help="dtype of the input, values 0–255. Default: uint8.",
 )
-@click.option("--data", metavar="PATH", help="The network's images. Default: where the run found them.")
-@click.option(
-    "--golden", metavar="WHAT", help="'synthetic', or images of your own, where no test image may leave the lab."
-)
+@click.option("--data", metavar="PATH", help="The network's images. Default: those of the run.")
+@click.option("--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder.")
 @click.option("--licence", metavar="TEXT", help="Of the network's images; stored inside the model file.")
-@click.option("--no-reference", is_flag=True, help="Leave out the reference's answers on the whole test part.")
+@click.option("--no-reference", is_flag=True, help="Leave out the reference's predictions on the whole test part.")
 @click.option("--bisect", is_flag=True, help="Trace a failed check to the first layer whose output departs.")
-@click.option("--force", is_flag=True, help="Make every artifact anew, even where nothing has changed.")
+@click.option("--force", is_flag=True, help="Export every artifact anew, even where no input has changed.")
 @click.option("--recipe", default="default", show_default=True, help="A recipe's name, or a .toml file.")
 @click.option(
     "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."
@@ -73,8 +71,8 @@ def export(
 ) -> None:
     """Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
 
-    Without an argument: the newest run. Each artifact becomes a folder RUN-FORMAT-QUANTIZATION; where it stands and
-    nothing it is made from has changed, it is kept.
+    Without an argument: the newest run. Each artifact becomes a folder RUN-FORMAT-QUANTIZATION; a bundle
+    whose inputs have not changed is reused.
 
     \b
     Examples:
@@ -88,7 +86,7 @@ def export(
     from bctoolkit.workspace import Workspace
 
     workspace = Workspace()
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "formats": list(formats),
         "quantizations": list(quantizations),
         "keep_float": list(keep_float),
@@ -98,26 +96,26 @@ def export(
         "licence": licence,
     }
     if no_reference:
-        given["reference"] = False
-    chosen = read_export_recipe(
-        workspace.declared("exports", recipe), {k: v for k, v in given.items() if v or v is False}
+        options["reference"] = False
+    declared = read_export_recipe(
+        workspace.declared("exports", recipe), {k: v for k, v in options.items() if v or v is False}
     )
     path = workspace.model(source)
     with quiet_engines() as progress:
         require_extras("export")
-        from bctoolkit.export import export as run_export
+        from bctoolkit.export import export
 
-        made = run_export(
+        bundles = export(
             path,
-            chosen,
+            declared,
             out or workspace.bundles,
             progress,
             data=data,
             golden=golden,
-            cache=workspace.answers,
+            cache=workspace.prediction_cache,
             force=force,
             bisect=bisect,
         )
-    for bundle in made:
+    for bundle in bundles:
         click.echo(bundle.path)
     click.echo("next: bctk bench" + (f" {out}/*" if out else ""))

@@ -10,7 +10,7 @@ __all__ = ["init"]
 @click.command()
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
-    """Make a workspace: training/, exports/ and benchmarks/ with the shipped recipes and budgets.
+    """Create a workspace: training/, exports/ and benchmarks/ with the shipped recipes and budgets.
 
     \b
     Example:  bctk init my-project && cd my-project && bctk train --data PATH
@@ -18,5 +18,5 @@ def init(folder: Path) -> None:
     from bctoolkit.workspace import create
 
     for shelf in create(folder):
-        click.echo(f"made {shelf}")
+        click.echo(f"created {shelf}")
     click.echo("next: bctk train --data PATH")

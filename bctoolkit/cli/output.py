@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.rendering.table import Table, text_of
-
 if TYPE_CHECKING:
     from bctoolkit.bench.documents.report import Report
+    from bctoolkit.rendering.table import Table
 
 __all__ = ["print_report", "print_table"]
 
@@ -15,11 +14,13 @@ WIDEST = 100_000
 """Characters; more than any table needs."""
 
 
-def print_table(table: Table) -> None:
+def print_table(table: "Table") -> None:
     """Print a table below its title, and its notes below it. Text stands on the left, figures on the right."""
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
+
+    from bctoolkit.rendering.table import text_of
 
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     for column, heading in enumerate(table.columns):

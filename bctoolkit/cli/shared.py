@@ -61,7 +61,7 @@ def refuse_beside_resume(context: click.Context, allowed: tuple[str, ...], what:
     Args:
         context: of the command.
         allowed: names of parameters besides `resume`.
-        what: what goes on, as "the run".
+        what: what continues, as "the run".
 
     Raises:
         RecipeError: another parameter stands on the command line.
@@ -72,7 +72,7 @@ def refuse_beside_resume(context: click.Context, allowed: tuple[str, ...], what:
         if explicit and name not in ("resume", *allowed):
             option = parameter.opts[0] if isinstance(parameter, click.Option) else (parameter.metavar or name.upper())
             option = option.strip("[].")
-            raise RecipeError(f"{option} cannot go with --resume: {what} goes on as it was begun")
+            raise RecipeError(f"{option} cannot go with --resume: {what} continues as it was started")
 
 
 def stored_reports(names: tuple[str, ...]) -> "list[StoredReport]":

@@ -27,8 +27,8 @@ __all__ = ["train"]
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override a value of the recipe; repeatable."
 )
 @click.option("--deterministic", is_flag=True, help="The same bits on every run on one machine; slower.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run: the one called --name, or the newest.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what may move, and how long it takes.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run: the one called --name, or the newest.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what it trains, and how long it takes.")
 @click.option(
     "--preview", type=click.Path(path_type=Path), metavar="PNG", help="Write a picture of what the model sees."
 )
@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Train a network; leaves model, recipe, history, split, test figures and plots in training/runs/NAME.
 
-    Ctrl-C or a crash loses at most five minutes or an epoch: --resume goes on, and ends where an unbroken run would.
+    Ctrl-C or a crash loses at most five minutes or an epoch: --resume continues, with the result of an unbroken run.
 
     \b
     Examples:
@@ -69,36 +69,38 @@ def train(
     workspace = Workspace()
     if resume:
         refuse_beside_resume(context, ("name",), "the run")
-        _work(workspace.unfinished_run(name))
+        _train(workspace.unfinished_run(name))
         return
     path = workspace.declared("training", recipe)
-    changes = [f"weights={weights}"] if weights else []
-    changes += ["deterministic=true"] if deterministic else []
-    chosen = read_train_recipe(path, (*settings, *changes))
+    overrides = [f"weights={weights}"] if weights else []
+    overrides += ["deterministic=true"] if deterministic else []
+    resolved = read_train_recipe(path, (*settings, *overrides))
     source = data or workspace.default_data()
     if source is None:
         raise DatasetError(
             f"no images: {workspace.data} holds neither class folders nor one .npz; put them there, or say where they "
             "are with --data PATH (--data synthetic trains on drawn pictures)"
         )
-    if dry_run or preview:
-        _look(chosen, source, preview, workspace.runs)
-        return
-    _work(workspace.runs / (name or f"{path.stem}-{stamp()}"), chosen, source)
+    if preview:
+        _preview(resolved, source, preview)
+    elif dry_run:
+        _dry_run(resolved, source, workspace.runs)
+    else:
+        _train(workspace.runs / (name or f"{path.stem}-{stamp()}"), resolved, source)
 
 
-def _work(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") -> None:
-    """Train, or without a recipe go on, and print the figures."""
+def _train(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") -> None:
+    """Train, or without a recipe continue, and print the figures."""
     try:
-        with _ready() as progress:
-            from bctoolkit import train as stage
+        with _engines() as progress:
+            from bctoolkit.train import pipeline
 
-            figures = stage.train(recipe, source, target, progress) if recipe else stage.resume(target, progress)
+            figures = pipeline.train(recipe, source, target, progress) if recipe else pipeline.resume(target, progress)
     except KeyboardInterrupt:
         from bctoolkit.files import unfinished
 
         if unfinished(target).exists():
-            click.echo(f"interrupted; go on with: bctk train --resume --name {target.name}", err=True)
+            click.echo(f"interrupted; continue with: bctk train --resume --name {target.name}", err=True)
         raise
     low, high = figures.accuracy_ci95
     click.echo(
@@ -108,28 +110,34 @@ def _work(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") -
     click.echo(f"next: bctk export {target.name} --format onnx")
 
 
-def _look(recipe: "TrainRecipe", source: str, picture: Path | None, runs: Path) -> None:
-    """Print what the recipe would do, or draw what the network would see."""
+def _preview(recipe: "TrainRecipe", source: str, picture: Path) -> None:
+    """Draw what the network would see."""
+    with _engines() as progress:
+        from bctoolkit.train import preview
+
+        preview(recipe, source, picture, progress)
+    click.echo(f"{picture}: one row per class, the image as it is and augmented twelve times")
+
+
+def _dry_run(recipe: "TrainRecipe", source: str, runs: Path) -> None:
+    """Print what the recipe would do."""
     import msgspec
 
-    with _ready() as progress:
-        from bctoolkit.train import look
+    with _engines() as progress:
+        from bctoolkit.train import dry_run
 
-        plans = look(recipe, source, picture, runs, progress)
-    if picture is not None:
-        click.echo(f"{picture}: one row per class, the image as it is and twelve times as training changes it")
-        return
+        plans = dry_run(recipe, source, runs, progress)
     click.echo(msgspec.toml.encode(recipe).decode())
     for phase in plans:
         click.echo(
-            f"# phase {phase.name}: {phase.epochs} epochs of {phase.steps} steps, {phase.moving:,} weights may move, "
-            f"about {duration(phase.seconds)}"
+            f"# phase {phase.name}: {phase.epochs} epochs of {phase.steps} steps, {phase.trainable:,} trainable "
+            f"parameters, about {duration(phase.seconds)}"
         )
     click.echo(f"# all phases: about {duration(sum(phase.seconds for phase in plans))} on this machine")
 
 
 @contextmanager
-def _ready() -> Iterator["Terminal"]:
+def _engines() -> Iterator["Terminal"]:
     with quiet_engines() as progress:
         require_extras("train")
         yield progress

@@ -12,7 +12,9 @@ from bctoolkit.contract import ImageKind
 from bctoolkit.data.stores import Images, take
 from bctoolkit.errors import DatasetError
 
-__all__ = ["Dataset", "content_hash", "positions", "rows", "stratified"]
+__all__ = ["PARTS", "Dataset", "content_hash", "dataset_sha256", "positions", "rows", "stratified"]
+
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,7 @@ class Dataset:
     @cached_property
     def sha256(self) -> str:
         """One hash of all images and labels, whatever their order."""
-        names = [self.classes[label].encode() for label in self.labels]
-        entries = sorted(bytes(row) + name for row, name in zip(self.hashes, names, strict=True))
-        return hashlib.sha256(b"\n".join(entries)).hexdigest()
+        return dataset_sha256(self.hashes, self.labels, self.classes)
 
     def in_order_of(self, classes: tuple[str, ...]) -> "Dataset":
         """The same images with labels that count in the order of `classes`.
@@ -76,15 +76,22 @@ def content_hash(pixels: NDArray[np.uint8]) -> bytes:
     return digest.digest()
 
 
+def dataset_sha256(hashes: NDArray[np.uint8], labels: NDArray[np.int64], classes: tuple[str, ...]) -> str:
+    """One hash of N × 32 content hashes and N labels, whatever their order."""
+    names = [classes[label].encode() for label in labels]
+    entries = sorted(bytes(row) + name for row, name in zip(hashes, names, strict=True))
+    return hashlib.sha256(b"\n".join(entries)).hexdigest()
+
+
 def rows(hashes: NDArray[np.uint8]) -> list[bytes]:
     """Each row of N × 32 hashes as a key for sets and dictionaries."""
     return [bytes(row) for row in hashes]
 
 
-def positions(hashes: NDArray[np.uint8], known: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """For each row of N × 32 `hashes` the row of `known` that equals it; -1 where there is none."""
-    place = {key: index for index, key in enumerate(rows(known))}
-    return np.array([place.get(key, -1) for key in rows(hashes)], np.int64)
+def positions(hashes: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """For each row of N × 32 `hashes` the row of `table` that equals it; -1 where there is none."""
+    row_of = {key: row for row, key in enumerate(rows(table))}
+    return np.array([row_of.get(key, -1) for key in rows(hashes)], np.int64)
 
 
 def stratified(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:

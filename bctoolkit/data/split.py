@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data.dataset import Dataset, positions, rows
+from bctoolkit.data.dataset import PARTS, Dataset, positions, rows
 from bctoolkit.errors import DatasetError
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.recipes import Split
 
-__all__ = ["PARTS", "Parts", "read", "save", "split"]
+__all__ = ["Parts", "read", "save", "split"]
 
-PARTS = ("train", "validation", "test")
 SMALL = 50
 """A class of fewer images may miss a part of 15 % by chance: 0.85⁵⁰ = 0.0003."""
 
@@ -50,15 +49,15 @@ def split(dataset: Dataset, shares: Split, progress: Progress | None = None) -> 
     Args:
         dataset: what to divide.
         shares: of validation and test.
-        progress: told of small classes that have no image to validate or test on.
+        progress: warned of small classes that have no image to validate or test on.
 
     Raises:
         DatasetError: there is one class only, a class has no image to train on, one that is not small has none to
             validate or test on, or a part is empty.
     """
     if dataset.published is None:
-        place = _number(dataset.hashes)
-        part = np.where(place < shares.test, 2, np.where(place < shares.test + shares.validation, 1, 0))
+        number = _number(dataset.hashes)
+        part = np.where(number < shares.test, 2, np.where(number < shares.test + shares.validation, 1, 0))
     else:
         part = _without_copies(dataset.hashes, dataset.published)
     parts = Parts(*(np.flatnonzero(part == i) for i in range(len(PARTS))))
@@ -74,10 +73,10 @@ def save(path: Path, dataset: Dataset, parts: Parts) -> None:
 
 
 def read(path: Path, dataset: Dataset) -> Parts:
-    """The stored parts of the images of `dataset`; images the stored split does not know are left out."""
+    """The stored parts of the images of `dataset`; images the stored split does not hold are left out."""
     with np.load(path, allow_pickle=False) as stored:
-        place = positions(dataset.hashes, stored["hashes"])
-        part = np.where(place < 0, -1, stored["part"].astype(np.int64)[place])
+        row = positions(dataset.hashes, stored["hashes"])
+        part = np.where(row < 0, -1, stored["part"].astype(np.int64)[row])
     return Parts(*(np.flatnonzero(part == i) for i in range(len(PARTS))))
 
 

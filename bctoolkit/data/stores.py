@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.errors import DatasetError, InputMismatch
 
-__all__ = ["Images", "LazyImages", "fitted", "save_npy", "take"]
+__all__ = ["Images", "LazyImages", "fit", "save_npy", "take"]
 
 ROWS = 256
 """Images that `save_npy` holds at a time."""
@@ -46,16 +46,16 @@ class Images(Protocol):
 class LazyImages:
     """Images that stay on disk; each access reads, crops and resizes what it asks for, in several threads."""
 
-    places: NDArray[Any]
-    """N places, each of which `read` turns into an image: file names, or offsets in a file."""
+    locations: NDArray[Any]
+    """N file names, or offsets in a file; `read` turns each into an image."""
     read: Callable[[Any], NDArray[np.uint8]]
-    """The decoded pixels, height × width × 3, of the image at a place; called by several threads."""
+    """Location → decoded pixels, height × width × 3; called by several threads."""
     contract: InputContract
 
     @property
     def shape(self) -> tuple[int, ...]:
         """N, height, width, 3."""
-        return len(self.places), *self.contract.shape
+        return len(self.locations), *self.contract.shape
 
     @property
     def dtype(self) -> np.dtype[np.uint8]:
@@ -64,7 +64,7 @@ class LazyImages:
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.places)
+        return len(self.locations)
 
     def __getitem__(self, index: NDArray[np.int64] | slice, /) -> NDArray[np.uint8]:
         """The images at `index`, read now.
@@ -72,19 +72,19 @@ class LazyImages:
         Raises:
             DatasetError: an image has gone, or is no longer what it was when the set was loaded.
         """
-        places = self.places[index]
-        images = np.empty((len(places), *self.contract.shape), np.uint8)
+        locations = self.locations[index]
+        images = np.empty((len(locations), *self.contract.shape), np.uint8)
 
-        def one(row: int) -> None:
-            images[row] = fitted(self.read(places[row]), self.contract, str(places[row]))
+        def read_row(row: int) -> None:
+            images[row] = fit(self.read(locations[row]), self.contract, str(locations[row]))
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            deque(pool.map(one, range(len(places))), maxlen=0)
+            deque(pool.map(read_row, range(len(locations))), maxlen=0)
         return images
 
     def take(self, index: NDArray[Any]) -> "LazyImages":
         """The images at `index`, still on disk."""
-        return replace(self, places=self.places[index])
+        return replace(self, locations=self.locations[index])
 
 
 def take(images: Images, index: NDArray[Any]) -> Images:
@@ -92,8 +92,8 @@ def take(images: Images, index: NDArray[Any]) -> Images:
     return images.take(index) if isinstance(images, LazyImages) else images[index]
 
 
-def fitted(pixels: NDArray[np.uint8], contract: InputContract, name: str) -> NDArray[Any]:
-    """One image cropped and resized for `contract`.
+def fit(pixels: NDArray[np.uint8], contract: InputContract, name: str) -> NDArray[Any]:
+    """Crop and resize one image for `contract`.
 
     Raises:
         DatasetError: it is smaller than the crop; the message begins with `name`.

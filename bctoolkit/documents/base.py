@@ -13,7 +13,7 @@ import msgspec
 
 from bctoolkit.errors import BctkError
 
-__all__ = ["Document", "from_toml", "parse", "read_toml", "to_json"]
+__all__ = ["Document", "decode_json", "parse", "read_json", "read_toml", "to_json"]
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +27,7 @@ def parse(kind: type[D], raw: object, source: str, error: type[BctkError]) -> D:
     """Turn decoded TOML or JSON into a `kind`.
 
     Raises:
-        BctkError: of class `error`, with `source`, the place in the document and, for an unknown key, the valid ones.
+        BctkError: of class `error`, with `source`, the field and, for an unknown key, the valid ones.
     """
     _refuse_unknown_keys(kind, raw, source, "", error)
     try:
@@ -46,9 +46,34 @@ def read_toml(path: Path, error: type[BctkError]) -> dict[str, Any]:
         raise error(f"cannot read {path}: {problem.strerror}") from None
 
 
-def from_toml(kind: type[D], path: Path, error: type[BctkError]) -> D:
-    """Read a TOML file into a `kind`."""
-    return parse(kind, read_toml(path, error), str(path), error)
+def decode_json(content: bytes, source: str, error: type[BctkError], remedy: str) -> Any:
+    """Decode JSON into plain values.
+
+    Raises:
+        BctkError: of class `error`: it is not JSON. The message says `source` and `remedy`.
+    """
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise error(f"{source}: not readable as JSON; {remedy}") from None
+
+
+def read_json(path: Path, kind: type[D], error: type[BctkError], remedy: str) -> D:
+    """Read a JSON file that bctoolkit wrote into a `kind`.
+
+    Raises:
+        BctkError: of class `error`: the file is missing, not JSON or not a `kind`. The message names the file and what
+            is wrong with it, and says `remedy`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise error(f"{path}: {problem.strerror}; {remedy}") from None
+    raw = decode_json(content, str(path), error, remedy)
+    try:
+        return parse(kind, raw, str(path), error)
+    except error as problem:
+        raise error(f"{problem}; {remedy}") from None
 
 
 def to_json(document: object) -> bytes:
@@ -57,16 +82,16 @@ def to_json(document: object) -> bytes:
 
 
 def _refuse_unknown_keys(kind: Any, raw: object, source: str, where: str, error: type[BctkError]) -> None:
-    """Walk `raw` beside the types of `kind`, so that a misspelt key is answered with the names that exist there."""
+    """Walk `raw` beside the types of `kind`, so that the error of a misspelt key names those that exist there."""
     if isinstance(raw, list | tuple):
         for index, item in enumerate(raw):
             for inner in get_args(kind):
                 _refuse_unknown_keys(inner, item, source, f"{where}[{index}]", error)
         return
-    inside = next((c for c in (kind, *get_args(kind)) if get_origin(c) is dict), None)
-    if inside is not None and isinstance(raw, dict):
+    mapping = next((c for c in (kind, *get_args(kind)) if get_origin(c) is dict), None)
+    if mapping is not None and isinstance(raw, dict):
         for key, value in raw.items():
-            _refuse_unknown_keys(get_args(inside)[1], value, source, f"{where}.{key}".lstrip("."), error)
+            _refuse_unknown_keys(get_args(mapping)[1], value, source, f"{where}.{key}".lstrip("."), error)
         return
     struct = next((c for c in (kind, *get_args(kind)) if isinstance(c, type) and issubclass(c, msgspec.Struct)), None)
     if struct is None or not isinstance(raw, dict):
@@ -76,6 +101,6 @@ def _refuse_unknown_keys(kind: Any, raw: object, source: str, where: str, error:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            place = f" in {where}" if where else ""
-            raise error(f"{source}: unknown key {key!r}{place}; {hint}valid keys: {', '.join(fields)}")
+            parent = f" in {where}" if where else ""
+            raise error(f"{source}: unknown key {key!r}{parent}; {hint}valid keys: {', '.join(fields)}")
         _refuse_unknown_keys(fields[key], value, source, f"{where}.{key}".lstrip("."), error)

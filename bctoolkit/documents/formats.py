@@ -31,7 +31,7 @@ class Quantization(NamedTuple):
     logit_error: float
     """Largest `metrics.logit_error` against what the artifact was made from, before it is refused at export."""
     gated: bool = False
-    """Integer arithmetic: what it costs in accuracy is judged on labelled images of the validation part."""
+    """Integer arithmetic: what it costs in accuracy is measured on labelled images of the validation part."""
     calibrated: bool = False
     """The ranges of its activations come from images of the training part."""
 
@@ -41,8 +41,6 @@ class Engine(NamedTuple):
 
     backend: str
     """`module:attribute` of a callable `(model: bytes, provider: str, threads: int) -> Backend`."""
-    extra: str
-    """The optional dependency group that installs it."""
     providers: tuple[str, ...]
     """What it can run on; the first is the default."""
     profiler: str
@@ -95,7 +93,6 @@ FORMATS: dict[str, Format] = {
         engines={
             "onnxruntime": Engine(
                 backend="bctoolkit.runtime.on_onnxruntime:open_model",
-                extra="onnx",
                 providers=("cpu", "cuda", "tensorrt", "openvino", "coreml", "qnn"),
                 profiler="bctoolkit.bench.worker.profile_onnxruntime:profile",
             )
@@ -110,7 +107,6 @@ FORMATS: dict[str, Format] = {
         engines={
             "litert": Engine(
                 backend="bctoolkit.runtime.on_litert:open_model",
-                extra="tflite",
                 providers=("cpu", "builtin"),
                 profiler="bctoolkit.bench.worker.profile_litert:profile",
             )

@@ -13,7 +13,7 @@ Loss = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
 class CalibrationSettings(Document, frozen=True):
-    """How the range of each activation is found, for the forms that need ranges."""
+    """How the range of each activation is set, for the forms that need ranges."""
 
     images: Annotated[int, Meta(ge=1)] = 256
     """How many images of the training part, one of each class in turn."""
@@ -29,4 +29,4 @@ class Gate(Document, frozen=True):
     max_accuracy_drop: Loss = 0.005
     """0–1; compared with the upper end of the accuracy drop's paired 95 % interval."""
     max_recall_drop: Loss = 0.02
-    """0–1; no class may lose more of its recall, beyond what chance explains."""
+    """0–1; a class fails where its observed drop is larger and the drop's paired 95 % interval lies above zero."""

@@ -1,77 +1,78 @@
-"""The evaluation as one self-contained page: figures first, then what stands behind them."""
+"""The evaluation as one self-contained page: the main figures first, then the details."""
 
 from html import escape
 
 import numpy as np
 
 from bctoolkit.data import Dataset
-from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
-from bctoolkit.evaluate.report import Corrupted, Evaluation
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt, display_name
+from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation
+from bctoolkit.evaluate.tables import classes_table
 from bctoolkit.rendering import html
 
 __all__ = ["render"]
 
 SAMPLES = 4
-"""Images that are shown under each corruption."""
+"""Images shown under each corruption."""
 
 
-def render(found: Evaluation, dataset: Dataset) -> str:
+def render(evaluation: Evaluation, dataset: Dataset) -> str:
     """The page in HTML.
 
     Args:
-        found: the figures.
+        evaluation: the figures.
         dataset: the images they were measured on; a few of them are shown.
     """
-    sections = [_summary(found), _classes(found), _confusion(found), _reliability(found)]
-    if found.corruptions is not None:
-        sections += [_corruptions(found, found.corruptions), _samples(dataset)]
-    return html.document(found.subject, "evaluation", sections, _origin(found))
+    sections = [_summary(evaluation), _classes(evaluation), _confusion(evaluation), _reliability(evaluation)]
+    if evaluation.corruptions is not None:
+        sections += [_corruptions(evaluation, evaluation.corruptions), _samples(dataset)]
+    return html.document(evaluation.subject, "evaluation", sections, _origin(evaluation))
 
 
-def _summary(found: Evaluation) -> str:
-    low, high = found.accuracy_ci95
+def _summary(evaluation: Evaluation) -> str:
+    low, high = evaluation.accuracy_ci95
     tiles = [
-        ("accuracy", f"{found.accuracy:.2%}", f"95 % interval {low:.2%}–{high:.2%}"),
-        ("macro-F1", f"{found.macro_f1:.4f}", f"{len(found.labels)} classes"),
-        ("calibration error", f"{found.ece:.4f}", "expected, 15 bins"),
+        ("accuracy", f"{evaluation.accuracy:.2%}", f"95 % interval {low:.2%}–{high:.2%}"),
+        ("macro-F1", f"{evaluation.macro_f1:.4f}", f"{len(evaluation.labels)} classes"),
+        ("calibration error", f"{evaluation.ece:.4f}", "expected, 15 bins"),
     ]
-    if found.corruption_mean is not None and found.corruption_worst is not None:
-        worst = found.corruption_worst
+    if evaluation.corruption_mean is not None and evaluation.corruption_worst is not None:
+        worst = evaluation.corruption_worst
         tiles += [
-            ("under corruptions", f"{found.corruption_mean:.2%}", f"mean of {len(CORRUPTIONS)} × {len(SEVERITIES)}"),
-            ("without kin in training", f"{found.corruption_mean_without_kin:.2%}", "mean of those only"),
-            ("worst at middle severity", f"{worst.accuracy:.2%}", escape(_words(worst.name))),
+            (
+                "under corruptions",
+                f"{evaluation.corruption_mean:.2%}",
+                f"mean of {len(CORRUPTIONS)} × {len(SEVERITIES)}",
+            ),
+            ("unseen corruptions", f"{evaluation.corruption_mean_unseen:.2%}", "no similar augmentation"),
+            ("worst at middle severity", f"{worst.accuracy:.2%}", escape(display_name(worst.name))),
         ]
     return (
-        f"<p>A {found.kind} on {found.count:,} {found.images} images of {escape(found.source)}: "
-        f"{escape(found.selection)}.</p>\n{html.tiles(tiles)}"
+        f"<p>A {evaluation.kind} on {evaluation.count:,} {evaluation.images} images of {escape(evaluation.source)}: "
+        f"{escape(evaluation.selection)}.</p>\n{html.tiles(tiles)}"
     )
 
 
-def _classes(found: Evaluation) -> str:
-    rows = [
-        (escape(name), str(found.counts[name]), *(_share(v[name]) for v in (found.precision, found.recall, found.f1)))
-        for name in found.labels
-    ]
-    return html.section("Classes", "", html.table(("class", "images", "precision", "recall", "F1"), rows))
+def _classes(evaluation: Evaluation) -> str:
+    return html.section("Classes", "", classes_table(evaluation).to_html())
 
 
-def _confusion(found: Evaluation) -> str:
-    what = "Rows are the true class, columns what the network said; colour is the share of the row."
-    return html.section("Confusion matrix", what, html.confusion(found.labels, found.confusion))
+def _confusion(evaluation: Evaluation) -> str:
+    what = "Rows are the true class, columns the predicted one; colour is the share of the row."
+    return html.section("Confusion matrix", what, html.confusion(evaluation.labels, evaluation.confusion))
 
 
-def _reliability(found: Evaluation) -> str:
-    most = max(part.count for part in found.reliability)
+def _reliability(evaluation: Evaluation) -> str:
+    most = max(one.count for one in evaluation.reliability)
     what = (
-        "How often the network is right (bars) at each confidence; on the dashed line it is as right as it is sure. "
-        f"Below: where the images lie, {most} in the fullest bin."
+        "Accuracy (bars) at each confidence; the dashed line is perfect calibration. "
+        f"Below: images by confidence, {most} in the fullest bin."
     )
-    return html.section("Reliability", what, html.reliability(found.reliability))
+    return html.section("Reliability", what, html.reliability(evaluation.reliability))
 
 
-def _corruptions(found: Evaluation, corruptions: dict[str, Corrupted]) -> str:
-    by_severity = found.corruption_by_severity or {}
+def _corruptions(evaluation: Evaluation, corruptions: dict[str, CorruptionAccuracy]) -> str:
+    by_severity = evaluation.corruption_by_severity or {}
     key = "".join(
         f'<span><i class="dot {severity}"></i>{severity}, mean {by_severity[severity]:.2%}</span>'
         for severity in SEVERITIES
@@ -83,14 +84,14 @@ def _corruptions(found: Evaluation, corruptions: dict[str, Corrupted]) -> str:
             f'<i class="dot {severity}" style="left:{getattr(row, severity):.2%}"></i>' for severity in SEVERITIES
         )
         values = "".join(f"<b>{getattr(row, severity):.1%}</b>" for severity in SEVERITIES)
-        kin = f"kin in training: {', '.join(row.kin)}" if row.kin else "no kin in training"
+        similar = f"similar augmentations: {', '.join(row.similar_augmentations) or 'none'}"
         rows.append(
-            f'<div class="row"><span>{_words(name)}<small>{kin}</small></span>'
-            f'<div class="track" style="--clean:{found.accuracy:.2%}">{dots}</div>{values}</div>'
+            f'<div class="row"><span>{display_name(name)}<small>{similar}</small></span>'
+            f'<div class="track" style="--clean:{evaluation.accuracy:.2%}">{dots}</div>{values}</div>'
         )
     what = (
-        f"Accuracy under suite {found.corruption_suite}, from 0 to 100 %; the line marks clean images. Where "
-        "training's augmentation can have kin of a corruption, its figure is optimistic."
+        f"Accuracy under suite {evaluation.corruption_suite}, from 0 to 100 %; the line marks clean images. Where an "
+        "augmentation of training resembles a corruption, its figure is optimistic."
     )
     return html.section("Corruptions", what, f'<div class="key">{key}</div>\n<div class="chart">{"".join(rows)}</div>')
 
@@ -98,27 +99,21 @@ def _corruptions(found: Evaluation, corruptions: dict[str, Corrupted]) -> str:
 def _samples(dataset: Dataset) -> str:
     """A few images, one of a class, clean and under every corruption and severity."""
     first = np.unique(dataset.labels, return_index=True)[1]
-    shown = dataset.take(np.sort(first[np.linspace(0, len(first) - 1, min(SAMPLES, len(first))).astype(int)]))
-    images, hashes = shown.images[:], shown.hashes
+    samples = dataset.take(np.sort(first[np.linspace(0, len(first) - 1, min(SAMPLES, len(first))).astype(int)]))
+    images, hashes = samples.images[:], samples.hashes
     strips = [f"<figure><figcaption>clean</figcaption>{html.picture(images, 'clean images')}</figure>"]
     for name in CORRUPTIONS:
         cells = "".join(
-            html.picture(corrupt(images, hashes, name, severity), f"{_words(name)}, {severity}")
+            html.picture(corrupt(images, hashes, name, severity), f"{display_name(name)}, {severity}")
             for severity in SEVERITIES
         )
-        strips.append(f"<figure><figcaption>{_words(name)}</figcaption>{cells}</figure>")
+        strips.append(f"<figure><figcaption>{display_name(name)}</figcaption>{cells}</figure>")
     what = "The same images under each corruption: mild, middle, severe."
-    return html.section("What was done to the images", what, f'<div class="samples">{"".join(strips)}</div>')
+    return html.section("Corrupted images", what, f'<div class="samples">{"".join(strips)}</div>')
 
 
-def _origin(found: Evaluation) -> str:
-    tools = ", ".join(f"{name} {version}" for name, version in found.tools.items())
-    return f"{found.created} · model SHA-256 {found.model_sha256[:16]}… · {escape(tools)} · not a medical device"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _origin(evaluation: Evaluation) -> str:
+    tools = ", ".join(f"{name} {version}" for name, version in evaluation.tools.items())
+    return (
+        f"{evaluation.created} · model SHA-256 {evaluation.model_sha256[:16]}… · {escape(tools)} · not a medical device"
+    )

@@ -6,23 +6,23 @@ from bctoolkit.contract import ImageKind
 from bctoolkit.documents import Document
 from bctoolkit.statistics.metrics import ReliabilityBin
 
-__all__ = ["Corrupted", "Evaluation", "Part", "Worst"]
+__all__ = ["CorruptionAccuracy", "Evaluation", "Part", "WorstCorruption"]
 
 Part = Literal["test", "validation", "train", "all"]
 
 
-class Corrupted(Document, frozen=True):
+class CorruptionAccuracy(Document, frozen=True):
     """Accuracy under one corruption."""
 
     mild: float
     middle: float
     severe: float
     mean: float
-    kin: tuple[str, ...]
-    """Changes of training's augmentation that resemble it; empty: nothing trained for it."""
+    similar_augmentations: tuple[str, ...]
+    """Operations of training's augmentation that resemble it; empty where none does."""
 
 
-class Worst(Document, frozen=True):
+class WorstCorruption(Document, frozen=True):
     """The corruption with the lowest accuracy at the middle severity."""
 
     name: str
@@ -41,9 +41,9 @@ class Evaluation(Document, frozen=True, kw_only=True):
     """Where the images come from, in the user's words."""
     images: ImageKind
     part: Part
-    """What was asked for."""
+    """The part of the set that was requested."""
     selection: str
-    """Which images that were, in words."""
+    """Which images were taken, in words."""
     count: int
     labels: tuple[str, ...]
     counts: dict[str, int]
@@ -60,15 +60,15 @@ class Evaluation(Document, frozen=True, kw_only=True):
     reliability: tuple[ReliabilityBin, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Rows are the true class, columns the predicted one, in the order of the labels."""
-    corruptions: dict[str, Corrupted] | None = None
-    """None where the suite was not asked for, as in all fields below."""
+    corruptions: dict[str, CorruptionAccuracy] | None = None
+    """None where the suite was not run, as in all fields below."""
     corruption_suite: int | None = None
-    """Version of the suite: figures compare only within one."""
+    """Version of the suite: only figures of the same version compare."""
     corruption_mean: float | None = None
     """Over all corruptions and severities, each counting the same."""
-    corruption_mean_without_kin: float | None = None
-    """Over those corruptions only that training's augmentation has nothing like."""
+    corruption_mean_unseen: float | None = None
+    """Over those corruptions only that no operation of training's augmentation resembles."""
     corruption_by_severity: dict[str, float] | None = None
-    corruption_worst: Worst | None = None
+    corruption_worst: WorstCorruption | None = None
     tools: dict[str, str]
     created: str

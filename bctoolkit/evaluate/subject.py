@@ -1,10 +1,10 @@
-"""What is evaluated: a run folder or a bundle, opened as one callable from images to probabilities."""
+"""The subject of an evaluation: a run folder or a bundle, opened as one callable from images to probabilities."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,11 +25,17 @@ from bctoolkit.runtime.backends import default_threads
 from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.workspace import Workspace
 
-__all__ = ["Subject", "is_run", "locate", "open_subject"]
+__all__ = ["Selection", "Subject", "is_run", "locate", "open_subject"]
 
 Predict = Callable[[NDArray[np.uint8]], Probabilities]
-Chosen = tuple[NDArray[np.int64], str]
-"""Positions of images, and in words which ones they are."""
+
+
+class Selection(NamedTuple):
+    """Some images of a set."""
+
+    positions: NDArray[np.int64]
+    description: str
+    """Which ones they are, in words."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,12 @@ class Subject:
     labels: tuple[str, ...]
     predict: Predict
     """Images N × height × width × 3 uint8 → probabilities N × classes."""
-    choose: Callable[[Dataset, Part], Chosen]
+    select: Callable[[Dataset, Part], Selection]
     """The images of a part of the set.
 
     Raises:
         DatasetError: the part is empty.
-        RecipeError: the subject cannot know the part.
+        BundleError: a bundle has no record of the part.
     """
 
 
@@ -62,7 +68,7 @@ def locate(workspace: Workspace, name: str) -> Path:
     for folder in (Path(name), workspace.runs / name, workspace.bundles / name):
         if is_run(folder) or (folder / bundles.MANIFEST).is_file():
             return folder
-    found = [
+    existing = [
         f"{what} in {shelf}: {', '.join(sorted(path.parent.name for path in shelf.glob(f'[!.]*/{file}'))) or 'none'}"
         for what, shelf, file in (
             ("runs", workspace.runs, runs.MODEL),
@@ -71,7 +77,7 @@ def locate(workspace: Workspace, name: str) -> Path:
     ]
     raise RecipeError(
         f"{name}: neither a finished run (it would hold {runs.MODEL} and {runs.FACTS}) nor a bundle "
-        f"({bundles.MANIFEST}); {'; '.join(found)}"
+        f"({bundles.MANIFEST}); {'; '.join(existing)}"
     )
 
 
@@ -96,6 +102,7 @@ def _open_run(folder: Path) -> Subject:
         raise RecipeError(f"{folder / runs.MODEL}: SHA-256 differs from the one in {runs.FACTS}; train the run again")
     require("tensorflow", "train")
     from bctoolkit.networks import load_model
+    from bctoolkit.networks.inference import in_float32, predictor
 
     return Subject(
         name=facts.name,
@@ -103,53 +110,27 @@ def _open_run(folder: Path) -> Subject:
         model_sha256=sha256,
         contract=facts.input,
         labels=facts.labels,
-        predict=_keras_predict(load_model(folder / runs.MODEL), facts.input),
-        choose=lambda dataset, part: _part_of_run(folder / runs.SPLIT, dataset, part),
+        predict=predictor(in_float32(load_model(folder / runs.MODEL)), facts.input.shape),
+        select=lambda dataset, part: _part_of_run(folder / runs.SPLIT, dataset, part),
     )
 
 
-def _keras_predict(model: Any, contract: InputContract) -> Predict:
-    """A Keras model as a function of uint8 images; it computes in float32, whatever precision trained it."""
-    tf = require("tensorflow", "train")
-    model = _in_float32(model)
-    signature = tf.TensorSpec((None, *contract.shape), tf.uint8)
-    answer = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=[signature])
-
-    def predict(images: NDArray[np.uint8]) -> Probabilities:
-        probabilities: Probabilities = answer(images).numpy()
-        return probabilities
-
-    return predict
-
-
-def _in_float32(model: Any) -> Any:
-    """The same network with every layer's dtype policy set to float32."""
-    keras = require("keras", "train")
-
-    def convert(layer: Any) -> Any:
-        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
-
-    copy = keras.models.clone_model(model, clone_function=convert)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-def _part_of_run(split: Path, dataset: Dataset, part: Part) -> Chosen:
+def _part_of_run(split: Path, dataset: Dataset, part: Part) -> Selection:
     if part == "all":
-        return _all(dataset, "all images, those trained on among them")
+        return _all(dataset, "all images, including the training part")
     parts = read_split(split, dataset)
-    known = len(parts.train) + len(parts.validation) + len(parts.test)
-    if known == 0:
-        return _all(dataset, "all images: the run's split knows none of them")
+    recorded = len(parts.train) + len(parts.validation) + len(parts.test)
+    if recorded == 0:
+        return _all(dataset, "all images: none of them is in the run's split")
     index: NDArray[np.int64] = getattr(parts, part)
     if index.size == 0:
         raise DatasetError(
-            f"{dataset.source}: holds {known} images of the run's set but none of its {part} part; "
-            "give the images the run was made with, or --part all"
+            f"{dataset.source}: holds {recorded} images of the run's set but none of its {part} part; "
+            "give the images the run was trained with, or --part all"
         )
-    unknown = len(dataset) - known
-    beside = f"; {unknown} images that the run's split does not know are left out" if unknown else ""
-    return index, f"the run's {part} part{beside}"
+    others = len(dataset) - recorded
+    left_out = f"; {others} images that are not in the run's split are left out" if others else ""
+    return Selection(index, f"the run's {part} part{left_out}")
 
 
 def _open_bundle(folder: Path) -> Subject:
@@ -170,24 +151,24 @@ def _open_bundle(folder: Path) -> Subject:
         contract=msgspec.structs.replace(manifest.input, dtype="uint8"),
         labels=manifest.labels,
         predict=predict,
-        choose=lambda dataset, part: _part_of_bundle(opened, dataset, part),
+        select=lambda dataset, part: _part_of_bundle(opened, dataset, part),
     )
 
 
-def _part_of_bundle(bundle: bundles.Bundle, dataset: Dataset, part: Part) -> Chosen:
-    """A bundle knows by hash the images of the test part, and nothing of the others."""
+def _part_of_bundle(bundle: bundles.Bundle, dataset: Dataset, part: Part) -> Selection:
+    """A bundle records the hashes of the test part only."""
     if part == "all":
-        return _all(dataset, "all images, those trained on may be among them")
+        return _all(dataset, "all images, possibly including the training part")
     if part != "test":
-        raise BundleError(f"a bundle knows only its test part, not {part!r}; evaluate the run, or give --part all")
+        raise BundleError(f"a bundle records only its test part, not {part!r}; evaluate the run, or give --part all")
     reference = bundle.reference()
     if reference is None:
-        return _all(dataset, "all images: the bundle does not tell which are its test part")
+        return _all(dataset, "all images: the bundle does not record its test part")
     index = np.flatnonzero(positions(dataset.hashes, reference.hashes) >= 0)
     if index.size == 0:
         return _all(dataset, "all images: none of them is in the bundle's test part")
-    return index, "the bundle's test part"
+    return Selection(index, "the bundle's test part")
 
 
-def _all(dataset: Dataset, words: str) -> Chosen:
-    return np.arange(len(dataset)), words
+def _all(dataset: Dataset, description: str) -> Selection:
+    return Selection(np.arange(len(dataset)), description)

@@ -1,146 +1,142 @@
-"""Make what is asked for: one twin, one exporter per format, each stage checked against the one before."""
+"""Build bundles: one twin, one exporter per format, each variant compared with the one before, and sealed."""
 
 import dataclasses
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
-from bctoolkit.bundle import Bundle, Golden, IntegerProducts, Link, Processor, Reference
+from bctoolkit import bundle
+from bctoolkit.bundle import Bundle, BundleContent, Golden, IntegerProducts, ParityStep, Processor, Reference
 from bctoolkit.data.dataset import positions
-from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance, engine_for
+from bctoolkit.documents import Outcome
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
 from bctoolkit.errors import ExportError, ParityFailed, RecipeError
 from bctoolkit.export.cache import TOOLS, digest
 from bctoolkit.export.calibration import ranges
 from bctoolkit.export.calibration.ranges import Calibration
-from bctoolkit.export.checks.introspection import INSIDE, coarse_channel
-from bctoolkit.export.checks.locate import layer_outputs
-from bctoolkit.export.checks.parity_chain import Limits, Stage, join, require_names, require_trained_accuracy
-from bctoolkit.export.exporter import Exporter, Quantizing, Settings
-from bctoolkit.export.keras_graph.twin import fold, freeze, reference
+from bctoolkit.export.checks.introspection import require_exact_integers
+from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_names, require_trained_accuracy
+from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
+from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.plan import Artifact, Job
-from bctoolkit.export.reference import ReferenceAnswers, answers
-from bctoolkit.export.sensitivity import search
+from bctoolkit.export.reference import ReferencePredictions
 from bctoolkit.export.sensitivity.report import write_report
-from bctoolkit.export.sensitivity.search import Validation
+from bctoolkit.export.sensitivity.search import SearchTask, Validation, search_mixed_precision
+from bctoolkit.export.variants import artifact_variant, keras_variant, predict_artifact
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import leaves
-from bctoolkit.runtime.backends import default_threads
+from bctoolkit.networks.inference import in_float32
 from bctoolkit.statistics import metrics
 from bctoolkit.tools import cpu_features, cpu_name, utc_now, versions
 
-__all__ = ["make"]
+__all__ = ["build_bundles"]
 
-FEW = 16
-"""Images on which two Keras networks are compared: what is wrong with a layer's form shows on any image."""
-
-SURE = 0.5
+CONFIDENT = 0.5
 """Least margin of an image that the reference is sure of."""
 
-MIXED = Limits(Tolerance(0.5, 0.03, 0.95), 0.2)
+MIXED_PRECISION = Limits(Tolerance(0.5, 0.03, 0.95), 0.2)
 """Half precision, as the network was trained, against float32: rounding of the size of an int8 form's."""
 
 
 @dataclass(frozen=True)
 class _Shared:
-    """What is made and checked once, before any artifact."""
+    """What all artifacts of a job are checked against, computed and checked once."""
 
     job: Job
-    plain: Stage
+    original: Variant
     """The float32 Keras reference."""
-    folded: Stage
-    links: tuple[Link, ...]
-    reference: Reference | None
+    folded: Variant
+    steps: tuple[ParityStep, ...]
+    test_part: Reference | None
     validation: Validation | None
     calibration: Calibration | None
     keep_float: frozenset[str]
 
     @property
     def golden(self) -> Golden:
-        """The golden images with the reference's answers."""
-        evidence, chosen = self.job.evidence, self.golden_positions
-        return Golden(evidence.images[chosen], self.plain.probabilities[chosen], evidence.labels[chosen], evidence.kind)
+        """The golden images with the reference's probabilities."""
+        images, indices = self.job.check_images, self.golden_indices
+        return Golden(images.images[indices], self.original.probabilities[indices], images.labels[indices], images.kind)
 
     @cached_property
-    def golden_positions(self) -> NDArray[np.intp]:
-        """Which images of the evidence are golden: of the candidates first those that the reference is sure of.
+    def golden_indices(self) -> NDArray[np.intp]:
+        """Which check images are golden: of the candidates first those that the reference is sure of.
 
-        Near a tie rounding alone moves an integer form's answer many times as far, so that what is sealed would say
-        more of this CPU's order of adding than of the artifact. Such images are still part of the evidence.
+        Near a tie rounding alone moves an integer form's probabilities many times as far, so that what is sealed would
+        say more of this CPU's order of adding than of the artifact. Such images are still checked.
         """
-        evidence = self.job.evidence
-        unsure = metrics.margin(self.plain.probabilities[: evidence.candidates]) < SURE
-        return np.sort(np.argsort(unsure, kind="stable")[: evidence.golden])
+        images = self.job.check_images
+        unsure = metrics.margin(self.original.probabilities[: images.candidates]) < CONFIDENT
+        return np.sort(np.argsort(unsure, kind="stable")[: images.golden])
 
 
 @dataclass(frozen=True)
-class _Made:
+class _CheckedArtifact:
     """An artifact that has passed its checks."""
 
     model: bytes
-    stage: Stage
-    links: tuple[Link, ...]
+    variant: Variant
+    steps: tuple[ParityStep, ...]
     keep_float: frozenset[str] = frozenset()
     integer_products: IntegerProducts | None = None
 
 
-def make(job: Job, wanted: dict[Artifact, str]) -> dict[Artifact, Bundle]:
-    """Make artifacts, check each, and seal each in a bundle of its own.
+def build_bundles(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundle]:
+    """Build artifacts, check each, and seal each in a bundle of its own.
 
     Args:
         job: what they share.
-        wanted: artifact → hash of all that decides it, for its manifest.
+        inputs: artifact → hash of all that decides it, for its manifest.
 
     Raises:
-        ParityFailed: a link does not hold. No bundle is left of the artifact.
+        ParityFailed: a parity step fails. No bundle is left of the artifact.
         UnsupportedOp: a layer has no form in a format.
         RecipeError: a pattern of layers to keep in float fits none.
     """
     job.progress.step("loading the network", 0, 1)
-    network = job.origin.load()
+    network = job.source.load()
     frozen = freeze(network)
     folded = fold(frozen)
-    settings = _settings(job)
-    exporters = {name: attribute(FORMATS[name].exporter)(folded, settings) for name, _ in wanted}
-    keep_float = _matched(job.recipe.keep_float, exporters, wanted)
-    kinds = [QUANTIZATIONS[kind] for _, kind in wanted]
-    shared = _checked_twin(
-        job, (network, frozen, folded), any(k.gated for k in kinds), any(k.calibrated for k in kinds), keep_float
-    )
+    settings = _export_settings(job)
+    exporters = {name: attribute(FORMATS[name].exporter)(folded, settings) for name, _ in inputs}
+    keep_float = _matching_layers(job.recipe.keep_float, exporters, inputs)
+    shared = _check_twin(job, (network, frozen, folded), inputs, keep_float)
     del network, frozen
-    made: dict[Artifact, Bundle] = {}
+    result: dict[Artifact, Bundle] = {}
     for name in list(exporters):
         exporter = exporters.pop(name)  # so that its graph goes when it is done
         single = _float32(shared, name, exporter)
-        for artifact in (artifact for artifact in wanted if artifact[0] == name):
-            done = single if artifact[1] == "fp32" else _quantized(shared, artifact, exporter, single)
-            made[artifact] = _seal(shared, artifact, done, wanted[artifact])
-    return made
+        for artifact in (artifact for artifact in inputs if artifact[0] == name):
+            checked = single if artifact[1] == "fp32" else _quantized(shared, artifact, exporter, single)
+            result[artifact] = _seal(shared, artifact, checked, inputs[artifact])
+    return result
 
 
-def _settings(job: Job) -> Settings:
+def _export_settings(job: Job) -> ExportSettings:
     properties = {
         "labels": msgspec.json.encode(job.labels).decode(),
         "input": msgspec.json.encode(job.contract).decode(),
-        "run": job.origin.name,
-        "source_sha256": job.origin.source.model_sha256,
+        "run": job.source.name,
+        "source_sha256": job.source.provenance.model_sha256,
     }
     if job.recipe.licence:
         properties["licence"] = job.recipe.licence
-    return Settings(job.contract, job.recipe.opset, properties)
+    return ExportSettings(job.contract, job.recipe.opset, properties)
 
 
-def _matched(patterns: tuple[str, ...], exporters: dict[str, Exporter], wanted: Iterable[Artifact]) -> frozenset[str]:
-    """The layers that the patterns name, among those that a wanted form would turn into integers."""
+def _matching_layers(
+    patterns: tuple[str, ...], exporters: dict[str, Exporter], artifacts: Iterable[Artifact]
+) -> frozenset[str]:
+    """The layers that the patterns name, among those that one of the artifacts would turn into integers."""
     if not patterns:
         return frozenset()
-    forms = [(name, kind) for name, kind in wanted if QUANTIZATIONS[kind].gated]
+    forms = [(name, kind) for name, kind in artifacts if QUANTIZATIONS[kind].gated]
     names = list(dict.fromkeys(layer for name, kind in forms for layer in exporters[name].quantizable(kind)))
     if not names:
         raise RecipeError("keep_float is given, but no form of this export turns a layer into integers; leave it out")
@@ -151,168 +147,157 @@ def _matched(patterns: tuple[str, ...], exporters: dict[str, Exporter], wanted: 
     return frozenset(layer for pattern in patterns for layer in fnmatch.filter(names, pattern))
 
 
-def _checked_twin(
-    job: Job, networks: tuple[Any, Any, Any], gated: bool, calibrated: bool, keep_float: frozenset[str]
+def _check_twin(
+    job: Job, networks: tuple[Any, Any, Any], artifacts: Iterable[Artifact], keep_float: frozenset[str]
 ) -> _Shared:
-    """Compare the Keras forms of the network, and ask its float32 reference all that the artifacts need of it."""
+    """Compare the Keras variants of the network, and predict with its float32 reference all that the artifacts need."""
     network, frozen, folded = networks
-    original = reference(network)
-    asked = ReferenceAnswers(job, original)
-    whole = asked.test_part()
-    plain = _of_keras("float32 Keras", original, asked.evidence(whole))
-    links = []
-    if original is not network:
-        trained = _asked(job, f"Keras in {_precision(network)}", network)
-        links.append(join(trained, plain, MIXED, job.evidence, job.bisect))
-    _require_training(job, plain, whole)
-    before = plain
+    kinds = [QUANTIZATIONS[kind] for _, kind in artifacts]
+    float32 = in_float32(network)
+    predictions = ReferencePredictions(job, float32)
+    test_part = predictions.test_part()
+    original = keras_variant(job, "float32 Keras", float32, predictions.check_images(test_part))
+    steps = []
+    if float32 is not network:
+        trained = keras_variant(job, f"Keras in {_precision(network)}", network)
+        steps.append(compare(trained, original, MIXED_PRECISION, job.check_images, job.bisect))
+    _require_training(job, original, test_part)
+    before = original
     for name, model in (("frozen twin", frozen), ("folded twin", folded)):
-        after = _asked(job, name, model)
-        links.append(join(before, after, _limits("fp32"), job.evidence, job.bisect))
+        after = keras_variant(job, name, model)
+        steps.append(compare(before, after, _limits("fp32"), job.check_images, job.bisect))
         before = after
     return _Shared(
         job,
         # From here on the folded twin's layers stand for the reference's, whose network is needed no more.
-        plain=dataclasses.replace(plain, layers=before.layers, tensors=before.tensors),
+        original=dataclasses.replace(original, layers=before.layers, tensors=before.tensors),
         folded=before,
-        links=tuple(links),
-        reference=whole,
-        validation=asked.validation() if gated else None,
-        calibration=_chosen(job) if calibrated else None,
+        steps=tuple(steps),
+        test_part=test_part,
+        validation=predictions.validation() if any(kind.gated for kind in kinds) else None,
+        calibration=_calibration(job) if any(kind.calibrated for kind in kinds) else None,
         keep_float=keep_float,
     )
 
 
-def _require_training(job: Job, plain: Stage, whole: Reference | None) -> None:
-    """Hold the reference's answers on the test part against what training wrote down of the same images."""
-    trained, known = job.origin.trained, job.known
-    if trained and known and whole and known.dataset.sha256 == job.origin.source.dataset_sha256:
-        require_trained_accuracy(plain.name, trained, known.dataset.labels[known.parts.test], whole.probabilities)
+def _require_training(job: Job, original: Variant, test_part: Reference | None) -> None:
+    """Compare the reference's predictions on the test part with what training wrote down of the same images."""
+    trained, data = job.source.test_metrics, job.data
+    if trained and data and test_part and data.dataset.sha256 == job.source.provenance.dataset_sha256:
+        require_trained_accuracy(original.name, trained, data.dataset.labels[data.parts.test], test_part.probabilities)
 
 
-def _chosen(job: Job) -> Calibration:
-    if job.known is None:
+def _calibration(job: Job) -> Calibration:
+    """The calibration images, looked up again by their hashes."""
+    if job.data is None:
         raise ExportError("int8 needs images of the training part to calibrate on; say where they are with --data")
-    dataset, train = job.known.dataset, job.known.parts.train
-    chosen = ranges.choose(dataset, job.known.parts, job.recipe.calibration.images)
-    place = positions(chosen.hashes, dataset.hashes[train])
-    if (place < 0).any() or not np.array_equal(dataset.images[train[place]], chosen.images):
+    dataset, train = job.data.dataset, job.data.parts.train
+    calibration = ranges.choose(dataset, job.data.parts, job.recipe.calibration.images)
+    index = positions(calibration.hashes, dataset.hashes[train])
+    if (index < 0).any() or not np.array_equal(dataset.images[train[index]], calibration.images):
         raise ParityFailed(
-            "training part → calibration images: they are not the images of the training part that their hashes name; "
+            "training part → calibration images: calibration images do not match their recorded hashes; "
             "no bundle was written"
         )
-    return chosen
+    return calibration
 
 
-def _float32(shared: _Shared, format_name: str, exporter: Exporter) -> _Made:
-    """The fp32 artifact: what every other form of a format is compared with, asked for or not."""
-    job = shared.job
-    job.progress.step(f"{job.name((format_name, 'fp32'))}: converting", 0, 1)
-    model = exporter.convert("fp32", Quantizing())
-    stage = _of_artifact(shared, (format_name, "fp32"), model)
-    return _Made(model, stage, _joined(shared, shared.folded, stage, "fp32"))
+def _float32(shared: _Shared, format_name: str, exporter: Exporter) -> _CheckedArtifact:
+    """The fp32 artifact: what every other form of a format is compared with, part of the export or not."""
+    job, artifact = shared.job, (format_name, "fp32")
+    job.progress.step(f"{job.name(artifact)}: converting", 0, 1)
+    model = exporter.convert("fp32", QuantizationSettings())
+    variant = artifact_variant(job, artifact, model, shared.folded)
+    return _CheckedArtifact(model, variant, _compare_artifact(shared, shared.folded, variant, "fp32"))
 
 
-def _quantized(shared: _Shared, artifact: Artifact, exporter: Exporter, single: _Made) -> _Made:
+def _quantized(shared: _Shared, artifact: Artifact, exporter: Exporter, single: _CheckedArtifact) -> _CheckedArtifact:
     """Another form than fp32, compared with the fp32 artifact and with the reference."""
     kind = artifact[1]
     job, row = shared.job, QUANTIZATIONS[kind]
-    settings = job.recipe.calibration
     images = shared.calibration.images if shared.calibration is not None and row.calibrated else None
     keep_float = shared.keep_float & frozenset(exporter.quantizable(kind)) if row.gated else frozenset()
-    quantizing = Quantizing(images, settings.method, settings.percentile, keep_float)
+    settings = QuantizationSettings(images, job.recipe.calibration, keep_float)
     job.progress.step(f"{job.name(artifact)}: converting", 0, 1)
     if row.gated and shared.validation is not None:
-        model, keep_float = _settled(shared, artifact, exporter, quantizing, shared.validation)
+        model, keep_float = _gated(shared, artifact, exporter, settings, shared.validation)
     else:
-        model = exporter.convert(kind, quantizing)
-    products = _checked_integers(single.stage.name, artifact, model) if row.gated else None
-    stage = _of_artifact(shared, artifact, model)
-    return _Made(model, stage, single.links + _joined(shared, single.stage, stage, kind), keep_float, products)
+        model = exporter.convert(kind, settings)
+    products = require_exact_integers(single.variant.name, artifact, model) if row.gated else None
+    variant = artifact_variant(job, artifact, model, shared.folded)
+    steps = single.steps + _compare_artifact(shared, single.variant, variant, kind)
+    return _CheckedArtifact(model, variant, steps, keep_float, products)
 
 
-def _settled(
-    shared: _Shared, artifact: Artifact, exporter: Exporter, quantizing: Quantizing, validation: Validation
+def _gated(
+    shared: _Shared, artifact: Artifact, exporter: Exporter, settings: QuantizationSettings, validation: Validation
 ) -> tuple[bytes, frozenset[str]]:
     """The integer form that the gate lets pass, and the layers it keeps in float for that."""
     job, name = shared.job, shared.job.name(artifact)
-    settled = search.settle(
+    task = SearchTask(
         exporter,
         artifact[1],
-        quantizing,
-        lambda model, images: _observe(job, artifact, model, images),
+        settings,
+        lambda model, images: predict_artifact(job, artifact, model, images),
         validation,
         job.recipe.gate,
-        subject=f"{artifact[0]} {digest(job.origin.source.model_sha256)}",
+        network=f"{artifact[0]} {digest(job.source.provenance.model_sha256)}",
         folder=job.cache or job.target,
         progress=job.progress,
     )
-    if settled.ranking is not None:
+    result = search_mixed_precision(task)
+    if result.ranking is not None:
         job.reports.mkdir(parents=True, exist_ok=True)
-        write_report(job.reports, name, job.recipe.gate, settled)
-        job.progress.say(f"  {name}: {len(settled.keep_float)} layers in float, see {job.reports / name}.md")
-    reasons = "; ".join(settled.judgement.reasons)
-    if settled.judgement.outcome == "failed":
+        write_report(job.reports, name, job.recipe.gate, result)
+        job.progress.say(f"  {name}: {len(result.keep_float)} layers in float, see {job.reports / name}.md")
+    reasons = "; ".join(result.final.reasons)
+    if result.final.outcome is Outcome.FAILED:
         raise ParityFailed(f"{artifact[0]} fp32 → {' '.join(artifact)}: {reasons}; no bundle was written")
-    if settled.judgement.outcome == "undecided":
+    if result.final.outcome is Outcome.UNDECIDED:
         job.progress.say(f"  {name}: {reasons}")
-    return settled.model, settled.keep_float
+    return result.model, result.keep_float
 
 
-def _checked_integers(before: str, artifact: Artifact, model: bytes) -> IntegerProducts | None:
-    """The products of integers: each output channel needs a scale of its own, and sums that every CPU gets right."""
-    inside = INSIDE.get(artifact[0])
-    if inside is None:
-        return None
-    fault = coarse_channel(inside.integer_weights(model))
-    products = inside.integer_products(model)
-    if fault is None and products is not None and products.saturating:
-        fault = (
-            f"{products.saturating} of {products.columns} columns of integer weights hold neighbours that x86 without "
-            "VNNI cannot add up in 16 bits"
-        )
-    if fault:
-        raise ParityFailed(f"{before} → {' '.join(artifact)}: {fault}; no bundle was written")
-    return products
-
-
-def _joined(shared: _Shared, before: Stage, after: Stage, kind: str) -> tuple[Link, ...]:
+def _compare_artifact(shared: _Shared, before: Variant, after: Variant, kind: str) -> tuple[ParityStep, ...]:
     """Compare an artifact with what it was made from, with the reference, and with the names of the classes."""
-    job = shared.job
-    links = tuple(join(stage, after, _limits(kind), job.evidence, job.bisect) for stage in (before, shared.plain))
-    require_names(after, job.labels, shared.plain, job.evidence)
-    return links
+    job, limits = shared.job, _limits(kind)
+    earlier = (before, shared.original)
+    steps = tuple(compare(variant, after, limits, job.check_images, job.bisect) for variant in earlier)
+    require_names(after, job.labels, shared.original, job.check_images)
+    return steps
 
 
-def _seal(shared: _Shared, artifact: Artifact, made: _Made, inputs_sha256: str) -> Bundle:
+def _seal(shared: _Shared, artifact: Artifact, checked: _CheckedArtifact, inputs_sha256: str) -> Bundle:
     job, golden = shared.job, shared.golden
-    dataset_sha256 = job.known.dataset.sha256 if job.known else job.origin.source.dataset_sha256
-    calibrated = shared.calibration if QUANTIZATIONS[artifact[1]].calibrated else None
-    sealed = bundles.write(
-        job.target / job.name(artifact),
+    provenance = job.source.provenance
+    if job.data is not None:
+        provenance = msgspec.structs.replace(provenance, dataset_sha256=job.data.dataset.sha256)
+    calibration = shared.calibration if QUANTIZATIONS[artifact[1]].calibrated else None
+    content = BundleContent(
         format=artifact[0],
         quantization=artifact[1],
-        model=made.model,
+        model=checked.model,
         input=job.contract,
         labels=job.labels,
         golden=golden,
-        reference=shared.reference,
-        source=msgspec.structs.replace(job.origin.source, dataset_sha256=dataset_sha256),
+        reference=shared.test_part,
+        source=provenance,
         tools=versions(*TOOLS),
-        parity=metrics.parity(golden.probabilities, made.stage.probabilities[shared.golden_positions]),
+        parity=metrics.parity(golden.probabilities, checked.variant.probabilities[shared.golden_indices]),
         created=utc_now(),
-        links=shared.links + made.links,
-        calibration=None if calibrated is None else calibrated.hashes,
-        keep_float=tuple(sorted(made.keep_float)),
-        integer_products=made.integer_products,
+        parity_steps=shared.steps + checked.steps,
+        calibration=None if calibration is None else calibration.hashes,
+        keep_float=tuple(sorted(checked.keep_float)),
+        integer_products=checked.integer_products,
         cpu=Processor(cpu_name(), cpu_features()),
         inputs_sha256=inputs_sha256,
     )
-    parity, kept = sealed.manifest.parity, len(made.keep_float)
+    sealed = bundle.write(job.target / job.name(artifact), content)
+    parity, floats = content.parity, len(content.keep_float)
     job.progress.say(
-        f"  {sealed.manifest.name}  {len(made.model) / 1e6:.1f} MB  {parity.count} {golden.kind} golden images: "
+        f"  {sealed.manifest.name}  {len(checked.model) / 1e6:.1f} MB  {parity.count} {golden.kind} golden images: "
         f"top-1 agreement {parity.top1_agreement:.2%}, max |Δp| {parity.max_abs_diff:.1e}"
-        + (f", {kept} layers in float" if kept else "")
+        + (f", {floats} layers in float" if floats else "")
     )
     return sealed
 
@@ -323,46 +308,5 @@ def _limits(kind: str) -> Limits:
 
 def _precision(network: Any) -> str:
     """The dtype most of the layers that are not float32 compute in."""
-    found = [layer.compute_dtype for layer in leaves(network) if layer.compute_dtype != "float32"]
-    return str(max(dict.fromkeys(found), key=found.count))
-
-
-def _asked(job: Job, name: str, model: Any) -> Stage:
-    return _of_keras(name, model, answers(model, job.evidence.images[:FEW], name, job.progress))
-
-
-def _of_keras(name: str, model: Any, probabilities: NDArray[np.float32]) -> Stage:
-    return Stage(
-        name,
-        probabilities,
-        layers=partial(layer_outputs, model),
-        tensors=lambda image: [output.value for output in layer_outputs(model, image)],
-    )
-
-
-def _of_artifact(shared: _Shared, artifact: Artifact, model: bytes) -> Stage:
-    job, inside = shared.job, INSIDE.get(artifact[0])
-    dtype = job.contract.dtype
-    return Stage(
-        " ".join(artifact),
-        _observe(job, artifact, model, job.evidence.images),
-        layers=shared.folded.layers,
-        tensors=lambda image: [] if inside is None else inside.tensors(model, image.astype(dtype)),
-    )
-
-
-def _observe(job: Job, artifact: Artifact, model: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The artifact's probabilities in the engine that will run it, image by image, as a device asks.
-
-    Dynamic int8 takes the range of a whole batch, so a larger one would answer differently.
-    """
-    engine = engine_for(artifact[0])
-    backend = attribute(engine.backend)(model, engine.providers[0], default_threads())
-    given = images.astype(job.contract.dtype)
-    label = f"{job.name(artifact)}: checking"
-    rows = []
-    for index in range(len(given)):
-        job.progress.step(label, index, len(given))
-        rows.append(backend.run(given[index : index + 1]))
-    job.progress.step(label, len(given), len(given))
-    return np.concatenate(rows)
+    dtypes = [layer.compute_dtype for layer in leaves(network) if layer.compute_dtype != "float32"]
+    return str(max(dict.fromkeys(dtypes), key=dtypes.count))

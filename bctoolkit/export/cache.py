@@ -1,7 +1,7 @@
-"""What an earlier export left that need not be made again: bundles, and the reference's answers.
+"""What can be reused from an earlier export: bundles, and the reference's predictions.
 
-A bundle says in its manifest what it was made from, as one hash. The reference's answers on whole parts of a set take
-longest for a large network, so they are kept in a folder of their own, the least recently used going first.
+A bundle says in its manifest what it was made from, as one hash. The reference's predictions on whole parts of a set
+take longest for a large network, so a folder of their own caches them, the least recently used going first.
 """
 
 import hashlib
@@ -15,22 +15,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
-from bctoolkit.bundle import Bundle
+from bctoolkit import bundle
 from bctoolkit.errors import BundleError
 from bctoolkit.files import atomic_file
 from bctoolkit.tools import versions
 
-__all__ = ["TOOLS", "digest", "earlier_bundle", "kept_answers"]
+__all__ = ["TOOLS", "cached_predictions", "digest", "earlier_bundle"]
 
 TOOLS = ("bctoolkit", "keras", "tensorflow", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
-"""Packages whose versions decide what an export makes."""
+"""Packages whose versions decide what an export writes."""
 
 EDITION = 2
 """Raised when the same versions of all tools come to write other artifacts than before."""
 
-MOST_KEPT = 64 * 2**20
-"""Bytes of answers kept: those of 8 classes on 2,000,000 images."""
+MAX_BYTES = 64 * 2**20
+"""Of the cache: predictions of 8 classes on 2,000,000 images."""
 
 
 def digest(*parts: Any) -> str:
@@ -43,56 +42,56 @@ def digest(*parts: Any) -> str:
     return total.hexdigest()
 
 
-def earlier_bundle(path: Path, inputs_sha256: str) -> Bundle | None:
+def earlier_bundle(path: Path, inputs_sha256: str) -> bundle.Bundle | None:
     """The bundle at `path` if it was made from the same and every file of it is as it was sealed."""
     try:
-        found = bundles.read(path)
-        if found.manifest.inputs_sha256 != inputs_sha256:
+        earlier = bundle.read(path)
+        if earlier.manifest.inputs_sha256 != inputs_sha256:
             return None
-        found.check()
+        earlier.check()
     except BundleError:
         return None
-    return found
+    return earlier
 
 
-def kept_answers(
-    folder: Path | None, key: str, ask: Callable[[], NDArray[np.float32]], most: int = MOST_KEPT
+def cached_predictions(
+    folder: Path | None, key: str, predict: Callable[[], NDArray[np.float32]], max_bytes: int = MAX_BYTES
 ) -> NDArray[np.float32]:
-    """The array kept under `key` in `folder`, or what `ask` answers, which is then kept.
+    """The array cached under `key` in `folder`, or the result of `predict`, which is then cached.
 
     Args:
-        folder: None to keep nothing.
-        key: hash of all that decides the answer.
-        ask: computes the array.
-        most: bytes that the folder may hold; the files used longest ago are removed.
+        folder: None for no cache.
+        key: hash of all that decides the predictions.
+        predict: computes the array.
+        max_bytes: that the folder may hold; the files used longest ago are removed.
     """
     if folder is None:
-        return ask()
-    path = folder / f"answers-{key[:32]}.npz"
+        return predict()
+    path = folder / f"predictions-{key[:32]}.npz"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            found: NDArray[np.float32] = kept["answers"]
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            cached: NDArray[np.float32] = arrays["probabilities"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or no longer readable
-        answers = ask()
-        _keep(path, answers)
-        _shrink(folder, most)
-        return answers
+        probabilities = predict()
+        _store(path, probabilities)
+        _shrink(folder, max_bytes)
+        return probabilities
     path.touch()
-    return found
+    return cached
 
 
-def _keep(path: Path, answers: NDArray[np.float32]) -> None:
+def _store(path: Path, probabilities: NDArray[np.float32]) -> None:
     content = io.BytesIO()
-    np.savez(content, answers=answers)
+    np.savez(content, probabilities=probabilities)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_file(path, content.getvalue())
 
 
-def _shrink(folder: Path, most: int) -> None:
-    """Remove the files used longest ago until the rest takes no more than `most` bytes."""
-    files = sorted(folder.glob("answers-*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+def _shrink(folder: Path, max_bytes: int) -> None:
+    """Remove the files used longest ago until the rest takes no more than `max_bytes`."""
+    files = sorted(folder.glob("predictions-*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
     total = 0
     for path in files:
         total += path.stat().st_size
-        if total > most:
+        if total > max_bytes:
             path.unlink(missing_ok=True)

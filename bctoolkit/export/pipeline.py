@@ -1,16 +1,16 @@
 """`export`: run → float32 twin → artifacts → bundles, each checked before it is sealed.
 
-Nothing heavy is imported here: what an earlier export made of the same inputs is used again, and then no network needs
-to be loaded.
+Nothing heavy is imported here: bundles whose inputs have not changed are reused, and then no network needs to be
+loaded.
 """
 
 from pathlib import Path
 
 from bctoolkit.bundle import Bundle
 from bctoolkit.export.cache import earlier_bundle
-from bctoolkit.export.checks.images import choose_evidence
+from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.plan import Artifact, Job, plan
-from bctoolkit.export.source import images_of, open_origin
+from bctoolkit.export.source import load_data, open_source
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 
@@ -35,42 +35,43 @@ def export(
         path: a run folder, or a `.keras` / `.h5` file.
         recipe: formats, quantizations, input dtype, number of golden images.
         target: the folder that gets one bundle folder per artifact.
-        progress: told what goes on.
-        data: the network's images, where the run does not know them or they have moved.
+        progress: shows what goes on.
+        data: the network's images, where the run does not name them or they have moved.
         golden: None for golden images of the test part, `synthetic`, or a path to images of the user's own.
-        cache: a folder in which the reference's answers are kept for the next export; None to keep none.
-        force: make every artifact anew, even where its bundle stands and nothing has changed.
-        bisect: trace a link that does not hold to the first layer whose output departs.
+        cache: a folder that caches the reference's predictions for the next export; None for no cache.
+        force: export every artifact anew, even where no input of its bundle has changed.
+        bisect: trace a parity step that fails to the first layer whose output departs.
 
     Returns:
         The bundles, in the order of the recipe.
 
     Raises:
-        ParityFailed: an artifact departs from the Keras reference; the message names the link. No bundle is left of it.
+        ParityFailed: an artifact departs from the Keras reference; the message names the parity step. No bundle is
+            left of it.
         UnsupportedOp: a layer has no form in a format.
         ExportError: there is nothing to export, or nothing to check it on.
     """
     artifacts = plan(recipe)
-    origin = open_origin(path)
-    known = None if golden is not None and data is None else images_of(origin, data, progress)
-    evidence = choose_evidence(golden, recipe.golden, known, origin.contract, progress)
-    job = Job(origin, recipe, known, evidence, target, progress, cache, bisect)
+    source = open_source(path)
+    model_data = None if golden is not None and data is None else load_data(source, data, progress)
+    check_images = choose_check_images(golden, recipe.golden, model_data, source.contract, progress)
+    job = Job(source, recipe, model_data, check_images, target, progress, cache, bisect)
     inputs = {artifact: job.inputs_sha256(artifact) for artifact in artifacts}
-    done = {} if force else _standing(job, inputs)
-    wanted = {artifact: inputs[artifact] for artifact in artifacts if artifact not in done}
-    if wanted:
+    bundles = {} if force else _reusable(job, inputs)
+    missing = {artifact: inputs[artifact] for artifact in artifacts if artifact not in bundles}
+    if missing:
         progress.step("starting TensorFlow", 0, 1)
-        from bctoolkit.export.build import make
+        from bctoolkit.export.build import build_bundles
 
-        done |= make(job, wanted)
-    return [done[artifact] for artifact in artifacts]
+        bundles |= build_bundles(job, missing)
+    return [bundles[artifact] for artifact in artifacts]
 
 
-def _standing(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundle]:
-    """The bundles that an earlier export made of the same inputs."""
-    looked = {key: earlier_bundle(job.target / job.name(key), sha256) for key, sha256 in inputs.items()}
-    found = {key: bundle for key, bundle in looked.items() if bundle is not None}
-    if found:
-        names = ", ".join(bundle.manifest.name for bundle in found.values())
-        job.progress.say(f"  nothing has changed for {names}: kept as they are (--force makes them anew)")
-    return found
+def _reusable(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundle]:
+    """The bundles that an earlier export wrote from the same inputs."""
+    candidates = {key: earlier_bundle(job.target / job.name(key), sha256) for key, sha256 in inputs.items()}
+    bundles = {key: bundle for key, bundle in candidates.items() if bundle is not None}
+    if bundles:
+        names = ", ".join(bundle.manifest.name for bundle in bundles.values())
+        job.progress.say(f"  reused, as no input has changed: {names} (--force exports them anew)")
+    return bundles

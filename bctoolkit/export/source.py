@@ -1,13 +1,12 @@
 """What is exported: a run folder or a bare Keras file, with the labels and images that belong to it.
 
-TensorFlow is imported only when a network is loaded: an export that finds its bundles made already needs none of it.
+TensorFlow is imported only when a network is loaded: an export whose bundles are all up to date needs none of it.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from bctoolkit.bundle import Source
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.data.split import read as read_split
-from bctoolkit.documents import parse
+from bctoolkit.documents import read_json
 from bctoolkit.errors import DatasetError, ExportError
 from bctoolkit.files import sha256_file
 from bctoolkit.progress import Progress
@@ -26,24 +25,25 @@ from bctoolkit.run import TestMetrics
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Known", "Origin", "images_of", "open_origin"]
+__all__ = ["ModelData", "ModelSource", "load_data", "open_source"]
 
 
 @dataclass(frozen=True)
-class Origin:
+class ModelSource:
     """A trained network and what is known of it."""
 
     name: str
     file: Path
     contract: InputContract
-    source: Source
+    provenance: Source
+    """What a manifest says of where the artifact comes from."""
     labels: tuple[str, ...] | None = None
-    """None where a bare file does not tell."""
-    data: str | None = None
+    """None for a bare file."""
+    data_path: str | None = None
     """Where its images are, if that is known."""
     stored_split: Path | None = None
-    trained: TestMetrics | None = None
-    """What training measured on the test part of the set `source.dataset_sha256`."""
+    test_metrics: TestMetrics | None = None
+    """What training measured on the test part of the set `provenance.dataset_sha256`."""
     loaded: "keras.Model | None" = None
 
     def load(self) -> "keras.Model":
@@ -56,7 +56,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Known:
+class ModelData:
     """The images that belong to a network."""
 
     dataset: Dataset
@@ -66,7 +66,7 @@ class Known:
     """The class of each image as the set itself names it, whatever order the outputs have."""
 
 
-def open_origin(path: Path) -> Origin:
+def open_source(path: Path) -> ModelSource:
     """Open a run folder or a `.keras` / `.h5` file.
 
     Raises:
@@ -77,46 +77,46 @@ def open_origin(path: Path) -> Origin:
     if path.is_dir():
         facts = run.read(path)
         model_file = path / run.MODEL
-        return Origin(
+        return ModelSource(
             name=facts.name,
             file=model_file,
             contract=facts.input,
-            source=Source(facts.name, sha256_file(model_file), facts.data.sha256, facts.recipe_sha256),
+            provenance=Source(facts.name, sha256_file(model_file), facts.data.sha256, facts.recipe_sha256),
             labels=facts.labels,
-            data=facts.data.source,
+            data_path=facts.data.source,
             stored_split=path / run.SPLIT,
-            trained=_trained(path / run.METRICS),
+            test_metrics=_test_metrics(path / run.METRICS),
         )
     model = _load(path)
     _, height, width, _ = model.input_shape
     contract = InputContract(height=height, width=width)
-    return Origin(path.stem, path, contract, Source(path.stem, sha256_file(path)), loaded=model)
+    return ModelSource(path.stem, path, contract, Source(path.stem, sha256_file(path)), loaded=model)
 
 
-def images_of(origin: Origin, data: str | None, progress: Progress) -> Known | None:
-    """The origin's images and their parts; None where no images are known.
+def load_data(source: ModelSource, data: str | None, progress: Progress) -> ModelData | None:
+    """The network's images and their parts; None where no images are known.
 
     Raises:
-        DatasetError: the images are not where the run found them, or their classes are not the network's.
+        DatasetError: the images are not where the run has them from, or their classes are not the network's.
     """
-    source = data or origin.data
-    if source is None:
+    path = data or source.data_path
+    if path is None:
         return None
-    if data is None and source != "synthetic" and not Path(source).exists():
+    if data is None and path != "synthetic" and not Path(path).exists():
         raise DatasetError(
-            f"{source}: the run's images are no longer there; say where with --data, or --golden synthetic"
+            f"{path}: the run's images are no longer there; say where with --data, or --golden synthetic"
         )
-    dataset = load(source, origin.contract, progress)
+    dataset = load(path, source.contract, progress)
     truth = np.array(dataset.classes)[dataset.labels]
-    if origin.labels is not None:
-        dataset = dataset.in_order_of(origin.labels)
-    elif origin.loaded is not None and len(dataset.classes) != origin.loaded.output_shape[-1]:
-        outputs = origin.loaded.output_shape[-1]
-        raise DatasetError(f"{source}: {len(dataset.classes)} classes, but {origin.name} has {outputs} outputs")
-    parts = split(dataset, Split()) if origin.stored_split is None else read_split(origin.stored_split, dataset)
+    if source.labels is not None:
+        dataset = dataset.in_order_of(source.labels)
+    elif source.loaded is not None and len(dataset.classes) != source.loaded.output_shape[-1]:
+        outputs = source.loaded.output_shape[-1]
+        raise DatasetError(f"{path}: {len(dataset.classes)} classes, but {source.name} has {outputs} outputs")
+    parts = split(dataset, Split()) if source.stored_split is None else read_split(source.stored_split, dataset)
     if len(parts.test) == 0:
-        raise DatasetError(f"{source}: holds no image of the run's test part; say where they are with --data")
-    return Known(dataset, parts, truth)
+        raise DatasetError(f"{path}: holds no image of the run's test part; say where they are with --data")
+    return ModelData(dataset, parts, truth)
 
 
 def _load(path: Path) -> Any:
@@ -128,12 +128,6 @@ def _load(path: Path) -> Any:
     return model
 
 
-def _trained(path: Path) -> TestMetrics | None:
+def _test_metrics(path: Path) -> TestMetrics | None:
     """What training measured; None for a run that was not finished with a test."""
-    if not path.is_file():
-        return None
-    try:
-        raw = msgspec.json.decode(path.read_bytes())
-    except msgspec.DecodeError:
-        raise ExportError(f"{path}: not readable as JSON; train the run again") from None
-    return parse(TestMetrics, raw, str(path), ExportError)
+    return read_json(path, TestMetrics, ExportError, "train the run again") if path.is_file() else None

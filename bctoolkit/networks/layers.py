@@ -117,8 +117,8 @@ class StochasticDepth(keras.layers.Layer):
         if not training or self.rate == 0:
             return inputs
         shape = (ops.shape(inputs)[0], *(1 for _ in inputs.shape[1:]))
-        kept = ops.floor(1 - self.rate + keras.random.uniform(shape, seed=self.generator, dtype="float32"))
-        return inputs * ops.cast(kept / (1 - self.rate), inputs.dtype)
+        mask = ops.floor(1 - self.rate + keras.random.uniform(shape, seed=self.generator, dtype="float32"))
+        return inputs * ops.cast(mask / (1 - self.rate), inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""

@@ -1,4 +1,4 @@
-"""What a saved Keras file says of itself, read without running anything in it."""
+"""What a saved Keras file holds, read without running anything in it."""
 
 import json
 import zipfile
@@ -32,12 +32,12 @@ def read_config(path: Path) -> Config:
         WeightsError: another kind of file, a damaged one, or one that holds weights only.
     """
     with path.open("rb") as file:
-        begin = file.read(8)
-    kind = ".keras" if begin.startswith(ZIP) else ".h5" if begin == HDF5 else None
-    given = {".hdf5": ".h5"}.get(path.suffix, path.suffix)
-    if kind is None or given not in (".keras", ".h5"):
-        raise WeightsError(f"{path}: not a Keras model; wanted a .keras or .h5 file written by model.save()")
-    if given != kind:
+        magic = file.read(8)
+    kind = ".keras" if magic.startswith(ZIP) else ".h5" if magic == HDF5 else None
+    suffix = {".hdf5": ".h5"}.get(path.suffix, path.suffix)
+    if kind is None or suffix not in (".keras", ".h5"):
+        raise WeightsError(f"{path}: not a Keras model; expected a .keras or .h5 file written by model.save()")
+    if suffix != kind:
         raise WeightsError(f"{path}: is a {kind} file by its content; rename it to {path.stem}{kind}")
     try:
         config = _from_archive(path) if kind == ".keras" else _from_hdf5(path)

@@ -40,10 +40,10 @@ def load_weights(model: keras.Model, spec: str) -> str:
             folder, or a `.keras` file of one of our networks.
 
     Returns:
-        What was loaded, in words.
+        What was loaded, as text.
 
     Raises:
-        WeightsError: nothing such, no network, or weights of another architecture (the first mismatch is named).
+        WeightsError: no such file, no download, or weights of another architecture (the first mismatch is named).
     """
     if spec == "none":
         return "fresh weights"
@@ -63,26 +63,26 @@ def load_weights(model: keras.Model, spec: str) -> str:
 
 
 def from_application(model: keras.Model, application: keras.Model) -> None:
-    """Copy the weights of a `keras.applications` ConvNeXt into our twin of it.
+    """Copy the weights of a `keras.applications` ConvNeXt into our network of the same architecture.
 
     The grouped convolution's kernel (7, 7, 1, C) becomes the depthwise one's (7, 7, C, 1); all else keeps its shape.
 
     Raises:
         WeightsError: a layer is missing or has another shape.
     """
-    given = {name: layer for layer in leaves(application) if (name := _our_name(layer.name, application.name))}
+    theirs = {name: layer for layer in leaves(application) if (name := _our_name(layer.name, application.name))}
     for layer in model.layers:
         if layer.weights and not layer.name.startswith("head_logits"):
-            if layer.name not in given:
+            if layer.name not in theirs:
                 raise WeightsError(f"{application.name} has no layer for {layer.name} of {model.name}")
-            _assign(layer, given[layer.name].get_weights(), application.name)
+            _assign(layer, theirs[layer.name].get_weights(), application.name)
 
 
 def _application(model: keras.Model, weights: str | None, what: str, top: bool = False) -> keras.Model:
     name = APPLICATIONS.get(model.name)
     if name is None:
-        known = ", ".join(APPLICATIONS)
-        raise WeightsError(f"{what}: Keras has no pre-trained {model.name}; it has {known}; use --set weights=none")
+        names = ", ".join(APPLICATIONS)
+        raise WeightsError(f"{what}: Keras has no pre-trained {model.name}; it has {names}; use --set weights=none")
     shape = None if top else model.input_shape[1:]
     try:
         return getattr(keras.applications, name)(
@@ -128,21 +128,21 @@ def _assign(layer: Any, weights: list[NDArray[Any]], origin: str) -> None:
     for variable, value in zip(layer.weights, weights, strict=True):
         if tuple(variable.shape) != value.shape:
             raise WeightsError(
-                f"{origin}: {layer.name}/{variable.name} has shape {value.shape}, this network wants "
+                f"{origin}: {layer.name}/{variable.name} has shape {value.shape}, this network needs "
                 f"{tuple(variable.shape)}"
             )
     layer.set_weights(weights)
 
 
-def _from_our_model(model: keras.Model, given: keras.Model, origin: str) -> int:
+def _from_our_model(model: keras.Model, trained: keras.Model, origin: str) -> int:
     """Copy every layer by name; the classifier only where it has the same classes."""
-    layers = {layer.name: layer for layer in given.layers}
+    layers = {layer.name: layer for layer in trained.layers}
     copied = 0
     for layer in model.layers:
         if not layer.weights:
             continue
         if layer.name not in layers:
-            raise WeightsError(f"{origin}: is a {given.name} and has no layer {layer.name} of {model.name}")
+            raise WeightsError(f"{origin}: is a {trained.name} and has no layer {layer.name} of {model.name}")
         values = layers[layer.name].get_weights()
         if layer.name == "head_logits" and [tuple(w.shape) for w in layer.weights] != [v.shape for v in values]:
             continue

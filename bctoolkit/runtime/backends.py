@@ -32,11 +32,11 @@ class Backend(Protocol):
         """Probabilities, N × classes, of a batch N × height × width × channels in the contract's dtype."""
 
     def placement(self) -> Placement | None:
-        """What runs the operators; None where the engine does not tell."""
+        """What runs the operators; None where the engine does not say."""
 
 
 class StubBackend:
-    """Answers with fixed probabilities, so that an app's code around the classifier can be tested without a model.
+    """Returns fixed probabilities, so that an app's code around the classifier can be tested without a model.
 
     >>> StubBackend([0.25, 0.75]).run(np.zeros((2, 96, 96, 3), np.uint8)).tolist()
     [[0.25, 0.75], [0.25, 0.75]]
@@ -46,11 +46,11 @@ class StubBackend:
     threads = 1
 
     def __init__(self, probabilities: list[float]) -> None:
-        self._answer = np.asarray(probabilities, np.float32)
+        self._probabilities = np.asarray(probabilities, np.float32)
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """The fixed probabilities once for each image."""
-        return np.tile(self._answer, (len(batch), 1))
+        return np.tile(self._probabilities, (len(batch), 1))
 
     def placement(self) -> None:
         """There are no operators."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit import bundle as bundles
+from bctoolkit import bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.errors import BackendError
@@ -16,7 +16,7 @@ from bctoolkit.runtime.backends import Backend, default_threads
 
 __all__ = ["Classifier", "Prediction", "load"]
 
-MOST_THREADS = 256
+MAX_THREADS = 256
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Prediction:
     labels: tuple[str, ...]
     """The most probable class of each image."""
     probabilities: NDArray[np.float32]
-    """N × classes, each row summing to 1; where the model answers in eight bits, to within 1/512 per class."""
+    """N × classes, each row summing to 1; where the model returns eight bits, to within 1/512 per class."""
 
 
 class Classifier:
@@ -46,22 +46,22 @@ class Classifier:
 
         Raises:
             InputMismatch: shape, dtype or values break the contract.
-            BackendError: the engine answered with something that is no probability per class.
+            BackendError: the engine returned something that is no probability per class.
         """
         probabilities = self.backend.run(self.contract.check(images))
         if probabilities.shape != (len(images), len(self.labels)):
             raise BackendError(
-                f"the engine answered with shape {probabilities.shape}, expected {(len(images), len(self.labels))}"
+                f"the engine returned shape {probabilities.shape}, expected {(len(images), len(self.labels))}"
             )
         if not np.isfinite(probabilities).all():
-            raise BackendError("the engine answered with probabilities that are not finite")
+            raise BackendError("the engine returned probabilities that are not finite")
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
     def predict_each(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify images one at a time, as a device does, however many there are.
 
-        A form that finds the range of its activations at run time takes it over the whole batch, so that the answer to
-        an image of a batch depends on its neighbours there.
+        A form that finds the range of its activations at run time takes it over the whole batch, so that the
+        probabilities of an image of a batch depend on its neighbours there.
 
         Args:
             images: N × height × width × channels uint8, at least one, as bundles and data sets hold them; they may be
@@ -72,7 +72,7 @@ class Classifier:
 
         Raises:
             InputMismatch: the shape breaks the contract.
-            BackendError: the engine answered with something that is no probability per class.
+            BackendError: the engine returned something that is no probability per class.
         """
         single = (np.asarray(images[i : i + 1], self.contract.dtype) for i in range(len(images)))
         return np.concatenate([self.predict(image).probabilities for image in single])
@@ -95,14 +95,14 @@ def load(
         ProviderUnavailable: there is no such engine, or it cannot run on `provider`.
         BackendError: an impossible number of threads, or a file the engine refuses.
     """
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise BackendError(f"got {threads} threads; wanted 1 to {MOST_THREADS}")
-    opened = bundles.read(path)
-    chosen = engine_for(opened.manifest.format, engine)
-    open_model = attribute(chosen.backend)
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise BackendError(f"got {threads} threads; wanted 1 to {MAX_THREADS}")
+    opened = bundle.read(path)
+    row = engine_for(opened.manifest.format, engine)
+    open_model = attribute(row.backend)
     backend = open_model(
         opened.model(),
-        chosen.providers[0] if provider is None else provider,
+        row.providers[0] if provider is None else provider,
         default_threads() if threads is None else threads,
     )
     return Classifier(backend, opened.manifest.input, opened.manifest.labels)

@@ -20,7 +20,7 @@ DELEGATE = "DELEGATE"
 class LiteRtBackend:
     """One LiteRT interpreter whose graph takes one image at a time.
 
-    Probabilities that the graph tells as integers are turned back into floats by the output's scale and zero point;
+    Probabilities that the graph returns as integers are turned back into floats by the output's scale and zero point;
     they add up to one within half a step per class.
     """
 
@@ -29,8 +29,8 @@ class LiteRtBackend:
         output = interpreter.get_output_details()[0]
         self._input = interpreter.get_input_details()[0]["index"]
         self._output = output["index"]
-        self._scale, self._zero = output["quantization"]
-        self._whole = output["dtype"] is not np.float32
+        self._scale, self._zero_point = output["quantization"]
+        self._is_integer = output["dtype"] is not np.float32
         self.provider = provider
         self.threads = threads
 
@@ -40,17 +40,17 @@ class LiteRtBackend:
 
     def placement(self) -> Placement | None:
         """The file's operators by what runs them, and the partitions of the delegate."""
-        told = getattr(self._interpreter, "_get_ops_details", None)
-        if told is None:
+        details = getattr(self._interpreter, "_get_ops_details", None)
+        if details is None:
             return None
         outputs = [output["index"] for output in self._interpreter.get_output_details()]
-        return _placement(told(), outputs)
+        return _placement(details(), outputs)
 
     def _one(self, image: NDArray[Any]) -> NDArray[np.float32]:
         self._interpreter.set_tensor(self._input, image)
         self._interpreter.invoke()
-        told: NDArray[Any] = self._interpreter.get_tensor(self._output)
-        return (told.astype(np.float32) - self._zero) * np.float32(self._scale) if self._whole else told
+        output: NDArray[Any] = self._interpreter.get_tensor(self._output)
+        return (output.astype(np.float32) - self._zero_point) * np.float32(self._scale) if self._is_integer else output
 
 
 def open_model(model: bytes, provider: str, threads: int) -> LiteRtBackend:
@@ -76,18 +76,18 @@ def open_model(model: bytes, provider: str, threads: int) -> LiteRtBackend:
 
 
 def _placement(operators: list[dict[str, Any]], outputs: list[int]) -> Placement:
-    """Tell the operators that are run from those a delegate has taken.
+    """Separate the operators that are run from those a delegate has taken.
 
     LiteRT lists both, and each partition as one more operator at the end. What runs is what the outputs lead back to.
     """
-    makers = {int(tensor): operator for operator in operators for tensor in operator["outputs"]}
+    producers = {int(tensor): operator for operator in operators for tensor in operator["outputs"]}
     run: dict[int, str] = {}
-    wanted = list(outputs)
-    while wanted:
-        maker = makers.get(int(wanted.pop()))
-        if maker is not None and maker["index"] not in run:
-            run[maker["index"]] = maker["op_name"]
-            wanted += list(maker["inputs"])
+    pending = list(outputs)
+    while pending:
+        producer = producers.get(int(pending.pop()))
+        if producer is not None and producer["index"] not in run:
+            run[producer["index"]] = producer["op_name"]
+            pending += list(producer["inputs"])
     partitions = sum(name == DELEGATE for name in run.values())
     builtin = len(run) - partitions
     taken = len(operators) - len(run)

@@ -41,12 +41,12 @@ class OnnxRuntimeBackend:
 
     def placement(self) -> Placement | None:
         """The graph's operators by provider, before each provider fuses its own; None from an ONNX Runtime too old."""
-        told = getattr(self._session, "get_provider_graph_assignment_info", None)
-        if told is None:
+        assignment = getattr(self._session, "get_provider_graph_assignment_info", None)
+        if assignment is None:
             return None
         names = {full: name for name, full in PROVIDERS.items()}
         operators = Counter[str]()
-        for part in told():
+        for part in assignment():
             operators[names.get(part.ep_name, part.ep_name)] += len(part.get_nodes())
         return Placement(dict(operators))
 
@@ -75,12 +75,12 @@ def open_session(model: bytes, provider: str, threads: int, profile: str | None 
         profile: the beginning of the path that the session's own profiler writes to; not profiled by default.
     """
     runtime = require("onnxruntime", "onnx")
-    wanted = PROVIDERS.get(provider)
-    if wanted is None:
+    name = PROVIDERS.get(provider)
+    if name is None:
         raise ProviderUnavailable(f"unknown provider {provider!r}; providers: {', '.join(PROVIDERS)}")
     available = runtime.get_available_providers()
-    if wanted not in available:
-        raise ProviderUnavailable(f"this ONNX Runtime has no {wanted}; it has {', '.join(available)}")
+    if name not in available:
+        raise ProviderUnavailable(f"this ONNX Runtime has no {name}; it has {', '.join(available)}")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -91,7 +91,7 @@ def open_session(model: bytes, provider: str, threads: int, profile: str | None 
         options.enable_profiling = True
         options.profile_file_prefix = profile
     try:
-        session = runtime.InferenceSession(model, options, providers=[wanted])
+        session = runtime.InferenceSession(model, options, providers=[name])
     except Exception as problem:  # its exception classes are private to a C extension
         raise BackendError(f"ONNX Runtime cannot open the model: {problem}") from None
     _check_runs_on(provider, session)
@@ -100,10 +100,10 @@ def open_session(model: bytes, provider: str, threads: int, profile: str | None 
 
 def _check_runs_on(provider: str, session: Any) -> None:
     """Refuse a session that has fallen back to the CPU, as a whole or operator by operator."""
-    wanted, active = PROVIDERS[provider], session.get_providers()
-    if active[0] != wanted:
-        raise ProviderUnavailable(f"asked for {wanted}, the session runs on {active[0]}; check driver and libraries")
+    name, active = PROVIDERS[provider], session.get_providers()
+    if active[0] != name:
+        raise ProviderUnavailable(f"asked for {name}, the session runs on {active[0]}; check driver and libraries")
     placed = None if provider == "cpu" else OnnxRuntimeBackend(session, provider).placement()
     if placed is not None and not placed.operators.get(provider):
-        told = ", ".join(f"{count} on {name}" for name, count in placed.operators.items())
-        raise ProviderUnavailable(f"asked for {wanted}, but it takes none of the model's operators: {told}")
+        counts = ", ".join(f"{count} on {other}" for other, count in placed.operators.items())
+        raise ProviderUnavailable(f"asked for {name}, but it takes none of the model's operators: {counts}")

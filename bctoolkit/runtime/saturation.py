@@ -2,7 +2,7 @@
 
 x86 without VNNI adds two neighbouring products of uint8 activations and int8 weights in 16 bits and saturates. Files
 written by `bctk export` hold no weights that could; for all others the engine has a slower, exact mode. Which CPU and
-which build of the engine saturate is not looked up but tried, with one product that does.
+which build of the engine saturate is not looked up but tested, with one product that does.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ PROBE = bytes.fromhex(
 
 @cache
 def engine_saturates() -> bool:
-    """Whether ONNX Runtime's CPU provider saturates here: four products of 255 and 127 tell."""
+    """Whether ONNX Runtime's CPU provider saturates here: tested with four products of 255 and 127."""
     runtime = require("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 3

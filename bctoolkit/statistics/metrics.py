@@ -21,6 +21,7 @@ __all__ = [
     "exact_interval",
     "expected_calibration_error",
     "f1",
+    "kl_divergence",
     "logit_error",
     "macro_f1",
     "margin",
@@ -130,6 +131,16 @@ def logit_error(reference: Probabilities, observed: Probabilities) -> float:
     before, after = (each - each.mean(1, keepdims=True) for each in (before, after))
     size = max(float(np.sqrt((before**2).mean())), 1.0)
     return float(np.sqrt(((after - before) ** 2).mean())) / size
+
+
+def kl_divergence(p: NDArray[Any], q: NDArray[Any]) -> NDArray[np.float64]:
+    """Kullback-Leibler divergence D(p ‖ q), in nats, of the distributions along the last axis.
+
+    Requires: positive weights; those of a distribution need not sum to one.
+    """
+    before, after = (weights / weights.sum(-1, keepdims=True) for weights in (p, q))
+    divergence: NDArray[np.float64] = (before * np.log(before / after)).sum(-1)
+    return divergence
 
 
 def accuracy(labels: Labels, probabilities: Probabilities) -> float:

@@ -30,8 +30,8 @@ def load_teacher(recipe: TrainRecipe, runs: Path, classes: tuple[str, ...]) -> k
         raise RecipeError(f"distill.teacher {name!r}: no finished run of that name in {runs}, nor a path to one")
     facts = run.read(folder)
     if facts.labels != classes:
-        known, wanted = ", ".join(facts.labels), ", ".join(classes)
-        raise RecipeError(f"distill.teacher {name!r} knows the classes {known}; the images have {wanted}")
+        theirs, ours = ", ".join(facts.labels), ", ".join(classes)
+        raise RecipeError(f"distill.teacher {name!r} knows the classes {theirs}; the images have {ours}")
     if facts.input != recipe.input:
         raise RecipeError(f"distill.teacher {name!r} was trained on {facts.input}; give the recipe the same input")
     teacher = networks.load_model(folder / run.MODEL)

@@ -25,7 +25,7 @@ class AdamW(keras.optimizers.Optimizer):
     ConvNeXtSmall; TensorFlow's fused one updates moments and weight in one pass.
 
     Args:
-        rates: for each weight that may move, by its TensorFlow variable's reference: the factor on the learning rate,
+        rates: for each trainable weight, by its TensorFlow variable's reference: the factor on the learning rate,
             and the weight decay.
         clip_norm: largest norm of all gradients together; 0 for no limit.
     """
@@ -69,7 +69,7 @@ class AdamW(keras.optimizers.Optimizer):
 
 
 def optimizer_for(model: keras.Model, recipe: TrainRecipe) -> Any:
-    """A fresh optimizer for the weights of `model` that may move; float16 gets loss scaling."""
+    """A fresh optimizer for the trainable weights of `model`; float16 gets loss scaling."""
     factors = layer_rates(model, recipe.layer_decay)
     rates = {
         weight.value.ref(): (factors[layer.name], 0.0 if weight.name in UNDECAYED else recipe.weight_decay)

@@ -1,96 +1,121 @@
-"""Batches for training and evaluation; each training batch is a function of the recipe's seed and the step's number."""
+"""`train`: recipe + images → run folder; `resume` continues one; `dry_run` and `preview` show what it would do.
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any
+All that can be refused without TensorFlow is refused before it is imported, which takes seconds.
+"""
 
-import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from bctoolkit.data import Dataset
-from bctoolkit.errors import DatasetError
+from bctoolkit import run
+from bctoolkit.data import Dataset, Parts, load, split
+from bctoolkit.errors import RecipeError
+from bctoolkit.files import unfinished
+from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
-from bctoolkit.train.augmentation.policy import augment
 
-__all__ = ["evaluation_batches", "steps_per_epoch", "told_of_images", "training_batches"]
+if TYPE_CHECKING:
+    from bctoolkit.train.plan import PhasePlan
 
-
-def steps_per_epoch(count: int, recipe: TrainRecipe) -> int:
-    """Batches of one epoch over `count` images, the last one possibly smaller."""
-    whole = -(-count // recipe.batch_size)
-    return min(whole, recipe.most_steps or whole)
+__all__ = ["dry_run", "preview", "resume", "train"]
 
 
-def training_batches(
-    dataset: Dataset, index: NDArray[np.int64], recipe: TrainRecipe, first_step: int, pipelines: float = 1.0
-) -> Any:
-    """Endless batches from step `first_step` on, counted over all epochs and phases.
+def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) -> run.TestMetrics:
+    """Train a network and write the run folder `target`, all of it or nothing.
 
-    Each epoch is a new order, each image changed anew; both depend on the seed and the step only, so that training
-    can be taken up anywhere. Images are read when their batch is made: what does not fit in memory need not.
+    Until it is finished, its state is kept in a hidden folder beside `target`, from which `resume` continues.
 
     Args:
-        dataset: all images.
-        index: positions of the images to train on.
-        recipe: batch size, seed and augmentation.
-        first_step: number of the first batch.
-        pipelines: share of the images that get one of the recipe's pipelines.
+        recipe: what to train and how.
+        source: the images, as `bctoolkit.data.sources.load` takes them.
+        target: the run's folder; its name becomes the run's.
+        progress: shown how far it is.
 
     Returns:
-        A `tf.data.Dataset` of (float32 images N×H×W×3, float32 labels N×classes, rows summing to 1).
-    """
-    classes, steps = len(dataset.classes), steps_per_epoch(len(index), recipe)
-
-    @lru_cache(maxsize=2)
-    def order(epoch: int) -> NDArray[np.int64]:
-        return index[np.random.default_rng((recipe.seed, epoch)).permutation(len(index))]
-
-    def read(step: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        epoch, batch = divmod(int(step), steps)
-        chosen = order(epoch)[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        return dataset.images[chosen], dataset.labels[chosen]
-
-    def load(step: Any) -> tuple[Any, Any]:
-        images, labels = tf.numpy_function(read, [step], (tf.uint8, tf.int64), stateful=False)
-        images = tf.ensure_shape(images, (None, *dataset.images.shape[1:]))
-        labels = tf.one_hot(tf.ensure_shape(labels, (None,)), classes)
-        seed = tf.stack([tf.constant(recipe.seed, tf.int64), step])
-        return augment(tf.cast(images, tf.float32), labels, seed, recipe.augment, pipelines)
-
-    numbers = tf.data.Dataset.counter(start=first_step)
-    return numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
-
-
-def evaluation_batches(dataset: Dataset, index: NDArray[np.int64], batch_size: int) -> Any:
-    """The images at `index` in order and unchanged, as a `tf.data.Dataset` of (float32 images, one-hot labels)."""
-
-    def read(start: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        chosen = index[int(start) : int(start) + batch_size]
-        return dataset.images[chosen], dataset.labels[chosen]
-
-    def load(start: Any) -> tuple[Any, Any]:
-        images, labels = tf.numpy_function(read, [start], (tf.uint8, tf.int64), stateful=False)
-        images = tf.ensure_shape(images, (None, *dataset.images.shape[1:]))
-        return tf.cast(images, tf.float32), tf.one_hot(tf.ensure_shape(labels, (None,)), len(dataset.classes))
-
-    starts = tf.data.Dataset.range(0, len(index), batch_size)
-    return starts.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
-
-
-@contextmanager
-def told_of_images() -> Iterator[None]:
-    """Undo TensorFlow's wrapping of the error of an image that cannot be read any more.
+        The test part's figures.
 
     Raises:
-        DatasetError: the block used batches of such an image.
+        RecipeError: the folder exists, finished or not, or the recipe does not fit the network.
+        DatasetError: the images cannot be used.
+        WeightsError: the pre-trained weights cannot be had or do not fit.
     """
-    try:
-        yield
-    except tf.errors.OpError as problem:
-        own = re.search(r"DatasetError: (.+)", str(problem))
-        if own is None:
-            raise
-        raise DatasetError(own[1]) from None
+    if target.exists():
+        raise RecipeError(f"the run {target} already exists; choose another --name")
+    if unfinished(target).exists():
+        raise RecipeError(
+            f"the run {target.name} is unfinished; continue with --resume --name {target.name}, "
+            f"choose another --name, or remove {unfinished(target)}"
+        )
+    dataset, parts = _images(recipe, source, progress)
+    figures: run.TestMetrics = _trainer(progress).train(recipe, source, dataset, parts, target, progress)
+    return figures
+
+
+def resume(target: Path, progress: Progress) -> run.TestMetrics:
+    """Continue the interrupted training of the run `target`; the result is that of training without a break.
+
+    Raises:
+        RecipeError: there is no such unfinished run, or its images are not the same any more.
+    """
+    if target.exists() or not unfinished(target).is_dir():
+        what = "is finished" if target.exists() else "was not started, or was interrupted before its first checkpoint"
+        raise RecipeError(f"--resume: the run {target.name} {what}")
+    trainer = _trainer(progress)
+    checkpoint = trainer.TrainingCheckpoint(unfinished(target))
+    recipe, start = checkpoint.start()
+    dataset, parts = _images(recipe, start.source, progress)
+    if dataset.sha256 != start.sha256:
+        raise RecipeError(f"--resume: the images in {start.source} are not those the run was started with")
+    figures: run.TestMetrics = trainer.resume(checkpoint, recipe, start, dataset, parts, target, progress)
+    return figures
+
+
+def dry_run(recipe: TrainRecipe, source: str, runs: Path, progress: Progress) -> list["PhasePlan"]:
+    """Say what `train` would do and how long it would take, from a few timed steps; nothing is written.
+
+    Args:
+        recipe: as for `train`.
+        source: as for `train`.
+        runs: where a teacher named by the recipe lies.
+        progress: as for `train`.
+
+    Returns:
+        One plan per phase.
+    """
+    dataset, parts = _images(recipe, source, progress)
+    plans: list[PhasePlan] = _trainer(progress).dry_run(recipe, dataset, parts, runs, progress)
+    return plans
+
+
+def preview(recipe: TrainRecipe, source: str, picture: Path, progress: Progress) -> None:
+    """Write a PNG `picture` of what the network would see: images of each class, as they are and augmented.
+
+    Args:
+        recipe: as for `train`.
+        source: as for `train`.
+        picture: the file to write.
+        progress: as for `train`.
+    """
+    dataset, _ = _images(recipe, source, progress)
+    progress.step("starting TensorFlow", 0, 1)
+    from bctoolkit.train.augmentation.preview import draw_preview
+
+    draw_preview(picture, dataset, recipe)
+
+
+def _images(recipe: TrainRecipe, source: str, progress: Progress) -> tuple[Dataset, Parts]:
+    dataset = load(source, recipe.input, progress)
+    parts = split(dataset, recipe.split, progress)
+    progress.say(
+        f"{len(dataset):,} {dataset.kind} images of {len(dataset.classes)} classes from {dataset.source}: "
+        f"{len(parts.train):,} train, {len(parts.validation):,} validation, {len(parts.test):,} test"
+    )
+    return dataset, parts
+
+
+def _trainer(progress: Progress) -> ModuleType:
+    """What needs TensorFlow."""
+    progress.step("starting TensorFlow", 0, 1)
+    from bctoolkit.train import trainer
+
+    return trainer

@@ -1,4 +1,4 @@
-"""What a recipe would do with a set of images: who may move, and about how long it takes."""
+"""What a recipe would do with a set of images: which weights it trains, and about how long it takes."""
 
 import statistics
 import time
@@ -11,12 +11,12 @@ import numpy as np
 from bctoolkit.data import Dataset, Parts
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Phase, TrainRecipe
+from bctoolkit.train.batches import evaluation_batches, steps_per_epoch, training_batches
 from bctoolkit.train.fit import unfreeze
 from bctoolkit.train.optimizer import optimizer_for
-from bctoolkit.train.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from bctoolkit.train.step import TrainStep, validate
 
-__all__ = ["PhasePlan", "plan"]
+__all__ = ["PhasePlan", "plan_phases"]
 
 TIMED_STEPS = 3
 
@@ -27,14 +27,14 @@ class PhasePlan(NamedTuple):
     name: str
     epochs: int
     steps: int
-    """Of each epoch."""
-    moving: int
-    """How many weights may move."""
+    """Steps of each epoch."""
+    trainable: int
+    """Trainable parameters."""
     seconds: float
-    """Of the whole phase, from a few timed steps."""
+    """Seconds of the whole phase, estimated from a few timed steps."""
 
 
-def plan(
+def plan_phases(
     model: keras.Model,
     dataset: Dataset,
     parts: Parts,
@@ -60,16 +60,16 @@ def _phase(
     teacher: keras.Model | None,
 ) -> PhasePlan:
     progress.step(f"timing phase {phase.name}", 0, 1)
-    moving = unfreeze(model, phase)
-    even = np.ones(len(dataset.classes), np.float32)
-    step = TrainStep(model, optimizer_for(model, recipe), recipe, even, teacher)
-    batches = iter(training_batches(dataset, parts.train, recipe, 0, phase.pipelines))
+    trainable = unfreeze(model, phase)
+    equal = np.ones(len(dataset.classes), np.float32)
+    step = TrainStep(model, optimizer_for(model, recipe), recipe, equal, teacher)
+    batches = iter(training_batches(dataset, parts.train, recipe, 0, one_of_share=phase.pipelines))
     training = _median_seconds(lambda: step.run(*next(batches))[0])
     batch = list(evaluation_batches(dataset, parts.validation, recipe.batch_size).take(1))
-    check = validate(model)
-    validation = _median_seconds(lambda: check(batch)[0]) * len(parts.validation) / len(batch[0][0])
+    run_validation = validate(model)
+    validation = _median_seconds(lambda: run_validation(batch)[0]) * len(parts.validation) / len(batch[0][0])
     steps = steps_per_epoch(len(parts.train), recipe)
-    return PhasePlan(phase.name, phase.epochs, steps, moving, phase.epochs * (steps * training + validation))
+    return PhasePlan(phase.name, phase.epochs, steps, trainable, phase.epochs * (steps * training + validation))
 
 
 def _median_seconds(call: Callable[[], Any]) -> float:

@@ -18,8 +18,8 @@ class TrainStep:
     """Update a model's weights by a batch.
 
     Args:
-        model: a network of `bctoolkit.networks.build`; what may move is decided by its layers' `trainable`.
-        optimizer: built for the weights that may move.
+        model: a network of `bctoolkit.networks.build`; its layers' `trainable` decides which weights are updated.
+        optimizer: built for the trainable weights.
         recipe: losses, moving average and distillation.
         class_weights: float32, one factor on the loss per class.
         teacher: the run to learn from, a model with the same inputs and classes; None for none.
@@ -36,10 +36,10 @@ class TrainStep:
         self._logits = logits_of(model)
         self._teacher = None if teacher is None else logits_of(teacher)
         self._optimizer, self._recipe, self._class_weights = optimizer, recipe, class_weights
-        self._moving = model.trainable_variables
-        self._kernels = [weight for weight in self._moving if weight.name.endswith("kernel")]
-        self.average = [tf.Variable(weight.value, trainable=False) for weight in self._moving] if recipe.ema else []
-        """The moving average of each weight that may move."""
+        self._trainable = model.trainable_variables
+        self._kernels = [weight for weight in self._trainable if weight.name.endswith("kernel")]
+        self.average = [tf.Variable(weight.value, trainable=False) for weight in self._trainable] if recipe.ema else []
+        """The moving average of each trainable weight."""
         shape, classes = model.input_shape, model.output_shape[1]
         gpu = bool(tf.config.list_physical_devices("GPU"))
         self.run = tf.function(
@@ -47,22 +47,22 @@ class TrainStep:
             input_signature=[tf.TensorSpec(shape, tf.float32), tf.TensorSpec((None, classes), tf.float32)],
             jit_compile=gpu or None,  # XLA slows these networks on CPUs
         )
-        """Batch of images and labels → mean loss, number of images whose likeliest class is the label's."""
+        """A batch of images and labels → mean loss, number of images classified correctly."""
 
     def averaged(self) -> list[tuple[Any, Any]]:
-        """Pairs of each weight that may move and its moving average."""
-        return list(zip(self._moving, self.average, strict=True)) if self.average else []
+        """Pairs of each trainable weight and its moving average."""
+        return list(zip(self._trainable, self.average, strict=True)) if self.average else []
 
     def _run(self, images: Any, labels: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             logits = tf.cast(self._logits(images, training=True), tf.float32)
             loss = self._loss(logits, labels, images)
             scaled = self._optimizer.scale_loss(loss)
-        self._optimizer.apply(tape.gradient(scaled, self._moving), self._moving)
+        self._optimizer.apply(tape.gradient(scaled, self._trainable), self._trainable)
         if self.average:
             done = tf.cast(self._optimizer.iterations, tf.float32)
             share = 1 - tf.minimum(self._recipe.ema, (1 + done) / (10 + done))
-            for weight, average in zip(self._moving, self.average, strict=True):
+            for weight, average in zip(self._trainable, self.average, strict=True):
                 average.assign_add(share * (weight.value - average))
         return loss, _correct(logits, labels)
 
@@ -79,9 +79,10 @@ class TrainStep:
 
     def _from_teacher(self, logits: Any, images: Any) -> Any:
         """Cross entropy with the teacher's softened probabilities, times T² (Hinton et al. 2015, section 2)."""
-        heat = self._recipe.distill.temperature
-        wanted = tf.nn.softmax(tf.cast(self._teacher(images, training=False), tf.float32) / heat)  # type: ignore[misc]
-        return heat**2 * tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(wanted), logits / heat)
+        temperature = self._recipe.distill.temperature
+        taught = tf.cast(self._teacher(images, training=False), tf.float32)  # type: ignore[misc]
+        soft = tf.stop_gradient(tf.nn.softmax(taught / temperature))
+        return temperature**2 * tf.nn.softmax_cross_entropy_with_logits(soft, logits / temperature)
 
 
 def validate(model: keras.Model) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bctoolkit.bench.documents import stored
-from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, ParityReport, Verdict
+from bctoolkit.bench.documents.judgements import Check, Labelled, ParityReport, Verdict
 from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Failure, Report, Result
 from bctoolkit.bench.documents.settings import Settings
@@ -22,36 +22,13 @@ from bctoolkit.bench.worker import __main__ as worker
 from bctoolkit.bench.worker import jobs
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
+from bctoolkit.documents import Outcome
 from bctoolkit.errors import BackendError
-from bctoolkit.progress import Silent
 from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import PairedChange, score_interval
+from tests.support.progress import Interrupted, Recorder
 
 STORED = Path(__file__).parents[1] / "stored" / "report.json"
-
-
-class Recorder:
-    """A `Progress` that remembers its steps."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[str, int, int, str]] = []
-
-    def say(self, line: str) -> None:
-        pass
-
-    def step(self, label: str, done: int, total: int, note: str = "") -> None:
-        self.steps.append((label, done, total, note))
-
-
-class Interrupted(Silent):
-    """Ctrl-C at the given step of the given kind of work."""
-
-    def __init__(self, label: str, at: int) -> None:
-        self.label, self.at = label, at
-
-    def step(self, label: str, done: int, total: int, note: str = "") -> None:
-        if (label, done) == (self.label, self.at):
-            raise KeyboardInterrupt
 
 
 @pytest.fixture

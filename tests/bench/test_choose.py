@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from bctoolkit.bench.analysis.choose import choose_best
 from bctoolkit.bench.analysis.pareto import front
-from bctoolkit.bench.documents.judgements import Outcome
 from bctoolkit.bench.documents.measurements import Latency
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.bench.documents.stored import StoredReport
+from bctoolkit.documents import Outcome
 from bctoolkit.recipes import Budget
 
 costs = st.lists(st.tuples(*[st.integers(0, 5).map(float)] * 3), min_size=1, max_size=12)

@@ -14,7 +14,7 @@ from bctoolkit.bench.analysis import parity
 from bctoolkit.bench.documents.judgements import ParityReport
 from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.bench.launcher import predictions
-from bctoolkit.bundle import Bundle, Golden, Reference
+from bctoolkit.bundle import Bundle, BundleContent, Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.data.dataset import rows
@@ -59,7 +59,7 @@ def rebuild(original: Bundle, tmp_path: Path) -> Rebuild:
             "parity": manifest.parity,
             "created": manifest.created,
         }
-        return bundles.write(tmp_path / "planted", **parts | changes)
+        return bundles.write(tmp_path / "planted", BundleContent(**parts | changes))
 
     return make
 

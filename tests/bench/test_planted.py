@@ -10,12 +10,13 @@ import pytest
 from bctoolkit import bundle as bundles
 from bctoolkit.bench.analysis import parity, verdict
 from bctoolkit.bench.configurations import image_contract
-from bctoolkit.bench.documents.judgements import Labelled, Outcome
+from bctoolkit.bench.documents.judgements import Labelled
 from bctoolkit.bench.documents.predictions import LabelledPredictions
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.bench.launcher import predictions
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import load
+from bctoolkit.documents import Outcome
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Budget
 from bctoolkit.statistics.paired import score_interval
@@ -95,7 +96,7 @@ def test_one_percent_of_a_small_class_is_undecided_and_says_how_many_images_woul
     assert found.regressed_classes == ()
     result = make_result()
     result = msgspec.structs.replace(result, parity=msgspec.structs.replace(result.parity, labelled=found))
-    (check,) = verdict.check_budget(result, Budget(device="test", max_recall_drop=0.005)).checks
+    (check,) = verdict.check_budget(result, Budget(device="test", max_worst_recall_drop=0.005)).checks
     assert check.outcome is Outcome.UNDECIDED
     assert "class basophil" in check.note
     assert check.images_needed is not None

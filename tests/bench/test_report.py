@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, ParityReport, Verdict
+from bctoolkit.bench.documents.judgements import Check, Labelled, ParityReport, Verdict
 from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Failure, Report, Result
 from bctoolkit.bench.documents.settings import Machine, Settings
-from bctoolkit.documents import parse, to_json
+from bctoolkit.documents import Outcome, parse, to_json
 from bctoolkit.errors import BackendError
 from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import PairedChange

@@ -28,6 +28,7 @@ from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
 from bctoolkit.runtime import load as load_classifier
 from bctoolkit.statistics import paired
+from tests.support.progress import Interrupted
 
 SHAPE = (len(CORRUPTIONS), len(SEVERITIES))
 
@@ -143,14 +144,6 @@ def test_answers_under_the_suite_are_those_of_the_runtime(bundle: Path, tiny_dat
         assert said[:, list(CORRUPTIONS).index(name), SEVERITIES.index(severity)].tolist() == expected
 
 
-class Interrupted(Silent):
-    """Presses Ctrl-C once timing begins."""
-
-    def step(self, label: str, done: int, total: int, note: str = "") -> None:
-        if label == "timing":
-            raise KeyboardInterrupt
-
-
 @pytest.fixture(scope="module")
 def measured(four_bundles: list[Path], class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of two bundles under the suite, interrupted once."""
@@ -159,7 +152,7 @@ def measured(four_bundles: list[Path], class_folders: Path, tmp_path_factory: py
         sessions=1, min_runs=3, min_seconds=0.01, warmup_runs=2, warmup_seconds=0.01, threads=1, corrupted=6
     )
     with pytest.raises(KeyboardInterrupt):
-        bench(four_bundles[:2], settings, target, Interrupted(), data=str(class_folders))
+        bench(four_bundles[:2], settings, target, Interrupted("timing"), data=str(class_folders))
     kept = sorted(path.name for path in unfinished(target).glob("predictions-*"))
     assert kept == [f"predictions-{path.name}.npz" for path in four_bundles[:2]]
     resume(target, Silent())

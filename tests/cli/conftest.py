@@ -9,8 +9,16 @@ from subprocess import CompletedProcess
 
 import pytest
 
-Bctk = Callable[..., CompletedProcess[str]]
+from tests.support.cli import Bctk, fresh_bctk
+
 Refused = Callable[..., str]
+
+BUDGET = """
+device = "a machine from the future"
+max_size_mb = 0.001
+max_p50_ms = 1000
+min_top1_agreement = 0.5
+"""
 
 
 def snapshot(root: Path) -> dict[str, str]:
@@ -62,3 +70,15 @@ def too_new(bundle: Path, tmp_path: Path) -> Path:
     (copy / "manifest.json").write_bytes(content)
     (copy / "manifest.json.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  manifest.json\n")
     return copy
+
+
+@pytest.fixture(scope="session")
+def failed_bench(
+    workspace: Path, class_folders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[CompletedProcess[str], Path]:
+    """A quick benchmark with labelled images and a budget that cannot be kept; its folder `report` is in the folder."""
+    root = tmp_path_factory.mktemp("bench")
+    (root / "future.toml").write_text(BUDGET)
+    bundle = workspace / "exports" / "bundles" / "tiny-onnx-fp32"
+    options = ("--quick", "--data", class_folders, "--budget", "future.toml", "--out", "report")
+    return fresh_bctk("bench", bundle, *options, cwd=root), root

@@ -6,13 +6,13 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 from PIL import Image
 
-Bctk = Callable[..., CompletedProcess[str]]
+from tests.support.cli import Bctk
+
 Refused = Callable[..., str]
 READERS = ("verify", "predict", "bench")
 """The commands that are given a bundle."""

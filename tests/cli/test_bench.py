@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bctoolkit.bench import pipeline
-from bctoolkit.bench.documents.judgements import Check, Outcome, Robustness, Verdict
+from bctoolkit.bench.documents.judgements import Check, Robustness, Verdict
 from bctoolkit.bench.documents.report import Failure, Report
 from bctoolkit.cli import cli
 from bctoolkit.cli.bench_options import settings_for
-from bctoolkit.documents import parse
+from bctoolkit.documents import Outcome, parse
 from bctoolkit.errors import BackendError, RecipeError
 
 STORED = Path(__file__).parents[1] / "stored" / "report.json"

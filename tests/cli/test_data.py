@@ -1,9 +1,7 @@
 """`bctk data inspect` and `bctk data clean` as a user calls them."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import msgspec
 import numpy as np
@@ -12,8 +10,7 @@ from PIL import Image
 
 from bctoolkit.data.quality.findings import REASONS
 from bctoolkit.data.quality.inspect import Inspection
-
-Bctk = Callable[..., CompletedProcess[str]]
+from tests.support.cli import Bctk
 
 
 @pytest.fixture
@@ -50,9 +47,9 @@ def test_inspect_prints_a_table(bctk: Bctk, spoilt: Path) -> None:
 def test_inspect_prints_one_json_document(bctk: Bctk, spoilt: Path, tmp_path: Path) -> None:
     done = bctk("data", "inspect", spoilt, "--json", "--html", tmp_path / "page.html")
     assert done.returncode == 0, done.stderr
-    seen = msgspec.json.decode(done.stdout, type=Inspection, strict=True)
+    inspection = msgspec.json.decode(done.stdout, type=Inspection, strict=True)
     assert json.loads(done.stdout)["schema"] == 1
-    assert seen.flagged == FLAGGED
+    assert inspection.flagged == FLAGGED
     assert "[b]wrong.png" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 

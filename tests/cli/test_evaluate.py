@@ -3,13 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
 from bctoolkit.data.corruptions.suite import CORRUPTIONS
+from tests.support.cli import Bctk
 
-Bctk = Callable[..., CompletedProcess[str]]
 Refused = Callable[..., str]
 
 
@@ -21,14 +20,14 @@ def tiny(workspace: Path) -> Path:
 def test_json_is_one_object_with_the_names_that_are_contract(bctk: Bctk, tiny: Path, class_folders: Path) -> None:
     done = bctk("evaluate", tiny, "--data", class_folders, "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    found = json.loads(done.stdout)
+    evaluation = json.loads(done.stdout)
     stored = json.loads((tiny / "metrics.json").read_text())
-    assert {name: found[name] for name in ("accuracy", "count", "accuracy_ci95", "recall")} == {
+    assert {name: evaluation[name] for name in ("accuracy", "count", "accuracy_ci95", "recall")} == {
         name: stored[name] for name in ("accuracy", "count", "accuracy_ci95", "recall")
     }
-    assert found["ece"] == pytest.approx(stored["ece"], abs=1e-5)
-    wanted = {"precision", "f1", "macro_f1", "confusion", "labels", "part", "corruptions", "corruption_mean"}
-    assert wanted <= set(found)
+    assert evaluation["ece"] == pytest.approx(stored["ece"], abs=1e-5)
+    expected = {"precision", "f1", "macro_f1", "confusion", "labels", "part", "corruptions", "corruption_mean"}
+    assert expected <= set(evaluation)
 
 
 def test_tables_page_and_a_note_where_the_images_come_from(

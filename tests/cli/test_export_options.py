@@ -1,10 +1,8 @@
 """What `bctk export` says of its options: kept bundles, patterns that fit nothing, forms that a format lacks."""
 
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
-Bctk = Callable[..., CompletedProcess[str]]
+from tests.support.cli import Bctk
 
 
 def test_a_second_export_keeps_the_bundles_unless_forced(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:
@@ -15,7 +13,7 @@ def test_a_second_export_keeps_the_bundles_unless_forced(bctk: Bctk, workspace: 
     before = manifest.read_bytes()
     second = bctk(*arguments, cwd=workspace)
     assert second.stderr.splitlines() == [
-        "  nothing has changed for tiny-onnx-fp32: kept as they are (--force makes them anew)"
+        "  reused, as no input has changed: tiny-onnx-fp32 (--force exports them anew)"
     ]
     assert second.stdout == first.stdout
     assert manifest.read_bytes() == before

@@ -10,17 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from bctoolkit.cli import cli
-from bctoolkit.cli import data as command
+from bctoolkit.cli import cli, data
 from bctoolkit.data.sources.download import SETS
+from tests.support.cli import Bctk
 
-Bctk = Callable[..., CompletedProcess[str]]
 Refused = Callable[..., str]
 CONTENT = bytes(range(256)) * 2_000
 HALF = len(CONTENT) // 2
@@ -72,7 +70,7 @@ def test_licence_and_citations_are_told(mirror: str, tmp_path: Path, monkeypatch
 
 
 def test_the_choices_are_those_of_the_table() -> None:
-    name, size = command.fetch.params[:2]
+    name, size = data.fetch.params[:2]
     assert isinstance(name.type, click.Choice)
     assert isinstance(size.type, click.Choice)
     assert list(name.type.choices) == list(SETS)

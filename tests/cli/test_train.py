@@ -49,55 +49,55 @@ unfreeze = ["*"]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "own.toml").write_text(RECIPE)
     return tmp_path
 
 
 @pytest.fixture
-def refuses(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Refuses:
+def refuses(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Refuses:
     """Run a command, in this process, that has to end in one line of error and to write nothing. Returns the line."""
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(folder)
 
     def run(*arguments: object) -> str:
-        before = sorted(place.rglob("*"))
+        before = sorted(folder.rglob("*"))
         with pytest.raises(SystemExit) as end:
             main([str(argument) for argument in arguments])
         assert end.value.code == 1
         captured = capfd.readouterr()
-        *told, last = captured.err.splitlines()
-        assert not any("error" in line.lower() or "Traceback" in line for line in told), captured.err
+        *progress, last = captured.err.splitlines()
+        assert not any("error" in line.lower() or "Traceback" in line for line in progress), captured.err
         assert last.startswith("error: ")
         assert captured.out == ""
-        assert sorted(place.rglob("*")) == before
+        assert sorted(folder.rglob("*")) == before
         return last
 
     return run
 
 
 def test_a_dry_run_prints_a_recipe_that_can_be_used_as_it_is_and_writes_nothing(
-    bctk: Bctk, place: Path, class_folders: Path
+    bctk: Bctk, folder: Path, class_folders: Path
 ) -> None:
     arguments = ("--recipe", "own.toml", "--data", class_folders, "--set", "seed=7", "--deterministic")
     done = bctk("train", *arguments, "--dry-run")
     assert done.returncode == 0, done.stderr
     printed = tomllib.loads(done.stdout)
-    found = msgspec.convert(printed, TrainRecipe)
-    assert found == read_train_recipe(place / "own.toml", ("seed=7", "deterministic=true"))
+    recipe = msgspec.convert(printed, TrainRecipe)
+    assert recipe == read_train_recipe(folder / "own.toml", ("seed=7", "deterministic=true"))
     comments = [line for line in done.stdout.splitlines() if line.startswith("# ")]
-    assert comments[0].startswith("# phase head: 1 epochs of 5 steps, 387 weights may move, about ")
+    assert comments[0].startswith("# phase head: 1 epochs of 5 steps, 387 trainable parameters, about ")
     assert comments[1].startswith("# phase all: 2 epochs of 5 steps, ")
     assert comments[2].startswith("# all phases: about ")
     assert comments[2].endswith(" on this machine")
-    assert [path.name for path in place.iterdir()] == ["own.toml"]
+    assert [path.name for path in folder.iterdir()] == ["own.toml"]
 
 
-def test_a_preview_is_one_picture_and_nothing_else(bctk: Bctk, place: Path, class_folders: Path) -> None:
+def test_a_preview_is_one_picture_and_nothing_else(bctk: Bctk, folder: Path, class_folders: Path) -> None:
     done = bctk("train", "--recipe", "own.toml", "--data", class_folders, "--preview", "look.png")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("look.png: one row per class")
-    assert {path.name for path in place.iterdir()} == {"own.toml", "look.png"}
-    with Image.open(place / "look.png") as picture:
+    assert {path.name for path in folder.iterdir()} == {"own.toml", "look.png"}
+    with Image.open(folder / "look.png") as picture:
         assert picture.size == (13 * 36, 3 * 36)
 
 
@@ -133,15 +133,15 @@ def test_a_name_that_is_no_plain_word_is_refused(refuses: Refuses, name: str, re
 )
 def test_nothing_but_a_name_goes_with_resume(refuses: Refuses, option: tuple[str, ...]) -> None:
     line = refuses("train", "--resume", *option)
-    assert f"{option[0]} cannot go with --resume: the run goes on as it was begun" in line
+    assert f"{option[0]} cannot go with --resume: the run continues as it was started" in line
 
 
-def test_resume_without_anything_begun_is_refused(refuses: Refuses) -> None:
+def test_resume_without_anything_unfinished_is_refused(refuses: Refuses) -> None:
     assert "--resume: no unfinished run in training/runs" in refuses("train", "--resume")
 
 
 def test_resume_of_an_unknown_run_is_refused(refuses: Refuses) -> None:
-    assert "--resume: the run x was not begun, or was " in refuses("train", "--resume", "--name", "x")
+    assert "--resume: the run x was not started, or was " in refuses("train", "--resume", "--name", "x")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_resume_of_an_unknown_run_is_refused(refuses: Refuses) -> None:
         ("augment.one_of.1.blurr=1", "unknown key 'blurr' in augment.one_of[1]; did you mean 'blur'?"),
         ("augment.one_of.0.mixup=0.2", "unknown key 'mixup' in augment.one_of[0]; "),
         ("augment.one_of.5.blur=1", "'5' is not a position in a list of 2"),
-        ("augment.one_of.1.randaugment=3", "randaugment = 3, but only 2 of the changes it draws from are on"),
+        ("augment.one_of.1.randaugment=3", "randaugment = 3, but only 2 of the operations it draws from are on"),
         ("augment.one_of.1.hue=1.5", "augment.one_of[1].hue"),
         ("augment.noise=1", "augment.noise"),
         ("augment.rotate=200", "augment.rotate"),
@@ -168,7 +168,7 @@ def test_resume_of_an_unknown_run_is_refused(refuses: Refuses) -> None:
         ("keep=first", "keep"),
     ],
 )
-def test_a_bad_recipe_is_one_line_that_names_the_place(refuses: Refuses, setting: str, message: str) -> None:
+def test_a_bad_recipe_is_one_line_that_names_the_key(refuses: Refuses, setting: str, message: str) -> None:
     assert message in refuses("train", "--recipe", "own.toml", "--data", "synthetic", "--set", setting)
 
 
@@ -187,7 +187,7 @@ def test_a_bad_recipe_is_one_line_that_names_the_place(refuses: Refuses, setting
         (("--set", "phases.0.learning_rate=inf"), "the loss is nan at phase head, epoch 1, step 2; lower "),
     ],
 )
-def test_what_does_not_fit_is_told_in_one_line_and_leaves_nothing(
+def test_what_does_not_fit_is_one_line_and_leaves_nothing(
     refuses: Refuses, class_folders: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     line = refuses("train", "--recipe", "own.toml", "--data", class_folders, "--set", "precision=float32", *arguments)
@@ -207,8 +207,8 @@ def test_a_run_can_be_trained_again_from_the_recipe_it_left(
     assert read_train_recipe(again / "recipe.toml") == read_train_recipe(stored)
     assert output[0].startswith("training/runs/again: accuracy ")
     assert output[1] == "next: bctk export again --format onnx"
-    with np.load(again / "split.npz") as found, np.load(stored.parent / "split.npz") as expected:
-        np.testing.assert_array_equal(found["hashes"], expected["hashes"])
+    with np.load(again / "split.npz") as split, np.load(stored.parent / "split.npz") as expected:
+        np.testing.assert_array_equal(split["hashes"], expected["hashes"])
 
 
 REFUSED = """

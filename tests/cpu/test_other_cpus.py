@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from bctoolkit import bundle as bundles
-from bctoolkit.data import load
+from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.runtime.saturation import NEVER_SATURATES
 
@@ -38,8 +38,8 @@ def ask(run_python: RunPython, tmp_path: Path) -> Callable[..., NDArray[np.float
     ) -> NDArray[np.float32]:
         np.save(tmp_path / "images.npy", images)
         run_python(script, model, tmp_path / "images.npy", tmp_path / "answers.npy", env=env)
-        told: NDArray[np.float32] = np.load(tmp_path / "answers.npy")
-        return told
+        predictions: NDArray[np.float32] = np.load(tmp_path / "answers.npy")
+        return predictions
 
     return answers
 
@@ -52,8 +52,8 @@ def test_verify_says_the_sealed_figure_without_vnni_too(
     here, there = (run_python(script, "verify", ZOO / name, env=env) for env in (None, without_vnni))
     assert here.splitlines()[-1] == there.splitlines()[-1] == "verified"
     sealed = bundles.read(ZOO / name).manifest.parity.max_abs_diff
-    for told in (here, there):
-        observed = float(told.split("max |Δp| ")[1].split()[0])
+    for stdout in (here, there):
+        observed = float(stdout.split("max |Δp| ")[1].split()[0])
         assert observed == pytest.approx(sealed, rel=0.2)
 
 
@@ -70,14 +70,13 @@ def test_the_zoo_answers_the_same_bits_in_every_mode(
 @pytest.mark.real
 @pytest.mark.slow
 def test_five_hundred_real_cells_get_the_same_bits_in_every_mode(
-    real_images: Path, without_vnni: dict[str, str], ask: Callable[..., NDArray[np.float32]]
+    real_cells: Dataset, without_vnni: dict[str, str], ask: Callable[..., NDArray[np.float32]]
 ) -> None:
     opened = bundles.read(ZOO / NAMES[0])
     reference = opened.reference()
     assert reference is not None
-    dataset = load(str(real_images), opened.manifest.input)
-    at = positions(reference.hashes[:500], dataset.hashes)
-    images, model = dataset.take(at).images[:], ZOO / NAMES[0] / "model.onnx"
+    index = positions(reference.hashes[:500], real_cells.hashes)
+    images, model = real_cells.images[index], ZOO / NAMES[0] / "model.onnx"
     expected = ask(ANSWER, model, images)
     np.testing.assert_array_equal(ask(ANSWER, model, images, without_vnni), expected)
     np.testing.assert_array_equal(ask(IN_EXACT_MODE, model, images, without_vnni), expected)
@@ -97,9 +96,9 @@ def foreign(tmp_path: Path) -> Path:
             stored[name.replace("/int8", "/scale")].CopyFrom(
                 numpy_helper.from_array(scale, name.replace("/int8", "/scale"))
             )
-    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != NEVER_SATURATES[0]}
+    properties = {entry.key: entry.value for entry in model.metadata_props if entry.key != NEVER_SATURATES[0]}
     del model.metadata_props[:]
-    helper.set_model_props(model, kept)
+    helper.set_model_props(model, properties)
     onnx.save(model, tmp_path / "foreign.onnx")
     return tmp_path / "foreign.onnx"
 

@@ -17,8 +17,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export.checks.introspection import INSIDE
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.checks.introspection import INTROSPECTORS
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx.exporter import OnnxExporter
 from bctoolkit.export.onnx.passes import int8
@@ -140,7 +140,7 @@ MULTIPLY: dict[str, Callable[[NDArray[Any], NDArray[Any]], Integers]] = {"exact"
 def answered(model: onnx.ModelProto, images: NDArray[np.uint8], multiply: str) -> NDArray[np.float32]:
     """What a file answers where products are added up in that way; all else is computed by ONNX's reference."""
 
-    class MatMulInteger(OpRun):  # type: ignore[misc]
+    class MatMulInteger(OpRun):
         op_domain = "cpu"
 
         def _run(self, x: NDArray[Any], w: NDArray[Any], zero: NDArray[Any]) -> tuple[NDArray[np.int32]]:
@@ -153,8 +153,8 @@ def answered(model: onnx.ModelProto, images: NDArray[np.uint8], multiply: str) -
         if node.op_type == "MatMulInteger":
             node.domain = "cpu"
     changed.opset_import.append(helper.make_opsetid("cpu", 1))
-    run = ReferenceEvaluator(changed, new_ops=[MatMulInteger])
-    return np.concatenate([run.run(None, {"image": images[i : i + 1]})[0] for i in range(len(images))])
+    reference: Any = ReferenceEvaluator(changed, new_ops=[MatMulInteger])
+    return np.concatenate([reference.run(None, {"image": images[i : i + 1]})[0] for i in range(len(images))])
 
 
 def integers_as_operators(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -170,13 +170,13 @@ def integers_as_operators(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         (x, x_scale, zero), (w, w_scale) = (list(read.input) for read in reads if read is not None)
         y = node.output[0]
-        for kind, inputs, output, more in (
+        chain: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
             ("MatMulInteger", [x, w, zero], f"{y}/integers", {}),
             ("Cast", [f"{y}/integers"], f"{y}/float", {"to": TensorProto.FLOAT}),
             ("Mul", [x_scale, w_scale], f"{y}/scale", {}),
             ("Mul", [f"{y}/float", f"{y}/scale"], y, {}),
-        ):
-            nodes.append(helper.make_node(kind, inputs, [output], **more))
+        )
+        nodes += [helper.make_node(kind, inputs, [output], **more) for kind, inputs, output, more in chain]
     del result.graph.node[:]
     result.graph.node.extend(nodes)
     return result
@@ -194,8 +194,8 @@ INTEGER_FORMS = ("int8-dynamic", "int8")
 
 
 def converted(atto: keras.Model, form: str) -> bytes:
-    exporter = OnnxExporter(atto, Settings(InputContract(height=32, width=32)))
-    return exporter.convert(form, Quantizing(images=IMAGES))
+    exporter = OnnxExporter(atto, ExportSettings(InputContract(height=32, width=32)))
+    return exporter.convert(form, QuantizationSettings(images=IMAGES))
 
 
 @pytest.mark.parametrize("form", INTEGER_FORMS)
@@ -217,7 +217,7 @@ def test_the_simulator_shows_what_usual_weights_would_do(
     model = onnx.load_from_string(content)
     one, other = (answered(model, IMAGES, multiply) for multiply in MULTIPLY)
     assert np.abs(one - other).max() > 1e-3
-    products = INSIDE["onnx"].integer_products(content)
+    products = INTROSPECTORS["onnx"].integers(content).products
     assert products is not None
     assert products.saturating > products.columns / 2
 
@@ -226,14 +226,14 @@ def test_the_simulator_shows_what_usual_weights_would_do(
 def test_all_products_of_an_artifact_are_looked_at(form: str, atto: keras.Model) -> None:
     content = converted(atto, form)
     stored = [t for t in onnx.load_from_string(content).graph.initializer if t.data_type == TensorProto.INT8]
-    products = INSIDE["onnx"].integer_products(content)
+    products = INTROSPECTORS["onnx"].integers(content).products
     assert products is not None
     assert (products.count, products.saturating) == (len(stored), 0)
     assert products.columns == sum(tensor.dims[1] for tensor in stored)
 
 
 def test_a_float_artifact_has_no_integer_products(atto: keras.Model) -> None:
-    assert INSIDE["onnx"].integer_products(converted(atto, "fp32")) is None
+    assert INTROSPECTORS["onnx"].integers(converted(atto, "fp32")).products is None
 
 
 def written(operator: str, weights: NDArray[np.int8], inputs: list[str], **attributes: Any) -> onnx.ModelProto:

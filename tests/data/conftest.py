@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,8 @@ def save_npz(tmp_path: Path) -> SaveNpz:
     """`save_npz(images=…, labels=…)` writes the arrays and returns the path as a user gives it."""
 
     def save(name: str = "set.npz", **arrays: object) -> str:
-        np.savez_compressed(tmp_path / name, **{key: np.asarray(value) for key, value in arrays.items()})
+        plain: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+        np.savez_compressed(tmp_path / name, **plain)
         return str(tmp_path / name)
 
     return save
@@ -81,10 +83,10 @@ def eight() -> InputContract:
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 drawn cells in eight class folders. Read only."""
-    root = tmp_path_factory.mktemp("drawn") / "set"
-    pixels, labels, classes = draw(per_class=50, seed=5, size=64)
+def cell_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 synthetic cells in eight class folders. Read only."""
+    root = tmp_path_factory.mktemp("cell_folders") / "set"
+    pixels, labels, classes = draw(per_class=25, seed=5, size=64)
     for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
         (root / classes[label]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(root / classes[label] / f"{index:04d}.png")
@@ -92,6 +94,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own(drawn: Path, tmp_path: Path) -> Path:
-    """The drawn cells, to be spoilt."""
-    return Path(shutil.copytree(drawn, tmp_path / "set"))
+def own(cell_folders: Path, tmp_path: Path) -> Path:
+    """The synthetic cells, to be spoilt."""
+    return Path(shutil.copytree(cell_folders, tmp_path / "set"))

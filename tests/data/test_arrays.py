@@ -263,19 +263,19 @@ def test_a_folder_of_arrays_needs_labels(tmp_path: Path, make_images: MakeImages
 
 
 PEAK = """
-import resource, sys
+import sys
 import PIL.Image
+from bctoolkit.bench.worker.machine import peak_rss
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load, split
 from bctoolkit.recipes import Split
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-before = peak()
+before = peak_rss()
 dataset = load(sys.argv[1], InputContract(height=96, width=96), most_in_memory=2**20)
 split(dataset, Split())
 dataset.sha256
 for start in range(0, len(dataset), 512):
     dataset.images[start : start + 32]
-print(len(dataset), peak() - before)
+print(len(dataset), peak_rss() - before)
 """
 
 

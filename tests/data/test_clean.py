@@ -35,16 +35,16 @@ def test_files_are_copied_byte_for_byte_and_the_manifest_adds_up(own: Path, tmp_
     file = next(own.glob("*/*.png"))
     shutil.copy(file, file.with_name("copy.png"))
     manifest, _ = clean(str(own), tmp_path / "out")
-    after = contents(tmp_path / "out")
+    before, after = contents(own), contents(tmp_path / "out")
     stored = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     assert parse(Manifest, stored, "manifest", BctkError) == manifest
-    assert len(after) == 401
-    assert all(contents(own)[name] == digest for name, digest in after.items() if name != "manifest.json")
+    assert len(after) == 201
+    assert all(before[name] == digest for name, digest in after.items() if name != "manifest.json")
     (gone,) = manifest.removed
     assert gone.reason == "duplicate"
     assert {gone.image, gone.kept_instead} == {f"{file.parent.name}/{name}" for name in (file.name, "copy.png")}
-    assert sum(manifest.counts_before.values()) == 401
-    assert sum(manifest.counts_after.values()) == 400
+    assert sum(manifest.counts_before.values()) == 201
+    assert sum(manifest.counts_after.values()) == 200
 
 
 def test_the_manifest_s_hash_is_the_one_training_records(own: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_damaged_and_odd_files_go_and_the_rest_trains(own: Path, tmp_path: Path)
         "empty.png": "unreadable",
         "grey.png": "not-rgb",
     }
-    assert len(load(str(tmp_path / "out"), InputContract(height=64, width=64))) == 400
+    assert len(load(str(tmp_path / "out"), InputContract(height=64, width=64))) == 200
 
 
 def test_an_archive_keeps_its_parts(make_images: MakeImages, save_npz: Save, tmp_path: Path) -> None:
@@ -108,11 +108,11 @@ def test_an_archive_keeps_its_parts(make_images: MakeImages, save_npz: Save, tmp
     assert (tmp_path / "out.manifest.json").is_file()
 
 
-def test_a_folder_becomes_an_archive_and_an_archive_a_folder(drawn: Path, tmp_path: Path) -> None:
+def test_a_folder_becomes_an_archive_and_an_archive_a_folder(cell_folders: Path, tmp_path: Path) -> None:
     contract = InputContract(height=64, width=64)
-    clean(str(drawn), tmp_path / "out.npz")
+    clean(str(cell_folders), tmp_path / "out.npz")
     clean(str(tmp_path / "out.npz"), tmp_path / "again")
-    hashes = {load(str(path), contract).sha256 for path in (drawn, tmp_path / "out.npz", tmp_path / "again")}
+    hashes = {load(str(path), contract).sha256 for path in (cell_folders, tmp_path / "out.npz", tmp_path / "again")}
     assert len(hashes) == 1
 
 
@@ -143,18 +143,18 @@ def test_the_set_that_is_read_is_never_written_to(own: Path, tmp_path: Path, whe
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "manifest.json"])
-def test_a_folder_that_is_no_cleaned_set_is_left_alone(drawn: Path, tmp_path: Path, name: str) -> None:
+def test_a_folder_that_is_no_cleaned_set_is_left_alone(cell_folders: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text('{"name": "a bundle"}')
     with pytest.raises(RecipeError, match="exists and is no earlier cleaned set"):
-        clean(str(drawn), tmp_path / "out")
+        clean(str(cell_folders), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
-def test_an_archive_that_is_no_cleaned_set_is_left_alone(drawn: Path, tmp_path: Path) -> None:
+def test_an_archive_that_is_no_cleaned_set_is_left_alone(cell_folders: Path, tmp_path: Path) -> None:
     (tmp_path / "out.npz").write_bytes(b"precious")
     with pytest.raises(RecipeError, match="exists and is no earlier cleaned set"):
-        clean(str(drawn), tmp_path / "out.npz")
+        clean(str(cell_folders), tmp_path / "out.npz")
     assert (tmp_path / "out.npz").read_bytes() == b"precious"
 
 
@@ -168,22 +168,22 @@ def test_an_archive_that_is_no_cleaned_set_is_left_alone(drawn: Path, tmp_path: 
     ],
 )
 def test_reasons_that_make_no_sense_are_refused(
-    drawn: Path, tmp_path: Path, keep: tuple[str, ...], drop: tuple[str, ...], message: str
+    cell_folders: Path, tmp_path: Path, keep: tuple[str, ...], drop: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(RecipeError, match=message):
-        clean(str(drawn), tmp_path / "out", keep=keep, drop=drop)
+        clean(str(cell_folders), tmp_path / "out", keep=keep, drop=drop)
 
 
 @pytest.mark.parametrize("target", ["out", "out.npz"])
 def test_a_failure_half_way_leaves_nothing(
-    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+    cell_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     def full(document: object) -> bytes:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(write_clean, "to_json", full)
     with pytest.raises(DatasetError, match=f"cannot write .*{target}: No space left on device; nothing is left of it"):
-        clean(str(drawn), tmp_path / target)
+        clean(str(cell_folders), tmp_path / target)
     assert not list(tmp_path.iterdir())
 
 

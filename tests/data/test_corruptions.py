@@ -65,8 +65,8 @@ def repeated(image: Images, count: int, name: str, severity: str = "middle") -> 
 
 
 def fingerprint(name: str) -> list[float]:
-    found = repeated(fixed_picture(), 4, name).astype(float)
-    return [*found.mean((1, 2, 3)), *np.abs(found - fixed_picture()).mean((1, 2, 3))]
+    corrupted = repeated(fixed_picture(), 4, name).astype(float)
+    return [*corrupted.mean((1, 2, 3)), *np.abs(corrupted - fixed_picture()).mean((1, 2, 3))]
 
 
 def grey(value: int) -> Images:
@@ -107,7 +107,7 @@ def test_every_image_is_changed_and_left_as_it_was(cells: Dataset, name: str) ->
     before = images.copy()
     changed = corrupt(images, cells.hashes, name, "middle")
     assert np.array_equal(images, before)
-    assert (changed.shape, changed.dtype) == (images.shape, np.uint8)
+    assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
     assert (changed != images).any((1, 2, 3)).all()
 
 
@@ -220,19 +220,21 @@ def test_a_vignette_only_takes_light() -> None:
     assert (dimmed.min((1, 2, 3)) < 160).all()
 
 
-def test_kin_are_changes_that_a_recipe_knows() -> None:
-    known = {field.name for field in msgspec.structs.fields(Augment)}
-    assert {kin for corruption in CORRUPTIONS.values() for kin in corruption.kin} <= known
+def test_similar_augmentations_are_keys_of_a_recipe() -> None:
+    keys = {field.name for field in msgspec.structs.fields(Augment)}
+    assert {name for corruption in CORRUPTIONS.values() for name in corruption.similar_augmentations} <= keys
 
 
-def test_some_corruptions_have_no_kin_in_training() -> None:
-    assert len([name for name in NAMES if not CORRUPTIONS[name].kin]) >= 4
+def test_some_corruptions_resemble_no_augmentation() -> None:
+    assert len([name for name in NAMES if not CORRUPTIONS[name].similar_augmentations]) >= 4
 
 
 def test_the_document_s_table_is_the_suite() -> None:
     rows = re.findall(
         r"^\| (\w+) \|.*\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([^|]*) \|$", PAGE.read_text(), re.MULTILINE
     )
-    told = {name: (tuple(map(float, levels)), tuple(re.findall(r"`(\w+)`", kin))) for name, *levels, kin in rows}
-    assert told == {name: (corruption.levels, corruption.kin) for name, corruption in CORRUPTIONS.items()}
+    documented = {
+        name: (tuple(map(float, levels)), tuple(re.findall(r"`(\w+)`", similar))) for name, *levels, similar in rows
+    }
+    assert documented == {name: (one.levels, one.similar_augmentations) for name, one in CORRUPTIONS.items()}
     assert f"suite {SUITE};" in PAGE.read_text()

@@ -27,7 +27,7 @@ def test_length_is_the_number_of_images(three_classes: Dataset) -> None:
     assert len(three_classes) == 12
 
 
-def test_take_keeps_everything_of_an_image_together_and_in_the_order_asked(three_classes: Dataset) -> None:
+def test_take_keeps_everything_of_an_image_together_and_in_order(three_classes: Dataset) -> None:
     index = np.array([7, 0, 7, 3])
     taken = three_classes.take(index)
     assert three_classes.published is not None
@@ -41,9 +41,9 @@ def test_take_keeps_everything_of_an_image_together_and_in_the_order_asked(three
 
 def test_take_of_a_synthetic_set_stays_synthetic(three_classes: Dataset) -> None:
     fields = {name: getattr(three_classes, name) for name in ("images", "labels", "classes", "hashes")}
-    drawn = Dataset(**fields, source="synthetic", kind="synthetic")
-    assert drawn.take(np.array([0])).kind == "synthetic"
-    assert drawn.take(np.array([0])).published is None
+    synthetic = Dataset(**fields, source="synthetic", kind="synthetic")
+    assert synthetic.take(np.array([0])).kind == "synthetic"
+    assert synthetic.take(np.array([0])).published is None
 
 
 def test_in_order_of_renumbers_labels_and_keeps_their_names(three_classes: Dataset) -> None:
@@ -110,14 +110,14 @@ def test_content_hash_is_sha256_of_shape_and_pixels() -> None:
 
 
 def test_rows_are_the_hashes_as_bytes(three_classes: Dataset) -> None:
-    assert rows(three_classes.hashes) == [content_hash(image) for image in three_classes.images]
+    assert rows(three_classes.hashes) == [content_hash(image) for image in three_classes.images[:]]
 
 
 def test_positions_lead_back_to_the_row_that_equals() -> None:
-    known = np.arange(4 * 32, dtype=np.uint8).reshape(4, 32)
-    asked = np.concatenate([known[[2, 0]], np.full((1, 32), 255, np.uint8), known[[2]]])
-    assert positions(asked, known).tolist() == [2, 0, -1, 2]
-    assert positions(asked, known[:0]).tolist() == [-1] * 4
+    table = np.arange(4 * 32, dtype=np.uint8).reshape(4, 32)
+    hashes = np.concatenate([table[[2, 0]], np.full((1, 32), 255, np.uint8), table[[2]]])
+    assert positions(hashes, table).tolist() == [2, 0, -1, 2]
+    assert positions(hashes, table[:0]).tolist() == [-1] * 4
 
 
 def test_chosen_images_are_stratified_and_do_not_depend_on_the_order(three_classes: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Fetching: from a local server that behaves, dies, ignores what it is asked, or has something else."""
+"""Fetching: from a local server that behaves, dies, ignores a range, or has something else."""
 
 import hashlib
 import io
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ NAME, PARTIAL = "cells.npz", ".cells.npz.partial"
 
 @dataclass
 class Server:
-    """What a local server has, how it answers, and what it was asked."""
+    """What a local server has, how it answers, and what was requested."""
 
     content: bytes = b""
     address: str = ""
@@ -40,13 +40,13 @@ class Server:
     """The `Range` of each request."""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        asked = request.headers["Range"]
-        self.ranges.append(asked)
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.resumes else 0
+        requested = request.headers["Range"]
+        self.ranges.append(requested)
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and self.resumes else 0
         if self.status or start >= len(self.content):
             request.send_error(self.status or 416)
             return
-        request.send_response(206 if asked and self.resumes else 200)
+        request.send_response(206 if requested and self.resumes else 200)
         if self.tells_length:
             request.send_header("Content-Length", str(len(self.content) - start))
         request.end_headers()
@@ -77,7 +77,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def release(server: Server, make_images: MakeImages) -> Release:
     """A set in MedMNIST's form, of 28×28 pixels, which the server has."""
-    arrays: dict[str, NDArray[np.uint8]] = {}
+    arrays: dict[str, Any] = {}
     for seed, part in enumerate(("train", "val", "test")):
         arrays[f"{part}_images"] = make_images(80, seed=seed, height=28, width=28)
         arrays[f"{part}_labels"] = np.arange(80, dtype=np.uint8)[:, None] % 8
@@ -176,7 +176,7 @@ def test_what_is_not_the_published_file_is_refused_and_removed(
 
 
 @pytest.mark.parametrize(("status", "words"), [(404, "404 Not Found"), (503, "503 Service Unavailable")])
-def test_an_error_of_the_server_is_told_and_what_was_fetched_is_kept(
+def test_an_error_of_the_server_is_reported_and_what_was_fetched_is_kept(
     server: Server, release: Release, tmp_path: Path, status: int, words: str
 ) -> None:
     server.status = status
@@ -187,7 +187,7 @@ def test_an_error_of_the_server_is_told_and_what_was_fetched_is_kept(
     assert (tmp_path / PARTIAL).read_bytes() == server.content[:100]
 
 
-def test_a_range_that_is_refused_without_being_asked_for_is_an_error(
+def test_a_range_that_is_refused_without_a_request_for_one_is_an_error(
     server: Server, release: Release, tmp_path: Path
 ) -> None:
     server.status = 416

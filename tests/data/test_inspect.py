@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data.quality.contact_sheet import FINDINGS_PER_REASON, write_sheet
+from bctoolkit.data.quality.contact_sheet import FINDINGS_PER_REASON, write_contact_sheet
 from bctoolkit.data.quality.duplicates import exact_copies, near_copies
-from bctoolkit.data.quality.findings import REASONS, Finding
-from bctoolkit.data.quality.inspect import Inspection, inspect
-from bctoolkit.data.quality.outliers import FEWEST, LIMIT, oddness
+from bctoolkit.data.quality.findings import REASONS
+from bctoolkit.data.quality.inspect import Inspection, NamedFinding, inspect
+from bctoolkit.data.quality.outliers import MIN_PICTURES, THRESHOLD, outlier_score
 from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.errors import DatasetError
 
@@ -30,16 +30,16 @@ def folders(make_images: MakeImages, save_folders: Save) -> Path:
     return Path(save_folders(make_images(10, height=24, width=24), [0, 1] * 5, ("left", "right")))
 
 
-def of(seen: Inspection, reason: str) -> list[Finding]:
-    return [finding for finding in seen.findings if finding.reason == reason]
+def of(inspection: Inspection, reason: str) -> list[NamedFinding]:
+    return [finding for finding in inspection.findings if finding.reason == reason]
 
 
 def test_a_good_set_is_described_and_nothing_flagged(folders: Path) -> None:
-    seen = inspect(str(folders))
-    assert seen.count == seen.pictures == 10
-    assert seen.flagged == {}
-    assert [(size.width, size.height, size.count) for size in seen.sizes] == [(24, 24, 10)]
-    assert seen.modes == {"RGB": 10}
+    inspection = inspect(str(folders))
+    assert inspection.count == inspection.pictures == 10
+    assert inspection.flagged == {}
+    assert [(size.width, size.height, size.count) for size in inspection.sizes] == [(24, 24, 10)]
+    assert inspection.modes == {"RGB": 10}
 
 
 def test_tones_are_those_of_the_pixels(tmp_path: Path) -> None:
@@ -51,8 +51,7 @@ def test_tones_are_those_of_the_pixels(tmp_path: Path) -> None:
     assert left.saturation == pytest.approx(0.75)
     assert left.brightness == pytest.approx(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
     assert left.sharpness == pytest.approx(0, abs=1e-3)
-    assert right.mean_rgb == (0, 0, 0)
-    assert right.saturation == 0
+    assert (right.mean_rgb, right.saturation) == ((0, 0, 0), 0)
 
 
 def test_a_sharper_class_has_the_greater_sharpness(tmp_path: Path) -> None:
@@ -70,38 +69,38 @@ def test_a_sharper_class_has_the_greater_sharpness(tmp_path: Path) -> None:
 )
 def test_an_unreadable_file_is_reported_with_its_reason(folders: Path, content: bytes, why: str) -> None:
     (folders / "left" / "bad.png").write_bytes(content)
-    seen = inspect(str(folders))
-    (found,) = of(seen, "unreadable")
-    assert found.images == ("left/bad.png",)
-    assert why in found.why
-    assert seen.classes["left"].unreadable == 1
-    assert seen.count == 11
+    inspection = inspect(str(folders))
+    (finding,) = of(inspection, "unreadable")
+    assert finding.images == ("left/bad.png",)
+    assert why in finding.why
+    assert inspection.classes["left"].unreadable == 1
+    assert inspection.count == 11
 
 
 def test_a_cut_off_jpeg_is_reported(folders: Path, make_images: MakeImages) -> None:
     file = folders / "left" / "half.jpg"
     Image.fromarray(make_images(1, height=64, width=64)[0]).save(file)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    (found,) = of(inspect(str(folders)), "unreadable")
-    assert "truncated" in found.why
+    (finding,) = of(inspect(str(folders)), "unreadable")
+    assert "truncated" in finding.why
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
 def test_other_kinds_of_pixels_are_reported(folders: Path, mode: str) -> None:
     Image.new(mode, (24, 24)).save(folders / "right" / "odd.png")
-    seen = inspect(str(folders))
-    (found,) = of(seen, "not-rgb")
-    assert found.images == ("right/odd.png",)
-    assert seen.modes == {"RGB": 10, mode: 1}
+    inspection = inspect(str(folders))
+    (finding,) = of(inspection, "not-rgb")
+    assert finding.images == ("right/odd.png",)
+    assert inspection.modes == {"RGB": 10, mode: 1}
 
 
 def test_sizes_are_counted_and_an_odd_one_flagged(folders: Path, make_images: MakeImages) -> None:
     Image.fromarray(make_images(1, seed=9, height=9, width=31)[0]).save(folders / "right" / "odd.png")
-    seen = inspect(str(folders))
-    assert [(size.width, size.height, size.count) for size in seen.sizes] == [(24, 24, 10), (31, 9, 1)]
-    (found,) = of(seen, "odd-size")
-    assert found.why == "31×9 pixels, usual are 24×24"
-    assert "different sizes" in " ".join(seen.notes)
+    inspection = inspect(str(folders))
+    assert [(size.width, size.height, size.count) for size in inspection.sizes] == [(24, 24, 10), (31, 9, 1)]
+    (finding,) = of(inspection, "odd-size")
+    assert finding.why == "31×9 pixels, usual are 24×24"
+    assert "different sizes" in " ".join(inspection.notes)
 
 
 def test_images_of_one_pixel_and_of_one_class_are_no_trouble(tmp_path: Path) -> None:
@@ -113,10 +112,10 @@ def test_images_of_one_pixel_and_of_one_class_are_no_trouble(tmp_path: Path) -> 
 def test_a_set_of_nothing_readable_is_described(tmp_path: Path) -> None:
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "1.png").write_bytes(b"no")
-    seen = inspect(str(tmp_path))
-    assert seen.flagged == {"unreadable": 1}
-    assert seen.pictures == 0
-    assert seen.classes["only"].mean_rgb is None
+    inspection = inspect(str(tmp_path))
+    assert inspection.flagged == {"unreadable": 1}
+    assert inspection.pictures == 0
+    assert inspection.classes["only"].mean_rgb is None
 
 
 def test_what_no_reader_would_see_is_noted(folders: Path) -> None:
@@ -133,39 +132,39 @@ def test_copies_are_told_by_pixels_whatever_the_format(folders: Path) -> None:
     file = sorted((folders / "left").iterdir())[0]
     with Image.open(file) as picture:
         picture.save(folders / "left" / "zz.png", compress_level=0)
-    (found,) = of(inspect(str(folders)), "duplicate")
-    assert found.images == (f"left/{file.name}", "left/zz.png")
+    (finding,) = of(inspect(str(folders)), "duplicate")
+    assert finding.images == (f"left/{file.name}", "left/zz.png")
 
 
 def test_a_copy_under_another_label_is_a_conflict_and_no_duplicate(folders: Path) -> None:
     file = sorted((folders / "left").iterdir())[0]
     shutil.copy(file, folders / "right" / "zz.png")
-    seen = inspect(str(folders))
-    (found,) = of(seen, "label-conflict")
-    assert found.labels == ("left", "right")
-    assert seen.flagged == {"label-conflict": 2}
+    inspection = inspect(str(folders))
+    (finding,) = of(inspection, "label-conflict")
+    assert finding.labels == ("left", "right")
+    assert inspection.flagged == {"label-conflict": 2}
 
 
 def test_a_picture_saved_again_is_a_near_duplicate(folders: Path) -> None:
     smooth = Image.radial_gradient("L").convert("RGB")
     smooth.resize((96, 96)).save(folders / "left" / "a.png")
     smooth.resize((90, 94)).save(folders / "left" / "b.jpg", quality=60)
-    (found,) = of(inspect(str(folders)), "near-duplicate")
-    assert found.images == ("left/a.png", "left/b.jpg")
+    (finding,) = of(inspect(str(folders)), "near-duplicate")
+    assert finding.images == ("left/a.png", "left/b.jpg")
 
 
 def test_few_pictures_are_not_judged(folders: Path) -> None:
     Image.new("RGB", (24, 24), "red").save(folders / "left" / "red.png")
-    seen = inspect(str(folders))
-    assert not seen.foreign_judged
-    assert not of(seen, "foreign")
-    assert f"too few to tell foreign ones, which takes {FEWEST}" in " ".join(seen.notes)
+    inspection = inspect(str(folders))
+    assert not inspection.foreign_judged
+    assert not of(inspection, "foreign")
+    assert f"too few to tell foreign ones, which takes {MIN_PICTURES}" in " ".join(inspection.notes)
 
 
 def test_a_set_multiplied_on_purpose_is_no_pollution(make_images: MakeImages, save_npz: Save) -> None:
     pixels = make_images(12).repeat(25, axis=0)
-    seen = inspect(save_npz(images=pixels, labels=np.repeat([0, 1], 150)))
-    assert set(seen.flagged) == {"duplicate"}
+    inspection = inspect(save_npz(images=pixels, labels=np.repeat([0, 1], 150)))
+    assert set(inspection.flagged) == {"duplicate"}
 
 
 def test_small_images_of_an_archive(save_npz: Save) -> None:
@@ -175,14 +174,14 @@ def test_small_images_of_an_archive(save_npz: Save) -> None:
     source = save_npz(
         train_images=pixels[:80], train_labels=labels[:80], val_images=pixels[80:], val_labels=labels[80:]
     )
-    found = of(inspect(source), "foreign")
-    assert {finding.images[0] for finding in found} == {"train_images[7]", "val_images[90]"}
+    foreign = of(inspect(source), "foreign")
+    assert {finding.images[0] for finding in foreign} == {"train_images[7]", "val_images[90]"}
 
 
 def test_the_synthetic_set_is_clean() -> None:
-    seen = inspect("synthetic")
-    assert seen.count == 960
-    assert seen.flagged == {}
+    inspection = inspect("synthetic")
+    assert inspection.count == 960
+    assert inspection.flagged == {}
 
 
 def test_the_same_set_gives_the_same_findings(folders: Path) -> None:
@@ -220,23 +219,23 @@ def test_near_copies_do_not_depend_on_the_order(order: list[int]) -> None:
     assert ((groups[:, None] == groups) == (of_base[:, None] == of_base)).all()
 
 
-def test_oddness_spares_a_small_second_kind_and_finds_the_lonely() -> None:
+def test_the_outlier_score_spares_a_small_second_kind_and_finds_the_lonely() -> None:
     rng = np.random.default_rng(0)
     many, some = rng.normal(0, 1, (970, 8)), rng.normal(0, 1, (30, 8)) + 6
     lonely = rng.choice([-1, 1], (6, 8)) * rng.uniform(9, 20, (6, 8))
-    scores = oddness(np.vstack([many, some, lonely]).astype(np.float32))
-    assert (scores[1000:] > LIMIT).all()
-    assert (scores[:1000] <= LIMIT).all()
+    scores = outlier_score(np.vstack([many, some, lonely]).astype(np.float32))
+    assert (scores[1000:] > THRESHOLD).all()
+    assert (scores[:1000] <= THRESHOLD).all()
 
 
 def test_the_page_shows_what_was_flagged_and_counts_the_rest(folders: Path, tmp_path: Path) -> None:
     for index in range(FINDINGS_PER_REASON + 7):
         Image.new("L", (30, 30), index).save(folders / "left" / f"<{index}>.png")
-    seen = inspect(str(folders))
-    write_sheet(seen, tmp_path / "pages" / "page.html")
+    inspection = inspect(str(folders))
+    write_contact_sheet(inspection, tmp_path / "pages" / "page.html")
     page = (tmp_path / "pages" / "page.html").read_text(encoding="utf-8")
     assert "… and 7 more findings" in page
-    assert page.count("<figure>") == sum(min(len(of(seen, reason)), FINDINGS_PER_REASON) for reason in REASONS)
+    assert page.count("<figure>") == sum(min(len(of(inspection, reason)), FINDINGS_PER_REASON) for reason in REASONS)
     assert "left/&lt;0&gt;.png" in page
     assert "<0>" not in page
     assert "data:image/jpeg;base64," in page

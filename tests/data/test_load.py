@@ -12,22 +12,10 @@ from PIL import Image
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.data import Dataset, load, load_unlabelled
 from bctoolkit.data.dataset import content_hash, rows
+from tests.support.progress import Recorder
 
 MakeImages = Callable[..., NDArray[np.uint8]]
 Save = Callable[..., str]
-
-
-class Recorder:
-    """A `Progress` that remembers its steps."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[str, int, int]] = []
-
-    def say(self, line: str) -> None:
-        pass
-
-    def step(self, label: str, done: int, total: int, note: str = "") -> None:
-        self.steps.append((label, done, total))
 
 
 def named(dataset: Dataset) -> dict[bytes, str]:
@@ -56,7 +44,7 @@ def test_images_stay_beside_their_hashes_and_labels(
     """Files are read by several threads; none may write in another's row."""
     images = make_images(300)
     dataset = load(save_folders(images, np.arange(300) % 3, ("a", "b", "c")), eight)
-    assert rows(dataset.hashes) == [content_hash(image) for image in dataset.images]
+    assert rows(dataset.hashes) == [content_hash(image) for image in dataset.images[:]]
     expected = np.concatenate([images[start::3] for start in range(3)])
     np.testing.assert_array_equal(dataset.images, expected)
 
@@ -70,7 +58,7 @@ def test_jpeg_and_png_are_read_as_pillow_decodes_them(
     Image.fromarray(make_images(1)[0]).save(file)
     dataset = load(str(tmp_path), eight)
     with Image.open(file) as picture:
-        np.testing.assert_array_equal(dataset.images[0], np.asarray(picture))
+        np.testing.assert_array_equal(dataset.images[:][0], np.asarray(picture))
 
 
 def test_hidden_and_foreign_files_are_left_out(
@@ -194,10 +182,10 @@ def test_images_are_kept_as_bytes_for_a_float32_model(make_images: MakeImages, s
 
 
 def test_progress_ends_at_the_number_of_images(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
-    told = Recorder()
-    load(save_npz(images=make_images(600), labels=np.arange(600) % 2), eight, told)
-    assert told.steps[-1] == ("reading images", 600, 600)
-    done = [step[1] for step in told.steps]
+    progress = Recorder()
+    load(save_npz(images=make_images(600), labels=np.arange(600) % 2), eight, progress)
+    assert progress.steps[-1] == ("reading images", 600, 600, "")
+    done = [step[1] for step in progress.steps]
     assert len(done) >= 3
     assert done == sorted(done)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,9 +28,9 @@ CONTRACTS = {
 
 
 @pytest.fixture(scope="session")
-def kept(tmp_path_factory: pytest.TempPathFactory, make_images: MakeImages) -> dict[str, str]:
+def sources(tmp_path_factory: pytest.TempPathFactory, make_images: MakeImages) -> dict[str, str]:
     """The same set in every form that can stay on disk. Read only."""
-    root = tmp_path_factory.mktemp("kept")
+    root = tmp_path_factory.mktemp("sources")
     images, labels, names = make_images(COUNT, height=26, width=30), np.arange(COUNT) % 4, ["ant", "bee", "cat", "dog"]
     (root / "arrays").mkdir()
     np.save(root / "arrays" / "images.npy", images)
@@ -37,7 +38,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, make_images: MakeImages) -> d
     (root / "arrays" / "classes.txt").write_text("\n".join(names))
     np.savez(root / "set.npz", images=images, labels=labels, classes=names)
     parts = {"train": slice(20), "val": slice(20, 32), "test": slice(32, COUNT)}
-    medmnist = {f"{part}_images": images[own] for part, own in parts.items()}
+    medmnist: dict[str, Any] = {f"{part}_images": images[own] for part, own in parts.items()}
     medmnist |= {f"{part}_labels": labels[own, None] for part, own in parts.items()}
     np.savez(root / "medmnist.npz", **medmnist)
     for position, (image, label) in enumerate(zip(images, labels, strict=True)):
@@ -47,18 +48,18 @@ def kept(tmp_path_factory: pytest.TempPathFactory, make_images: MakeImages) -> d
 
 
 @pytest.fixture(params=["arrays", "set.npz", "medmnist.npz", "folders"])
-def source(request: pytest.FixtureRequest, kept: dict[str, str]) -> str:
-    return kept[request.param]
+def source(request: pytest.FixtureRequest, sources: dict[str, str]) -> str:
+    return sources[request.param]
 
 
 @pytest.fixture(scope="session")
-def lazy(kept: dict[str, str]) -> Dataset:
-    return load(kept["arrays"], CONTRACTS["resized"], most_in_memory=0)
+def lazy(sources: dict[str, str]) -> Dataset:
+    return load(sources["arrays"], CONTRACTS["resized"], most_in_memory=0)
 
 
 @pytest.fixture(scope="session")
-def eager(kept: dict[str, str]) -> Dataset:
-    return load(kept["arrays"], CONTRACTS["resized"])
+def eager(sources: dict[str, str]) -> Dataset:
+    return load(sources["arrays"], CONTRACTS["resized"])
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
@@ -79,17 +80,17 @@ def test_what_stays_on_disk_is_what_would_be_in_memory(source: str, contract: In
     np.testing.assert_array_equal(lazy.published, eager.published)
 
 
-def test_the_limit_is_on_the_prepared_images(kept: dict[str, str]) -> None:
+def test_the_limit_is_on_the_prepared_images(sources: dict[str, str]) -> None:
     contract = InputContract(height=8, width=10)
     needed = COUNT * 8 * 10 * 3
-    assert isinstance(load(kept["folders"], contract, most_in_memory=needed).images, np.ndarray)
-    assert isinstance(load(kept["folders"], contract, most_in_memory=needed - 1).images, LazyImages)
+    assert isinstance(load(sources["folders"], contract, most_in_memory=needed).images, np.ndarray)
+    assert isinstance(load(sources["folders"], contract, most_in_memory=needed - 1).images, LazyImages)
 
 
 @given(index=st.lists(st.integers(-COUNT, COUNT - 1), max_size=12))
 def test_any_positions_in_any_order_are_given(lazy: Dataset, eager: Dataset, index: list[int]) -> None:
-    chosen = np.array(index, np.int64)
-    np.testing.assert_array_equal(lazy.images[chosen], eager.images[chosen])
+    positions = np.array(index, np.int64)
+    np.testing.assert_array_equal(lazy.images[positions], eager.images[positions])
 
 
 @given(cut=st.slices(COUNT))

@@ -1,4 +1,4 @@
-"""What the tests of the evaluate stage share: pictures with their hashes, and a subject that needs no engine."""
+"""What the tests of the evaluation share: pictures with their hashes, and a subject that needs no engine."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
+from bctoolkit.evaluate.pipeline import evaluate_subject
 from bctoolkit.evaluate.report import Evaluation
-from bctoolkit.evaluate.stage import _figures
-from bctoolkit.evaluate.subject import Subject
+from bctoolkit.evaluate.subject import Selection, Subject
 from bctoolkit.progress import Silent
 
 
@@ -31,11 +31,11 @@ def subject(cells: Dataset) -> Subject:
         contract=InputContract(height=48, width=48),
         labels=cells.classes,
         predict=by_colour,
-        choose=lambda dataset, part: (np.arange(len(dataset)), "all images"),
+        select=lambda dataset, part: Selection(np.arange(len(dataset)), "all images"),
     )
 
 
 @pytest.fixture
 def evaluated(subject: Subject, cells: Dataset) -> Callable[..., Evaluation]:
     """`evaluated(corruptions=True)`: the figures of `subject` on `cells`."""
-    return lambda corruptions=False: _figures(subject, cells, "all", "all images", Silent(), corruptions)
+    return lambda corruptions=False: evaluate_subject(subject, cells, "all", "all images", Silent(), corruptions)

@@ -56,11 +56,11 @@ def test_the_page_carries_everything_with_it(evaluated: Evaluated, cells: Datase
 
 
 def test_the_page_tells_the_document_s_figures(evaluated: Evaluated, cells: Dataset) -> None:
-    found = evaluated(corruptions=True)
-    text = read(render(found, cells)).text
-    for figure in (found.accuracy, found.corruption_mean, found.corruption_mean_without_kin):
+    evaluation = evaluated(corruptions=True)
+    text = read(render(evaluation, cells)).text
+    for figure in (evaluation.accuracy, evaluation.corruption_mean, evaluation.corruption_mean_unseen):
         assert f"{figure:.2%}" in text
-    assert all(name in text for name in found.labels)
+    assert all(name in text for name in evaluation.labels)
     assert all(name.replace("_", " ") in text for name in CORRUPTIONS)
 
 
@@ -72,16 +72,18 @@ def test_without_the_suite_there_is_no_word_of_it(evaluated: Evaluated, cells: D
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><marquee title="x"> & more'])
 def test_names_cannot_become_markup(evaluated: Evaluated, cells: Dataset, name: str) -> None:
-    found = evaluated(corruptions=True)
-    first, *rest = found.labels
-    renamed = {field: {name: getattr(found, field)[first], **getattr(found, field)} for field in ("counts", "f1")}
+    evaluation = evaluated(corruptions=True)
+    first, *rest = evaluation.labels
+    renamed = {
+        field: {name: getattr(evaluation, field)[first], **getattr(evaluation, field)} for field in ("counts", "f1")
+    }
     hostile = msgspec.structs.replace(
-        found,
+        evaluation,
         subject=name,
         source=name,
         labels=(name, *rest),
-        precision={name: None, **found.precision},
-        recall={name: None, **found.recall},
+        precision={name: None, **evaluation.precision},
+        recall={name: None, **evaluation.recall},
         **renamed,
     )
     reader = read(render(hostile, cells))

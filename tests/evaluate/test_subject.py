@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bctoolkit import networks
 from bctoolkit.errors import RecipeError
-from bctoolkit.evaluate.subject import _in_float32, is_run, locate, open_subject
-from bctoolkit.export.keras_graph import twin
+from bctoolkit.evaluate.subject import is_run, locate, open_subject
 from bctoolkit.workspace import Workspace
 
 BLOCKER = """
@@ -66,15 +64,6 @@ def test_an_opened_subject_answers_with_probabilities(workspace: Path, place: st
     assert answer.shape == (5, len(subject.labels))
     assert answer.sum(1) == pytest.approx(1, abs=1e-3)
     assert subject.predict(images[2:3]) == pytest.approx(answer[2:3], abs=1e-5)
-
-
-@pytest.mark.parametrize("name", ["baseline_cnn", "convnext_atto"])
-def test_a_network_trained_in_mixed_precision_computes_in_float32(name: str) -> None:
-    model = networks.build(name, 3, (32, 32, 3), policy="mixed_bfloat16")
-    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
-    exact, own = (np.asarray(network(images, training=False)) for network in (_in_float32(model), model))
-    assert exact == pytest.approx(np.asarray(twin.reference(model)(images, training=False)), abs=1e-6)
-    assert (exact != own).any()
 
 
 def test_a_bundle_is_evaluated_without_a_training_framework(workspace: Path, class_folders: Path) -> None:

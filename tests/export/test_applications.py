@@ -1,8 +1,6 @@
 """The blocks that common classifiers are made of, and whole ones of `keras.applications`, in both formats."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,12 +11,10 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import FORMATS, engine_for
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "versus"))
-from draw import draw, pictures
+from perf.draw import draw, pictures
 
 FORMAT = pytest.mark.parametrize("format_name", FORMATS)
 LIMIT = 1e-4
@@ -28,8 +24,8 @@ def answers(model: keras.Model, format_name: str, images: NDArray[np.uint8]) -> 
     """Those of the float32 artifact, image by image."""
     _, height, width, _ = model.input_shape
     contract = InputContract(height=height, width=width, dtype="float32")
-    exporter = attribute(FORMATS[format_name].exporter)(fold(freeze(model)), Settings(contract))
-    backend = attribute(engine_for(format_name).backend)(exporter.convert("fp32", Quantizing()), "cpu", 1)
+    exporter = attribute(FORMATS[format_name].exporter)(fold(freeze(model)), ExportSettings(contract))
+    backend = attribute(engine_for(format_name).backend)(exporter.convert("fp32", QuantizationSettings()), "cpu", 1)
     return np.concatenate([backend.run(images[i : i + 1].astype(np.float32)) for i in range(len(images))])
 
 
@@ -53,8 +49,8 @@ def assert_same(model: keras.Model, format_name: str, make: Callable[[], keras.M
     draw(model, pictures(4, size, seed=1), seed=0)
     images = pictures(4, size, seed=2)
     expected = np.asarray(model(images.astype(np.float32), training=False))
-    apart = np.abs(expected[:, None] - expected[None]).max(axis=2)
-    assert apart[~np.eye(len(images), dtype=bool)].min() > 10 * LIMIT, "the network does not tell the images apart"
+    distance = np.abs(expected[:, None] - expected[None]).max(axis=2)
+    assert distance[~np.eye(len(images), dtype=bool)].min() > 10 * LIMIT, "the network does not tell the images apart"
     observed = answers(model, format_name, images)
     if make is not None and np.abs(observed - expected).max() > LIMIT:
         exact = in_float64(make, model, images)
@@ -112,9 +108,20 @@ def test_mobilenet_v2_answers_as_in_keras(format_name: str) -> None:
     assert_same(make(weights=None, classes=4, input_shape=(32, 32, 3), alpha=0.35), format_name)
 
 
+APPLICATIONS = ("MobileNetV3Small", "EfficientNetB0", "DenseNet121", "NASNetMobile", "ConvNeXtTiny")
+QUICK = (("MobileNetV3Small", "onnx"), ("MobileNetV3Small", "tflite"), ("EfficientNetB0", "onnx"))
+"""The rest repeats the blocks above at sizes that take ten seconds and more."""
+
+
 @pytest.mark.slow
-@FORMAT
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetB0", "DenseNet121", "NASNetMobile", "ConvNeXtTiny"])
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [
+        pytest.param(name, format_name, marks=() if (name, format_name) in QUICK else pytest.mark.soak)
+        for name in APPLICATIONS
+        for format_name in FORMATS
+    ],
+)
 def test_an_application_answers_as_in_keras(name: str, format_name: str) -> None:
     application = getattr(keras.applications, name)
 

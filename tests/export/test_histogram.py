@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from bctoolkit.export.calibration.histogram import BINS, Histogram
 
 Values = NDArray[np.float32]
-finite = st.one_of(st.floats(-(2.0**e), 2.0**e, width=32) for e in (-100, 2, 100))
+finite = st.one_of([st.floats(-(2.0**e), 2.0**e, width=32) for e in (-100, 2, 100)])
 values = hnp.arrays(np.float32, st.integers(1, 60), elements=finite)
 
 
 def histogram(*batches: Values) -> Histogram:
-    made = Histogram()
+    filled = Histogram()
     for batch in batches:
-        made.add(batch)
-    return made
+        filled.add(batch)
+    return filled
 
 
-def state(made: Histogram) -> tuple[float, int, list[int]]:
-    width, zero, counts = made.around_zero()
+def state(filled: Histogram) -> tuple[float, int, list[int]]:
+    width, zero, counts = filled.around_zero()
     return width, zero, counts.tolist()
 
 
@@ -44,22 +44,22 @@ def test_order_and_batches_do_not_matter(batch: Values, cuts: list[int], seed: i
 
 @given(batch=values, share=st.floats(0, 1))
 def test_a_quantile_is_numpys_to_within_one_bin(batch: Values, share: float) -> None:
-    made = histogram(batch)
+    filled = histogram(batch)
     exact = float(np.quantile(batch.astype(np.float64), share))
-    assert abs(made.quantile(share) - exact) <= made.width * (1 + 1e-9)
-    assert made.low <= made.quantile(share) <= made.high
+    assert abs(filled.quantile(share) - exact) <= filled.width * (1 + 1e-9)
+    assert filled.low <= filled.quantile(share) <= filled.high
 
 
 @pytest.mark.parametrize("spread", [1e-6, 1.0, 1e30])
 def test_the_bins_are_fine_enough_for_int8(spread: float) -> None:
     sample = (np.random.default_rng(0).normal(size=1000) * spread).astype(np.float32)
-    made = histogram(sample)
-    assert (made.high - made.low) / made.width > BINS / 2 - 2
+    filled = histogram(sample)
+    assert (filled.high - filled.low) / filled.width > BINS / 2 - 2
 
 
 def test_a_range_that_grows_merges_bins_and_loses_no_count() -> None:
-    made = histogram(np.linspace(0, 1, 1000, dtype=np.float32))
-    fine = made.width
-    made.add(np.array([-700.0], np.float32))
-    assert made.width > 500 * fine
-    assert made.around_zero()[2].sum() == 1001
+    filled = histogram(np.linspace(0, 1, 1000, dtype=np.float32))
+    fine = filled.width
+    filled.add(np.array([-700.0], np.float32))
+    assert filled.width > 500 * fine
+    assert filled.around_zero()[2].sum() == 1001

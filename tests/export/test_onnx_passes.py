@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper, parser
 
 from bctoolkit.export.onnx.passes.base import constants, rebuilt
-from bctoolkit.export.onnx.passes.float16 import compute_in_halves, store_in_halves
+from bctoolkit.export.onnx.passes.float16 import convert_to_float16, float16_weights
 from bctoolkit.export.onnx.passes.int8 import (
     activations,
     layer_of,
     per_channel,
-    products,
+    quantizable_matmuls,
     quantize_dynamically,
     quantize_statically,
 )
@@ -71,18 +71,18 @@ def kinds(written: onnx.ModelProto) -> Counter[str]:
 
 
 def test_products_are_those_with_a_constant_matrix_but_for_the_classifier(two_readers: onnx.ModelProto) -> None:
-    assert [layer_of(node) for node in products(two_readers)] == ["p_layer", "q_layer"]
+    assert [layer_of(node) for node in quantizable_matmuls(two_readers)] == ["p_layer", "q_layer"]
     assert activations(two_readers) == ("x",)
 
 
 def test_the_only_product_counts_even_as_the_classifier() -> None:
     text = '<ir_version: 9, opset_import: ["" : 20]> g (float[N,8] x) => (float[N,4] y) { y = MatMul (x, w) }'
-    assert [layer_of(node) for node in products(model(text, w=np.ones((8, 4), np.float32)))] == ["y_layer"]
+    assert [layer_of(node) for node in quantizable_matmuls(model(text, w=np.ones((8, 4), np.float32)))] == ["y_layer"]
 
 
 def test_a_product_of_two_activations_is_none_of_ours() -> None:
     text = """<ir_version: 9, opset_import: ["" : 20]> g (float[8,8] x) => (float[8,8] y) { y = MatMul (x, x) }"""
-    assert products(model(text)) == []
+    assert quantizable_matmuls(model(text)) == []
 
 
 def test_rebuilt_keeps_what_describes_the_model_and_drops_dead_constants(two_readers: onnx.ModelProto) -> None:
@@ -102,8 +102,8 @@ def bounded(x: Array) -> dict[str, tuple[float, float]]:
 PASSES: dict[str, Pass] = {
     "dynamic": lambda m: quantize_dynamically(m, ()),
     "static": lambda m: quantize_statically(m, (), bounded(X)),
-    "halves": compute_in_halves,
-    "stored halves": store_in_halves,
+    "float16": convert_to_float16,
+    "float16 weights": float16_weights,
 }
 
 
@@ -114,7 +114,7 @@ def test_a_pass_leaves_its_input_as_it_was(name: str, two_readers: onnx.ModelPro
     assert two_readers.SerializeToString(deterministic=True) == before
 
 
-@pytest.mark.parametrize(("name", "limit"), [("dynamic", 0.1), ("static", 0.1), ("halves", 0.01)])
+@pytest.mark.parametrize(("name", "limit"), [("dynamic", 0.1), ("static", 0.1), ("float16", 0.01)])
 def test_a_pass_keeps_the_answer(name: str, limit: float, two_readers: onnx.ModelProto) -> None:
     expected = run(two_readers)
     assert 0 < np.abs(run(PASSES[name](two_readers)) - expected).max() <= limit * np.abs(expected).max()
@@ -186,16 +186,16 @@ TINY = """
 """
 
 
-def test_the_epsilon_of_a_norm_does_not_vanish_in_halves() -> None:
+def test_the_epsilon_of_a_norm_does_not_vanish_in_float16() -> None:
     small, ones = np.full(1, 1e-3, np.float32), np.ones(8, np.float32)
     norm = model(TINY, small=small, ones=ones)
-    half = compute_in_halves(norm)
+    half = convert_to_float16(norm)
     expected = run(norm)
     assert np.abs(expected).max() < 0.99 * np.abs((X - X.mean(1, keepdims=True)) / X.std(1, keepdims=True)).max()
     np.testing.assert_allclose(run(half), expected, atol=5e-3)
 
 
-def test_halves_keep_softmax_and_the_output_in_full() -> None:
+def test_float16_keeps_softmax_and_the_output_in_float32() -> None:
     text = """
         <ir_version: 9, opset_import: ["" : 20]>
         g (uint8[N,8] x) => (float[N,4] y) {
@@ -205,9 +205,9 @@ def test_halves_keep_softmax_and_the_output_in_full() -> None:
             y = Identity (s)
         }
     """
-    weights = np.random.default_rng(2).standard_normal((8, 4)).astype(np.float32) / 100
+    weights = np.random.default_rng(2).standard_normal((8, 4)).astype(np.float32) / np.float32(100)
     full = model(text, w=weights)
-    half = compute_in_halves(full)
+    half = convert_to_float16(full)
     inferred = onnx.shape_inference.infer_shapes(half).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*inferred.value_info, *inferred.output)}
     assert (types["f"], types["m"]) == (TensorProto.FLOAT16, TensorProto.FLOAT16)
@@ -219,7 +219,7 @@ def test_halves_keep_softmax_and_the_output_in_full() -> None:
     np.testing.assert_allclose(observed, expected, atol=5e-3)
 
 
-def test_large_weights_are_stored_in_halves_and_small_or_huge_ones_are_not() -> None:
+def test_large_weights_are_stored_in_float16_and_small_or_huge_ones_are_not() -> None:
     text = """
         <ir_version: 9, opset_import: ["" : 20]>
         g (float[N,8] x) => (float[N,256] y) { a = MatMul (x, big)  b = MatMul (a, huge)  y = Add (b, bias) }
@@ -228,7 +228,7 @@ def test_large_weights_are_stored_in_halves_and_small_or_huge_ones_are_not() -> 
     big, huge = (rng.standard_normal((rows, 256)).astype(np.float32) for rows in (8, 256))
     huge[0, 0] = 1e6
     full = model(text, big=big, huge=huge, bias=np.ones(256, np.float32))
-    half = store_in_halves(full)
+    half = float16_weights(full)
     stored = constants(half)
     assert sorted(stored) == ["bias", "big/float16", "huge"]
     assert stored["big/float16"].data_type == TensorProto.FLOAT16

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from bctoolkit.contract import InputContract
-from bctoolkit.export.exporter import Settings
+from bctoolkit.export.exporter import ExportSettings
 from bctoolkit.export.onnx.emitters.dense_convolution import reachable
 from bctoolkit.export.onnx.exporter import graph_of
 
@@ -70,8 +70,8 @@ def test_a_kernel_larger_than_the_image_shrinks_to_what_can_meet_a_pixel() -> No
 def test_a_convolution_over_separate_windows_is_a_product(layer: Callable[[], keras.Layer], product: bool) -> None:
     inputs = keras.Input((8, 8, 8))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(layer()(inputs)))
-    contract = InputContract(height=8, width=8, channels=8, dtype="float32")
-    written = graph_of(model, Settings(contract), "MatMul")
+    contract = InputContract(height=8, width=8, channels=8, dtype="float32")  # type: ignore[arg-type]
+    written = graph_of(model, ExportSettings(contract), "MatMul")
     assert any(node.op_type == "MatMul" for node in written.graph.node) == product
     image = np.random.default_rng(0).random((3, 8, 8, 8), np.float32)
     (observed,) = onnxruntime.InferenceSession(written.SerializeToString()).run(None, {"image": image})
@@ -81,5 +81,5 @@ def test_a_convolution_over_separate_windows_is_a_product(layer: Callable[[], ke
 def test_a_convolution_of_an_image_stays_one() -> None:
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(6, 4, strides=4)(inputs)))
-    written = graph_of(model, Settings(InputContract(height=8, width=8, dtype="float32")), "MatMul")
+    written = graph_of(model, ExportSettings(InputContract(height=8, width=8, dtype="float32")), "MatMul")
     assert not any(node.op_type == "MatMul" for node in written.graph.node)

@@ -72,7 +72,7 @@ def test_a_name_that_tensorflow_refuses_is_written_in_other_letters() -> None:
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Odd(keras.layers.Layer):  # type: ignore[misc]
+class Odd(keras.layers.Layer):
     """Needs an operator that TFLite lacks."""
 
     def call(self, inputs: object) -> object:

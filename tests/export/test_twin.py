@@ -9,8 +9,9 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.errors import UnsupportedOp
-from bctoolkit.export.keras_graph.twin import fold, freeze, reference
+from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.networks import LayerScale, build
+from bctoolkit.networks.inference import in_float32
 
 Graph = Callable[..., keras.Model]
 
@@ -36,15 +37,7 @@ def test_the_twin_computes_in_float32_whatever_precision_trained_it(policy: str,
     twin = freeze(model)
     assert {layer.compute_dtype for layer in twin.layers} == {"float32"}
     assert not {"Dropout", "StochasticDepth"} & set(kinds(twin))
-    assert difference(reference(model), twin, images) <= 1e-6
-    assert (reference(model) is model) == (policy == "float32")
-
-
-def test_the_reference_is_float32_where_only_a_model_inside_is_mixed(images: NDArray[np.uint8]) -> None:
-    inner = build("convnext_atto", 4, (32, 32, 3), layer_scale=0.5, policy="mixed_bfloat16")
-    inputs = keras.Input((32, 32, 3))
-    found = reference(keras.Model(inputs, layers.Softmax()(inner(inputs))))
-    assert {layer.compute_dtype for layer in found.layers} == {"float32"}
+    assert difference(in_float32(model), twin, images) <= 1e-6
 
 
 def test_stock_convnext_becomes_flat_with_depthwise_layers(
@@ -196,7 +189,7 @@ def test_a_normalization_keeps_what_it_was_adapted_to(images: NDArray[np.uint8])
     norm.adapt(images.astype(np.float32))
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, layers.Dense(3, dtype="mixed_bfloat16")(norm(inputs)))
-    for twin in (reference(model), freeze(model), fold(freeze(model))):
+    for twin in (in_float32(model), freeze(model), fold(freeze(model))):
         assert np.abs(np.asarray(twin(images.astype(np.float32)))).max() < 20
 
 

@@ -63,9 +63,9 @@ def test_a_saved_model_answers_as_before(tmp_path: Path, suffix: str) -> None:
 
 @SUFFIXES
 def test_a_lambda_layer_is_named_with_the_remedy(tmp_path: Path, suffix: str) -> None:
-    said = refusal(save(tmp_path / f"model{suffix}", layers.Lambda(lambda x: x / 255, name="scale")))
-    assert said.startswith("layer 'scale' (Lambda) holds a Python lambda, which is never run from a file")
-    assert said.endswith("save again")
+    message = refusal(save(tmp_path / f"model{suffix}", layers.Lambda(lambda x: x / 255, name="scale")))
+    assert message.startswith("layer 'scale' (Lambda) holds a Python lambda, which is never run from a file")
+    assert message.endswith("save again")
 
 
 def test_a_lambda_inside_a_nested_model_is_found(tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_a_lambda_inside_a_nested_model_is_found(tmp_path: Path) -> None:
 
 
 def test_a_lambda_as_the_argument_of_a_layer_is_found(tmp_path: Path) -> None:
-    said = refusal(save(tmp_path / "model.keras", layers.Dense(4, activation=lambda x: x * x, name="square")))
-    assert said.startswith("layer 'square' (Dense) holds a Python lambda")
+    message = refusal(save(tmp_path / "model.keras", layers.Dense(4, activation=lambda x: x * x, name="square")))
+    assert message.startswith("layer 'square' (Dense) holds a Python lambda")
 
 
 def test_a_lambda_of_keras_2_is_found(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_a_lambda_of_keras_2_is_found(tmp_path: Path) -> None:
 
 @SUFFIXES
 def test_a_class_that_is_not_registered_is_named_with_the_remedy(tmp_path: Path, suffix: str) -> None:
-    said = refusal(save(tmp_path / f"model{suffix}", Blur(name="soft")))
-    assert said.startswith("layer 'soft' (Blur) needs 'Blur'")
-    assert "register_keras_serializable(), save again" in said
+    message = refusal(save(tmp_path / f"model{suffix}", Blur(name="soft")))
+    assert message.startswith("layer 'soft' (Blur) needs 'Blur'")
+    assert "register_keras_serializable(), save again" in message
 
 
 def test_a_registered_class_that_was_not_imported_is_named_with_its_module(
@@ -100,17 +100,17 @@ def test_a_registered_class_that_was_not_imported_is_named_with_its_module(
 ) -> None:
     path = save(tmp_path / "model.keras", Sharpen(name="crisp"))
     monkeypatch.delitem(keras.saving.get_custom_objects(), "forgotten>Sharpen")
-    said = refusal(path)
-    assert said.startswith(f"layer 'crisp' (Sharpen) needs 'Sharpen' of module {__name__}; import the module")
-    assert f"python -c 'import {__name__}; from bctoolkit.cli import main; main()' export {path}" in said
+    message = refusal(path)
+    assert message.startswith(f"layer 'crisp' (Sharpen) needs 'Sharpen' of module {__name__}; import the module")
+    assert f"python -c 'import {__name__}; from bctoolkit.cli import main; main()' export {path}" in message
 
 
 def test_an_activation_function_that_is_not_registered_is_named(tmp_path: Path) -> None:
     def squash(x: Any) -> Any:
         return keras.ops.tanh(x)
 
-    said = refusal(save(tmp_path / "model.keras", layers.Dense(4, activation=squash, name="hidden")))
-    assert said.startswith("layer 'hidden' (Dense) needs 'squash'")
+    message = refusal(save(tmp_path / "model.keras", layers.Dense(4, activation=squash, name="hidden")))
+    assert message.startswith("layer 'hidden' (Dense) needs 'squash'")
 
 
 def test_a_loss_of_the_authors_own_does_not_matter(tmp_path: Path) -> None:
@@ -133,16 +133,16 @@ def test_private_layers_of_keras_are_found_in_an_old_file(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.onnx"])
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not a model")
-    assert refusal(tmp_path / name) == "not a Keras model; wanted a .keras or .h5 file written by model.save()"
+    assert refusal(tmp_path / name) == "not a Keras model; expected a .keras or .h5 file written by model.save()"
 
 
 @SUFFIXES
 def test_a_file_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
     path = save(tmp_path / f"model{suffix}")
     path.write_bytes(path.read_bytes()[:-1000])
-    said = refusal(path)
-    assert said.startswith("not a whole Keras model (")
-    assert said.endswith("copy the file again")
+    message = refusal(path)
+    assert message.startswith("not a whole Keras model (")
+    assert message.endswith("copy the file again")
 
 
 def test_a_damaged_part_of_the_archive_is_named(tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ def test_gelu_in_training_is_exact_to_the_rounding_of_its_dtype(dtype: str, tole
     exact = tf.cast(x, tf.float64)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([x, exact])
-        found, expected = Gelu(dtype=dtype)(x, training=True), tf.nn.gelu(exact, approximate=False)
-    assert found.dtype == x.dtype
-    slopes = tape.gradient(found, x, dy), tape.gradient(expected, exact, tf.cast(dy, tf.float64))
-    for ours, true in ((found, expected), slopes):
+        activated, expected = Gelu(dtype=dtype)(x, training=True), tf.nn.gelu(exact, approximate=False)
+    assert activated.dtype == x.dtype
+    slopes = tape.gradient(activated, x, dy), tape.gradient(expected, exact, tf.cast(dy, tf.float64))
+    for ours, true in ((activated, expected), slopes):
         np.testing.assert_allclose(np.asarray(tf.cast(ours, tf.float64)), true, rtol=tolerance, atol=tolerance)
 
 

@@ -29,7 +29,7 @@ class Recording(StubBackend):
 
 
 class Fixed:
-    """A backend that answers with one array, whatever it is asked."""
+    """A backend that returns one array for every batch."""
 
     provider = "fixed"
     threads = 1
@@ -39,6 +39,9 @@ class Fixed:
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         return self._answer
+
+    def placement(self) -> None:
+        """There are no operators."""
 
 
 def batch(count: int) -> NDArray[np.uint8]:
@@ -61,7 +64,7 @@ def test_images_asked_one_at_a_time_never_meet_in_a_batch() -> None:
     contract = InputContract(height=4, width=6, dtype="float32")
     probabilities = Classifier(backend, contract, LABELS).predict_each(images)
     assert probabilities.shape == (3, 3)
-    assert [(asked.shape, asked.dtype) for asked in backend.batches] == [((1, 4, 6, 3), np.float32)] * 3
+    assert [(single.shape, single.dtype.name) for single in backend.batches] == [((1, 4, 6, 3), "float32")] * 3
     np.testing.assert_array_equal(np.concatenate(backend.batches), images)
 
 
@@ -137,7 +140,7 @@ def test_an_engine_that_answers_with_another_shape_is_refused(shape: tuple[int, 
     classifier = Classifier(Fixed(np.zeros(shape, np.float32)), CONTRACT, LABELS)
     with pytest.raises(BackendError) as caught:
         classifier.predict(batch(2))
-    assert str(caught.value) == f"the engine answered with shape {shape}, expected (2, 3)"
+    assert str(caught.value) == f"the engine returned shape {shape}, expected (2, 3)"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -30,10 +30,10 @@ sys.meta_path.insert(0, Blocker())
 
 
 def commands(group: Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found = [path]
+    paths = [path]
     for name, command in group.commands.items():
-        found += commands(command, (*path, name)) if isinstance(command, Group) else [(*path, name)]
-    return found
+        paths += commands(command, (*path, name)) if isinstance(command, Group) else [(*path, name)]
+    return paths
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

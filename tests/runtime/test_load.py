@@ -140,8 +140,8 @@ def test_there_is_no_silent_way_from_cuda_to_the_cpu(opened: Bundle) -> None:
 
 @fp32_bundles
 def test_an_unknown_engine_is_answered_with_the_known_ones(opened: Bundle) -> None:
-    known = ", ".join(FORMATS[opened.manifest.format].engines)
-    with pytest.raises(ProviderUnavailable, match=rf"unknown engine 'tensorrt' .*engines: {known}"):
+    names = ", ".join(FORMATS[opened.manifest.format].engines)
+    with pytest.raises(ProviderUnavailable, match=rf"unknown engine 'tensorrt' .*engines: {names}"):
         load(opened.path, engine="tensorrt")
 
 
@@ -175,17 +175,19 @@ def test_a_sealed_file_that_is_no_model_is_refused_in_one_line(opened: Bundle, t
     manifest = opened.manifest
     written = bundles.write(
         tmp_path / "nonsense",
-        format=manifest.format,
-        quantization=manifest.quantization,
-        model=b"nonsense" * 100,
-        input=manifest.input,
-        labels=manifest.labels,
-        golden=opened.golden(),
-        reference=None,
-        source=manifest.source,
-        tools={},
-        parity=manifest.parity,
-        created=manifest.created,
+        bundles.BundleContent(
+            format=manifest.format,
+            quantization=manifest.quantization,
+            model=b"nonsense" * 100,
+            input=manifest.input,
+            labels=manifest.labels,
+            golden=opened.golden(),
+            reference=None,
+            source=manifest.source,
+            tools={},
+            parity=manifest.parity,
+            created=manifest.created,
+        ),
     )
     with pytest.raises(BackendError, match="cannot open the model") as caught:
         load(written.path)

@@ -1,4 +1,4 @@
-"""What the tests of training share: a set that can be learned, and a run's journal."""
+"""What the tests of training share: a set that can be learned, and the start of a run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,8 +11,9 @@ import pytest
 from bctoolkit.data import Dataset, Parts
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.recipes import TrainRecipe
+from bctoolkit.train.checkpoint import RunStart, TrainingCheckpoint
 from bctoolkit.train.fit import Training
-from bctoolkit.train.journal import Beginning, Journal
+from tests.support.mini import add_mini
 
 Start = Callable[..., Training]
 
@@ -34,13 +35,19 @@ def shade_parts() -> Parts:
 
 
 @pytest.fixture
+def mini(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adds `convnext_mini` to our networks."""
+    add_mini(monkeypatch)
+
+
+@pytest.fixture
 def start(tmp_path: Path, shades: Dataset, shade_parts: Parts) -> Iterator[Start]:
-    """Begin a run of a model and a recipe on the shades; nothing is trained yet."""
-    with ExitStack() as begun:
+    """Start a run of a model and a recipe on the shades; nothing is trained yet."""
+    with ExitStack() as started:
 
         def make(model: Any, recipe: TrainRecipe, progress: Progress | None = None, name: str = "x") -> Training:
-            journal = Journal(tmp_path / f".{name}.unfinished")
-            begun.enter_context(journal.begun(recipe, Beginning("shades", "0", "fresh weights")))
-            return Training(model, shades, shade_parts, recipe, progress or Silent(), journal)
+            checkpoint = TrainingCheckpoint(tmp_path / f".{name}.unfinished")
+            started.enter_context(checkpoint.begin(recipe, RunStart("shades", "0", "fresh weights")))
+            return Training(model, shades, shade_parts, recipe, progress or Silent(), checkpoint)
 
         yield make

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bctoolkit.recipes import STRENGTHS, Augment, Changes
+from bctoolkit.recipes import STRENGTHS, Augment, AugmentOps
 from bctoolkit.train.augmentation.policy import augment
 
 Pixels = NDArray[np.float32]
@@ -46,7 +46,7 @@ def only(**values: Any) -> Augment:
     return msgspec.structs.replace(NOTHING, **values)
 
 
-@pytest.mark.parametrize("recipe", [NOTHING, only(one_of=(Changes(), Changes())), only(chance=0.0, noise=0.5)])
+@pytest.mark.parametrize("recipe", [NOTHING, only(one_of=(AugmentOps(), AugmentOps())), only(chance=0.0, noise=0.5)])
 def test_nothing_switched_on_changes_nothing(recipe: Augment) -> None:
     np.testing.assert_array_equal(changed(recipe, batch()), batch())
 
@@ -80,21 +80,21 @@ def test_flips_and_turns_give_all_eight_symmetries_of_a_square_and_nothing_else(
     turns = [np.rot90(image, k) for k in range(4)]
     expected = {t.tobytes() for t in turns} | {t[:, ::-1].tobytes() for t in turns}
     result = changed(only(flip=True, rotate90=True), np.repeat(image[None], 512, axis=0))
-    found, counts = np.unique(result.reshape(512, -1), axis=0, return_counts=True)
-    assert {x.tobytes() for x in found} == {np.frombuffer(x, np.float32).tobytes() for x in expected}
+    variants, counts = np.unique(result.reshape(512, -1), axis=0, return_counts=True)
+    assert {x.tobytes() for x in variants} == {np.frombuffer(x, np.float32).tobytes() for x in expected}
     assert counts.min() > 35  # evenly: 64 each, standard deviation 7.5
 
 
 def test_turns_alone_never_mirror() -> None:
     image = batch(1)[0]
-    found = {x.tobytes() for x in changed(only(rotate90=True), np.repeat(image[None], 128, axis=0))}
-    assert found == {np.rot90(image, k).tobytes() for k in range(4)}
+    variants = {x.tobytes() for x in changed(only(rotate90=True), np.repeat(image[None], 128, axis=0))}
+    assert variants == {np.rot90(image, k).tobytes() for k in range(4)}
 
 
 def test_images_that_are_not_square_are_turned_upside_down_only() -> None:
     image = batch(1, 10, 14)[0]
-    found = {x.tobytes() for x in changed(only(rotate90=True), np.repeat(image[None], 64, axis=0))}
-    assert found == {image.tobytes(), image[::-1, ::-1].tobytes()}
+    variants = {x.tobytes() for x in changed(only(rotate90=True), np.repeat(image[None], 64, axis=0))}
+    assert variants == {image.tobytes(), image[::-1, ::-1].tobytes()}
 
 
 @settings(max_examples=15, deadline=None)
@@ -148,35 +148,39 @@ def test_randaugment_draws_exactly_so_many_of_each_image_and_all_as_often(number
 
 def test_randaugment_of_all_changes_does_them_all() -> None:
     recipe = only(brightness=0.2, contrast=0.3, saturation=0.3)
-    drawn = msgspec.structs.replace(recipe, randaugment=3)
-    np.testing.assert_array_equal(changed(drawn, batch()), changed(recipe, batch()))
+    with_randaugment = msgspec.structs.replace(recipe, randaugment=3)
+    np.testing.assert_array_equal(changed(with_randaugment, batch()), changed(recipe, batch()))
 
 
-def test_every_image_gets_one_of_the_pipelines_each_as_often() -> None:
+def test_every_image_gets_one_of_the_tables_each_as_often() -> None:
     images = np.full((3000, 3, 3, 3), 100, np.float32)
-    pipelines = (Changes(), Changes(brightness=0.3), Changes(noise=0.2), Changes(brightness=1e-3, randaugment=1))
-    result = changed(only(one_of=pipelines), images).reshape(3000, -1)
+    tables = (
+        AugmentOps(),
+        AugmentOps(brightness=0.3),
+        AugmentOps(noise=0.2),
+        AugmentOps(brightness=1e-3, randaugment=1),
+    )
+    result = changed(only(one_of=tables), images).reshape(3000, -1)
     shift, rough = np.abs(result.mean(1) - 100), np.ptp(result, axis=1) > 1e-3
     shares = [shift == 0, ~rough & (shift > 0.26), rough, ~rough & (shift > 0) & (shift <= 0.26)]
     assert sum(share.mean() for share in shares) == pytest.approx(1)
     np.testing.assert_allclose([share.mean() for share in shares], 0.25, atol=0.03)
 
 
-def test_a_phase_may_leave_some_images_without_a_pipeline() -> None:
+def test_a_phase_may_leave_some_images_without_one_of_them() -> None:
     images = np.full((3000, 3, 3, 3), 100, np.float32)
-    recipe = only(brightness=0.2, one_of=(Changes(noise=0.2), Changes(noise=0.2)))
+    recipe = only(brightness=0.2, one_of=(AugmentOps(noise=0.2), AugmentOps(noise=0.2)))
     for share in (0.0, 0.3, 1.0):
-        result = augment(tf.constant(images), tf.constant(classes(3000)), tf.constant([0, 0]), recipe, pipelines=share)[
-            0
-        ]
+        labels, seed = tf.constant(classes(3000)), tf.constant([0, 0])
+        result, _ = augment(tf.constant(images), labels, seed, recipe, one_of_share=share)
         rough = np.ptp(np.asarray(result).reshape(3000, -1), axis=1) > 1e-3
         assert rough.mean() == pytest.approx(share, abs=0.03)
         assert (np.asarray(result) != images).any((1, 2, 3)).all()
 
 
-def test_pipelines_come_after_the_changes_for_all() -> None:
+def test_they_come_after_the_operations_for_all() -> None:
     images = np.full((32, 4, 4, 3), 100, np.float32)
-    recipe = only(brightness=0.3, one_of=(Changes(solarize=1.0),))
+    recipe = only(brightness=0.3, one_of=(AugmentOps(solarize=1.0),))
     shifted = changed(only(brightness=0.3), images)
     result = changed(recipe, images)
     inverted = result != shifted

@@ -16,17 +16,17 @@ from bctoolkit.errors import RecipeError
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Augment, Distill, Phase, TrainRecipe
 from bctoolkit.train import train
+from bctoolkit.train.checkpoint import RunStart, TrainingCheckpoint
 from bctoolkit.train.distill import load_teacher
 from bctoolkit.train.fit import Training, fit
-from bctoolkit.train.journal import Beginning, Journal
 
 INPUT = InputContract(height=32, width=32)
 CLASSES = ("dark", "light")
 
 
 def recipe(teacher: str, **values: Any) -> TrainRecipe:
-    chosen = {"phases": (Phase("all", 1, 1e-3, ("*",)),), "input": INPUT} | values
-    return TrainRecipe(model="baseline_cnn", precision="float32", distill=Distill(teacher), **chosen)
+    fields: dict[str, Any] = {"phases": (Phase("all", 1, 1e-3, ("*",)),), "input": INPUT} | values
+    return TrainRecipe(model="baseline_cnn", precision="float32", distill=Distill(teacher), **fields)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def knowing(dataset: Dataset) -> Any:
         kernel, bias = layer.get_weights()
         layer.set_weights([np.full_like(kernel, 1.0 / np.prod(kernel.shape[:-1])), np.zeros_like(bias)])
     probe = keras.Model(teacher.input, teacher.get_layer("hidden").output)
-    level = np.asarray(probe(dataset.images.astype(np.float32)))[:, 0]
+    level = np.asarray(probe(dataset.images[:].astype(np.float32)))[:, 0]
     low, high = level[dataset.labels == 0].max(), level[dataset.labels == 1].min()
     assert low < high
     slope = 6 / (high - low)
@@ -118,23 +118,23 @@ def test_a_student_of_a_perfect_teacher_learns_without_a_single_right_label(
     lying = Dataset(shades.images, labels, shades.classes, shades.hashes, "lies")
     keras.utils.set_random_seed(1)
     model = networks.build("baseline_cnn", 2, INPUT.shape)
-    chosen = msgspec.structs.replace(
+    taught = msgspec.structs.replace(
         recipe("big"),
         distill=Distill("big", weight=1.0),
         batch_size=4,
         phases=(Phase("all", 8, 1e-3, ("*",)),),
         augment=Augment(brightness=0, contrast=0, saturation=0),
     )
-    with Journal(tmp_path / ".x.unfinished").begun(chosen, Beginning("lies", "0", "")) as journal:
-        history = fit(Training(model, lying, shade_parts, chosen, Silent(), journal, knowing(shades)))
-    assert history[-1]["val_accuracy"] == 1.0
-    assert history[-1]["accuracy"] < 0.3
+    with TrainingCheckpoint(tmp_path / ".x.unfinished").begin(taught, RunStart("lies", "0", "")) as checkpoint:
+        history = fit(Training(model, lying, shade_parts, taught, Silent(), checkpoint, knowing(shades)))
+    assert history[-1].val_accuracy == 1.0
+    assert history[-1].accuracy < 0.3
 
 
 def test_a_run_learns_from_another_by_its_name(workspace: Path, class_folders: Path, tmp_path: Path) -> None:
     runs = workspace / "training" / "runs"
-    chosen = msgspec.structs.replace(recipe(str(runs / "tiny")), batch_size=16)
-    figures = train(chosen, str(class_folders), tmp_path / "student", Silent())
+    taught = msgspec.structs.replace(recipe(str(runs / "tiny")), batch_size=16)
+    figures = train(taught, str(class_folders), tmp_path / "student", Silent())
     assert figures.count > 0
     stored = msgspec.toml.decode((tmp_path / "student" / run.RECIPE).read_bytes(), type=TrainRecipe)
     assert stored.distill.teacher == str(runs / "tiny")

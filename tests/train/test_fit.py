@@ -15,9 +15,11 @@ from bctoolkit.data import Dataset
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.recipes import Augment, Phase, TrainRecipe
 from bctoolkit.train import fit as module
+from bctoolkit.train.batches import evaluation_batches
 from bctoolkit.train.fit import Training, fit, unfreeze
-from bctoolkit.train.pipeline import evaluation_batches
-from bctoolkit.train.step import validate
+from bctoolkit.train.optimizer import optimizer_for
+from bctoolkit.train.step import TrainStep, validate
+from tests.support.progress import OnLine
 
 Start = Callable[..., Training]
 PLAIN = Augment(flip=False, rotate90=False, brightness=0, contrast=0, saturation=0)
@@ -29,7 +31,8 @@ def network(name: str = "baseline_cnn", policy: str = "float32", seed: int = 0) 
 
 
 def recipe(*phases: Phase, **values: Any) -> TrainRecipe:
-    return TrainRecipe(phases=phases, **({"model": "baseline_cnn", "precision": "float32", "batch_size": 8} | values))
+    fields: dict[str, Any] = {"model": "baseline_cnn", "precision": "float32", "batch_size": 8} | values
+    return TrainRecipe(phases=phases, **fields)
 
 
 def everything(epochs: int = 1, rate: float = 1e-3, name: str = "all", **values: Any) -> Phase:
@@ -46,14 +49,14 @@ def moved(before: dict[str, list[np.ndarray]], after: dict[str, list[np.ndarray]
 
 def validated(training: Training) -> tuple[float, float]:
     batches = evaluation_batches(training.dataset, training.parts.validation, 8)
-    found: tuple[float, float] = validate(training.model)(batches)
-    return found
+    loss_and_accuracy: tuple[float, float] = validate(training.model)(batches)
+    return loss_and_accuracy
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("mini")
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_frozen_layers_of_a_convnext_do_not_move_by_one_bit_and_the_others_do(start: Start, policy: str) -> None:
-    model = network("convnext_atto", policy)
+    model = network("convnext_mini", policy)
     first = weights(model)
     head, tune = Phase("head", 1, 1e-3), Phase("tune", 1, 1e-3, ("*_depthwise",), unfreeze_stages=1)
     fit(start(model, recipe(head, precision=policy, keep="last"), name="a"))
@@ -67,19 +70,17 @@ def test_frozen_layers_of_a_convnext_do_not_move_by_one_bit_and_the_others_do(st
 def test_the_history_has_a_row_per_epoch_over_all_phases(start: Start) -> None:
     phases = (everything(2, name="one"), everything(1, 1e-4, name="two", schedule="constant"))
     history = fit(start(network(), recipe(*phases)))
-    assert [(row["phase"], row["epoch"]) for row in history] == [("one", 1), ("one", 2), ("two", 3)]
-    columns = "phase epoch seconds waiting_share learning_rate loss accuracy val_loss val_accuracy"
-    assert all(list(row) == columns.split() for row in history)
-    assert history[1]["learning_rate"] < history[0]["learning_rate"] <= 1e-3
-    assert history[2]["learning_rate"] == pytest.approx(1e-4)
-    assert all(0 <= row["waiting_share"] <= 1 and row["seconds"] > 0 for row in history)
-    assert all(0 <= row[name] <= 1 for row in history for name in ("accuracy", "val_accuracy"))
+    assert [(row.phase, row.epoch) for row in history] == [("one", 1), ("one", 2), ("two", 3)]
+    assert history[1].learning_rate < history[0].learning_rate <= 1e-3
+    assert history[2].learning_rate == pytest.approx(1e-4)
+    assert all(0 <= row.waiting_share <= 1 and row.seconds > 0 for row in history)
+    assert all(0 <= share <= 1 for row in history for share in (row.accuracy, row.val_accuracy))
 
 
 def test_it_learns_what_can_be_learned(start: Start) -> None:
     history = fit(start(network(), recipe(everything(8), batch_size=4)))
-    assert history[-1]["val_accuracy"] == 1.0
-    assert history[-1]["loss"] < history[0]["loss"]
+    assert history[-1].val_accuracy == 1.0
+    assert history[-1].loss < history[0].loss
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others(start: Start) -> None:
@@ -99,9 +100,9 @@ def test_the_weights_kept_are_the_ones_that_gave_the_epoch_s_figures(start: Star
     phase = everything(4, 0.03, schedule="constant", warmup_epochs=4)
     training = start(network(), recipe(phase, keep=keep, ema=ema, augment=PLAIN, dropout=0.0))
     history = fit(training)
-    scores = [(row["val_accuracy"], -row["val_loss"]) for row in history]
+    scores = [(row.val_accuracy, -row.val_loss) for row in history]
     accuracy, negated = max(scores) if keep == "best" else scores[-1]
-    assert validated(training) == (pytest.approx(-negated, rel=1e-4), pytest.approx(accuracy))
+    assert validated(training) == pytest.approx((-negated, accuracy), rel=1e-4)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_a_phase_ends_after_so_many_epochs_without_a_better_one_and_the_next_beg
     scripted([(0.5, 0.6), (0.6, 0.6), (0.4, 0.6), (0.4, 0.6), (0.3, 0.5), (9.0, 0.1), (8.0, 0.1), (7.0, 0.1)])
     phases = (everything(9, name="one"), everything(3, name="two"))
     history = fit(start(network(), recipe(*phases, early_stopping=2)))
-    assert [row["phase"] for row in history] == ["one"] * 5 + ["two"] * 3
+    assert [row.phase for row in history] == ["one"] * 5 + ["two"] * 3
 
 
 def test_the_best_epoch_is_the_most_accurate_and_among_equals_the_one_of_least_loss(
@@ -129,40 +130,40 @@ def test_the_best_epoch_is_the_most_accurate_and_among_equals_the_one_of_least_l
 ) -> None:
     scripted([(0.9, 0.5), (0.8, 0.5), (0.1, 0.4), (0.8, 0.5)])
     model, after = network(), []
-    end = module._Stretch._end_epoch
+    end_epoch = module.PhaseRunner._end_epoch
 
-    def remember(self: Any, place: Any) -> Any:
+    def remember(self: Any, state: Any) -> Any:
         after.append(model.get_layer("hidden").get_weights()[0])
-        return end(self, place)
+        return end_epoch(self, state)
 
-    monkeypatch.setattr(module._Stretch, "_end_epoch", remember)
+    monkeypatch.setattr(module.PhaseRunner, "_end_epoch", remember)
     fit(start(model, recipe(everything(4))))
     np.testing.assert_array_equal(model.get_layer("hidden").get_weights()[0], after[1])
 
 
-def test_names_and_stages_say_what_may_move() -> None:
+def test_names_and_stages_say_what_is_trained() -> None:
     model = network("convnext_atto")
 
-    def movable(phase: Phase) -> set[str]:
+    def trainable(phase: Phase) -> set[str]:
         count = unfreeze(model, phase)
         assert count == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
         return {layer.name for layer in model.layers if layer.trainable_weights}
 
     names = {layer.name for layer in model.layers if layer.weights}
     head = {"head_norm", "head_logits"}
-    assert movable(Phase("a", 1, 1.0)) == head
-    assert movable(Phase("a", 1, 1.0, ("*",))) == names
-    assert movable(Phase("a", 1, 1.0, ("stem_*", "stage_0_block_1_norm"))) == {
+    assert trainable(Phase("a", 1, 1.0)) == head
+    assert trainable(Phase("a", 1, 1.0, ("*",))) == names
+    assert trainable(Phase("a", 1, 1.0, ("stem_*", "stage_0_block_1_norm"))) == {
         "stem_conv",
         "stem_norm",
         "stage_0_block_1_norm",
         *head,
     }
     assert (
-        movable(Phase("a", 1, 1.0, unfreeze_stages=2)) == {n for n in names if n[:7] in ("stage_2", "stage_3")} | head
+        trainable(Phase("a", 1, 1.0, unfreeze_stages=2)) == {n for n in names if n[:7] in ("stage_2", "stage_3")} | head
     )
-    assert movable(Phase("a", 1, 1.0, unfreeze_stages=4)) == {n for n in names if n.startswith("stage_")} | head
-    assert movable(Phase("a", 1, 1.0)) == head
+    assert trainable(Phase("a", 1, 1.0, unfreeze_stages=4)) == {n for n in names if n.startswith("stage_")} | head
+    assert trainable(Phase("a", 1, 1.0)) == head
 
 
 def test_a_pattern_that_matches_no_layer_is_refused_with_a_name_that_exists() -> None:
@@ -177,7 +178,7 @@ def test_more_stages_than_there_are_are_refused() -> None:
         unfreeze(network(), Phase("a", 1, 1.0, unfreeze_stages=1))
 
 
-def test_a_wrong_pattern_of_the_last_phase_is_told_before_the_first_begins(start: Start) -> None:
+def test_a_wrong_pattern_of_the_last_phase_is_refused_before_the_first_begins(start: Start) -> None:
     model = network()
     before = weights(model)
     with pytest.raises(RecipeError, match="unfreeze pattern 'nowhere'"):
@@ -197,44 +198,36 @@ def test_a_loss_that_is_not_a_number_at_once_says_where_and_that_nothing_was_lea
 
 def good_then(start: Start, rate: float, **values: Any) -> tuple[str, Training, list[np.ndarray]]:
     """A run whose second phase breaks: the message, the run, and the weights it had before that phase."""
-    kept: list[np.ndarray] = []
-
-    class Watch:
-        def say(self, line: str) -> None:
-            if line.startswith("phase two"):
-                kept.extend(training.model.get_weights())
-
-        def step(self, *_: Any) -> None:
-            pass
-
+    good: list[np.ndarray] = []
+    watch = OnLine("phase two", lambda: good.extend(training.model.get_weights()))
     phases = (everything(1, name="one"), everything(2, rate, name="two", schedule="constant"))
-    training = start(network(), recipe(*phases, keep="last", **values), Watch())
+    training = start(network(), recipe(*phases, keep="last", **values), watch)
     with pytest.raises(RecipeError) as caught:
         fit(training)
-    return str(caught.value), training, kept
+    return str(caught.value), training, good
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_after_a_loss_that_is_not_a_number_the_last_good_weights_can_be_used(start: Start, ema: float) -> None:
-    message, training, kept = good_then(start, 1e30, ema=ema)
-    file = training.journal.folder / "last_good.keras"
+    message, training, good = good_then(start, 1e30, ema=ema)
+    file = training.checkpoint.folder / "last_good.keras"
     assert "at phase two, epoch 1, step 2; lower the phase's learning_rate" in message
     assert message.endswith(f"the last good weights are {file}; use them with --weights")
     assert "\n" not in message
     stored = networks.load_model(file).get_weights()
     if not ema:  # with a moving average, the checkpoint holds the weights it was made of
-        for found, expected in zip(stored, kept, strict=True):
-            np.testing.assert_array_equal(found, expected)
+        for weight, expected in zip(stored, good, strict=True):
+            np.testing.assert_array_equal(weight, expected)
     assert all(np.isfinite(weight).all() for weight in stored)
     assert "layers of" in networks.load_weights(network(seed=3), str(file))
 
 
 def test_weights_that_are_no_numbers_at_the_end_of_an_epoch_are_never_kept(start: Start) -> None:
-    message, training, kept = good_then(start, float("inf"), batch_size=16)
+    message, training, good = good_then(start, float("inf"), batch_size=16)
     assert "the validation loss is nan at phase two, epoch 1, step 1;" in message
-    stored = networks.load_model(training.journal.folder / "last_good.keras").get_weights()
-    for found, expected in zip(stored, kept, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    stored = networks.load_model(training.checkpoint.folder / "last_good.keras").get_weights()
+    for weight, expected in zip(stored, good, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_weights_that_are_no_numbers_in_the_middle_of_an_epoch_are_never_saved(
@@ -242,13 +235,13 @@ def test_weights_that_are_no_numbers_in_the_middle_of_an_epoch_are_never_saved(
 ) -> None:
     monkeypatch.setattr(module, "SAVE_SECONDS", -1.0)
     _, training, _ = good_then(start, float("inf"))
-    state = training.journal.load()
+    state = training.checkpoint.load()
     assert state is not None
     assert all(np.isfinite(array).all() for array in state[1]["model"])
 
 
 class Slow:
-    """Images of which the first asked for take a second to come."""
+    """Images of which the first to be read take a second to come."""
 
     def __init__(self, images: Any) -> None:
         self._images, self._first = images, True
@@ -264,13 +257,13 @@ class Slow:
         return self._images[index]
 
 
-def test_time_spent_waiting_for_images_is_told(start: Start) -> None:
+def test_time_spent_waiting_for_images_is_measured(start: Start) -> None:
     training = start(network(), recipe(everything(1), augment=PLAIN))
     dataset = replace(training.dataset, images=Slow(training.dataset.images))
     assert isinstance(dataset, Dataset)
     training.dataset = dataset
     (row,) = fit(training)
-    assert row["waiting_share"] * row["seconds"] > 0.8
+    assert row.waiting_share * row.seconds > 0.8
 
 
 class Vanishing(Slow):
@@ -287,7 +280,7 @@ class Vanishing(Slow):
         return self._images[index]
 
 
-def test_an_image_that_is_gone_is_told_in_one_line(start: Start) -> None:
+def test_an_image_that_is_gone_is_one_line(start: Start) -> None:
     training = start(network(), recipe(everything(3), augment=PLAIN))
     training.dataset = replace(training.dataset, images=Vanishing(training.dataset.images))
     with pytest.raises(DatasetError, match=r"^set/left/7\.png: cannot be read; is it gone\?$"):
@@ -308,5 +301,5 @@ def test_augmentation_never_enters_the_model(start: Start) -> None:
     images = tf.random.stateless_uniform((4, 32, 32, 3), (0, 0)) * 255
     once, twice = np.asarray(model(images)), np.asarray(model(images))
     np.testing.assert_array_equal(once, twice)
-    module.TrainStep(model, module.optimizer_for(model, recipe(everything(1))), recipe(everything(1)), np.ones(2, "f4"))
+    TrainStep(model, optimizer_for(model, recipe(everything(1))), recipe(everything(1)), np.ones(2, np.float32))
     assert list(layers_of(model)) == before

@@ -28,29 +28,29 @@ def test_a_constant_rate_stays() -> None:
 
 def test_a_cosine_falls_from_the_whole_rate_over_half_way_to_one_hundredth() -> None:
     phase = Phase("a", 4, 1e-2)
-    found = rates(phase, 25)
-    assert found[0] == 1e-2
-    assert found[50] == pytest.approx(1e-2 * (1 + 0.01) / 2)
+    curve = rates(phase, 25)
+    assert curve[0] == 1e-2
+    assert curve[50] == pytest.approx(1e-2 * (1 + 0.01) / 2)
     assert learning_rate(phase, 100, 25) == pytest.approx(1e-4)
-    assert (np.diff(found) < 0).all()
+    assert (np.diff(curve) < 0).all()
     middle = 1e-2 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * 0.3)))
-    assert found[30] == pytest.approx(middle)
+    assert curve[30] == pytest.approx(middle)
 
 
 def test_an_exponential_falls_by_the_same_factor_each_step_to_one_hundredth() -> None:
     phase = Phase("a", 2, 1e-2, schedule="exponential")
-    found = rates(phase, 10)
-    np.testing.assert_allclose(found[1:] / found[:-1], 0.01 ** (1 / 20))
-    assert found[0] == 1e-2
+    curve = rates(phase, 10)
+    np.testing.assert_allclose(curve[1:] / curve[:-1], 0.01 ** (1 / 20))
+    assert curve[0] == 1e-2
     assert learning_rate(phase, 20, 10) == pytest.approx(1e-4)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
 def test_the_warm_up_rises_evenly_and_the_schedule_starts_where_it_ends(schedule: Any) -> None:
     phase = Phase("a", 3, 1.0, schedule=schedule, warmup_epochs=0.5)
-    found = rates(phase, 10)
-    np.testing.assert_allclose(found[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
-    assert found[5] == 1.0
+    curve = rates(phase, 10)
+    np.testing.assert_allclose(curve[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
+    assert curve[5] == 1.0
     assert learning_rate(phase, 30, 10) == pytest.approx(1.0 if schedule == "constant" else 0.01)
 
 
@@ -140,21 +140,21 @@ def test_a_norm_limit_makes_all_gradients_smaller_by_one_factor() -> None:
 
 def test_rates_of_layers_fall_from_the_head_block_by_block() -> None:
     model = networks.build("convnext_atto", 2, (32, 32, 3))
-    found = layer_rates(model, 0.5)
-    assert set(found) == {layer.name for layer in model.layers if layer.weights}
-    assert found["head_logits"] == found["head_norm"] == 1.0
-    assert found["stage_3_block_1_depthwise"] == found["stage_3_block_1_scale"] == 0.5
-    assert found["stage_3_block_0_project"] == 0.25
-    assert found["stage_3_downsample_conv"] == found["stage_3_downsample_norm"] == 0.125
+    factors = layer_rates(model, 0.5)
+    assert set(factors) == {layer.name for layer in model.layers if layer.weights}
+    assert factors["head_logits"] == factors["head_norm"] == 1.0
+    assert factors["stage_3_block_1_depthwise"] == factors["stage_3_block_1_scale"] == 0.5
+    assert factors["stage_3_block_0_project"] == 0.25
+    assert factors["stage_3_downsample_conv"] == factors["stage_3_downsample_norm"] == 0.125
     blocks, downsamplings = 2 + 2 + 6 + 2, 3
-    assert found["stem_conv"] == found["stem_norm"] == 0.5 ** (blocks + downsamplings + 1)
+    assert factors["stem_conv"] == factors["stem_norm"] == 0.5 ** (blocks + downsamplings + 1)
     assert set(layer_rates(model, 1.0).values()) == {1.0}
 
 
 def test_rates_of_layers_hold_for_a_network_without_blocks() -> None:
-    found = layer_rates(networks.build("baseline_cnn", 2, (32, 32, 3)), 0.1)
+    factors = layer_rates(networks.build("baseline_cnn", 2, (32, 32, 3)), 0.1)
     np.testing.assert_allclose(
-        [found[name] for name in ("head_logits", "hidden", "conv_2", "conv_1", "conv_0")], [1, 0.1, 0.01, 1e-3, 1e-4]
+        [factors[name] for name in ("head_logits", "hidden", "conv_2", "conv_1", "conv_0")], [1, 0.1, 0.01, 1e-3, 1e-4]
     )
 
 

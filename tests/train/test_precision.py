@@ -2,11 +2,12 @@
 
 import pytest
 
+from bctoolkit.recipes import Precision
 from bctoolkit.train import precision
 
 
 @pytest.mark.parametrize("given", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_a_precision_asked_for_is_kept(given: precision.Precision) -> None:
+def test_a_precision_that_is_named_stays(given: Precision) -> None:
     assert precision.policy(given) == given
 
 

@@ -25,7 +25,8 @@ def network(name: str = "baseline_cnn", policy: str = "float32", seed: int = 0) 
 
 
 def recipe(**values: Any) -> TrainRecipe:
-    return TrainRecipe(model="baseline_cnn", phases=PHASES, **({"precision": "float32", "weight_decay": 0.0} | values))
+    fields: dict[str, Any] = {"precision": "float32", "weight_decay": 0.0} | values
+    return TrainRecipe(model="baseline_cnn", phases=PHASES, **fields)
 
 
 def batch(count: int = 6) -> tuple[Array, Array]:
@@ -40,9 +41,9 @@ def step_of(model: Any, chosen: TrainRecipe, weights: Array = EVEN, teacher: Any
     return TrainStep(model, optimizer, chosen, weights, teacher)
 
 
-def softmax(logits: Array) -> Array:
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     raised = np.exp(logits - logits.max(1, keepdims=True))
-    result: Array = raised / raised.sum(1, keepdims=True)
+    result: NDArray[Any] = raised / raised.sum(1, keepdims=True)
     return result
 
 
@@ -77,9 +78,9 @@ def test_the_moving_average_is_that_of_the_weights_after_each_step() -> None:
         step.run(images, labels)
         share = 1 - min(0.7, (1 + done) / (10 + done))
         average = [a + share * (w - a) for a, w in zip(average, model.get_weights(), strict=True)]
-    for (weight, found), expected in zip(step.averaged(), average, strict=True):
-        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-6)
-        assert (np.asarray(found) != np.asarray(weight)).any()
+    for (weight, own_average), expected in zip(step.averaged(), average, strict=True):
+        np.testing.assert_allclose(np.asarray(own_average), expected, rtol=1e-4, atol=1e-6)
+        assert (np.asarray(own_average) != np.asarray(weight)).any()
 
 
 def test_without_a_momentum_there_is_no_moving_average() -> None:
@@ -91,12 +92,12 @@ def test_the_distilled_loss_is_hinton_s() -> None:
     teacher.trainable = False
     before = teacher.get_weights()
     chosen = recipe(label_smoothing=0.2, distill=Distill("x", weight=0.3, temperature=4.0))
-    found, _ = step_of(model, chosen, teacher=teacher, rate=1e-3).run(images, labels)
-    logits, wanted = (np.asarray(logits_of(m)(images), np.float64) for m in (network(seed=0), network(seed=1)))
+    loss, _ = step_of(model, chosen, teacher=teacher, rate=1e-3).run(images, labels)
+    logits, taught = (np.asarray(logits_of(m)(images), np.float64) for m in (network(seed=0), network(seed=1)))
     smooth = labels * 0.8 + 0.2 / 3
     hard = -(smooth * np.log(softmax(logits))).sum(1)
-    soft = -16 * (softmax(wanted / 4) * np.log(softmax(logits / 4))).sum(1)
-    assert float(found) == pytest.approx((0.7 * hard + 0.3 * soft).mean(), rel=1e-4)
+    soft = -16 * (softmax(taught / 4) * np.log(softmax(logits / 4))).sum(1)
+    assert float(loss) == pytest.approx((0.7 * hard + 0.3 * soft).mean(), rel=1e-4)
     for old, new in zip(before, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -136,30 +137,30 @@ def test_validation_is_the_mean_over_all_images_whatever_the_batches() -> None:
 
 def test_balanced_weights_let_every_class_count_the_same() -> None:
     labels = np.repeat([0, 1, 2], [60, 30, 10])
-    found = balanced(labels, 3)
-    np.testing.assert_allclose(found, [100 / 180, 100 / 90, 100 / 30], rtol=1e-6)
-    np.testing.assert_allclose(np.bincount(labels) * found, 100 / 3, rtol=1e-6)
-    assert found[labels].mean() == pytest.approx(1)
+    factors = balanced(labels, 3)
+    np.testing.assert_allclose(factors, [100 / 180, 100 / 90, 100 / 30], rtol=1e-6)
+    np.testing.assert_allclose(np.bincount(labels) * factors, 100 / 3, rtol=1e-6)
+    assert factors[labels].mean() == pytest.approx(1)
 
 
 def test_balanced_weights_of_a_class_without_images_are_finite() -> None:
     assert np.isfinite(balanced(np.array([0, 0, 2]), 3)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("mini")
 def test_in_mixed_bfloat16_the_loss_follows_that_of_float32() -> None:
-    """Measured over 30 steps: at most 1.6 % apart, 0.5 % of the first loss."""
+    """Measured over 30 steps: at most 0.5 % apart."""
     rng = np.random.default_rng(0)
     hidden = np.arange(48) % 3
     images = rng.normal(110, 40, (48, *SHAPE)) + 30 * (hidden[:, None, None, None] == np.arange(3))
     images, labels = images.clip(0, 255).astype(np.float32), np.eye(3, dtype=np.float32)[hidden]
     losses = {}
     for policy in ("float32", "mixed_bfloat16"):
-        model = network("convnext_atto", policy)
-        step = step_of(model, recipe(precision=policy, label_smoothing=0.1, clip_norm=1.0), rate=1e-4)
+        model = network("convnext_mini", policy)
+        step = step_of(model, recipe(precision=policy, label_smoothing=0.1, clip_norm=1.0), rate=3e-4)
         parts = [slice(16 * (i % 3), 16 * (i % 3) + 16) for i in range(30)]
         losses[policy] = np.array([float(step.run(images[part], labels[part])[0]) for part in parts])
     exact, mixed = losses["float32"], losses["mixed_bfloat16"]
     assert exact[-3:].mean() < 0.3 * exact[0]
     assert (exact != mixed).any()
-    assert np.abs(mixed / exact - 1).max() <= 0.05
+    assert np.abs(mixed / exact - 1).max() <= 0.02

@@ -8,10 +8,9 @@ import numpy as np
 
 from bctoolkit.bench.analysis import verdict, wording
 from bctoolkit.bench.analysis.pareto import front
-from bctoolkit.bench.documents.judgements import Outcome
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.bench.documents.stored import StoredReport
-from bctoolkit.documents import Document
+from bctoolkit.documents import Document, Outcome, worst
 from bctoolkit.recipes import Budget
 
 __all__ = ["PREFERENCES", "Candidate", "Choice", "Preference", "choose_best"]
@@ -88,23 +87,19 @@ def _candidate(name: str, reports: list[StoredReport], limits: Budget) -> Candid
             reasons.append(f"{where}{_absent(name, stored.report)}")
             continue
         judged = [(verdict.check_budget(result, limits), result) for result in rows]
-        best, result = min(judged, key=lambda pair: (_order(pair[0].outcome), pair[1].latency_ms.p50))
+        best, result = min(judged, key=lambda pair: (pair[0].outcome.severity, pair[1].latency_ms.p50))
         results.append(result)
         outcomes.add(best.outcome)
         reasons += [where + wording.check_line(check) for check in best.checks if not check.passed]
     return Candidate(
         bundle=name,
-        outcome=max(outcomes, key=_order),
+        outcome=worst(outcomes),
         p50_ms=float(np.exp(np.mean([np.log(result.latency_ms.p50) for result in results]))),
         size_bytes=results[0].size_bytes,
         accuracy=float(np.mean([result.parity.headline_accuracy for result in results])),
         reasons=tuple(reasons),
         on_front=False,
     )
-
-
-def _order(outcome: Outcome) -> int:
-    return (Outcome.PASSED, Outcome.UNDECIDED, Outcome.FAILED).index(outcome)
 
 
 def _absent(name: str, report: Report) -> str:

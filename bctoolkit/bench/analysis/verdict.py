@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bctoolkit.bench.analysis import statistics
-from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, Verdict
+from bctoolkit.bench.documents.judgements import Check, Labelled, Verdict
 from bctoolkit.bench.documents.measurements import Interval, Latency
 from bctoolkit.bench.documents.report import Result
+from bctoolkit.documents import Outcome, worst
 from bctoolkit.recipes import Budget
 from bctoolkit.statistics import metrics
 from bctoolkit.statistics.paired import PairedChange, images_needed, score_interval
@@ -41,9 +42,7 @@ def check_budget(result: Result, budget: Budget) -> Verdict:
     interval, its figure was not measured, or its latency is unstable.
     """
     checks = tuple(_checks(result, budget))
-    outcomes = {check.outcome for check in checks}
-    outcome = next((each for each in (Outcome.FAILED, Outcome.UNDECIDED) if each in outcomes), Outcome.PASSED)
-    return Verdict(outcome, checks)
+    return Verdict(worst(check.outcome for check in checks), checks)
 
 
 def _checks(result: Result, budget: Budget) -> Iterator[Check]:
@@ -55,8 +54,8 @@ def _checks(result: Result, budget: Budget) -> Iterator[Check]:
         limit = getattr(budget, name)
         if limit is not None:
             yield _at_least(name, limit, measure(result))
-    if budget.max_recall_drop is not None:
-        yield _worst_class("max_recall_drop", budget.max_recall_drop, result.parity.labelled)
+    if budget.max_worst_recall_drop is not None:
+        yield _worst_class("max_worst_recall_drop", budget.max_worst_recall_drop, result.parity.labelled)
 
 
 def _at_most(name: str, limit: float, figure: Figure) -> Check:
@@ -189,11 +188,10 @@ def _worst_class(name: str, limit: float, labelled: Labelled | None) -> Check:
     """
     if labelled is None or not labelled.class_changes:
         return _at_most(name, limit, Figure(None, NEEDS_REFERENCE))
-    order = (Outcome.FAILED, Outcome.UNDECIDED, Outcome.PASSED)
     checks = [
         _at_most(name, limit, _change(change, f"class {label}")) for label, change in labelled.class_changes.items()
     ]
-    return min(checks, key=lambda check: (order.index(check.outcome), -(check.observed or 0.0)))
+    return max(checks, key=lambda check: (check.outcome.severity, check.observed or 0.0))
 
 
 AT_MOST: dict[str, Callable[[Result], Figure]] = {

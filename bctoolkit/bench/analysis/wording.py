@@ -1,8 +1,9 @@
 """How results, verdicts and checks are named, in the terminal and in every form of a report."""
 
-from bctoolkit.bench.documents.judgements import Check, Outcome
+from bctoolkit.bench.documents.judgements import Check
 from bctoolkit.bench.documents.report import Failure, Result
 from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.documents import Outcome
 
 __all__ = ["check_line", "failure_title", "observed", "points", "title"]
 

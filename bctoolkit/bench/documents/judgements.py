@@ -1,26 +1,13 @@
 """How a bundle was judged: parity with the reference, robustness, and the limits of a budget."""
 
-from enum import StrEnum
-
 from msgspec import field
 
 from bctoolkit.bench.documents.measurements import Interval
-from bctoolkit.documents import Document
+from bctoolkit.documents import Document, Outcome
 from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import PairedChange
 
-__all__ = ["Check", "Labelled", "Outcome", "ParityReport", "Robustness", "UnderCorruption", "Verdict"]
-
-
-class Outcome(StrEnum):
-    """What a check or a verdict comes to."""
-
-    PASSED = "passed"
-    """The whole interval keeps the limit."""
-    FAILED = "failed"
-    """The whole interval lies beyond it."""
-    UNDECIDED = "undecided"
-    """The limit lies inside the interval, or there is none: not enough data to say."""
+__all__ = ["Check", "Labelled", "ParityReport", "Robustness", "UnderCorruption", "Verdict"]
 
 
 class UnderCorruption(Document, frozen=True):

@@ -1,13 +1,11 @@
 """Reports on disk, read back."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.report import PREDICTIONS, REPORT, Report, Result
-from bctoolkit.documents import parse
+from bctoolkit.documents import decode_json, parse
 from bctoolkit.errors import RecipeError
 
 __all__ = ["SCHEMA", "StoredReport", "read"]
@@ -38,11 +36,10 @@ def read(path: Path) -> StoredReport:
     """
     file = path / REPORT if path.is_dir() else path
     try:
-        raw: Any = json.loads(file.read_bytes())
+        content = file.read_bytes()
     except OSError as problem:
         raise RecipeError(f"{file}: {problem.strerror}; give a report folder, or its {REPORT}") from None
-    except ValueError:
-        raise RecipeError(f"{file}: not JSON; give a report folder, or its {REPORT}") from None
+    raw = decode_json(content, str(file), RecipeError, f"give a report folder, or its {REPORT}")
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise RecipeError(f"{file}: schema {schema}, this bctoolkit reads up to {SCHEMA}; upgrade bctoolkit")

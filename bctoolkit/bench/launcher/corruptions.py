@@ -1,6 +1,6 @@
 """A bundle's predictions under the corruption suite."""
 
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.bench.launcher.sessions import predict
 from bctoolkit.data import Dataset
-from bctoolkit.data.corruptions.apply import batches, corrupted
-from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES
+from bctoolkit.data.corruptions.apply import predicted_classes
 from bctoolkit.progress import Progress
 
 __all__ = ["predict_suite"]
@@ -36,15 +35,7 @@ def predict_suite(
     Raises:
         BackendError: it cannot run, or its process died.
     """
-    total = batches(len(dataset), len(dataset))
-    predicted = np.empty((total, len(dataset)), np.int16)
-    pieces = corrupted(dataset, len(dataset))
-    together = max(1, AT_ONCE // len(dataset))
-    for start in range(0, total, together):
-        group = list(islice(pieces, together))
-        progress.step("corruptions", start, total, f"{bundle.name}, {group[0].name.replace('_', ' ')}")
-        images = np.concatenate([piece.images for piece in group])
-        classes = predict(bundle, images, threads, provider).argmax(1)
-        predicted[start : start + len(group)] = classes.reshape(len(group), -1)
-    progress.step("corruptions", total, total)
-    return predicted.T.reshape(len(dataset), len(CORRUPTIONS), len(SEVERITIES))
+    probabilities = partial(predict, bundle, threads=threads, provider=provider)
+    return predicted_classes(
+        probabilities, dataset, max(AT_ONCE, len(dataset)), progress, f"corruptions, {bundle.name}"
+    )

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import msgspec
 
 from bctoolkit.bench.analysis.wording import check_line, failure_title, points, title
-from bctoolkit.bench.documents.judgements import Check, Labelled, Outcome, Robustness
+from bctoolkit.bench.documents.judgements import Check, Labelled, Robustness
 from bctoolkit.bench.documents.measurements import Latency, Profile
 from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.documents import Outcome
 
 __all__ = [
     "CORRUPTIONS",

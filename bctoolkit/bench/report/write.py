@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from bctoolkit.bench.analysis.wording import check_line
-from bctoolkit.bench.documents.judgements import Check, Outcome
+from bctoolkit.bench.documents.judgements import Check
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.report import PREDICTIONS, REPORT, Report
 from bctoolkit.bench.documents.samples import ScenarioSamples, SessionSamples
@@ -27,7 +27,7 @@ from bctoolkit.bench.report.markdown import markdown
 from bctoolkit.bench.report.page import ResultDetails, render
 from bctoolkit.bench.report.summary import summaries
 from bctoolkit.bench.report.tables import csv_table
-from bctoolkit.documents import to_json
+from bctoolkit.documents import Outcome, to_json
 
 __all__ = ["folder", "junit"]
 

@@ -1,9 +1,9 @@
-"""The suite that judges how much a classifier bears: fixed corruptions in three severities, the same for ever.
+"""The suite that measures a classifier's robustness: fixed corruptions in three severities, the same for ever.
 
 Designed after ImageNet-C (Hendrycks & Dietterich 2019, arXiv:1903.12261), with levels for pictures of single cells: at
 the middle severity an expert should still name the cell. What is drawn for an image, such as the direction of a shift,
 is seeded by the suite's version, the corruption, the severity and the image's content. So a figure depends neither on
-order and batch nor on which other images are there.
+order and batch nor on what else is in the set.
 
 The suite acts on prepared uint8 images, after crop and resize; lengths are shares of the image's shorter side.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.lazy import require
 
-__all__ = ["CORRUPTIONS", "SEVERITIES", "SUITE", "Corruption", "corrupt"]
+__all__ = ["CORRUPTIONS", "SEVERITIES", "SUITE", "Corruption", "corrupt", "display_name"]
 
 SUITE = 1
 """Version of the suite: figures compare only within one. Any change of a level or a draw counts it up."""
@@ -38,9 +38,9 @@ class Corruption:
     change: Change
     """(image height × width × 3, generator, level) → image of the same shape."""
     levels: tuple[float, float, float]
-    """One for each of `SEVERITIES`, in the unit that the change's docstring tells."""
-    kin: tuple[str, ...]
-    """What training's augmentation has that resembles it; empty: nothing."""
+    """One for each of `SEVERITIES`, in the unit that the change's docstring names."""
+    similar_augmentations: tuple[str, ...]
+    """Operations of training's augmentation that resemble it; empty where none does."""
 
 
 def corrupt(images: NDArray[np.uint8], hashes: NDArray[np.uint8], name: str, severity: str) -> NDArray[np.uint8]:
@@ -55,12 +55,17 @@ def corrupt(images: NDArray[np.uint8], hashes: NDArray[np.uint8], name: str, sev
     Returns:
         Array of the same shape; the images are left as they are.
     """
-    chosen = CORRUPTIONS[name]
-    level = chosen.levels[SEVERITIES.index(severity)]
-    changed = np.empty_like(images)
-    for position, (image, key) in enumerate(zip(images, hashes, strict=True)):
-        changed[position] = chosen.change(image, _generator(name, severity, key.tobytes()), level)
-    return changed
+    corruption = CORRUPTIONS[name]
+    level = corruption.levels[SEVERITIES.index(severity)]
+    corrupted = np.empty_like(images)
+    for row, (image, key) in enumerate(zip(images, hashes, strict=True)):
+        corrupted[row] = corruption.change(image, _generator(name, severity, key.tobytes()), level)
+    return corrupted
+
+
+def display_name(name: str) -> str:
+    """A corruption's name as it is shown: `motion blur`."""
+    return name.replace("_", " ")
 
 
 def _generator(name: str, severity: str, key: bytes) -> np.random.Generator:
@@ -164,8 +169,8 @@ def gaussian_noise(image: Image, rng: np.random.Generator, level: float) -> Imag
 
 def impulse_noise(image: Image, rng: np.random.Generator, level: float) -> Image:
     """Set a share of all values to 0 or 255, as dead and hot pixels of a colour sensor are."""
-    place = rng.random(image.shape, np.float32)
-    return np.where(place < level / 2, 0, np.where(place < level, 255, image)).astype(np.uint8)
+    uniform = rng.random(image.shape, np.float32)
+    return np.where(uniform < level / 2, 0, np.where(uniform < level, 255, image)).astype(np.uint8)
 
 
 def jpeg(image: Image, rng: np.random.Generator, level: float) -> Image:

@@ -1,25 +1,26 @@
-"""`bctk data clean`: write a set again without what does not belong there, and a manifest of what went and why.
+"""`bctk data clean`: write a set again without what does not belong there, and a manifest of what was left out and why.
 
-Nothing is changed in the set that is read. What is kept is kept as it is: files byte for byte, pixels unchanged.
+Nothing is changed in the set that is read. What stays is not changed either: files byte for byte, pixels unchanged.
 """
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bctoolkit.data.dataset import Dataset
-from bctoolkit.data.quality.findings import REASONS
-from bctoolkit.data.quality.inspect import Inspection, look_over
+from bctoolkit.data.dataset import dataset_sha256
+from bctoolkit.data.quality.findings import REASONS, Finding, find
+from bctoolkit.data.quality.inspect import Inspection, summarize
 from bctoolkit.data.quality.manifest import Manifest, Removed
 from bctoolkit.data.quality.measures import Measures, measure
-from bctoolkit.data.quality.outliers import LIMIT
+from bctoolkit.data.quality.outliers import THRESHOLD
 from bctoolkit.data.quality.write_clean import write_archive, write_folder
 from bctoolkit.data.sources.collection import Collection, open_collection
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import Progress, Silent
+from bctoolkit.tools import utc_now
 
 __all__ = ["clean"]
 
@@ -39,7 +40,7 @@ def clean(
             beside the archive. An earlier cleaned set is replaced.
         keep: reasons not to act on.
         drop: reasons to act on besides those that are acted on by default.
-        progress: told how many images are read and written.
+        progress: shows how many images are read and written.
 
     Raises:
         DatasetError: the set cannot be read, a class would have no image left, or the disk does not take the set.
@@ -47,24 +48,25 @@ def clean(
     """
     reasons = _reasons(keep, drop)
     _require_free(source, out)
-    told = progress or Silent()
+    progress = progress or Silent()
     collection = open_collection(source)
-    measures = measure(collection, told)
-    seen = look_over(collection, measures)
-    removed = _removed(collection, measures, seen, reasons)
-    gone = {entry.image for entry in removed}
-    kept = np.array([i for i, name in enumerate(collection.names) if name not in gone], np.int64)
-    manifest = _manifest(collection, measures, seen, reasons, removed, kept)
+    measures = measure(collection, progress)
+    findings = find(collection.labels, measures)
+    inspection = summarize(collection, measures, findings)
+    removed = _removed(collection, measures, findings.findings, reasons)
+    stays = ~np.isin(np.arange(len(collection.names)), list(removed))
+    manifest = _manifest(collection, measures, findings.findings, reasons, removed, stays)
     _require_images(manifest)
+    index = np.flatnonzero(stays)
     try:
         if out.suffix == ".npz":
-            write_archive(collection, measures, kept, out, manifest, told)
+            write_archive(collection, measures, index, out, manifest, progress)
         else:
-            write_folder(collection, kept, out, manifest, told)
+            write_folder(collection, index, out, manifest, progress)
     except OSError as problem:
-        what = f"{problem.filename}: " if problem.filename else ""
-        raise DatasetError(f"cannot write {out}: {what}{problem.strerror or problem}; nothing is left of it") from None
-    return manifest, seen
+        file = f"{problem.filename}: " if problem.filename else ""
+        raise DatasetError(f"cannot write {out}: {file}{problem.strerror or problem}; nothing is left of it") from None
+    return manifest, inspection
 
 
 def _reasons(keep: tuple[str, ...], drop: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,7 +79,7 @@ def _reasons(keep: tuple[str, ...], drop: tuple[str, ...]) -> tuple[str, ...]:
         raise RecipeError(f"{min(both)!r} is both to be kept and to be dropped; give it once")
     if "unreadable" in keep:
         raise RecipeError("unreadable images cannot be kept: nothing could train on them")
-    return tuple(name for name, reason in REASONS.items() if (reason.goes or name in drop) and name not in keep)
+    return tuple(name for name, reason in REASONS.items() if (reason.dropped or name in drop) and name not in keep)
 
 
 def _require_free(source: str, out: Path) -> None:
@@ -102,56 +104,52 @@ def _is_ours(manifest: Path) -> bool:
 
 
 def _removed(
-    collection: Collection, measures: Measures, seen: Inspection, reasons: tuple[str, ...]
-) -> tuple[Removed, ...]:
-    """What goes; each image for the first reason that applies."""
-    position = {name: i for i, name in enumerate(collection.names)}
-    removed: dict[str, Removed] = {}
-    for finding in seen.findings:
+    collection: Collection, measures: Measures, findings: tuple[Finding, ...], reasons: tuple[str, ...]
+) -> dict[int, Removed]:
+    """What is left out, by position; each image for the first reason that applies."""
+    removed: dict[int, Removed] = {}
+    for finding in findings:
         if finding.reason not in reasons:
             continue
-        left = [name for name in finding.images if name not in removed]
-        spared = left[0] if left and REASONS[finding.reason].spares_first else None
-        for name in left[1:] if spared else left:
-            index = position[name]
-            removed[name] = Removed(
-                image=name,
+        remaining = [index for index in finding.images if index not in removed]
+        spared = remaining.pop(0) if remaining and REASONS[finding.reason].spares_first else None
+        for index in remaining:
+            removed[index] = Removed(
+                image=collection.names[index],
                 label=collection.classes[collection.labels[index]],
                 reason=finding.reason,
                 why=finding.why,
                 sha256=None if index in measures.problems else bytes(measures.hashes[index]).hex(),
-                kept_instead=spared,
+                kept_instead=None if spared is None else collection.names[spared],
             )
-    return tuple(sorted(removed.values(), key=lambda entry: position[entry.image]))
+    return removed
 
 
 def _manifest(
     collection: Collection,
     measures: Measures,
-    seen: Inspection,
+    findings: tuple[Finding, ...],
     reasons: tuple[str, ...],
-    removed: tuple[Removed, ...],
-    kept: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+    removed: dict[int, Removed],
+    stays: NDArray[np.bool_],
 ) -> Manifest:
-    stays = {collection.names[i] for i in kept}
     flagged: Counter[str] = Counter()
-    for finding in seen.findings:
+    for finding in findings:
         if finding.reason not in reasons:
-            flagged[finding.reason] += sum(name in stays for name in finding.images)
-    labels = collection.labels[kept]
-    bare = Dataset(np.empty((len(kept), 0, 0, 3), np.uint8), labels, collection.classes, measures.hashes[kept], "")
-    after = np.bincount(labels, minlength=len(collection.classes)).tolist()
+            flagged[finding.reason] += int(stays[list(finding.images)].sum())
+    classes, labels = collection.classes, collection.labels
+    before, after = (np.bincount(part, minlength=len(classes)).tolist() for part in (labels, labels[stays]))
     return Manifest(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=utc_now(),
         source=collection.source,
         acted_on=reasons,
-        foreign_from=LIMIT,
-        counts_before={name: figures.count for name, figures in seen.classes.items()},
-        counts_after=dict(zip(collection.classes, after, strict=True)),
-        removed_by_reason=dict(Counter(entry.reason for entry in removed)),
+        outlier_threshold=THRESHOLD,
+        counts_before=dict(zip(classes, before, strict=True)),
+        counts_after=dict(zip(classes, after, strict=True)),
+        removed_by_reason=dict(Counter(entry.reason for entry in removed.values())),
         flagged_but_kept={name: count for name, count in flagged.items() if count},
-        dataset_sha256=bare.sha256,
-        removed=removed,
+        dataset_sha256=dataset_sha256(measures.hashes[stays], labels[stays], classes),
+        removed=tuple(removed[index] for index in sorted(removed)),
     )
 
 
@@ -159,9 +157,9 @@ def _require_images(manifest: Manifest) -> None:
     for name, count in manifest.counts_after.items():
         before = manifest.counts_before[name]
         if count == 0 and before:
-            why = Counter(entry.reason for entry in manifest.removed if entry.label == name)
-            told = ", ".join(f"{number} {reason}" for reason, number in why.most_common())
+            counts = Counter(entry.reason for entry in manifest.removed if entry.label == name)
+            reasons = ", ".join(f"{number} {reason}" for reason, number in counts.most_common())
             raise DatasetError(
-                f"{manifest.source}: class {name!r} would have no image left of {before} ({told}); "
+                f"{manifest.source}: class {name!r} would have no image left of {before} ({reasons}); "
                 "look at them with bctk data inspect --html, and name what to keep with --keep REASON"
             )

@@ -1,4 +1,4 @@
-"""`Finding`: what is suspicious about which images, and the rules that decide it."""
+"""Which images of a set are suspicious and why, and the rules that decide it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 
 from bctoolkit.data.quality.duplicates import exact_copies, near_copies
 from bctoolkit.data.quality.measures import Measures
-from bctoolkit.data.quality.outliers import FEWEST, LIMIT, oddness
-from bctoolkit.data.sources.collection import Collection
-from bctoolkit.documents import Document
+from bctoolkit.data.quality.outliers import MIN_PICTURES, THRESHOLD, outlier_score
 
-__all__ = ["REASONS", "Finding", "Found", "Reason", "find"]
+__all__ = ["REASONS", "Finding", "Findings", "Reason", "find"]
 
 REPEATED = 20
-"""Copies from which on one picture may be foreign for its number alone."""
+"""Copies from which on one picture may be pollution for its number alone."""
 TIMES_USUAL = 10
 """How many times more copies it must have than all but 5 % of the set's pictures; a set that was multiplied on purpose
 is no pollution."""
@@ -28,66 +26,75 @@ class Reason:
     """Why images are flagged, and what cleaning does about it."""
 
     what: str
-    goes: bool
-    """Whether cleaning leaves such images out unless told otherwise."""
+    dropped: bool
+    """Whether cleaning leaves such images out by default."""
     spares_first: bool = False
-    """Whether the first image of a finding stays when the others go."""
+    """Whether the first image of a finding stays when the others are left out."""
 
 
 REASONS: dict[str, Reason] = {
-    "unreadable": Reason("cannot be decoded", goes=True),
-    "repeated": Reason("one picture copied many times: no cell looks the same so often", goes=True),
-    "foreign": Reason("like no other picture of the set", goes=True),
-    "not-rgb": Reason("not RGB with 8 bits a channel, which training refuses", goes=True),
-    "label-conflict": Reason("the same picture under different labels, of which at most one is right", goes=True),
-    "duplicate": Reason("the same pixels under the same label", goes=True, spares_first=True),
-    "near-duplicate": Reason("the same picture, saved again or resized", goes=False, spares_first=True),
-    "odd-size": Reason("of another size than nearly all others", goes=False),
+    "unreadable": Reason("cannot be decoded", dropped=True),
+    "repeated": Reason("one picture copied many times: no cell looks the same so often", dropped=True),
+    "foreign": Reason("like no other picture of the set", dropped=True),
+    "not-rgb": Reason("not RGB with 8 bits a channel, which training refuses", dropped=True),
+    "label-conflict": Reason("the same picture under different labels, of which at most one is right", dropped=True),
+    "duplicate": Reason("the same pixels under the same label", dropped=True, spares_first=True),
+    "near-duplicate": Reason("the same picture, saved again or resized", dropped=False, spares_first=True),
+    "odd-size": Reason("of another size than nearly all others", dropped=False),
 }
-"""In the order in which they are judged: the first that applies is the one an image goes for."""
+"""In order of precedence: an image is left out for the first that applies."""
 
 
-class Finding(Document, frozen=True, kw_only=True):
+@dataclass(frozen=True)
+class Finding:
     """One suspicious image, or images that are suspicious together."""
 
     reason: str
     """One of `REASONS`."""
     why: str
-    images: tuple[str, ...]
-    """Names, in the order of the set."""
-    labels: tuple[str, ...]
-    """The different labels they carry."""
+    images: tuple[int, ...]
+    """Positions in the set, in order."""
     score: float | None = None
-    """Oddness, where that is the reason."""
+    """Outlier score, where that is the reason."""
 
 
 @dataclass(frozen=True)
-class Found:
+class Findings:
     """Everything suspicious about a set."""
 
     findings: tuple[Finding, ...]
+    """By reason, in the order of `REASONS`, those of most images first."""
     pictures: int
     """Different pictures: copies and near copies count once."""
-    judged: bool
+    outliers_scored: bool
     """Whether there were enough pictures to tell foreign ones."""
 
 
-def find(collection: Collection, measures: Measures) -> Found:
-    """Judge each image by what was measured."""
+def find(labels: NDArray[np.int64], measures: Measures) -> Findings:
+    """Apply every rule to the N images that were measured.
+
+    Args:
+        labels: N, what each is filed under.
+        measures: a row for each of N images.
+    """
     readable = measures.readable
     exact = exact_copies(measures.hashes[readable])
     first = np.unique(exact, return_index=True)[1]
     picture = near_copies(measures.coarse[readable[first]])[exact] if len(readable) else exact
     groups = _groups(readable, picture)
     representatives = np.array([group[0] for group in groups], np.int64)
-    judged = len(groups) >= FEWEST
-    scores = oddness(measures.features[representatives]) if judged else np.zeros(len(groups))
+    enough = len(groups) >= MIN_PICTURES
+    scores = outlier_score(measures.features[representatives]) if enough else np.zeros(len(groups))
     copies = dict(zip(readable.tolist(), exact.tolist(), strict=True))
-    judge = _Judge(collection, measures, copies)
-    findings = [*judge.unreadable(), *judge.pictures(groups, scores), *judge.not_rgb(), *judge.odd_sizes()]
+    findings = [
+        *_unreadable(measures),
+        *_pictures(groups, scores, labels, copies),
+        *_not_rgb(measures),
+        *_odd_sizes(measures),
+    ]
     order = list(REASONS)
     ranked = sorted(findings, key=lambda f: (order.index(f.reason), -len(f.images), -(f.score or 0)))
-    return Found(tuple(ranked), len(groups), judged)
+    return Findings(tuple(ranked), len(groups), enough)
 
 
 def _groups(positions: NDArray[np.int64], group: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -97,64 +104,63 @@ def _groups(positions: NDArray[np.int64], group: NDArray[np.int64]) -> list[NDAr
     return [part for part in np.split(positions[by_group], starts) if len(part)]
 
 
-@dataclass(frozen=True)
-class _Judge:
-    collection: Collection
-    measures: Measures
-    copies: dict[int, int]
-    """Position → number of its group of exact copies."""
+def _unreadable(measures: Measures) -> Iterator[Finding]:
+    for index, problem in measures.problems.items():
+        yield Finding("unreadable", problem, (index,))
 
-    def unreadable(self) -> Iterator[Finding]:
-        for index, problem in self.measures.problems.items():
-            yield self._finding("unreadable", problem, [index])
 
-    def not_rgb(self) -> Iterator[Finding]:
-        for index in self.measures.readable.tolist():
-            mode = self.measures.modes[index]
-            if mode != "RGB":
-                yield self._finding("not-rgb", f"mode {mode}; convert it to RGB", [index])
+def _not_rgb(measures: Measures) -> Iterator[Finding]:
+    for index in measures.readable.tolist():
+        mode = measures.modes[index]
+        if mode != "RGB":
+            yield Finding("not-rgb", f"mode {mode}; convert it to RGB", (index,))
 
-    def odd_sizes(self) -> Iterator[Finding]:
-        readable = self.measures.readable
-        sizes, counts = np.unique(self.measures.sizes[readable], axis=0, return_counts=True)
-        if not len(counts) or counts.max() < PREVAILS * len(readable):
-            return
-        usual = sizes[counts.argmax()]
-        for index in readable[(self.measures.sizes[readable] != usual).any(1)].tolist():
-            width, height = self.measures.sizes[index]
-            yield self._finding("odd-size", f"{width}×{height} pixels, usual are {usual[0]}×{usual[1]}", [index])
 
-    def pictures(self, groups: list[NDArray[np.int64]], scores: NDArray[np.float64]) -> Iterator[Finding]:
-        """Judge each picture with all its copies."""
-        usual = np.quantile([len(group) for group in groups], 0.95) if groups else 0
-        many = max(REPEATED, TIMES_USUAL * usual)
-        for group, score in zip(groups, scores.tolist(), strict=True):
-            members = group.tolist()
-            if len(members) >= many:
-                yield self._finding("repeated", f"{len(members)} copies of one picture", members)
-            elif score > LIMIT:
-                why = f"oddness {score:.1f}, foreign from {LIMIT}"
-                yield self._finding("foreign", why, members, score)
-            elif len(members) > 1:
-                yield from self._copies(members)
+def _odd_sizes(measures: Measures) -> Iterator[Finding]:
+    readable = measures.readable
+    sizes, counts = np.unique(measures.sizes[readable], axis=0, return_counts=True)
+    if not len(counts) or counts.max() < PREVAILS * len(readable):
+        return
+    usual = sizes[counts.argmax()]
+    for index in readable[(measures.sizes[readable] != usual).any(1)].tolist():
+        width, height = measures.sizes[index]
+        yield Finding("odd-size", f"{width}×{height} pixels, usual are {usual[0]}×{usual[1]}", (index,))
 
-    def _copies(self, members: list[int]) -> Iterator[Finding]:
-        """Copies of a picture that belongs to the set."""
-        labels = self.collection.labels[members]
-        if len(set(labels.tolist())) > 1:
-            yield self._finding("label-conflict", f"{len(members)} copies under different labels", members)
-            return
-        exact: dict[int, list[int]] = {}
-        for index in members:
-            exact.setdefault(self.copies[index], []).append(index)
-        for same in exact.values():
-            if len(same) > 1:
-                yield self._finding("duplicate", f"{len(same)} times the same pixels", same)
-        if len(exact) > 1:
-            alike = [same[0] for same in exact.values()]
-            yield self._finding("near-duplicate", f"{len(alike)} versions of one picture", alike)
 
-    def _finding(self, reason: str, why: str, members: list[int], score: float | None = None) -> Finding:
-        labels = dict.fromkeys(self.collection.classes[i] for i in self.collection.labels[members])
-        names = tuple(self.collection.names[i] for i in members)
-        return Finding(reason=reason, why=why, images=names, labels=tuple(labels), score=score)
+def _pictures(
+    groups: list[NDArray[np.int64]], scores: NDArray[np.float64], labels: NDArray[np.int64], copies: dict[int, int]
+) -> Iterator[Finding]:
+    """What is suspicious about each picture with all its copies.
+
+    Args:
+        groups: positions of the images of each picture.
+        scores: outlier score of each picture.
+        labels: of all images.
+        copies: position → number of its group of exact copies.
+    """
+    usual = np.quantile([len(group) for group in groups], 0.95) if groups else 0
+    many = max(REPEATED, TIMES_USUAL * usual)
+    for group, score in zip(groups, scores.tolist(), strict=True):
+        images = tuple(group.tolist())
+        if len(images) >= many:
+            yield Finding("repeated", f"{len(images)} copies of one picture", images)
+        elif score > THRESHOLD:
+            yield Finding("foreign", f"outlier score {score:.1f}, threshold {THRESHOLD}", images, score)
+        elif len(images) > 1:
+            yield from _copies(images, labels, copies)
+
+
+def _copies(images: tuple[int, ...], labels: NDArray[np.int64], copies: dict[int, int]) -> Iterator[Finding]:
+    """Copies of a picture that belongs to the set."""
+    if len(np.unique(labels[list(images)])) > 1:
+        yield Finding("label-conflict", f"{len(images)} copies under different labels", images)
+        return
+    exact: dict[int, list[int]] = {}
+    for index in images:
+        exact.setdefault(copies[index], []).append(index)
+    for same in exact.values():
+        if len(same) > 1:
+            yield Finding("duplicate", f"{len(same)} times the same pixels", tuple(same))
+    if len(exact) > 1:
+        versions = tuple(same[0] for same in exact.values())
+        yield Finding("near-duplicate", f"{len(versions)} versions of one picture", versions)

@@ -1,19 +1,19 @@
 """`bctk data inspect`: what a set of images holds, and what in it is suspicious."""
 
 from collections import Counter
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data.quality.findings import Finding, find
+from bctoolkit.data.quality.findings import Finding, Findings, find
 from bctoolkit.data.quality.measures import Measures, measure
-from bctoolkit.data.quality.outliers import FEWEST
+from bctoolkit.data.quality.outliers import MIN_PICTURES
 from bctoolkit.data.sources.collection import Collection, open_collection
 from bctoolkit.documents import Document
 from bctoolkit.progress import Progress, Silent
+from bctoolkit.tools import utc_now
 
-__all__ = ["ClassFigures", "Inspection", "Size", "inspect", "look_over"]
+__all__ = ["ClassFigures", "Inspection", "NamedFinding", "Size", "inspect", "summarize"]
 
 
 class ClassFigures(Document, frozen=True, kw_only=True):
@@ -39,8 +39,21 @@ class Size(Document, frozen=True):
     count: int
 
 
+class NamedFinding(Document, frozen=True, kw_only=True):
+    """A `Finding` with the names of its images."""
+
+    reason: str
+    why: str
+    images: tuple[str, ...]
+    """Names, in the order of the set."""
+    labels: tuple[str, ...]
+    """The different labels they carry."""
+    score: float | None = None
+    """Outlier score, where that is the reason."""
+
+
 class Inspection(Document, frozen=True, kw_only=True):
-    """What `bctk data inspect` found."""
+    """What `bctk data inspect` reports."""
 
     schema: int = 1
     created: str
@@ -57,7 +70,7 @@ class Inspection(Document, frozen=True, kw_only=True):
     """False where there are too few different pictures to tell which are like no other."""
     flagged: dict[str, int]
     """Reason → images."""
-    findings: tuple[Finding, ...]
+    findings: tuple[NamedFinding, ...]
     notes: tuple[str, ...]
 
 
@@ -66,33 +79,40 @@ def inspect(source: str, progress: Progress | None = None) -> Inspection:
 
     Args:
         source: a folder of class folders, an `.npz`, a folder of arrays, or `synthetic`.
-        progress: told how many images are read.
+        progress: shows how many images are read.
 
     Raises:
         DatasetError: nothing there, or nothing that is a set of images.
     """
     collection = open_collection(source)
-    return look_over(collection, measure(collection, progress or Silent()))
+    measures = measure(collection, progress or Silent())
+    return summarize(collection, measures, find(collection.labels, measures))
 
 
-def look_over(collection: Collection, measures: Measures) -> Inspection:
-    """Draw the conclusions from what was measured."""
-    found = find(collection, measures)
+def summarize(collection: Collection, measures: Measures, findings: Findings) -> Inspection:
+    """The document of what was measured and found suspicious."""
+    named = tuple(_named(collection, finding) for finding in findings.findings)
     readable = measures.readable
     sizes = Counter(map(tuple, measures.sizes[readable].tolist())).most_common()
     return Inspection(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=utc_now(),
         source=collection.source,
         count=len(collection.names),
         classes={name: _figures(measures, collection.labels == i) for i, name in enumerate(collection.classes)},
         sizes=tuple(Size(width, height, count) for (width, height), count in sizes),
         modes=dict(Counter(measures.modes[i] for i in readable).most_common()),
-        pictures=found.pictures,
-        foreign_judged=found.judged,
-        flagged=_flagged(found.findings),
-        findings=found.findings,
-        notes=(*collection.notes, *_notes(collection, measures, found.pictures, found.judged)),
+        pictures=findings.pictures,
+        foreign_judged=findings.outliers_scored,
+        flagged=_flagged(findings.findings),
+        findings=named,
+        notes=(*collection.notes, *_notes(collection, measures, findings)),
     )
+
+
+def _named(collection: Collection, finding: Finding) -> NamedFinding:
+    labels = dict.fromkeys(collection.classes[i] for i in collection.labels[list(finding.images)])
+    names = tuple(collection.names[i] for i in finding.images)
+    return NamedFinding(reason=finding.reason, why=finding.why, images=names, labels=tuple(labels), score=finding.score)
 
 
 def _flagged(findings: tuple[Finding, ...]) -> dict[str, int]:
@@ -121,14 +141,16 @@ def _figures(measures: Measures, member: NDArray[np.bool_]) -> ClassFigures:
     )
 
 
-def _notes(collection: Collection, measures: Measures, pictures: int, judged: bool) -> list[str]:
-    """What is odd about the set as a whole."""
+def _notes(collection: Collection, measures: Measures, findings: Findings) -> list[str]:
+    """What is unusual about the set as a whole."""
     notes = []
     filled = np.unique(collection.labels).size
     if filled < 2:
         notes.append("all images are of one class: nothing can be learned from them; add a second class")
-    if not judged:
-        notes.append(f"{pictures} different pictures: too few to tell foreign ones, which takes {FEWEST}")
+    if not findings.outliers_scored:
+        notes.append(
+            f"{findings.pictures} different pictures: too few to tell foreign ones, which takes {MIN_PICTURES}"
+        )
     counts = np.bincount(collection.labels, minlength=len(collection.classes))
     if filled >= 2 and counts.max() > 20 * max(counts[counts > 0].min(), 1):
         least, most = (

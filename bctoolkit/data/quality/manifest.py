@@ -1,4 +1,4 @@
-"""The manifest of a cleaned set: what went and why."""
+"""The manifest of a cleaned set: what was left out and why."""
 
 from bctoolkit.documents import Document
 
@@ -28,8 +28,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     source: str
     acted_on: tuple[str, ...]
     """The reasons for which images were left out."""
-    foreign_from: float
-    """Oddness from which a picture was taken for foreign."""
+    outlier_threshold: float
+    """Outlier score above which a picture was taken for foreign."""
     counts_before: dict[str, int]
     counts_after: dict[str, int]
     removed_by_reason: dict[str, int]

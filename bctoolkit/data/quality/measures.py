@@ -1,4 +1,4 @@
-"""What is measured on every image of a set, good or bad: fingerprints, colour, sharpness, and features of its look."""
+"""What is measured on every image of a set, good or bad: fingerprints, colour, sharpness, and appearance features."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bctoolkit.data.dataset import content_hash
-from bctoolkit.data.sources.collection import Collection, Decoded, decode
+from bctoolkit.data.sources.collection import Collection, decode
 from bctoolkit.progress import Progress
 
 __all__ = ["Measures", "measure"]
@@ -18,13 +18,15 @@ __all__ = ["Measures", "measure"]
 SIDE = 48
 """Every image is squeezed to a square of that many pixels, so that images of any size can be compared."""
 COARSE = 16
-"""Side of the small thumbnail that tells near duplicates."""
+"""Side of the small thumbnails in which near duplicates are looked for."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 STEEPNESS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 RINGS = (0.3, 0.6, 0.9)
 """Radii between four rings around the centre, in halves of the side: a cell lies in the middle of its background."""
+FEATURES = 59
+"""Numbers that `appearance_features` gives for a picture."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Measures:
     coarse: NDArray[np.uint8]
     """N × 16 × 16 × 3: small thumbnails."""
     features: NDArray[np.float32]
-    """N × F: colour and brightness of the whole and of rings, and steepness of edges; see `look`."""
+    """N × F: colour and brightness of the whole and of rings, and steepness of edges; see `appearance_features`."""
     tones: NDArray[np.float32]
     """N × 6: mean red, green, blue (0–255), saturation (0–1), brightness (luma, 0–255), sharpness (variance of the
     luma's Laplacian at native size)."""
@@ -57,50 +59,50 @@ def measure(collection: Collection, progress: Progress) -> Measures:
     count = len(collection.names)
     hashes, sizes = np.zeros((count, 32), np.uint8), np.zeros((count, 2), np.int64)
     coarse = np.zeros((count, COARSE, COARSE, 3), np.uint8)
-    features = np.zeros((count, look(np.zeros((1, SIDE, SIDE, 3), np.uint8)).shape[1]), np.float32)
+    features = np.zeros((count, FEATURES), np.float32)
     tones = np.zeros((count, 6), np.float32)
     modes: list[str] = []
     problems: dict[int, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for piece in collection.pieces():
             start = len(modes)
-            found = list(pool.map(_one, piece))
-            modes += [one.decoded.mode for one in found]
-            problems |= {start + i: one.decoded.problem for i, one in enumerate(found) if one.decoded.pixels is None}
-            good = [(start + i, one) for i, one in enumerate(found) if one.decoded.pixels is not None]
-            if good:
-                at = [i for i, _ in good]
-                thumbnails = np.stack([one.thumbnail for _, one in good])
-                hashes[at] = np.stack([one.sha256 for _, one in good])
-                sizes[at] = [one.size for _, one in good]
-                coarse[at] = _coarse(thumbnails)
-                features[at] = look(thumbnails)
-                tones[at] = np.hstack([_colour(thumbnails), np.array([[one.sharpness] for _, one in good])])
+            samples = list(pool.map(_sample, piece))
+            modes += [sample.mode for sample in samples]
+            problems |= {start + i: sample.problem for i, sample in enumerate(samples) if sample.problem}
+            rows = [start + i for i, sample in enumerate(samples) if not sample.problem]
+            readable = [sample for sample in samples if not sample.problem]
+            if readable:
+                thumbnails = np.stack([sample.thumbnail for sample in readable])
+                hashes[rows] = np.stack([sample.sha256 for sample in readable])
+                sizes[rows] = [sample.size for sample in readable]
+                coarse[rows] = _coarse(thumbnails)
+                features[rows] = appearance_features(thumbnails)
+                tones[rows] = np.hstack([_colour(thumbnails), np.array([[sample.sharpness] for sample in readable])])
             progress.step("reading images", len(modes), count)
     return Measures(problems, tuple(modes), sizes, hashes, coarse, features, tones)
 
 
 @dataclass(frozen=True)
-class _One:
-    """What a thread leaves of one image."""
+class _Sample:
+    """What is kept of one image: not its pixels."""
 
-    decoded: Decoded
+    mode: str
+    problem: str
     size: tuple[int, int]
     thumbnail: NDArray[np.uint8]
     sha256: NDArray[np.uint8]
     sharpness: float
 
 
-def _one(item: Path | NDArray[np.uint8]) -> _One:
+def _sample(item: Path | NDArray[np.uint8]) -> _Sample:
     decoded = decode(item)
     pixels = decoded.pixels
     if pixels is None:
-        return _One(decoded, (0, 0), np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros(32, np.uint8), 0.0)
+        return _Sample("", decoded.problem, (0, 0), np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros(32, np.uint8), 0.0)
     thumbnail = np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))
     sha256 = np.frombuffer(content_hash(pixels), np.uint8)
     size = (pixels.shape[1], pixels.shape[0])
-    # The pixels themselves are not kept: only that there are some.
-    return _One(Decoded(pixels[:0], decoded.mode), size, thumbnail, sha256, _sharpness(pixels))
+    return _Sample(decoded.mode, "", size, thumbnail, sha256, _sharpness(pixels))
 
 
 def _sharpness(pixels: NDArray[np.uint8]) -> float:
@@ -128,8 +130,8 @@ def _colour(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.column_stack([mean, saturation, mean @ LUMA]).astype(np.float32)
 
 
-def look(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Features that tell what kind of picture it is, whichever way up it is.
+def appearance_features(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Features of what kind of picture it is; they hardly depend on which way up it is.
 
     Of optical density (the stain's absorbance, −log of the light let through) and of two differences between its
     channels: quantiles, and mean and spread in rings around the centre. Of the steps between neighbouring pixels: how
@@ -149,7 +151,7 @@ def look(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _edges(dark: NDArray[np.float32]) -> NDArray[np.float32]:
-    """N × 14: what `look` says of steps between pixels."""
+    """N × 14: the appearance features of steps between pixels."""
     across, down = np.diff(dark, axis=2)[:, :-1], np.diff(dark, axis=1)[:, :, :-1]
     steep = np.hypot(across, down)
     weight = steep / (steep.sum((1, 2), keepdims=True) + 1e-6)
@@ -173,8 +175,8 @@ def _quantiles(plane: NDArray[np.float32], shares: tuple[float, ...]) -> NDArray
     """N × len(shares): each the pixel of that rank."""
     flat = plane.reshape(len(plane), -1)
     ranks = np.rint(np.array(shares) * (flat.shape[1] - 1)).astype(int)
-    found: NDArray[np.float32] = np.partition(flat, ranks, axis=1)[:, ranks]
-    return found
+    quantiles: NDArray[np.float32] = np.partition(flat, ranks, axis=1)[:, ranks]
+    return quantiles
 
 
 def _in_rings(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,13 +16,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data.split import PARTS
+from bctoolkit.data.dataset import PARTS
 from bctoolkit.errors import DatasetError
 
-__all__ = ["CLASSES", "IMAGES", "ArraySet", "ImageArray", "open_folder", "open_npz"]
+__all__ = ["IMAGES", "ArraySet", "ImageArray", "class_names_file", "open_folder", "open_npz"]
 
 IMAGES, LABELS, CLASSES = "images.npy", "labels.npy", "classes.txt"
-"""The files of a folder of arrays; `NAME.classes.txt` beside `NAME.npz` names the classes of an archive."""
+"""The files of a folder of arrays."""
 
 MEDMNIST = {"train": "train", "val": "validation", "test": "test"}
 PIECE_IMAGES, PIECE_BYTES = 256, 16 * 2**20
@@ -41,6 +41,11 @@ class ImageArray:
     """Height, width, 3 of each."""
     start: int | None
     """Offset of the first pixel in the file; None where it is compressed."""
+
+    @property
+    def name(self) -> str:
+        """`images`, or MedMNIST's `train_images` and so on."""
+        return Path(self.member or IMAGES).stem
 
     @property
     def step(self) -> int:
@@ -62,9 +67,9 @@ class ImageArray:
         with _readable(self.path), _stream(self.path, self.member) as stream:
             _header(stream)
             for first in range(0, self.count, most):
-                wanted = self.step * min(most, self.count - first)
-                content = stream.read(wanted)
-                if len(content) < wanted:
+                size = self.step * min(most, self.count - first)
+                content = stream.read(size)
+                if len(content) < size:
                     raise EOFError(f"it ends within image {first + len(content) // self.step} of {self.count}")
                 yield np.frombuffer(content, np.uint8).reshape(-1, *self.shape)
 
@@ -84,14 +89,26 @@ class ImageArray:
 
 @dataclass(frozen=True)
 class ArraySet:
-    """What a set of arrays holds."""
+    """A set of images in one `.npz`, or in a folder with an `images.npy`."""
 
+    path: Path
+    """The `.npz` or the folder."""
     parts: tuple[ImageArray, ...]
     """One after the other; all images have the same shape."""
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     published: NDArray[np.int64] | None
     """N positions in `PARTS`, where the set is already split."""
+
+    def pieces(self) -> Iterator[NDArray[np.uint8]]:
+        """All images in order, some at a time; see `ImageArray.pieces`."""
+        for part in self.parts:
+            yield from part.pieces()
+
+
+def class_names_file(npz: Path) -> Path:
+    """`NAME.classes.txt` beside `NAME.npz`: the class names of an archive that holds none, one a line."""
+    return npz.with_suffix(f".{CLASSES}")
 
 
 def open_npz(path: Path) -> ArraySet:
@@ -105,26 +122,26 @@ def open_npz(path: Path) -> ArraySet:
     if not zipfile.is_zipfile(path):
         raise DatasetError(f"{path}: cannot be read as .npz (not a zip archive)")
     with _readable(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        held = archive.files
-        if "images" in held:
+        members = archive.files
+        contents = ", ".join(members) or "nothing"
+        if "images" in members:
             prefixes = [""]
-        elif "train_images" in held:
-            prefixes = [f"{part}_" for part in MEDMNIST if f"{part}_images" in held]
+        elif "train_images" in members:
+            prefixes = [f"{part}_" for part in MEDMNIST if f"{part}_images" in members]
         else:
-            holds = ", ".join(held) or "nothing"
-            raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {holds}")
-        without = [prefix for prefix in prefixes if f"{prefix}labels" not in held]
-        if without:
-            raise DatasetError(f"{path}: holds no '{without[0]}labels'; it holds: {', '.join(held)}")
+            raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {contents}")
+        for prefix in prefixes:
+            if f"{prefix}labels" not in members:
+                raise DatasetError(f"{path}: holds no '{prefix}labels'; it holds: {contents}")
         parts = [_member(path, archive.zip, f"{prefix}images") for prefix in prefixes]
         labels = [_flat(archive[f"{prefix}labels"], path) for prefix in prefixes]
-        names = tuple(map(str, archive["classes"])) if "classes" in held else None
-    for prefix, part, own in zip(prefixes, parts, labels, strict=True):
-        _require_pairs(part.count, own, f"{prefix}labels", path)
+        names = tuple(map(str, archive["classes"])) if "classes" in members else None
+    for prefix, part, part_labels in zip(prefixes, parts, labels, strict=True):
+        _require_pairs(part.count, part_labels, f"{prefix}labels", path)
     published = None
     if prefixes != [""]:
-        published = np.repeat([PARTS.index(MEDMNIST[prefix[:-1]]) for prefix in prefixes], [len(own) for own in labels])
-    return _set(parts, np.concatenate(labels), names or _names(path.with_suffix(f".{CLASSES}")), published, path)
+        published = np.repeat([PARTS.index(MEDMNIST[prefix[:-1]]) for prefix in prefixes], [len(one) for one in labels])
+    return _set(parts, np.concatenate(labels), names or _names(class_names_file(path)), published, path)
 
 
 def open_folder(path: Path) -> ArraySet:
@@ -138,9 +155,9 @@ def open_folder(path: Path) -> ArraySet:
         raise DatasetError(f"{path}: holds {IMAGES} but no {LABELS}")
     with _readable(images), images.open("rb") as file:
         part = _array(file, images, None, 0)
-        there, wanted = images.stat().st_size, file.tell() + part.step * part.count
-        if there < wanted:
-            raise EOFError(f"cut off: {there:,} bytes, {part.count:,} images take {wanted:,}")
+        size, needed = images.stat().st_size, file.tell() + part.step * part.count
+        if size < needed:
+            raise EOFError(f"cut off: {size:,} bytes, {part.count:,} images take {needed:,}")
     with _readable(labels), labels.open("rb") as file:
         flat = _flat(np.lib.format.read_array(file, allow_pickle=False), labels)
     _require_pairs(part.count, flat, LABELS, path)
@@ -149,7 +166,7 @@ def open_folder(path: Path) -> ArraySet:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Say of what cannot be read that it cannot."""
+    """Turn what numpy, zipfile and the system raise into a `DatasetError` of one line."""
     try:
         yield
     except (ValueError, EOFError, OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as problem:
@@ -201,15 +218,15 @@ def _content_start(path: Path, info: zipfile.ZipInfo) -> int:
 def _array(stream: IO[bytes], path: Path, member: str | None, start: int | None) -> ImageArray:
     """The array of images whose header `stream` is at; the file's bytes of both begin at `start`."""
     shape, fortran, dtype = _header(stream)
-    where = f"{path}: {member.removesuffix('.npy')!r}" if member else f"{path}"
+    name = f"{path}: {member.removesuffix('.npy')!r}" if member else f"{path}"
     if dtype.hasobject:
         raise ValueError("a pickle")
     if len(shape) != 4 or shape[3] != 3 or dtype != np.uint8:
-        raise DatasetError(f"{where} has shape {shape} and dtype {dtype}; wanted N×height×width×3 uint8 (RGB)")
+        raise DatasetError(f"{name} has shape {shape} and dtype {dtype}; wanted N×height×width×3 uint8 (RGB)")
     if 0 in shape:
-        raise DatasetError(f"{where} has shape {shape}: no pixels")
+        raise DatasetError(f"{name} has shape {shape}: no pixels")
     if fortran:
-        raise DatasetError(f"{where} is in Fortran order; save np.ascontiguousarray(images)")
+        raise DatasetError(f"{name} is in Fortran order; save np.ascontiguousarray(images)")
     return ImageArray(path, member, shape[0], shape[1:], None if start is None else start + stream.tell())
 
 
@@ -235,7 +252,7 @@ def _set(
     if len(shapes) > 1:
         raise DatasetError(f"{path}: its parts hold images of different shapes: {sorted(shapes)}")
     positions, classes = _classes(labels, names, path)
-    return ArraySet(tuple(parts), positions, classes, published)
+    return ArraySet(path, tuple(parts), positions, classes, published)
 
 
 def _names(path: Path) -> tuple[str, ...] | None:
@@ -260,8 +277,8 @@ def _classes(
     if labels.dtype.kind not in "iu" or len(labels) == 0 or labels.min() < 0:
         raise DatasetError(f"{path}: 'labels' must be class names or whole numbers from 0, one for each image")
     if labels.max() >= (len(labels) if names is None else len(names)):
-        known = f"only {len(labels)} images" if names is None else f"only {len(names)} names in 'classes'"
-        raise DatasetError(f"{path}: label {labels.max()} but {known}")
+        count = f"only {len(labels)} images" if names is None else f"only {len(names)} names in 'classes'"
+        raise DatasetError(f"{path}: label {labels.max()} but {count}")
     classes = names or tuple(f"class_{i}" for i in range(int(labels.max()) + 1))
     empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
     if empty.size:

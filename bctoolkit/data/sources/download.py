@@ -1,4 +1,4 @@
-"""Fetch a public data set, and tell its licence and whom to cite.
+"""Download a public data set; each comes with its licence and whom to cite.
 
 Neither pooch nor Keras's `get_file` takes up a broken download where it ended, and these files are large; the standard
 library can, so no package is needed for it.
@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from bctoolkit import __version__
-from bctoolkit.data.sources.arrays import CLASSES
+from bctoolkit.data.sources.arrays import class_names_file
 from bctoolkit.errors import DatasetError
+from bctoolkit.files import atomic_file
 from bctoolkit.progress import Progress
 
 __all__ = ["SETS", "Release", "fetch"]
@@ -86,7 +87,7 @@ def fetch(release: Release, size: int, folder: Path, progress: Progress, mirror:
         release: what to fetch.
         size: height and width of the images, a key of `release.files`.
         folder: made if it is not there.
-        progress: told how far the download is.
+        progress: shows how far the download is.
         mirror: the http(s) address of a folder that holds the same files, instead of the publisher's.
 
     Returns:
@@ -97,20 +98,19 @@ def fetch(release: Release, size: int, folder: Path, progress: Progress, mirror:
     """
     name, md5 = release.files[size]
     target, partial = folder / name, folder / f".{name}{PARTIAL}"
-    names = target.with_suffix(f".{CLASSES}")
     if target.exists():
         if _md5(target) != md5:
             raise DatasetError(f"{target}: exists, but its MD5 is not the published {md5}; move it away")
         progress.say(f"{target} is already there and whole")
-        _write_names(names, release.classes)
+        _write_names(class_names_file(target), release.classes)
         return target
     url = _address(release, name, mirror)
     _download(url, partial, progress)
-    found = _md5(partial)
-    if found != md5:
+    received = _md5(partial)
+    if received != md5:
         partial.unlink()
-        raise DatasetError(f"{url}: its MD5 is {found}, published is {md5}; what was fetched is removed, try again")
-    _write_names(names, release.classes)
+        raise DatasetError(f"{url}: its MD5 is {received}, published is {md5}; what was fetched is removed, try again")
+    _write_names(class_names_file(target), release.classes)
     with _on_disk(target):
         os.replace(partial, target)
     return target
@@ -127,33 +127,33 @@ def _address(release: Release, name: str, mirror: str | None) -> str:
 
 def _download(url: str, partial: Path, progress: Progress) -> None:
     """Bring `partial` to its full length, from where it ends if the server can do that."""
-    have = partial.stat().st_size if partial.exists() else 0
-    headers = {"User-Agent": f"bctoolkit/{__version__}"} | ({"Range": f"bytes={have}-"} if have else {})
+    size = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": f"bctoolkit/{__version__}"} | ({"Range": f"bytes={size}-"} if size else {})
     try:
-        with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as answer:
-            _receive(answer, have if answer.status == 206 else 0, partial, progress)
+        with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as response:
+            _receive(response, size if response.status == 206 else 0, partial, progress)
     except HTTPError as problem:
         problem.close()
-        if problem.code == 416 and have:  # nothing comes after the end; the MD5 tells whether it is the right one
+        if problem.code == 416 and size:  # nothing comes after the end; the MD5 tells whether it is the right one
             return
         raise DatasetError(f"{url}: the server answers {problem.code} {problem.reason}") from None
     except (OSError, HTTPException) as problem:
         cause = problem.reason if isinstance(problem, URLError) else problem
-        what = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        raise DatasetError(f"{url}: {what}; run the same command again to go on, or give a --mirror") from None
+        reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        raise DatasetError(f"{url}: {reason}; run the same command again to go on, or give a --mirror") from None
 
 
-def _receive(answer: HTTPResponse, start: int, partial: Path, progress: Progress) -> None:
-    """Put what the server sends behind the first `start` bytes of `partial`."""
+def _receive(response: HTTPResponse, start: int, partial: Path, progress: Progress) -> None:
+    """Write what the server sends after the first `start` bytes of `partial`."""
     label = f"fetching {partial.name[1:].removesuffix(PARTIAL)}"
-    length = answer.headers["Content-Length"]
+    length = response.headers["Content-Length"]
     total = start + int(length) if length else None
     done = start
     with _on_disk(partial):
         partial.parent.mkdir(parents=True, exist_ok=True)
         file = partial.open("ab" if start else "wb", buffering=0)
     with file:
-        while chunk := answer.read(CHUNK):
+        while chunk := response.read(CHUNK):
             done += len(chunk)
             with _on_disk(partial):
                 while chunk:
@@ -162,7 +162,7 @@ def _receive(answer: HTTPResponse, start: int, partial: Path, progress: Progress
     progress.step(label, 1, 1)
     if total is not None and done < total:
         raise DatasetError(
-            f"{answer.url}: the connection ended after {done:,} of {total:,} bytes; "
+            f"{response.url}: the connection ended after {done:,} of {total:,} bytes; "
             "run the same command again to go on from there"
         )
 
@@ -177,13 +177,11 @@ def _on_disk(path: Path) -> Iterator[None]:
 
 
 def _write_names(path: Path, names: tuple[str, ...]) -> None:
-    partial = path.with_name(f".{path.name}{PARTIAL}")
     with _on_disk(path):
-        partial.write_text("\n".join(names) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        atomic_file(path, ("\n".join(names) + "\n").encode())
 
 
 def _md5(path: Path) -> str:
-    """What the publisher gives to tell a whole file from a broken one; no protection against a forged one."""
+    """The checksum that the publisher gives; it detects a broken file, not a forged one."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

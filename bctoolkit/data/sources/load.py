@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,18 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract, open_rgb
 from bctoolkit.data.dataset import Dataset, content_hash
-from bctoolkit.data.sources import arrays
+from bctoolkit.data.sources.arrays import ArraySet
+from bctoolkit.data.sources.folders import PIECE, ClassFolders, image_files
+from bctoolkit.data.sources.source import open_source
 from bctoolkit.data.sources.synthetic import draw
-from bctoolkit.data.stores import Images, LazyImages, fitted
+from bctoolkit.data.stores import Images, LazyImages, fit
 from bctoolkit.errors import DatasetError, InputMismatch
 from bctoolkit.progress import Progress, Silent
 
-__all__ = ["IMAGE_SUFFIXES", "MOST_IN_MEMORY", "image_files", "load", "load_unlabelled"]
+__all__ = ["MOST_IN_MEMORY", "load", "load_synthetic", "load_unlabelled"]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MOST_IN_MEMORY = 2**30
 """Bytes of prepared images up to which a set is held in memory: 38,836 images of 96×96 pixels."""
-
-PIECE = 256
-"""Files that are decoded before progress is told and the next are begun."""
 
 Pieces = Iterable[list[str] | NDArray[np.uint8]]
 """Images in order, some at a time: names of files, or N × height × width × 3 decoded pixels."""
@@ -44,27 +42,20 @@ def load(
             for the names, `classes.txt`; an `.npz` with `images` and `labels` (optionally `classes`), or MedMNIST's
             `train_images`, `train_labels`, …; or `synthetic`.
         contract: crop and resize are done as it says.
-        progress: told how many images are read.
+        progress: shows how many images are read.
         most_in_memory: from which size on the images stay on disk.
 
     Raises:
         DatasetError: nothing there, an empty class, an unreadable or non-RGB image, arrays that do not fit, or a
             compressed `.npz` that is too large to be held in memory.
     """
-    told = progress or Silent()
-    if source == "synthetic":
-        return load_synthetic(contract)
-    path = Path(source)
-    if (path / arrays.IMAGES).is_file():
-        return _load_arrays(path, arrays.open_folder(path), contract, told, most_in_memory)
-    if path.is_dir():
-        return _load_folder(path, contract, told, most_in_memory)
-    if path.suffix == ".npz" and path.is_file():
-        return _load_arrays(path, arrays.open_npz(path), contract, told, most_in_memory)
-    if not path.exists():
-        raise DatasetError(f"{source}: no such folder or file; give a folder of class folders, an .npz, or 'synthetic'")
-    hint = "; put it into a folder as images.npy, beside labels.npy" if path.suffix == ".npy" else ""
-    raise DatasetError(f"{source}: neither a folder of class folders nor an .npz{hint}")
+    match open_source(source):
+        case ClassFolders() as folders:
+            return _load_folders(folders, contract, progress or Silent(), most_in_memory)
+        case ArraySet() as arrays:
+            return _load_arrays(arrays, contract, progress or Silent(), most_in_memory)
+        case "synthetic":
+            return load_synthetic(contract)
 
 
 def load_unlabelled(folder: Path, contract: InputContract) -> Dataset:
@@ -81,31 +72,21 @@ def load_unlabelled(folder: Path, contract: InputContract) -> Dataset:
     return Dataset(images, np.zeros(len(files), np.int64), ("unlabelled",), hashes, str(folder), files=names)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The JPEG and PNG files directly in `folder`, by name; hidden ones are left out."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-
-
 def load_synthetic(contract: InputContract, per_class: int = 120) -> Dataset:
-    """The drawn set, prepared for `contract`."""
-    drawn, labels, classes = draw(per_class, seed=0, size=max(contract.height, contract.width))
-    images = np.empty((len(drawn), *contract.shape), np.uint8)
-    hashes = _read([drawn], len(drawn), contract, images, Silent())
+    """The synthetic set, prepared for `contract`."""
+    pixels, labels, classes = draw(per_class, seed=0, size=max(contract.height, contract.width))
+    images = np.empty((len(pixels), *contract.shape), np.uint8)
+    hashes = _read([pixels], len(pixels), contract, images, Silent())
     return Dataset(images, labels, classes, hashes, "synthetic", "synthetic")
 
 
-def _load_folder(path: Path, contract: InputContract, progress: Progress, most: int) -> Dataset:
-    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not folders:
-        raise DatasetError(f"{path}: holds no class folders and no {arrays.IMAGES}")
-    files = [image_files(folder) for folder in folders]
-    empty = [folder for folder, found in zip(folders, files, strict=True) if not found]
-    if empty:
-        raise DatasetError(f"{empty[0]}: class folder without a JPEG or PNG image")
-    labels = np.repeat(np.arange(len(folders)), [len(found) for found in files])
-    names = _names([file for found in files for file in found])
+def _load_folders(folders: ClassFolders, contract: InputContract, progress: Progress, most: int) -> Dataset:
+    for folder, files in zip(folders.folders, folders.files, strict=True):
+        if not files:
+            raise DatasetError(f"{folder}: class folder without a JPEG or PNG image")
+    names = _names(folders.images)
     images, hashes = _read_files(names, contract, progress, most)
-    return Dataset(images, labels, tuple(folder.name for folder in folders), hashes, str(path), files=names)
+    return Dataset(images, folders.labels, folders.classes, hashes, str(folders.path), files=names)
 
 
 def _names(files: list[Path]) -> NDArray[np.object_]:
@@ -123,31 +104,29 @@ def _read_files(
     return images, _read(pieces, len(names), contract, images, progress)
 
 
-def _load_arrays(path: Path, found: arrays.ArraySet, contract: InputContract, progress: Progress, most: int) -> Dataset:
-    total = len(found.labels)
-    pieces = chain.from_iterable(part.pieces() for part in found.parts)
+def _load_arrays(arrays: ArraySet, contract: InputContract, progress: Progress, most: int) -> Dataset:
+    total = len(arrays.labels)
     images: Images
     if _prepared_bytes(total, contract) > most:
-        images = LazyImages(_places(path, found, contract, most), found.parts[0].read, contract)
-        hashes = _read(pieces, total, contract, None, progress)
+        images = LazyImages(_offsets(arrays, contract, most), arrays.parts[0].read, contract)
+        hashes = _read(arrays.pieces(), total, contract, None, progress)
     else:
         images = np.empty((total, *contract.shape), np.uint8)
-        hashes = _read(pieces, total, contract, images, progress)
-    return Dataset(images, found.labels, found.classes, hashes, str(path), published=found.published)
+        hashes = _read(arrays.pieces(), total, contract, images, progress)
+    return Dataset(images, arrays.labels, arrays.classes, hashes, str(arrays.path), published=arrays.published)
 
 
-def _places(path: Path, found: arrays.ArraySet, contract: InputContract, most: int) -> NDArray[np.int64]:
+def _offsets(arrays: ArraySet, contract: InputContract, most: int) -> NDArray[np.int64]:
     """Where in the file each image begins; all parts of a set lie in one file."""
-    offsets = [part.offsets for part in found.parts]
-    known = [place for place in offsets if place is not None]
-    if len(known) < len(offsets):
-        needed = _prepared_bytes(len(found.labels), contract)
+    offsets = [part.offsets for part in arrays.parts if part.offsets is not None]
+    if len(offsets) < len(arrays.parts):
+        count = len(arrays.labels)
         raise DatasetError(
-            f"{path}: {len(found.labels):,} images take {needed / 2**20:,.0f} MiB of memory at {contract.width}×"
-            f"{contract.height} pixels, more than {most / 2**20:,.0f} MiB, and a compressed .npz cannot be read in "
-            "parts; write it again with np.savez, or as a folder with images.npy and labels.npy"
+            f"{arrays.path}: {count:,} images take {_prepared_bytes(count, contract) / 2**20:,.0f} MiB of memory at "
+            f"{contract.width}×{contract.height} pixels, more than {most / 2**20:,.0f} MiB, and a compressed .npz "
+            "cannot be read in parts; write it again with np.savez, or as a folder with images.npy and labels.npy"
         )
-    return np.concatenate(known)
+    return np.concatenate(offsets)
 
 
 def _prepared_bytes(count: int, contract: InputContract) -> int:
@@ -165,12 +144,12 @@ def _read(
     hashes = np.empty((total, 32), np.uint8)
     sizes_that_fit = set[tuple[int, ...]]()
 
-    def one(row: int, item: str | NDArray[np.uint8]) -> None:
+    def read_row(row: int, item: str | NDArray[np.uint8]) -> None:
         name, pixels = (item, _decoded(item)) if isinstance(item, str) else (f"image {row}", item)
         hashes[row] = np.frombuffer(content_hash(pixels), np.uint8)
         if images is None and pixels.shape in sizes_that_fit:
             return
-        prepared = fitted(pixels, contract, name)
+        prepared = fit(pixels, contract, name)
         sizes_that_fit.add(pixels.shape)
         if images is not None:
             images[row] = prepared
@@ -178,7 +157,7 @@ def _read(
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for piece in pieces:
-            deque(pool.map(one, count(done), piece), maxlen=0)
+            deque(pool.map(read_row, count(done), piece), maxlen=0)
             done += len(piece)
             progress.step("reading images", done, total)
     return hashes

@@ -1,4 +1,4 @@
-"""What is kept of a tensor's values while it is calibrated: extremes, or a histogram of bounded size."""
+"""What calibration remembers of a tensor's values: extremes, or a histogram of bounded size."""
 
 import math
 
@@ -30,7 +30,7 @@ class Extremes:
 class Histogram(Extremes):
     """Counts of values in at most `BINS` bins, which widen by merging neighbours when a value falls outside.
 
-    Bins are 2^k wide and begin at multiples of 2^k, with the least k at which all values so far find room. Merging two
+    Bins are 2^k wide and begin at multiples of 2^k, with the least k at which all values so far have room. Merging two
     bins therefore gives the very bin that would have been counted into, and the histogram depends on the values alone:
     neither on their order nor on how they were cut into batches.
     """
@@ -45,8 +45,8 @@ class Histogram(Extremes):
         self._exponent, self._first, self._counts = self._covering(self.low, self.high)
         flat = values.ravel()
         for start in range(0, flat.size, CHUNK):
-            place = np.floor(flat[start : start + CHUNK] * np.float64(2.0**-self._exponent)) - self._first
-            self._counts += np.bincount(place.astype(np.intp), minlength=self._counts.size)
+            index = np.floor(flat[start : start + CHUNK] * np.float64(2.0**-self._exponent)) - self._first
+            self._counts += np.bincount(index.astype(np.intp), minlength=self._counts.size)
 
     @property
     def width(self) -> float:
@@ -57,7 +57,7 @@ class Histogram(Extremes):
         """The value below which `share` (0–1) of the values lie, to within one bin of `numpy.quantile` of them all."""
         total = np.cumsum(self._counts)
         position = share * float(total[-1] - 1)
-        # Each of the two ordered values that numpy interpolates between lies in the bin found for it.
+        # Each of the two ordered values that numpy interpolates between lies in the bin at its rank.
         ranks = np.array([math.floor(position), math.ceil(position)])
         below, above = (np.searchsorted(total, ranks, side="right") + self._first + 0.5) * self.width
         return float(np.clip(below + (above - below) * (position % 1), self.low, self.high))
@@ -79,7 +79,7 @@ class Histogram(Extremes):
 
 
 def _finest(low: float, high: float) -> int:
-    """The least k at which `low` … `high` fit in `BINS` bins of 2^k, and not less than float32 can tell apart."""
+    """The least k at which `low` … `high` fit in `BINS` bins of 2^k, and not less than float32 can resolve."""
     exponent = math.frexp(max(-low, high, SMALLEST))[1] - 24
     while _bin(high, exponent) - _bin(low, exponent) >= BINS:
         exponent += 1

@@ -13,6 +13,7 @@ from bctoolkit.data.dataset import rows, stratified
 from bctoolkit.documents.quantization import Method
 from bctoolkit.errors import DatasetError, ExportError
 from bctoolkit.export.calibration.histogram import Extremes, Histogram
+from bctoolkit.statistics.metrics import kl_divergence
 
 __all__ = ["Calibration", "RangeCollector", "choose"]
 
@@ -24,7 +25,7 @@ WINDOWS = 128
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images of the training part, and how anyone can tell which they were."""
+    """Images of the training part, and by which hashes anyone can identify them."""
 
     images: NDArray[np.uint8]
     """N × height × width × 3, values 0–255."""
@@ -42,21 +43,21 @@ def choose(dataset: Dataset, parts: Parts, count: int) -> Calibration:
     Raises:
         DatasetError: the training part is empty, or holds an image that is also in validation or test.
     """
-    chosen = stratified(dataset, parts.train, count)
-    if not len(chosen):
+    indices = stratified(dataset, parts.train, count)
+    if not len(indices):
         raise DatasetError(f"{dataset.source}: the train part is empty; there is nothing to calibrate on")
-    hashes = dataset.hashes[chosen]
+    hashes = dataset.hashes[indices]
     for part in ("validation", "test"):
         held_out = set(rows(dataset.hashes[getattr(parts, part)]))
-        found = [key for key in rows(hashes) if key in held_out]
-        if found:
+        leaked = [key for key in rows(hashes) if key in held_out]
+        if leaked:
             raise DatasetError(
-                f"{dataset.source}: {len(found)} of {len(chosen)} calibration images are in the {part} part too, "
-                f"the first with SHA-256 {found[0].hex()[:16]}…; an artifact must not be judged on them: split anew"
+                f"{dataset.source}: {len(leaked)} of {len(indices)} calibration images are in the {part} part too, "
+                f"the first with SHA-256 {leaked[0].hex()[:16]}…; an artifact must not be checked on them: split anew"
             )
-    labels = dataset.labels[chosen]
+    labels = dataset.labels[indices]
     counts = {name: int((labels == index).sum()) for index, name in enumerate(dataset.classes)}
-    return Calibration(dataset.images[chosen], hashes, counts)
+    return Calibration(dataset.images[indices], hashes, counts)
 
 
 class RangeCollector:
@@ -75,7 +76,7 @@ class RangeCollector:
             "entropy": least_divergence,
         }
         self._range = ways[method]
-        self._kept = Extremes if method == "minmax" else Histogram
+        self._statistic = Extremes if method == "minmax" else Histogram
         self._seen: dict[str, Extremes] = {}
 
     def update(self, values: Mapping[str, NDArray[np.float32]]) -> None:
@@ -91,7 +92,7 @@ class RangeCollector:
                     f"{name}: {count} of {array.size} values are not finite on the calibration images, "
                     "so it has no range; the float32 network itself overflows there"
                 )
-            self._seen.setdefault(name, self._kept()).add(array)
+            self._seen.setdefault(name, self._statistic()).add(array)
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The lowest and highest value of each tensor to represent.
@@ -114,24 +115,23 @@ def least_divergence(seen: Histogram) -> tuple[float, float]:
         if 0 <= beyond < counts.size:
             counts[near] = min(counts[near], counts[beyond])
     reach = max(zero, counts.size - zero)
-    tried = np.unique(np.geomspace(min(LEVELS // 2, reach), reach, WINDOWS).round().astype(int)).tolist()
-    best = min(reversed(tried), key=lambda half: _divergence(counts, max(zero - half, 0), zero + half))
+    halves = np.unique(np.geomspace(min(LEVELS // 2, reach), reach, WINDOWS).round().astype(int)).tolist()
+    best = min(reversed(halves), key=lambda half: _divergence(counts, max(zero - half, 0), zero + half))
     return max(seen.low, -best * width), min(seen.high, best * width)
 
 
 def _divergence(counts: NDArray[np.int64], start: int, stop: int) -> float:
     """KL divergence, in nats, of what `LEVELS` equal steps over the bins `start` … `stop` − 1 make of all counts."""
-    inside = counts[start:stop]
-    if not inside.any():
+    window = counts[start:stop]
+    if not window.any():
         return math.inf
-    original = inside.astype(np.float64)
+    original = window.astype(np.float64)
     original[0] += counts[:start].sum()
     original[-1] += counts[stop:].sum()
-    level = np.arange(inside.size) * LEVELS // inside.size
+    level = np.arange(window.size) * LEVELS // window.size
     filled = original > 0
-    mass = np.bincount(level, inside)
+    mass = np.bincount(level, window)
     bins = np.bincount(level, filled)
     # A level that holds moved values only counts half a value, so that it is unlikely and not impossible.
     quantized = np.maximum(mass, 0.5)[level[filled]] / bins[level[filled]]
-    share = original[filled] / original.sum()
-    return float((share * np.log(share / (quantized / quantized.sum()))).sum())
+    return float(kl_divergence(original[filled], quantized))

@@ -1,1 +1,1 @@
-"""What an artifact is held against, and what it is told when it does not hold."""
+"""What an artifact is compared with, and the message when it fails."""

@@ -2,32 +2,32 @@
 
 import math
 from bisect import bisect_left
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.documents import Document
+from bctoolkit.documents import Document, Outcome, worst
 from bctoolkit.documents.quantization import Gate
 from bctoolkit.statistics.metrics import by_class
 from bctoolkit.statistics.paired import drop_interval
 
-__all__ = ["Judgement", "Outcome", "fewest", "judge"]
+__all__ = ["GateResult", "check_gate", "fewest"]
 
-Outcome = Literal["passed", "undecided", "failed"]
 Finding = tuple[Outcome, str]
 Decisions = NDArray[np.bool_]
+"""N: whether each image was classified correctly."""
 
 
-class Judgement(Document, frozen=True, kw_only=True):
-    """What the gate says of one artifact."""
+class GateResult(Document, frozen=True, kw_only=True):
+    """What an artifact loses, and whether the gate lets it pass."""
 
     outcome: Outcome
     """`undecided`: too few images to show that the accuracy holds, and nothing shows that it does not."""
     reasons: tuple[str, ...]
     """What speaks against the artifact, the gravest first; empty where nothing does."""
     count: int
-    """Images it was judged on."""
+    """Images the artifact was compared on."""
     accuracy: float
     accuracy_drop: float
     """Reference − artifact, 0–1."""
@@ -50,14 +50,14 @@ def fewest(limit: float) -> int:
     return counts[bisect_left(counts, True, key=is_enough)]
 
 
-def judge(
+def check_gate(
     labels: NDArray[np.integer[Any]],
     reference: NDArray[np.float32],
     observed: NDArray[np.float32],
     classes: tuple[str, ...],
     gate: Gate,
-) -> Judgement:
-    """Hold an artifact's probabilities against the reference's on the same labelled images.
+) -> GateResult:
+    """Compare an artifact's probabilities with the reference's on the same labelled images.
 
     Accuracy: the artifact has to prove itself. The upper end of the paired 95 % interval of its drop must not exceed
     the limit. With fewer than `fewest(limit)` images no artifact could prove that; then only a lower end above the
@@ -79,56 +79,51 @@ def judge(
     """
     if not len(labels) or not reference.shape == observed.shape == (len(labels), len(classes)):
         raise ValueError(f"{len(labels)} labels, {reference.shape} and {observed.shape} for {len(classes)} classes")
-    right, kept = reference.argmax(1) == labels, observed.argmax(1) == labels
-    interval = drop_interval(right, kept)
+    before, after = reference.argmax(1) == labels, observed.argmax(1) == labels
+    interval = drop_interval(before, after)
     members = [labels == index for index in range(len(classes))]
-    drops = np.array([_drop(right[chosen], kept[chosen]) for chosen in members])
-    findings = _accuracy(len(labels), interval, gate.max_accuracy_drop)
-    for name, chosen in zip(classes, members, strict=True):
-        findings += _recall(name, right[chosen], kept[chosen], gate.max_recall_drop)
-    findings.sort(key=lambda finding: GRAVITY.index(finding[0]), reverse=True)
-    worst = int(np.nanargmax(drops))
-    return Judgement(
-        outcome=findings[0][0] if findings else "passed",
+    drops = np.array([_drop(before[mask], after[mask]) for mask in members])
+    findings = _check_accuracy(len(labels), interval, gate.max_accuracy_drop)
+    for name, mask in zip(classes, members, strict=True):
+        findings += _check_recall(name, before[mask], after[mask], gate.max_recall_drop)
+    findings.sort(key=lambda finding: finding[0].severity, reverse=True)
+    largest = int(np.nanargmax(drops))
+    return GateResult(
+        outcome=worst(outcome for outcome, _ in findings),
         reasons=tuple(reason for _, reason in findings),
         count=len(labels),
-        accuracy=float(kept.mean()),
-        accuracy_drop=_drop(right, kept),
+        accuracy=float(after.mean()),
+        accuracy_drop=_drop(before, after),
         accuracy_drop_ci95=interval,
         recall_drop=by_class(drops, classes),
-        worst_class=classes[worst],
-        worst_recall_drop=float(drops[worst]),
+        worst_class=classes[largest],
+        worst_recall_drop=float(drops[largest]),
     )
 
 
-GRAVITY: tuple[Outcome, ...] = ("passed", "undecided", "failed")
-
-
-def _accuracy(count: int, interval: tuple[float, float], limit: float) -> list[Finding]:
+def _check_accuracy(count: int, interval: tuple[float, float], limit: float) -> list[Finding]:
     low, high = interval
     needed = fewest(limit)
     if high <= limit:
         return []
     if count >= needed:
-        return [("failed", f"accuracy may drop by {high:.2%} (95 % interval's upper end), allowed are {limit:.2%}")]
+        return [(Outcome.FAILED, f"accuracy drop could be up to {high:.2%} (upper 95 % bound); limit {limit:.2%}")]
     if low > limit:
-        return [
-            ("failed", f"accuracy drops by at least {low:.2%} (95 % interval's lower end), allowed are {limit:.2%}")
-        ]
+        return [(Outcome.FAILED, f"accuracy drop is at least {low:.2%} (lower 95 % bound); limit {limit:.2%}")]
     few = f"{count} labelled validation images are too few to show that accuracy drops by at most {limit:.2%}"
-    return [("undecided", f"{few}; that takes {needed} or more")]
+    return [(Outcome.UNDECIDED, f"{few}; that takes {needed} or more")]
 
 
-def _recall(name: str, right: Decisions, kept: Decisions, limit: float) -> list[Finding]:
-    drop = _drop(right, kept)
+def _check_recall(name: str, before: Decisions, after: Decisions, limit: float) -> list[Finding]:
+    drop = _drop(before, after)
     if not drop > limit:  # NaN, too, for a class without images
         return []
-    lost = f"class {name!r} loses {drop:.2%} of its recall on {len(right)} images, allowed are {limit:.2%}"
-    if drop_interval(right, kept)[0] > 0:
-        return [("failed", lost)]
-    return [("passed", f"{lost}; so few images may be chance")]
+    loss = f"class {name!r}: recall drop {drop:.2%} on {len(before)} images; limit {limit:.2%}"
+    if drop_interval(before, after)[0] > 0:
+        return [(Outcome.FAILED, loss)]
+    return [(Outcome.PASSED, f"{loss}; not significant with this few images")]
 
 
-def _drop(right: Decisions, kept: Decisions) -> float:
-    """The share of images that the reference decides rightly less that of the artifact; NaN without images."""
-    return (int(right.sum()) - int(kept.sum())) / len(right) if len(right) else math.nan
+def _drop(before: Decisions, after: Decisions) -> float:
+    """The share of images that the reference classifies correctly less that of the artifact; NaN without images."""
+    return (int(before.sum()) - int(after.sum())) / len(before) if len(before) else math.nan

@@ -12,10 +12,10 @@ from bctoolkit.data import Dataset, load, load_synthetic, load_unlabelled
 from bctoolkit.data.dataset import stratified
 from bctoolkit.data.sources.synthetic import CLASSES
 from bctoolkit.errors import DatasetError, ExportError
-from bctoolkit.export.source import Known
+from bctoolkit.export.source import ModelData
 from bctoolkit.progress import Progress
 
-__all__ = ["Evidence", "choose_evidence"]
+__all__ = ["CheckImages", "choose_check_images"]
 
 SPARE = 16
 """Images that may take the place of golden ones which the reference is not sure of."""
@@ -25,8 +25,8 @@ FURTHER = 64
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The images on which every stage of an export is compared with the one before."""
+class CheckImages:
+    """The images on which every variant of an export is compared with the one before."""
 
     images: NDArray[np.uint8]
     """N × height × width × channels."""
@@ -41,58 +41,58 @@ class Evidence:
     golden: int
     """How many images are golden."""
     candidates: int
-    """They are chosen from so many of the first."""
+    """They are chosen from this many of the first."""
     kind: ImageKind
 
 
-def choose_evidence(
-    choice: str | None, count: int, known: Known | None, contract: InputContract, progress: Progress
-) -> Evidence:
+def choose_check_images(
+    choice: str | None, count: int, data: ModelData | None, contract: InputContract, progress: Progress
+) -> CheckImages:
     """Choose the golden images and further ones of the test part.
 
     Args:
-        choice: None for golden images of the test part, `synthetic` for drawn ones, or a path to the user's own.
+        choice: None for golden images of the test part, `synthetic`, or a path to the user's own.
         count: how many golden images at the most.
-        known: the network's images and their parts.
+        data: the network's images and their parts.
         contract: what images are prepared for.
-        progress: told where the work is.
+        progress: shows where the work is.
 
     Raises:
-        ExportError: images of the test part are wanted but none are known.
+        ExportError: images of the test part are needed but unknown.
         DatasetError: the user's own images cannot be used.
     """
     if choice is None:
-        if known is None:
+        if data is None:
             raise ExportError("no images to check the export on; say where they are with --data, or --golden synthetic")
-        chosen = stratified(known.dataset, known.parts.test, count + FURTHER)
-        return _of_test_part(known, chosen, min(count, len(chosen)), len(chosen))
-    given = _given(choice, count + SPARE, contract, progress)
-    own = _unlabelled(given.take(stratified(given, np.arange(len(given)), count + SPARE)), count)
-    if known is None:
-        return own
-    return _joined(own, _of_test_part(known, stratified(known.dataset, known.parts.test, FURTHER), 0, 0))
+        indices = stratified(data.dataset, data.parts.test, count + FURTHER)
+        return _of_test_part(data, indices, min(count, len(indices)), len(indices))
+    dataset = _load_golden(choice, count + SPARE, contract, progress)
+    golden = _unlabelled(dataset.take(stratified(dataset, np.arange(len(dataset)), count + SPARE)), count)
+    if data is None:
+        return golden
+    return _concatenated(golden, _of_test_part(data, stratified(data.dataset, data.parts.test, FURTHER), 0, 0))
 
 
-def _of_test_part(known: Known, chosen: NDArray[np.int64], golden: int, candidates: int) -> Evidence:
-    dataset = known.dataset.take(chosen)
-    truth = tuple(known.truth[chosen].tolist())
-    return Evidence(
+def _of_test_part(data: ModelData, indices: NDArray[np.int64], golden: int, candidates: int) -> CheckImages:
+    dataset = data.dataset.take(indices)
+    truth = tuple(data.truth[indices].tolist())
+    return CheckImages(
         dataset.images[:], dataset.hashes, dataset.labels, truth, _names(dataset), golden, candidates, dataset.kind
     )
 
 
-def _unlabelled(dataset: Dataset, golden: int) -> Evidence:
+def _unlabelled(dataset: Dataset, golden: int) -> CheckImages:
     """Images of another set, whose classes may be others than the network's."""
     count = len(dataset)
     labels = np.full(count, -1, np.int64)
     names = _names(dataset)
-    return Evidence(
+    return CheckImages(
         dataset.images[:], dataset.hashes, labels, ("",) * count, names, min(golden, count), count, dataset.kind
     )
 
 
-def _joined(golden: Evidence, further: Evidence) -> Evidence:
-    return Evidence(
+def _concatenated(golden: CheckImages, further: CheckImages) -> CheckImages:
+    return CheckImages(
         images=np.concatenate([golden.images, further.images]),
         hashes=np.concatenate([golden.hashes, further.hashes]),
         labels=np.concatenate([golden.labels, further.labels]),
@@ -111,8 +111,8 @@ def _names(dataset: Dataset) -> tuple[str, ...]:
     return tuple(f"{name} {bytes(row[:4]).hex()}…" for name, row in zip(names, dataset.hashes, strict=True))
 
 
-def _given(choice: str, count: int, contract: InputContract, progress: Progress) -> Dataset:
-    """Images named by the user: `synthetic` for so many drawn ones, a data set, or a plain folder of images."""
+def _load_golden(choice: str, count: int, contract: InputContract, progress: Progress) -> Dataset:
+    """Images named by the user: `synthetic` for that many synthetic ones, a data set, or a plain folder of images."""
     if choice == "synthetic":
         return load_synthetic(contract, per_class=math.ceil(count / len(CLASSES)))
     path = Path(choice)

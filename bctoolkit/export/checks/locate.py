@@ -43,32 +43,33 @@ class Departure:
 
 def layer_outputs(model: keras.Model, image: NDArray[np.uint8]) -> list[LayerOutput]:
     """The output of every layer and operation, in the order they run, on images 1 × height × width × channels."""
-    made: list[LayerOutput] = []
+    outputs: list[LayerOutput] = []
     producers: dict[int, str] = {}
     alive: list[Any] = []  # an id is only unique while its object lives
 
     def visit(operation: Any, *args: Any, **kwargs: Any) -> Any:
         result = operation(*args, **kwargs)
-        read = (producers.get(id(leaf)) for leaf in keras.tree.flatten((args, kwargs)))
-        inputs = tuple(dict.fromkeys(name for name in read if name is not None))
+        sources = (producers.get(id(leaf)) for leaf in keras.tree.flatten((args, kwargs)))
+        inputs = tuple(dict.fromkeys(name for name in sources if name is not None))
         for tensor in keras.tree.flatten(result):
             producers[id(tensor)] = operation.name
             alive.append(tensor)
-            made.append(LayerOutput(operation.name, inputs, np.asarray(keras.ops.cast(tensor, "float32"))))
+            outputs.append(LayerOutput(operation.name, inputs, np.asarray(keras.ops.cast(tensor, "float32"))))
         return result
 
     walk(model, keras.ops.convert_to_tensor(image, "float32"), visit)
-    return made
+    return outputs
 
 
 def first_departure(layers: list[LayerOutput], tensors: list[Tensor], limit: float) -> Departure:
     """The earliest layer that departs and leads to the output through layers that depart.
 
-    The network's output itself is taken to depart: that is why one asks, and probabilities near 0 and 1 hide it.
+    The network's output itself is taken to depart: that is the reason for the search, and probabilities near 0 and 1
+    hide it.
 
     Args:
         layers: outputs of the form that is right, in the order they run; the last is the network's output.
-        tensors: every tensor of the form that is to be judged.
+        tensors: every tensor of the form that is checked.
         limit: largest ‖difference‖ / ‖value‖ of an output that agrees.
     """
     by_size: dict[int, list[NDArray[np.float64]]] = {}
@@ -95,5 +96,5 @@ def _error(value: Tensor, by_size: dict[int, list[NDArray[np.float64]]]) -> floa
     forms = [np.ravel(value)]
     if value.ndim == 4:
         forms.append(np.ravel(value.transpose(CHANNELS_FIRST)))
-    found = [float(np.linalg.norm(form - other)) / size for other in by_size.get(value.size, ()) for form in forms]
-    return min(found, default=np.inf)
+    errors = [float(np.linalg.norm(form - other)) / size for other in by_size.get(value.size, ()) for form in forms]
+    return min(errors, default=np.inf)

@@ -25,7 +25,7 @@ def require_classifier(model: keras.Model, name: str) -> None:
 
     Raises:
         UnsupportedOp: a subclassed model, which has no graph.
-        ExportError: several inputs or outputs, no image of a fixed size, or answers that are no probabilities.
+        ExportError: several inputs or outputs, no image of a fixed size, or outputs that are no probabilities.
     """
     graph = functional(model)
     for role, tensors in (("input", graph.inputs), ("output", graph.outputs)):

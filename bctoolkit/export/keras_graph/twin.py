@@ -7,7 +7,6 @@ up to float32 rounding, and both are checked against the trained network before 
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
 from bctoolkit.errors import UnsupportedOp
@@ -21,22 +20,16 @@ from bctoolkit.export.keras_graph.affine import (
     is_unpadded,
 )
 from bctoolkit.export.keras_graph.walk import Operation, edges, rebuild
-from bctoolkit.networks import Gelu, LayerScale, leaves
+from bctoolkit.networks import Gelu, LayerScale
+from bctoolkit.networks.inference import float32_copy
 
-__all__ = ["fold", "freeze", "reference"]
+__all__ = ["fold", "freeze"]
 
 IDLE = ("Dropout", "StochasticDepth", "GaussianNoise", "ActivityRegularization", "Identity")
 """Layers that do nothing at inference; their class names contain one of these."""
 
 AUGMENTATION = ("Random", "AugMix", "CutMix", "MixUp", "RandAugment")
 """So do Keras's augmentation layers, but for RandomCrop, which cuts at inference too."""
-
-
-def reference(model: keras.Model) -> keras.Model:
-    """The trained network computing in float32: itself, or a copy where its layers have another dtype policy."""
-    if all(getattr(layer, "compute_dtype", "float32") == "float32" for layer in leaves(model)):
-        return model
-    return rebuild(model, lambda operation: [_float32(operation)])
 
 
 def freeze(model: keras.Model) -> keras.Model:
@@ -73,7 +66,7 @@ def freeze(model: keras.Model) -> keras.Model:
             return [_scaled_sum(operation)]
         if isinstance(operation, Gelu):
             return [layers.Activation("gelu", dtype="float32", name=operation.name)]
-        return [_float32(operation)]
+        return [float32_copy(operation)]
 
     return rebuild(model, replace, weights)
 
@@ -121,7 +114,7 @@ def fold(twin: keras.Model) -> keras.Model:
             return [_like(operation, center=False, scale=False)]
         if id(operation) in weights:
             return [_like(operation, use_bias=True)]
-        return [_float32(operation)]
+        return [float32_copy(operation)]
 
     return rebuild(twin, replace, weights)
 
@@ -129,13 +122,6 @@ def fold(twin: keras.Model) -> keras.Model:
 def _like(layer: Operation, **changes: Any) -> Operation:
     """A new layer with the same arguments but for `changes`, computing in float32."""
     return type(layer).from_config({**layer.get_config(), "dtype": "float32", **changes})
-
-
-def _float32(operation: Operation) -> Operation:
-    """A float32 copy of a layer; operations without weights are used as they are."""
-    if type(operation) is layers.Normalization:  # what it was adapted to would stay behind: it computes with constants
-        return _like(operation, mean=np.squeeze(operation.mean), variance=np.squeeze(operation.variance))
-    return _like(operation) if isinstance(operation, layers.Layer) else operation
 
 
 def _is_idle(operation: Operation) -> bool:

@@ -27,7 +27,7 @@ def walk(model: keras.Model, inputs: Any, visit: Callable[..., Any]) -> Any:
     def enter(operation: Operation) -> Callable[..., Any]:
         if isinstance(operation, keras.Model):
             return lambda *args, **kwargs: walk(operation, args, visit)
-        return lambda *args, **kwargs: visit(operation, *args, **_telling(kwargs))
+        return lambda *args, **kwargs: visit(operation, *args, **_at_inference(kwargs))
 
     return functional(model)._run_through_graph(inputs, operation_fn=enter)
 
@@ -47,7 +47,7 @@ def functional(model: keras.Model) -> Any:
     return model
 
 
-def _telling(kwargs: dict[str, Any]) -> dict[str, Any]:
+def _at_inference(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments without those that mean nothing at inference."""
     return {key: value for key, value in kwargs.items() if key != "training" and value is not None}
 
@@ -68,12 +68,12 @@ def rebuild(
     Returns:
         A model with new layers and the same input name and shape, and a float32 input.
     """
-    made: dict[int, tuple[Operation, Sequence[Operation]]] = {}
+    rows: dict[int, tuple[Operation, Sequence[Operation]]] = {}
 
     def visit(operation: Operation, *args: Any, **kwargs: Any) -> Any:
-        if id(operation) not in made:
-            made[id(operation)] = (operation, replace(operation))
-        row = made[id(operation)][1]
+        if id(operation) not in rows:
+            rows[id(operation)] = (operation, replace(operation))
+        row = rows[id(operation)][1]
         if not row:
             return args[0]
         first, *others = row
@@ -82,11 +82,11 @@ def rebuild(
             result = other(result)
         return result
 
-    (given,) = functional(model).inputs
-    inputs = keras.Input(given.shape[1:], dtype="float32", name=given.name)
+    (image,) = functional(model).inputs
+    inputs = keras.Input(image.shape[1:], dtype="float32", name=image.name)
     (outputs,) = keras.tree.flatten(walk(model, inputs, visit))
     rebuilt = keras.Model(inputs, outputs, name=model.name)
-    for key, (old, row) in made.items():
+    for key, (old, row) in rows.items():
         if getattr(old, "weights", None):
             _fill(row, weights[key] if weights and key in weights else old.get_weights())
     return rebuilt
@@ -113,6 +113,9 @@ def edges(model: keras.Model) -> Iterator[tuple[Operation, Operation]]:
             readers.setdefault(id(tensor._keras_history.operation), []).append(node.operation)
     outputs = {id(tensor._keras_history.operation) for tensor in model.outputs}
     for producer in model.operations:
-        found = readers.get(id(producer), [])
-        if len(found) == 1 and id(producer) not in outputs and calls[id(producer)] == calls[id(found[0])] == 1:
-            yield producer, found[0]
+        consumers = readers.get(id(producer), [])
+        if len(consumers) != 1 or id(producer) in outputs:
+            continue
+        (consumer,) = consumers
+        if calls[id(producer)] == calls[id(consumer)] == 1:
+            yield producer, consumer

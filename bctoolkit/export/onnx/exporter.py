@@ -1,6 +1,5 @@
 """Write a float32 twin as ONNX, layer by layer, and its quantizations as passes over that graph."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -10,15 +9,16 @@ from onnx import TensorProto
 
 from bctoolkit.errors import ExportError
 from bctoolkit.export.calibration.ranges import RangeCollector
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings, RangesKey
 from bctoolkit.export.keras_graph.walk import walk
 from bctoolkit.export.onnx.graph import Form, Graph, Value
 from bctoolkit.export.onnx.layers import emit
-from bctoolkit.export.onnx.passes.float16 import compute_in_halves, store_in_halves
+from bctoolkit.export.onnx.passes.float16 import convert_to_float16, float16_weights
 from bctoolkit.export.onnx.passes.int8 import (
+    Ranges,
     activations,
     layer_of,
-    products,
+    quantizable_matmuls,
     quantize_dynamically,
     quantize_statically,
 )
@@ -31,23 +31,21 @@ OPSET = 20
 
 ELEMENT = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 
-Ranges = Mapping[str, tuple[float, float]]
-
 
 class OnnxExporter:
     """Writes a float32 twin as ONNX: shape (batch, height, width, channels) with a free batch."""
 
-    def __init__(self, twin: keras.Model, settings: Settings) -> None:
+    def __init__(self, twin: keras.Model, settings: ExportSettings) -> None:
         self._twin, self._settings = twin, settings
-        self._calibrated: tuple[Quantizing, Ranges] | None = None
+        self._ranges_of: dict[RangesKey, Ranges] = {}
 
     @cached_property
-    def _convolutions(self) -> onnx.ModelProto:
+    def _conv_model(self) -> onnx.ModelProto:
         """The form that float32 runs fastest in."""
         return graph_of(self._twin, self._settings, "Conv")
 
     @cached_property
-    def _products(self) -> onnx.ModelProto:
+    def _matmul_model(self) -> onnx.ModelProto:
         """The form that integers, and GPUs, run fastest in."""
         return graph_of(self._twin, self._settings, "MatMul")
 
@@ -55,59 +53,55 @@ class OnnxExporter:
         """Layers whose matrix product becomes one of integers, in the order they run; none for a float form."""
         if not quantization.startswith("int8"):
             return ()
-        return tuple(dict.fromkeys(layer_of(node) for node in products(self._products)))
+        return tuple(dict.fromkeys(layer_of(node) for node in quantizable_matmuls(self._matmul_model)))
 
-    def convert(self, quantization: str, quantizing: Quantizing) -> bytes:
+    def convert(self, quantization: str, settings: QuantizationSettings) -> bytes:
         """An ONNX file's bytes.
 
         Raises:
             UnsupportedOp: a layer has no ONNX form.
             ExportError: the network has nothing to quantize, or `int8` has no images to calibrate on.
         """
-        content: bytes = self._model(quantization, quantizing).SerializeToString()
+        content: bytes = self._model(quantization, settings).SerializeToString()
         return content
 
-    def _model(self, quantization: str, quantizing: Quantizing) -> onnx.ModelProto:
+    def _model(self, quantization: str, settings: QuantizationSettings) -> onnx.ModelProto:
         if quantization == "fp32":
-            return self._convolutions
+            return self._conv_model
         if quantization == "fp16-weights":
-            return store_in_halves(self._convolutions)
+            return float16_weights(self._conv_model)
         if quantization == "fp16":
-            return compute_in_halves(self._products)
+            return convert_to_float16(self._matmul_model)
         if not self.quantizable(quantization):
             raise ExportError(
                 f"{self._twin.name} has nothing that onnx {quantization} could quantize: no dense layer, and no "
                 "convolution without padding whose windows do not overlap; fp16-weights makes it smaller"
             )
         if quantization == "int8-dynamic":
-            return quantize_dynamically(self._products, quantizing.keep_float)
-        return quantize_statically(self._products, quantizing.keep_float, self._ranges(quantizing))
+            return quantize_dynamically(self._matmul_model, settings.keep_float)
+        return quantize_statically(self._matmul_model, settings.keep_float, self._ranges(settings))
 
-    def _ranges(self, quantizing: Quantizing) -> Ranges:
-        """The range of every activation; kept, because a search for layers to keep in float asks again and again."""
-        if self._calibrated is None or not _same(self._calibrated[0], quantizing):
-            if quantizing.images is None or not len(quantizing.images):
+    def _ranges(self, settings: QuantizationSettings) -> Ranges:
+        """The range of every activation; cached, because a search for layers to keep in float needs it many times."""
+        key = settings.ranges_key
+        if key not in self._ranges_of:
+            if settings.images is None or not len(settings.images):
                 raise ExportError(
                     "onnx int8 needs images of the training part to calibrate on; int8-dynamic needs none"
                 )
-            collector = RangeCollector(quantizing.method, quantizing.percentile)
-            for values in observe(self._products, activations(self._products), quantizing.images):
+            collector = RangeCollector(settings.calibration.method, settings.calibration.percentile)
+            for values in observe(self._matmul_model, activations(self._matmul_model), settings.images):
                 collector.update(values)
-            self._calibrated = quantizing, collector.ranges()
-        return self._calibrated[1]
+            self._ranges_of[key] = collector.ranges()
+        return self._ranges_of[key]
 
 
-def _same(one: Quantizing, other: Quantizing) -> bool:
-    """Whether two artifacts are calibrated alike."""
-    return one.images is other.images and (one.method, one.percentile) == (other.method, other.percentile)
-
-
-def graph_of(twin: keras.Model, settings: Settings, form: Form = "Conv") -> onnx.ModelProto:
+def graph_of(twin: keras.Model, settings: ExportSettings, form: Form = "Conv") -> onnx.ModelProto:
     """The twin as a float32 ONNX model.
 
     Raises:
         UnsupportedOp: a layer has no ONNX form.
-        ExportError: the operators are not written for the opset asked for.
+        ExportError: the operators are not written for this opset.
     """
     contract = settings.contract
     graph = Graph(twin.name, OPSET if settings.opset is None else settings.opset, form)

@@ -26,7 +26,7 @@ class Value:
     """A tensor of the graph in Keras's layout, with the names it has in channels-last and channels-first order.
 
     Convolutions of ONNX want channels first, everything else here is written channels last. A value that exists in one
-    order is transposed at most once, and only if someone asks for the other.
+    order is transposed at most once, and only if the other is read.
     """
 
     def __init__(self, shape: tuple[int | None, ...], last: str | None = None, first: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The table of ONNX emitters, and what emitters share: output shapes, and arithmetic in either order of channels."""
+"""The registry of ONNX emitters, and what emitters share: output shapes, and arithmetic in either order of channels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,23 +9,23 @@ import numpy as np
 from bctoolkit.export.keras_graph.walk import Operation
 from bctoolkit.export.onnx.graph import TO_CHANNELS_FIRST, Graph, Value
 
-__all__ = ["Emitter", "Table", "elementwise", "is_first", "shape_of"]
+__all__ = ["Emitter", "Registry", "elementwise", "is_first", "shape_of"]
 
 Emitter = Callable[..., Value]
 """Called with the graph, the operation, and the operation's arguments with a `Value` in place of each tensor."""
 
 
-class Table(dict[Any, Emitter]):
+class Registry(dict[Any, Emitter]):
     """Emitters by layer class, or by class name for operations such as `a + b`, whose classes are private."""
 
-    def writes(self, *keys: Any) -> Callable[[Emitter], Emitter]:
+    def register(self, *keys: Any) -> Callable[[Emitter], Emitter]:
         """Register the decorated function for layer classes or operation names."""
 
-        def register(function: Emitter) -> Emitter:
+        def decorate(function: Emitter) -> Emitter:
             self.update(dict.fromkeys(keys, function))
             return function
 
-        return register
+        return decorate
 
     def find(self, operation: Operation) -> Emitter | None:
         """The emitter of an operation; None where there is none."""

@@ -71,7 +71,7 @@ def integer_weights(model: onnx.ModelProto) -> dict[str, IntegerWeights]:
     """
     stored = {t.name: t for t in model.graph.initializer if t.data_type == TensorProto.INT8}
     dequantized = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
-    found = {}
+    weights = {}
     for node in model.graph.node:
         position = (MULTIPLIES | CONVOLVES).get(node.op_type)
         if position is None or position >= len(node.input):
@@ -82,8 +82,8 @@ def integer_weights(model: onnx.ModelProto) -> dict[str, IntegerWeights]:
         kernel = numpy_helper.to_array(tensor)
         outputs_first = node.op_type in CONVOLVES or _transposes(node)
         rows = kernel.reshape(len(kernel), -1).T if outputs_first else kernel.reshape(-1, kernel.shape[-1])
-        found[node.name or node.output[0]] = IntegerWeights(rows, node.op_type in MULTIPLIES)
-    return found
+        weights[node.name or node.output[0]] = IntegerWeights(rows, node.op_type in MULTIPLIES)
+    return weights
 
 
 def _pairs(kernel: NDArray[Any]) -> NDArray[Any]:

@@ -70,10 +70,10 @@ def _blame(calls: list[tuple[Operation, Any, Any]]) -> tuple[str, str] | None:
     for operation, args, kwargs in calls:
         leaves = keras.tree.flatten((args, kwargs))
 
-        def call(*tensors: Any, operation: Operation = operation, given: Any = (args, kwargs)) -> Any:
+        def call(*tensors: Any, operation: Operation = operation, structure: Any = (args, kwargs)) -> Any:
             following = iter(tensors)
-            filled = [next(following) if isinstance(x, tf.TensorSpec) else x for x in keras.tree.flatten(given)]
-            arguments, keywords = keras.tree.pack_sequence_as(given, filled)
+            filled = [next(following) if isinstance(x, tf.TensorSpec) else x for x in keras.tree.flatten(structure)]
+            arguments, keywords = keras.tree.pack_sequence_as(structure, filled)
             return operation(*arguments, **keywords)
 
         try:

@@ -7,17 +7,17 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from bctoolkit.documents.quantization import Method
+from bctoolkit.documents.quantization import CalibrationSettings
 from bctoolkit.errors import RecipeError
 from bctoolkit.export.calibration.ranges import RangeCollector
-from bctoolkit.export.exporter import Quantizing, Settings
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings, RangesKey
 from bctoolkit.export.tflite.convert import float_file, scope_of
 from bctoolkit.export.tflite.float_islands import describe, float_islands
 from bctoolkit.export.tflite.graph import Graph, Operator
 from bctoolkit.export.tflite.passes.depthwise import TAPS, split_depthwise
-from bctoolkit.export.tflite.passes.int8 import CARRIERS, Ranges, activations, between_integers, quantize_statically
-from bctoolkit.export.tflite.passes.interface import name_interface, take_uint8, tell_uint8
-from bctoolkit.export.tflite.passes.weights import halve_weights, products, quantize_dynamically
+from bctoolkit.export.tflite.passes.int8 import INT8_OPS, Ranges, activations, int8_regions, quantize_statically
+from bctoolkit.export.tflite.passes.interface import name_interface, uint8_input, uint8_output
+from bctoolkit.export.tflite.passes.weights import float16_weights, quantize_dynamically, weighted_ops
 from bctoolkit.runtime.backends import default_threads
 
 __all__ = ["TfliteExporter"]
@@ -39,36 +39,36 @@ class TfliteExporter:
     The float32 graph is converted once; each quantization is a rewriting of it.
     """
 
-    def __init__(self, twin: keras.Model, settings: Settings) -> None:
+    def __init__(self, twin: keras.Model, settings: ExportSettings) -> None:
         self._twin, self._settings = twin, settings
-        self._calibrated: dict[tuple[str, Method, float], tuple[NDArray[np.uint8], Ranges]] = {}
+        self._ranges_of: dict[tuple[str, RangesKey], Ranges] = {}
         self._layers = {scope_of(layer): layer for layer in twin.layers}
 
     def quantizable(self, quantization: str) -> tuple[str, ...]:
         """Names of the twin's layers whose products become products of integers, in the order they run."""
         graph = Graph(self._float32)
         integer = self._integer(graph, quantization, frozenset())
-        return tuple(dict.fromkeys(self._layer(graph, o) for o in products(graph) if o in integer))
+        return tuple(dict.fromkeys(self._layer(graph, o) for o in weighted_ops(graph) if o in integer))
 
-    def convert(self, quantization: str, quantizing: Quantizing) -> bytes:
+    def convert(self, quantization: str, settings: QuantizationSettings) -> bytes:
         """A TFLite file's bytes.
 
         Raises:
             UnsupportedOp: a layer needs an operator that TFLite has not built in.
             RecipeError: the form needs calibration images or uint8 input, and there are none.
         """
-        self._require(quantization, quantizing)
+        self._require(quantization, settings)
         graph = Graph(self._float32)
-        self._quantize(graph, quantization, quantizing)
+        self._quantize(graph, quantization, settings)
         if quantization != "int8-full":  # an NPU has its own way with a large kernel
             split_depthwise(graph)
         if quantization != "fp32":
-            halve_weights(graph, products(graph))
+            float16_weights(graph, weighted_ops(graph))
         name_interface(graph)
         if self._settings.contract.dtype == "uint8":
-            take_uint8(graph)
+            uint8_input(graph)
         if quantization == "int8-full":
-            tell_uint8(graph)
+            uint8_output(graph)
         arithmetic = {"arithmetic": describe(float_islands(graph))} if quantization in CALIBRATED else {}
         return graph.content({**self._settings.properties, **arithmetic})
 
@@ -76,69 +76,68 @@ class TfliteExporter:
     def _float32(self) -> bytes:
         return float_file(self._twin, self._settings.contract.shape)
 
-    def _require(self, quantization: str, quantizing: Quantizing) -> None:
+    def _require(self, quantization: str, settings: QuantizationSettings) -> None:
         if quantization == "int8-full" and self._settings.contract.dtype != "uint8":
             raise RecipeError(f"int8-full takes uint8 images, got input {self._settings.contract.dtype!r}")
-        if quantization in CALIBRATED and (quantizing.images is None or not len(quantizing.images)):
+        if quantization in CALIBRATED and (settings.images is None or not len(settings.images)):
             raise RecipeError(f"{quantization} needs calibration images for the ranges of its activations; got none")
 
-    def _quantize(self, graph: Graph, quantization: str, quantizing: Quantizing) -> None:
+    def _quantize(self, graph: Graph, quantization: str, settings: QuantizationSettings) -> None:
         if quantization in FLOATS:
             return
-        integer = self._integer(graph, quantization, quantizing.keep_float)
+        integer = self._integer(graph, quantization, settings.keep_float)
         if not integer:
             raise RecipeError(
-                f"{self._twin.name}: {quantization} leaves no layer to quantize, with {len(products(graph))} in all "
-                f"and {len(quantizing.keep_float)} kept in float; export it as fp32"
+                f"{self._twin.name}: {quantization} leaves no layer to quantize, with {len(weighted_ops(graph))} in "
+                f"all and {len(settings.keep_float)} kept in float; export it as fp32"
             )
         if quantization == "int8-dynamic":
             quantize_dynamically(graph, integer)
         else:
-            quantize_statically(graph, integer, self._ranges(quantization, quantizing))
+            quantize_statically(graph, integer, self._ranges(quantization, settings))
 
     def _integer(self, graph: Graph, quantization: str, keep_float: frozenset[str]) -> list[Operator]:
         """The operators that `quantization` turns into integer ones, in the order they run."""
         if quantization in FLOATS:
             return []
-        every = products(graph)
-        kept = [operator for operator in every if self._layer(graph, operator) in keep_float]
+        weighted = weighted_ops(graph)
+        floats = [operator for operator in weighted if self._layer(graph, operator) in keep_float]
         if quantization == "int8-full":
-            return [o for o in graph.operators if o not in kept and (o in every or self._has_int8(graph, o))]
-        dense = [o for o in every[1:-1] if o not in kept and graph.kind(o) != "DEPTHWISE_CONV_2D"]
+            return [o for o in graph.operators if o not in floats and (o in weighted or self._has_int8(graph, o))]
+        dense = [o for o in weighted[1:-1] if o not in floats and graph.kind(o) != "DEPTHWISE_CONV_2D"]
         if quantization == "int8-dynamic":
             return dense
-        return between_integers(graph, dense, lambda o: o not in kept and _rides(graph, o))
+        return int8_regions(graph, dense, lambda o: o not in floats and _is_faster_in_int8(graph, o))
 
     def _has_int8(self, graph: Graph, operator: Operator) -> bool:
         layers = (self._layers.get(scope) for scope in graph.scopes(*operator.outputs))
-        return graph.kind(operator) in CARRIERS and not any(type(layer).__name__ in STATISTICS for layer in layers)
+        return graph.kind(operator) in INT8_OPS and not any(type(layer).__name__ in STATISTICS for layer in layers)
 
     def _layer(self, graph: Graph, operator: Operator) -> str:
-        """The name of the layer that a product comes from, of all that the converter merged into it."""
+        """The name of the layer that an operator with weights comes from, of all that the converter merged into it."""
         scopes = [scope for scope in graph.scopes(operator.inputs[1], *operator.outputs) if scope in self._layers]
         linear = [scope for scope in scopes if isinstance(self._layers[scope], LINEAR)]
         return str(self._layers[(linear or scopes)[0]].name) if scopes else graph.name(operator.outputs[0])
 
-    def _ranges(self, quantization: str, quantizing: Quantizing) -> Ranges:
-        """The ranges of all that `quantization` may turn into integers; found once for the same images and method."""
-        images = quantizing.images
-        assert images is not None
-        key = (quantization, quantizing.method, quantizing.percentile)
-        if key not in self._calibrated or self._calibrated[key][0] is not images:
+    def _ranges(self, quantization: str, settings: QuantizationSettings) -> Ranges:
+        """The ranges of all that `quantization` may turn into integers; measured once for each set of images."""
+        assert settings.images is not None
+        key = (quantization, settings.ranges_key)
+        if key not in self._ranges_of:
             graph = Graph(self._float32)
             tensors = activations(graph, self._integer(graph, quantization, frozenset()))
-            self._calibrated[key] = (images, _observe(graph, tensors, images, *key[1:]))
-        return self._calibrated[key][1]
+            self._ranges_of[key] = _observe(graph, tensors, settings.images, settings.calibration)
+        return self._ranges_of[key]
 
 
-def _observe(graph: Graph, tensors: list[int], images: NDArray[np.uint8], method: Method, percentile: float) -> Ranges:
+def _observe(graph: Graph, tensors: list[int], images: NDArray[np.uint8], calibration: CalibrationSettings) -> Ranges:
     """The ranges of some tensors of a float32 graph on images, in the engine that will run the artifact."""
     graph.outputs = list(tensors)
     interpreter = Interpreter(model_content=graph.content(), num_threads=default_threads())
     interpreter.allocate_tensors()
     image = interpreter.get_input_details()[0]["index"]
     outputs = [detail["index"] for detail in interpreter.get_output_details()]
-    collector = RangeCollector(method, percentile)
+    collector = RangeCollector(calibration.method, calibration.percentile)
     for pixels in images:
         interpreter.set_tensor(image, pixels[None].astype(np.float32))
         interpreter.invoke()
@@ -146,9 +145,9 @@ def _observe(graph: Graph, tensors: list[int], images: NDArray[np.uint8], method
     return {int(name): limits for name, limits in collector.ranges().items()}
 
 
-def _rides(graph: Graph, operator: Operator) -> bool:
-    """Whether an operator between integer products is best in integers too, where XNNPACK runs the graph."""
+def _is_faster_in_int8(graph: Graph, operator: Operator) -> bool:
+    """Whether an operator between two with int8 weights is best in integers too, where XNNPACK runs the graph."""
     if graph.kind(operator) == "DEPTHWISE_CONV_2D":
         kernel = graph.constant(operator.inputs[1])
         return kernel is not None and kernel.shape[1] * kernel.shape[2] <= TAPS
-    return graph.kind(operator) in CARRIERS and graph.kind(operator) not in UNDELEGATED
+    return graph.kind(operator) in INT8_OPS and graph.kind(operator) not in UNDELEGATED

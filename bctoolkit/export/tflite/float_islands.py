@@ -16,7 +16,7 @@ BRIDGES = ("QUANTIZE", "DEQUANTIZE")
 class Island:
     """Operators that pass floats to each other, with integers all around."""
 
-    place: str
+    layer: str
     """The first part of the name of what it computes: the layer's name in a file of ours."""
     operators: tuple[str, ...]
     """Their names in the TFLite schema, in the order they run."""
@@ -50,6 +50,6 @@ def describe(islands: tuple[Island, ...]) -> str:
     if not islands:
         return "integers throughout"
     kinds = sorted({kind for island in islands for kind in island.operators})
-    places = ", ".join(island.place for island in islands[:3]) + (", …" if len(islands) > 3 else "")
+    names = ", ".join(island.layer for island in islands[:3]) + (", …" if len(islands) > 3 else "")
     count = f"{len(islands)} float island{'s' if len(islands) > 1 else ''}"
-    return f"{count} between the integers, at {places}: {', '.join(kinds)}"
+    return f"{count} between the integers, at {names}: {', '.join(kinds)}"

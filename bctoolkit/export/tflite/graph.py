@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.errors import UnsupportedOp
 
-__all__ = ["Graph", "Grid", "Operator"]
+__all__ = ["Graph", "Operator", "QuantParams"]
 
 Operator = Any
 """The schema's `OperatorT`."""
@@ -27,12 +27,15 @@ DTYPES: dict[int, np.dtype[Any]] = {
 TYPES = {dtype: code for code, dtype in DTYPES.items()}
 
 
-class Grid:
-    """The real values that integers stand for: `scale · (q - zero)`, one scale per slice along `axis` or one in all."""
+class QuantParams:
+    """Quantization parameters: an integer q stands for `scale · (q - zero_point)`.
 
-    def __init__(self, scale: Any, zero: int = 0, axis: int = 0) -> None:
+    The scale is one in all, or one per slice along `axis`.
+    """
+
+    def __init__(self, scale: Any, zero_point: int = 0, axis: int = 0) -> None:
         self.scale = np.atleast_1d(np.asarray(scale, np.float32))
-        self.zero = zero
+        self.zero_point = zero_point
         self.axis = axis
 
 
@@ -100,54 +103,57 @@ class Graph:
         data = self._model.buffers[self._body.tensors[tensor].buffer].data
         return None if data is None else data.view(self.dtype(tensor)).reshape(self.shape(tensor))
 
-    def add_constant(self, array: NDArray[Any], name: str, grid: Grid | None = None) -> int:
+    def add_constant(self, array: NDArray[Any], name: str, params: QuantParams | None = None) -> int:
         """Add a constant."""
-        tensor = self.add_tensor(array.shape, array.dtype, name, grid)
+        tensor = self.add_tensor(array.shape, array.dtype, name, params)
         data = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-        self._model.buffers.append(_made(schema.BufferT(), data=data))
+        self._model.buffers.append(_fill(schema.BufferT(), data=data))
         self._body.tensors[tensor].buffer = len(self._model.buffers) - 1
         return tensor
 
-    def add_tensor(self, shape: tuple[int, ...], dtype: Any, name: str, grid: Grid | None = None) -> int:
+    def add_tensor(self, shape: tuple[int, ...], dtype: Any, name: str, params: QuantParams | None = None) -> int:
         """Add a tensor that an operator computes."""
-        made = _made(schema.TensorT(), shape=np.array(shape, np.int32), type=TYPES[np.dtype(dtype)], name=name.encode())
-        made.hasRank = True
-        if grid is not None:
-            zeros = np.full(grid.scale.shape, grid.zero, np.int64)
-            made.quantization = _made(
-                schema.QuantizationParametersT(), scale=grid.scale, zeroPoint=zeros, quantizedDimension=grid.axis
+        tensor = _fill(
+            schema.TensorT(), shape=np.array(shape, np.int32), type=TYPES[np.dtype(dtype)], name=name.encode()
+        )
+        tensor.hasRank = True
+        if params is not None:
+            zeros = np.full(params.scale.shape, params.zero_point, np.int64)
+            tensor.quantization = _fill(
+                schema.QuantizationParametersT(), scale=params.scale, zeroPoint=zeros, quantizedDimension=params.axis
             )
-        self._body.tensors.append(made)
+        self._body.tensors.append(tensor)
         return len(self._body.tensors) - 1
 
     def operator(self, kind: str, inputs: Iterable[int], outputs: Iterable[int], version: int = 1) -> Operator:
         """A new operator, not yet in the graph; one of fixed arithmetic has its default options."""
-        made = _made(schema.OperatorT(), opcodeIndex=self._code(kind, version))
-        made.inputs, made.outputs = list(inputs), list(outputs)
+        operator = _fill(schema.OperatorT(), opcodeIndex=self._code(kind, version))
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
         if kind == "ADD":
-            made.builtinOptionsType, made.builtinOptions = schema.BuiltinOptions.AddOptions, schema.AddOptionsT()
-        return made
+            operator.builtinOptionsType = schema.BuiltinOptions.AddOptions
+            operator.builtinOptions = schema.AddOptionsT()
+        return operator
 
     def copy(self, operator: Operator, inputs: Iterable[int], outputs: Iterable[int], **options: int) -> Operator:
         """A copy of an operator on other tensors, with some of its options changed."""
-        made = copy(operator)
-        made.inputs, made.outputs = list(inputs), list(outputs)
+        changed = copy(operator)
+        changed.inputs, changed.outputs = list(inputs), list(outputs)
         if options:
-            made.builtinOptions = _made(copy(operator.builtinOptions), **options)
-        return made
+            changed.builtinOptions = _fill(copy(operator.builtinOptions), **options)
+        return changed
 
     def set_version(self, operator: Operator, version: int) -> None:
-        """Ask for at least this version of an operator, so that an older runtime refuses what it cannot read."""
+        """Require at least this version of an operator, so that an older runtime refuses what it cannot read."""
         old = self._model.operatorCodes[operator.opcodeIndex].version
         operator.opcodeIndex = self._code(self.kind(operator), max(version, old))
 
     def readers(self) -> dict[int, list[Operator]]:
         """The operators that read each tensor."""
-        found: dict[int, list[Operator]] = {}
+        readers: dict[int, list[Operator]] = {}
         for operator in self.operators:
             for tensor in operator.inputs:
-                found.setdefault(tensor, []).append(operator)
-        return found
+                readers.setdefault(tensor, []).append(operator)
+        return readers
 
     def properties(self) -> dict[str, str]:
         """What the file says of itself: the metadata that `content` stored."""
@@ -163,8 +169,8 @@ class Graph:
         """
         self._model.metadata = []
         for name, text in (properties or {}).items():
-            self._model.buffers.append(_made(schema.BufferT(), data=np.frombuffer(text.encode(), np.uint8)))
-            entry = _made(schema.MetadataT(), name=name.encode(), buffer=len(self._model.buffers) - 1)
+            self._model.buffers.append(_fill(schema.BufferT(), data=np.frombuffer(text.encode(), np.uint8)))
+            entry = _fill(schema.MetadataT(), name=name.encode(), buffer=len(self._model.buffers) - 1)
             self._model.metadata.append(entry)
         self._drop_unused()
         self._body.operators, self._body.inputs, self._body.outputs = self.operators, self.inputs, self.outputs
@@ -176,10 +182,10 @@ class Graph:
     def _signature(self) -> Any:
         """Input and output by name, for apps that call the model by its signature."""
         inputs, outputs = (
-            [_made(schema.TensorMapT(), name=self.name(tensor).encode(), tensorIndex=tensor) for tensor in tensors]
+            [_fill(schema.TensorMapT(), name=self.name(tensor).encode(), tensorIndex=tensor) for tensor in tensors]
             for tensors in (self.inputs, self.outputs)
         )
-        return _made(schema.SignatureDefT(), signatureKey=b"serving_default", inputs=inputs, outputs=outputs)
+        return _fill(schema.SignatureDefT(), signatureKey=b"serving_default", inputs=inputs, outputs=outputs)
 
     def _code(self, kind: str, version: int) -> int:
         """The index of an operator code, added if need be."""
@@ -189,7 +195,7 @@ class Graph:
             if max(code.builtinCode, code.deprecatedBuiltinCode) == number and code.version == version:
                 return index
         old = min(number, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
-        codes.append(_made(schema.OperatorCodeT(), builtinCode=number, deprecatedBuiltinCode=old, version=version))
+        codes.append(_fill(schema.OperatorCodeT(), builtinCode=number, deprecatedBuiltinCode=old, version=version))
         return len(codes) - 1
 
     def _drop_unused(self) -> None:
@@ -197,21 +203,21 @@ class Graph:
         used = {*self.inputs, *self.outputs}
         for operator in self.operators:
             used.update(operator.inputs, operator.outputs)
-        place = {old: new for new, old in enumerate(sorted(used - {-1}))} | {-1: -1}
-        self._body.tensors = [self._body.tensors[old] for old in place if old >= 0]
+        index = {old: new for new, old in enumerate(sorted(used - {-1}))} | {-1: -1}
+        self._body.tensors = [self._body.tensors[old] for old in index if old >= 0]
         for operator in self.operators:
-            operator.inputs = [place[tensor] for tensor in operator.inputs]
-            operator.outputs = [place[tensor] for tensor in operator.outputs]
-        self.inputs, self.outputs = [place[i] for i in self.inputs], [place[i] for i in self.outputs]
+            operator.inputs = [index[tensor] for tensor in operator.inputs]
+            operator.outputs = [index[tensor] for tensor in operator.outputs]
+        self.inputs, self.outputs = [index[i] for i in self.inputs], [index[i] for i in self.outputs]
         holders = [*self._body.tensors, *self._model.metadata]
-        kept = sorted({0, *(holder.buffer for holder in holders)})
+        buffers = sorted({0, *(holder.buffer for holder in holders)})
         for holder in holders:
-            holder.buffer = kept.index(holder.buffer)
-        self._model.buffers = [self._model.buffers[old] for old in kept]
+            holder.buffer = buffers.index(holder.buffer)
+        self._model.buffers = [self._model.buffers[old] for old in buffers]
 
 
-def _made(made: Any, **fields: Any) -> Any:
+def _fill(entry: Any, **fields: Any) -> Any:
     """Set the fields of an object of the schema, whose constructors take none."""
     for name, value in fields.items():
-        setattr(made, name, value)
-    return made
+        setattr(entry, name, value)
+    return entry

@@ -1,1 +1,1 @@
-"""How images are changed while training: the operations, the policy that draws them, a picture of both."""
+"""Augmentation: the operations, the policy that draws them for each image, a picture of both."""

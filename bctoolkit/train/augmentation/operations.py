@@ -1,7 +1,7 @@
-"""The single changes that augmentation draws from: each takes a batch, a seed and the recipe's strength.
+"""The operations that augmentation draws from: each takes a batch, a seed and the recipe's strength.
 
-Every change draws one amount per image, uniform up to its strength; strength 0 is never called. Images are float32
-tensors N×H×W×3 with values 0–255, clipped where a change needs it.
+Every operation draws one amount per image, uniform up to its strength; strength 0 is never called. Images are float32
+tensors N×H×W×3 with values 0–255, clipped where an operation needs it.
 """
 
 import math
@@ -10,31 +10,31 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["CHANGES", "GEOMETRY", "transform"]
+__all__ = ["GEOMETRY", "OPERATIONS", "transform"]
 
-Change = Callable[[Any, Any, float], Any]
+Operation = Callable[[Any, Any, float], Any]
 
 GEOMETRY = ("rotate", "translate", "zoom")
-"""The changes that are done together, in one interpolation."""
+"""The operations that are done together, in one interpolation."""
 
 BLUR_RADIUS = 3.0
 """A Gaussian is cut off at so many standard deviations."""
 
 
-def transform(images: Any, drawn: dict[str, tuple[Any, float]], seed: Any) -> Any:
+def transform(images: Any, selected: dict[str, tuple[Any, float]], seed: Any) -> Any:
     """Turn, shift and scale about the centre in one bilinear interpolation; the edge is mirrored outward.
 
     Args:
         images: the batch.
-        drawn: of `GEOMETRY`, which images get the change (bool, N) and its strength.
+        selected: of `GEOMETRY`, which images get the operation (bool, N) and its strength.
         seed: int32 tensor of shape (2,).
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     turn, down, across, scale = tf.unstack(tf.random.split(seed, 4))
 
     def amount(name: str, key: Any) -> Any:
-        chosen, strength = drawn.get(name, (tf.zeros((count,), tf.bool), 0.0))
-        return tf.where(chosen, tf.random.stateless_uniform((count,), key, -strength, strength), 0.0)
+        mask, strength = selected.get(name, (tf.zeros((count,), tf.bool), 0.0))
+        return tf.where(mask, tf.random.stateless_uniform((count,), key, -strength, strength), 0.0)
 
     angle = amount("rotate", turn) * math.pi / 180
     zoom = tf.exp(amount("zoom", scale))
@@ -44,9 +44,8 @@ def transform(images: Any, drawn: dict[str, tuple[Any, float]], seed: Any) -> An
     dy = y - sin * x - cos * y + height * amount("translate", down)
     zero = tf.zeros_like(cos)
     rows = tf.stack([cos, -sin, dx, sin, cos, dy, zero, zero], axis=1)
-    moved = tf.reduce_any(tf.stack([chosen for chosen, _ in drawn.values()]), axis=0)
-    index = tf.where(moved)
-    part = tf.raw_ops.ImageProjectiveTransformV3(
+    index = tf.where(tf.reduce_any(tf.stack([mask for mask, _ in selected.values()]), axis=0))
+    transformed = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.gather(images, index[:, 0]),
         transforms=tf.gather(rows, index[:, 0]),
         output_shape=(height, width),
@@ -54,7 +53,7 @@ def transform(images: Any, drawn: dict[str, tuple[Any, float]], seed: Any) -> An
         fill_mode="REFLECT",
         fill_value=0.0,
     )
-    return tf.tensor_scatter_nd_update(images, index, part)
+    return tf.tensor_scatter_nd_update(images, index, transformed)
 
 
 def brightness(images: Any, seed: Any, strength: float) -> Any:
@@ -84,8 +83,8 @@ def hue(images: Any, seed: Any, strength: float) -> Any:
     angle = math.pi * _amount(images, seed, strength)[:, 0]
     third = tf.constant(1 / 3)
     cos, sin = tf.cos(angle), tf.sin(angle) * math.sqrt(1 / 3)
-    own, ahead, behind = cos + third * (1 - cos), third * (1 - cos) - sin, third * (1 - cos) + sin
-    rows = [[own, ahead, behind], [behind, own, ahead], [ahead, behind, own]]
+    same, following, previous = cos + third * (1 - cos), third * (1 - cos) - sin, third * (1 - cos) + sin
+    rows = [[same, following, previous], [previous, same, following], [following, previous, same]]
     matrix = tf.stack([tf.concat(row, axis=-1) for row in rows], axis=1)
     return tf.einsum("nhwc,ndc->nhwd", images, tf.reshape(matrix, (-1, 3, 3)))
 
@@ -149,16 +148,16 @@ def cutout(images: Any, seed: Any, strength: float) -> Any:
     After DeVries & Taylor 2017, arXiv:1708.04552.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    place, extent, paint = tf.unstack(tf.random.split(seed, 3))
-    centre = tf.random.stateless_uniform((count, 2), place)
-    half = tf.random.stateless_uniform((count, 2), extent, 0.0, strength) / 2
+    position_seed, size_seed, colour_seed = tf.unstack(tf.random.split(seed, 3))
+    centre = tf.random.stateless_uniform((count, 2), position_seed)
+    half = tf.random.stateless_uniform((count, 2), size_seed, 0.0, strength) / 2
     rows = tf.abs((tf.range(height, dtype=tf.float32) + 0.5) / height - centre[:, :1]) < half[:, :1]
     columns = tf.abs((tf.range(width, dtype=tf.float32) + 0.5) / width - centre[:, 1:]) < half[:, 1:]
-    colour = tf.random.stateless_uniform((count, 1, 1, 3), paint, 0.0, 255.0)
+    colour = tf.random.stateless_uniform((count, 1, 1, 3), colour_seed, 0.0, 255.0)
     return tf.where((rows[:, :, None] & columns[:, None, :])[..., None], colour, images)
 
 
-CHANGES: dict[str, Change] = {
+OPERATIONS: dict[str, Operation] = {
     "brightness": brightness,
     "contrast": contrast,
     "gamma": gamma,
@@ -171,7 +170,7 @@ CHANGES: dict[str, Change] = {
     "jpeg": jpeg,
     "cutout": cutout,
 }
-"""In the order they are done: light and colour, sharpness, sensor, file, then what lies on top."""
+"""In the order they are applied: light and colour, sharpness, sensor, file, then what lies on top."""
 
 
 def _amount(images: Any, seed: Any, strength: float) -> Any:

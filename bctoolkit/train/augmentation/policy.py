@@ -1,4 +1,4 @@
-"""Random changes of training images, drawn for each image anew, as tensor operations outside the network.
+"""Random operations on training images, drawn for each image anew, as tensor operations outside the network.
 
 Everything is decided by the seed that is passed in: the same images, recipe and seed give the same result on every
 run, whichever thread computes it.
@@ -8,75 +8,76 @@ from typing import Any
 
 import tensorflow as tf
 
-from bctoolkit.recipes import Augment, Changes
-from bctoolkit.train.augmentation.operations import CHANGES, GEOMETRY, transform
+from bctoolkit.recipes import Augment, AugmentOps
+from bctoolkit.train.augmentation.operations import GEOMETRY, OPERATIONS, transform
 
 __all__ = ["augment"]
 
 
-def augment(images: Any, labels: Any, seed: Any, recipe: Augment, pipelines: float = 1.0) -> tuple[Any, Any]:
-    """Change a batch of images, and where images are mixed their labels.
+def augment(images: Any, labels: Any, seed: Any, recipe: Augment, one_of_share: float = 1.0) -> tuple[Any, Any]:
+    """Augment a batch of images, and where images are mixed their labels.
 
     Args:
         images: float32 tensor N×H×W×3, values 0–255.
         labels: float32 tensor N×classes, rows summing to 1.
-        seed: int32 tensor of shape (2,); the same seed gives the same changes.
-        recipe: which changes, how strong.
-        pipelines: share of the images that get one of the recipe's pipelines.
+        seed: int32 tensor of shape (2,); the same seed gives the same result.
+        recipe: which operations, how strong.
+        one_of_share: share of the images that get one of the recipe's `one_of`.
 
     Returns:
         Images and labels of the same shapes; values 0–255, rows summing to 1.
     """
-    own, choice, mixing, *others = tf.unstack(tf.random.split(seed, 3 + len(recipe.one_of)))
-    images = _change(images, own, recipe)
+    base_seed, one_of_seed, mix_seed, *seeds = tf.unstack(tf.random.split(seed, 3 + len(recipe.one_of)))
+    images = _apply(images, base_seed, recipe)
     if recipe.one_of:
-        chosen = tf.random.stateless_uniform((_count(images),), choice, 0, len(recipe.one_of), tf.int32)
-        taken = tf.random.stateless_uniform((_count(images),), tf.random.fold_in(choice, 1)) < pipelines
-        for position, (changes, key) in enumerate(zip(recipe.one_of, others, strict=True)):
-            images = _some(images, taken & (chosen == position), lambda part, c=changes, k=key: _change(part, k, c))
+        choice = tf.random.stateless_uniform((_count(images),), one_of_seed, 0, len(recipe.one_of), tf.int32)
+        included = tf.random.stateless_uniform((_count(images),), tf.random.fold_in(one_of_seed, 1)) < one_of_share
+        for position, (ops, key) in enumerate(zip(recipe.one_of, seeds, strict=True)):
+            images = _apply_to(images, included & (choice == position), lambda part, o=ops, k=key: _apply(part, k, o))
     images = tf.clip_by_value(images, 0.0, 255.0)
-    return _mix(images, labels, mixing, recipe)
+    return _mix(images, labels, mix_seed, recipe)
 
 
-def _change(images: Any, seed: Any, changes: Changes) -> Any:
-    """Apply one table of changes to a batch."""
-    flips, turns, drawing, moving, *keys = tf.unstack(tf.random.split(seed, 4 + len(CHANGES)))
-    if changes.flip:
-        across, down = tf.unstack(tf.random.split(flips, 2))
+def _apply(images: Any, seed: Any, ops: AugmentOps) -> Any:
+    """Apply one table of operations to a batch."""
+    flip_seed, turn_seed, select_seed, geometry_seed, *seeds = tf.unstack(tf.random.split(seed, 4 + len(OPERATIONS)))
+    if ops.flip:
+        across, down = tf.unstack(tf.random.split(flip_seed, 2))
         images = _where(_coin(images, across), images[:, :, ::-1], images)
         images = _where(_coin(images, down), images[:, ::-1], images)
-    if changes.rotate90:
-        images = _rotate90(images, turns)
-    active = [name for name in (*GEOMETRY, *CHANGES) if getattr(changes, name)]
+    if ops.rotate90:
+        images = _rotate90(images, turn_seed)
+    active = [name for name in (*GEOMETRY, *OPERATIONS) if getattr(ops, name)]
     if not active:
         return images
-    drawn = dict(zip(active, tf.unstack(_draw(_count(images), len(active), drawing, changes), axis=1), strict=True))
-    geometry = {name: (drawn[name], getattr(changes, name)) for name in GEOMETRY if name in drawn}
+    columns = tf.unstack(_select(_count(images), len(active), select_seed, ops), axis=1)
+    selected = dict(zip(active, columns, strict=True))
+    geometry = {name: (selected[name], getattr(ops, name)) for name in GEOMETRY if name in selected}
     if geometry:
-        images = transform(images, geometry, moving)
-    for (name, change), key in zip(CHANGES.items(), keys, strict=True):
-        if name in drawn:
-            strength = getattr(changes, name)
-            images = _some(images, drawn[name], lambda part, c=change, k=key, s=strength: c(part, k, s))
+        images = transform(images, geometry, geometry_seed)
+    for (name, operation), key in zip(OPERATIONS.items(), seeds, strict=True):
+        if name in selected:
+            strength = getattr(ops, name)
+            images = _apply_to(images, selected[name], lambda part, o=operation, k=key, s=strength: o(part, k, s))
     return images
 
 
-def _draw(count: Any, kinds: int, seed: Any, changes: Changes) -> Any:
-    """Which of the active changes each image gets: bool, count × kinds.
+def _select(count: Any, active: int, seed: Any, ops: AugmentOps) -> Any:
+    """Which of the active operations each image gets: bool, count × active.
 
     With `randaugment`, exactly so many of each image (Cubuk et al. 2020, arXiv:1909.13719); else each by `chance`.
     """
-    noise = tf.random.stateless_uniform((count, kinds), seed)
-    if changes.randaugment:
+    noise = tf.random.stateless_uniform((count, active), seed)
+    if ops.randaugment:
         rank = tf.argsort(tf.argsort(noise, axis=1), axis=1)
-        return rank < changes.randaugment
-    return noise < changes.chance
+        return rank < ops.randaugment
+    return noise < ops.chance
 
 
-def _some(images: Any, chosen: Any, change: Any) -> Any:
-    """Apply `change` to the chosen images only, so that an expensive one costs what it is used."""
-    index = tf.where(chosen)
-    return tf.tensor_scatter_nd_update(images, index, change(tf.gather(images, index[:, 0])))
+def _apply_to(images: Any, mask: Any, operation: Any) -> Any:
+    """Apply an operation to the images of the mask only, so that an expensive one costs what it is used."""
+    index = tf.where(mask)
+    return tf.tensor_scatter_nd_update(images, index, operation(tf.gather(images, index[:, 0])))
 
 
 def _mix(images: Any, labels: Any, seed: Any, recipe: Augment) -> tuple[Any, Any]:
@@ -86,14 +87,14 @@ def _mix(images: Any, labels: Any, seed: Any, recipe: Augment) -> tuple[Any, Any
     """
     if not (recipe.mixup or recipe.cutmix):
         return images, labels
-    coin, weights, place = tf.unstack(tf.random.split(seed, 3))
+    coin_seed, share_seed, box_seed = tf.unstack(tf.random.split(seed, 3))
     other, other_labels = tf.roll(images, 1, 0), tf.roll(labels, 1, 0)
-    cut = _coin(images, coin) if recipe.mixup and recipe.cutmix else tf.fill((_count(images),), recipe.cutmix > 0)
-    share = tf.where(cut, _beta(images, weights, recipe.cutmix), _beta(images, weights, recipe.mixup))
-    box = _box(images, place, share)
+    cut = _coin(images, coin_seed) if recipe.mixup and recipe.cutmix else tf.fill((_count(images),), recipe.cutmix > 0)
+    share = tf.where(cut, _beta(images, share_seed, recipe.cutmix), _beta(images, share_seed, recipe.mixup))
+    box = _box(images, box_seed, share)
     pixels = tf.where(cut[:, None, None, None], tf.cast(box, tf.float32), 1 - share[:, None, None, None])
-    kept = 1 - tf.reduce_mean(pixels, axis=(1, 2))
-    return images + pixels * (other - images), labels * kept + other_labels * (1 - kept)
+    weight = 1 - tf.reduce_mean(pixels, axis=(1, 2))
+    return images + pixels * (other - images), labels * weight + other_labels * (1 - weight)
 
 
 def _beta(images: Any, seed: Any, alpha: float) -> Any:

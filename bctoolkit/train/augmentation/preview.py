@@ -10,25 +10,25 @@ from bctoolkit.data import Dataset
 from bctoolkit.recipes import TrainRecipe
 from bctoolkit.train.augmentation.policy import augment
 
-__all__ = ["preview"]
+__all__ = ["draw_preview"]
 
 COLUMNS = 12
 GAP = 4
 
 
-def preview(path: Path, dataset: Dataset, recipe: TrainRecipe) -> None:
-    """Write a PNG: a row for one image of each class, first as it is, then changed in as many ways as fit.
+def draw_preview(path: Path, dataset: Dataset, recipe: TrainRecipe) -> None:
+    """Write a PNG: a row for one image of each class, first as it is, then augmented twelve times.
 
     Args:
         path: the file to write.
         dataset: where the images come from.
-        recipe: its seed and augmentation decide what is drawn.
+        recipe: its seed and augmentation decide the rest.
     """
     first = np.array([np.flatnonzero(dataset.labels == i)[0] for i in range(len(dataset.classes))])
     images = tf.constant(dataset.images[first], tf.float32)
     labels = tf.one_hot(dataset.labels[first], len(dataset.classes))
-    drawn = [augment(images, labels, tf.constant([recipe.seed, i]), recipe.augment)[0] for i in range(COLUMNS)]
-    cells = np.stack([images, *drawn], axis=1).round().astype(np.uint8)
+    augmented = [augment(images, labels, tf.constant([recipe.seed, i]), recipe.augment)[0] for i in range(COLUMNS)]
+    cells = np.stack([images, *augmented], axis=1).round().astype(np.uint8)
     framed = np.pad(cells, ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=255)
     framed[:, 0] = np.pad(framed[:, 0, :, :-GAP], ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=0)
     rows, columns, height, width, _ = framed.shape

@@ -8,13 +8,13 @@ import numpy as np
 from keras import activations, layers
 
 from bctoolkit.errors import UnsupportedOp
-from bctoolkit.export.onnx.emitters.tf2onnx_fallback import splice
+from bctoolkit.export.onnx.emitters.tf2onnx_fallback import convert_layer
 from bctoolkit.export.onnx.graph import Graph, Value
-from bctoolkit.export.onnx.registry import Table, elementwise
+from bctoolkit.export.onnx.registry import Registry, elementwise
 
 __all__ = ["EMITTERS", "activate"]
 
-EMITTERS = Table()
+EMITTERS = Registry()
 
 Write = Callable[[Graph, str], str]
 
@@ -80,31 +80,33 @@ def activate(graph: Graph, layer: Any, x: Value) -> Value:
         return _softmax_along(graph, x, -1)
     if function in FUNCTIONS:
         return elementwise(graph, partial(FUNCTIONS[function], graph), x.shape, x)
-    return splice(graph, layers.Activation(function, dtype="float32", name=layer.name), x)
+    return convert_layer(graph, layers.Activation(function, dtype="float32", name=layer.name), x)
 
 
-EMITTERS.writes(layers.Activation)(activate)
+EMITTERS.register(layers.Activation)(activate)
 
 
-@EMITTERS.writes(*OPERATIONS)
+@EMITTERS.register(*OPERATIONS)
 def _operation(graph: Graph, operation: Any, x: Value) -> Value:
     write = FUNCTIONS[OPERATIONS[type(operation).__name__]]
     return elementwise(graph, partial(write, graph), x.shape, x)
 
 
-@EMITTERS.writes("Gelu")
+@EMITTERS.register("Gelu")
 def _gelu(graph: Graph, operation: Any, x: Value) -> Value:
     if not operation.approximate:
         return elementwise(graph, partial(_exact_gelu, graph), x.shape, x)
     if graph.opset < 20:
-        raise UnsupportedOp(f"layer {operation.name!r} needs the tanh form of Gelu, which opset {graph.opset} has not")
+        raise UnsupportedOp(
+            f"layer {operation.name!r} needs the tanh form of Gelu, which requires opset 20 or later; got {graph.opset}"
+        )
     return elementwise(graph, lambda name: graph.add("Gelu", [name], approximate="tanh"), x.shape, x)
 
 
-@EMITTERS.writes(layers.ReLU)
+@EMITTERS.register(layers.ReLU)
 def _relu(graph: Graph, layer: Any, x: Value) -> Value:
     if layer.threshold or (layer.negative_slope and layer.max_value is not None):
-        return splice(graph, layer, x)
+        return convert_layer(graph, layer, x)
 
     def write(name: str) -> str:
         if layer.negative_slope:
@@ -116,33 +118,33 @@ def _relu(graph: Graph, layer: Any, x: Value) -> Value:
     return elementwise(graph, write, x.shape, x)
 
 
-@EMITTERS.writes(layers.LeakyReLU, "LeakyRelu")
+@EMITTERS.register(layers.LeakyReLU, "LeakyRelu")
 def _leaky_relu(graph: Graph, layer: Any, x: Value) -> Value:
     slope = float(layer.negative_slope)
     return elementwise(graph, lambda name: graph.add("LeakyRelu", [name], alpha=slope), x.shape, x)
 
 
-@EMITTERS.writes(layers.ELU, "Elu")
+@EMITTERS.register(layers.ELU, "Elu")
 def _elu(graph: Graph, layer: Any, x: Value) -> Value:
     alpha = float(layer.alpha)
     return elementwise(graph, lambda name: graph.add("Elu", [name], alpha=alpha), x.shape, x)
 
 
-@EMITTERS.writes(layers.PReLU)
+@EMITTERS.register(layers.PReLU)
 def _prelu(graph: Graph, layer: Any, x: Value) -> Value:
     return elementwise(graph, lambda *names: graph.add("PRelu", [*names]), x.shape, x, np.asarray(layer.alpha))
 
 
-@EMITTERS.writes("Clip")
+@EMITTERS.register("Clip")
 def _clip_operation(graph: Graph, operation: Any, x: Value) -> Value:
     low, high = float(operation.x_min), float(operation.x_max)
     return elementwise(graph, lambda name: _clip(graph, name, low, high), x.shape, x)
 
 
-@EMITTERS.writes(layers.Softmax, "Softmax")
+@EMITTERS.register(layers.Softmax, "Softmax")
 def _softmax(graph: Graph, layer: Any, x: Value) -> Value:
     if not isinstance(layer.axis, int):
-        return splice(graph, layer, x)
+        return convert_layer(graph, layer, x)
     return _softmax_along(graph, x, layer.axis)
 
 

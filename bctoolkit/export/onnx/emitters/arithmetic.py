@@ -6,11 +6,11 @@ from typing import Any
 from keras import layers
 
 from bctoolkit.export.onnx.graph import Graph, Value
-from bctoolkit.export.onnx.registry import Table, elementwise, shape_of
+from bctoolkit.export.onnx.registry import Registry, elementwise, shape_of
 
 __all__ = ["EMITTERS"]
 
-EMITTERS = Table()
+EMITTERS = Registry()
 
 OPERATORS = {
     "Add": "Add",
@@ -30,7 +30,7 @@ OPERATORS = {
 """Class names of layers and operations, and the ONNX operators that they are."""
 
 
-@EMITTERS.writes(layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum, *OPERATORS)
+@EMITTERS.register(layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum, *OPERATORS)
 def _calculate(graph: Graph, operation: Any, *args: Any) -> Value:
     operator = OPERATORS[type(operation).__name__]
 
@@ -42,7 +42,7 @@ def _calculate(graph: Graph, operation: Any, *args: Any) -> Value:
     return elementwise(graph, write, shape_of(operation, *args), *_operands(args))
 
 
-@EMITTERS.writes(layers.Average)
+@EMITTERS.register(layers.Average)
 def _average(graph: Graph, layer: Any, args: list[Value]) -> Value:
     def write(*names: str) -> str:
         *terms, share = names

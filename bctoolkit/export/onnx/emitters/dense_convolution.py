@@ -2,7 +2,7 @@
 
 A dense layer on the pixels of an image, and a convolution whose windows neither overlap nor are padded, are one matrix
 product each. ONNX Runtime multiplies float32 fastest as convolutions that stay in its blocked order of channels from
-one depthwise convolution to the next, and integers fastest as a MatMul: `Graph.form` says which is asked for.
+one depthwise convolution to the next, and integers fastest as a MatMul: `Graph.form` says which to write.
 """
 
 from typing import Any
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from bctoolkit.export.onnx.emitters.activations import activate
 from bctoolkit.export.onnx.emitters.spatial import pads
 from bctoolkit.export.onnx.graph import Graph, Value
-from bctoolkit.export.onnx.registry import Table, shape_of
+from bctoolkit.export.onnx.registry import Registry, shape_of
 
 __all__ = ["EMITTERS", "reachable"]
 
-EMITTERS = Table()
+EMITTERS = Registry()
 
 FEW = 4
 """Channels of an image: to gather so few into rows costs more than their product."""
@@ -26,7 +26,7 @@ FEW = 4
 Array = NDArray[np.float32]
 
 
-@EMITTERS.writes(layers.Dense)
+@EMITTERS.register(layers.Dense)
 def _dense(graph: Graph, layer: Any, x: Value) -> Value:
     kernel = np.asarray(layer.kernel)
     if graph.form == "Conv" and len(x.shape) == 4:
@@ -34,7 +34,7 @@ def _dense(graph: Graph, layer: Any, x: Value) -> Value:
     return _multiply(graph, layer, graph.last(x), kernel, shape_of(layer, x))
 
 
-@EMITTERS.writes(layers.Conv2D)
+@EMITTERS.register(layers.Conv2D)
 def _conv(graph: Graph, layer: Any, x: Value) -> Value:
     kernel = np.asarray(layer.kernel)
     around = pads(x.shape, layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding)
@@ -44,7 +44,7 @@ def _conv(graph: Graph, layer: Any, x: Value) -> Value:
     return _convolve(graph, layer, x, kernel.transpose(3, 2, 0, 1), layer.strides, around)
 
 
-@EMITTERS.writes(layers.DepthwiseConv2D)
+@EMITTERS.register(layers.DepthwiseConv2D)
 def _depthwise(graph: Graph, layer: Any, x: Value) -> Value:
     height, width, channels, multiplier = layer.kernel.shape
     kernel = np.asarray(layer.kernel).transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
@@ -112,10 +112,10 @@ def reachable(kernel: Array, size: Any, strides: Any, around: list[int]) -> tupl
     Ensures: the same convolution; no padding is negative.
     """
     begins, ends = list(around[:2]), list(around[2:])
-    kept = [slice(None), slice(None)]
+    slices = [slice(None), slice(None)]
     for axis, (pixels, stride) in enumerate(zip(size, strides, strict=True)):
         if pixels is None:
-            kept.append(slice(None))
+            slices.append(slice(None))
             continue
         taps = kernel.shape[2 + axis]
         outputs = (pixels + begins[axis] + ends[axis] - taps) // stride + 1
@@ -124,7 +124,7 @@ def reachable(kernel: Array, size: Any, strides: Any, around: list[int]) -> tupl
             for tap in range(taps)
             if any(0 <= output * stride + tap - begins[axis] < pixels for output in range(outputs))
         ]
-        kept.append(slice(met[0], met[-1] + 1))
+        slices.append(slice(met[0], met[-1] + 1))
         begins[axis] -= met[0]
         ends[axis] -= taps - 1 - met[-1]
-    return kernel[tuple(kept)], begins + ends
+    return kernel[tuple(slices)], begins + ends

@@ -6,17 +6,17 @@ import numpy as np
 from keras import layers
 
 from bctoolkit.export.onnx.graph import Graph, Value
-from bctoolkit.export.onnx.registry import Table, is_first, shape_of
+from bctoolkit.export.onnx.registry import Registry, is_first, shape_of
 
 __all__ = ["EMITTERS"]
 
-EMITTERS = Table()
+EMITTERS = Registry()
 
 FIRST_AXIS = (0, 2, 3, 1)
 """Where an axis of a channels-last tensor lies when channels come first."""
 
 
-@EMITTERS.writes(layers.Reshape, layers.Flatten)
+@EMITTERS.register(layers.Reshape, layers.Flatten)
 def _reshape(graph: Graph, layer: Any, x: Value) -> Value:
     shape = shape_of(layer, x)
     if len(shape) == 4 and shape[1:3] == (1, 1):  # one pixel: either order of channels is the same in memory
@@ -28,16 +28,16 @@ def _to(graph: Graph, x: Value, shape: tuple[int | None, ...]) -> str:
     """Reshape, in channels-last order of the elements, to `shape` without its batch."""
     target = graph.constant(np.array([-1, *shape], np.int64), "shape")
     one_pixel = x.last is None and x.shape[1:3] == (1, 1)
-    given = graph.first(x) if one_pixel else graph.last(x)
-    return graph.add("Reshape", [given, target])
+    source = graph.first(x) if one_pixel else graph.last(x)
+    return graph.add("Reshape", [source, target])
 
 
-@EMITTERS.writes(layers.Permute)
+@EMITTERS.register(layers.Permute)
 def _permute(graph: Graph, layer: Any, x: Value) -> Value:
     return Value(shape_of(layer, x), last=graph.add("Transpose", [graph.last(x)], perm=(0, *layer.dims)))
 
 
-@EMITTERS.writes(layers.Concatenate, "Concatenate")
+@EMITTERS.register(layers.Concatenate, "Concatenate")
 def _concatenate(graph: Graph, operation: Any, values: list[Value]) -> Value:
     shape = shape_of(operation, values)
     axis = operation.axis % len(shape)

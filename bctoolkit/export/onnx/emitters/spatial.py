@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from keras import layers
 
-from bctoolkit.export.onnx.emitters.tf2onnx_fallback import splice
+from bctoolkit.export.onnx.emitters.tf2onnx_fallback import convert_layer
 from bctoolkit.export.onnx.graph import Graph, Value
-from bctoolkit.export.onnx.registry import Table, is_first, shape_of
+from bctoolkit.export.onnx.registry import Registry, is_first, shape_of
 
 __all__ = ["EMITTERS", "pads"]
 
-EMITTERS = Table()
+EMITTERS = Registry()
 
 
 def pads(shape: Any, kernel: Any, strides: Any, dilations: Any, padding: str) -> list[int]:
@@ -28,12 +28,12 @@ def pads(shape: Any, kernel: Any, strides: Any, dilations: Any, padding: str) ->
     return begins + ends
 
 
-@EMITTERS.writes(layers.MaxPooling2D)
+@EMITTERS.register(layers.MaxPooling2D)
 def _max_pool(graph: Graph, layer: Any, x: Value) -> Value:
     return _pool(graph, layer, x, "MaxPool")
 
 
-@EMITTERS.writes(layers.AveragePooling2D)
+@EMITTERS.register(layers.AveragePooling2D)
 def _average_pool(graph: Graph, layer: Any, x: Value) -> Value:
     """TensorFlow does not count padding, and neither does ONNX by default."""
     return _pool(graph, layer, x, "AveragePool")
@@ -45,12 +45,12 @@ def _pool(graph: Graph, layer: Any, x: Value, operator: str) -> Value:
     return Value(shape_of(layer, x), first=y)
 
 
-@EMITTERS.writes(layers.GlobalAveragePooling2D)
+@EMITTERS.register(layers.GlobalAveragePooling2D)
 def _global_average(graph: Graph, layer: Any, x: Value) -> Value:
     return _pool_all(graph, layer, x, "GlobalAveragePool", "ReduceMean")
 
 
-@EMITTERS.writes(layers.GlobalMaxPooling2D)
+@EMITTERS.register(layers.GlobalMaxPooling2D)
 def _global_max(graph: Graph, layer: Any, x: Value) -> Value:
     return _pool_all(graph, layer, x, "GlobalMaxPool", "ReduceMax")
 
@@ -64,7 +64,7 @@ def _pool_all(graph: Graph, layer: Any, x: Value, first: str, last: str) -> Valu
     return Value(shape, first=y) if layer.keepdims else Value(shape, last=graph.add("Flatten", [y]))
 
 
-@EMITTERS.writes(layers.ZeroPadding2D)
+@EMITTERS.register(layers.ZeroPadding2D)
 def _pad(graph: Graph, layer: Any, x: Value) -> Value:
     begins, ends = zip(*layer.padding, strict=True)
     shape = shape_of(layer, x)
@@ -75,7 +75,7 @@ def _pad(graph: Graph, layer: Any, x: Value) -> Value:
     return Value(shape, last=graph.add("Pad", [graph.last(x), around]))
 
 
-@EMITTERS.writes(layers.Cropping2D)
+@EMITTERS.register(layers.Cropping2D)
 def _crop(graph: Graph, layer: Any, x: Value) -> Value:
     shape = shape_of(layer, x)
     begins = [begin for begin, _ in layer.cropping]
@@ -96,10 +96,10 @@ MODES = {
 }
 
 
-@EMITTERS.writes(layers.UpSampling2D)
+@EMITTERS.register(layers.UpSampling2D)
 def _upsample(graph: Graph, layer: Any, x: Value) -> Value:
     if layer.interpolation not in MODES:
-        return splice(graph, layer, x)
+        return convert_layer(graph, layer, x)
     scales = graph.constant(np.array([1, 1, *layer.size], np.float32), "scales")
     y = graph.add("Resize", [graph.first(x), "", scales], **MODES[layer.interpolation])
     return Value(shape_of(layer, x), first=y)

@@ -1,4 +1,4 @@
-"""Layers we do not write ourselves: tf2onnx converts each alone, and its nodes are spliced into our graph.
+"""Layers we do not write ourselves: tf2onnx converts each alone, and its nodes are copied into our graph.
 
 A whole ConvNeXtSmall takes tf2onnx a minute and comes out as the primitive operations of TensorFlow; a single layer
 takes it milliseconds, and everything around it stays as we write it.
@@ -16,13 +16,13 @@ from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.onnx.graph import Graph, Value
 from bctoolkit.export.onnx.registry import shape_of
 
-__all__ = ["splice"]
+__all__ = ["convert_layer"]
 
 OPSET = 18
 """The latest that tf2onnx writes; its operators are read alike by the opset of our graph."""
 
 
-def splice(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
+def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
     """Add one Keras operation to the graph in the form tf2onnx gives it.
 
     Raises:
@@ -33,8 +33,8 @@ def splice(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
     values = [leaf for leaf in leaves if isinstance(leaf, Value)]
 
     def call(*tensors: Any) -> Any:
-        given = iter(tensors)
-        filled = [next(given) if isinstance(leaf, Value) else leaf for leaf in leaves]
+        remaining = iter(tensors)
+        filled = [next(remaining) if isinstance(leaf, Value) else leaf for leaf in leaves]
         arguments, keywords = keras.tree.pack_sequence_as((args, kwargs), filled)
         return operation(*arguments, **keywords)
 

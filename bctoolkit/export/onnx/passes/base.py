@@ -42,10 +42,10 @@ def rebuilt(
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     graph.node.extend(nodes)
-    read = {name for node in graph.node for name in node.input}
-    made = {name for node in graph.node for name in node.output}
-    known = constants(model) | {tensor.name: tensor for tensor in more}
-    graph.initializer.extend(tensor for name, tensor in known.items() if name in read - made)
+    inputs = {name for node in graph.node for name in node.input}
+    outputs = {name for node in graph.node for name in node.output}
+    initializers = constants(model) | {tensor.name: tensor for tensor in more}
+    graph.initializer.extend(tensor for name, tensor in initializers.items() if name in inputs - outputs)
     onnx.checker.check_model(result, full_check=True)
     return result
 

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bctoolkit.export.onnx.passes.base import constant, constants, rebuilt
 
-__all__ = ["compute_in_halves", "store_in_halves"]
+__all__ = ["convert_to_float16", "float16_weights"]
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -23,7 +23,7 @@ adds its epsilon there. In float16 an epsilon of 1e-6 would all but vanish: the 
 """
 
 
-def compute_in_halves(model: onnx.ModelProto) -> onnx.ModelProto:
+def convert_to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights and arithmetic in float16, for GPUs.
 
     Requires: float32 arithmetic. Ensures: input and output as before; the operators of `FULL` in float32, and a
@@ -43,7 +43,7 @@ def compute_in_halves(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Precisions:
-    """Nodes, and float tensors that are cast to the other precision at most once, if someone asks for it."""
+    """Nodes, and float tensors that are cast to the other precision at most once, where it is read."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         inferred = onnx.shape_inference.infer_shapes(model).graph
@@ -88,7 +88,7 @@ class _Precisions:
         return self._names[name, precision]
 
 
-def store_in_halves(model: onnx.ModelProto) -> onnx.ModelProto:
+def float16_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights stored in float16 and computed with in float32: an engine casts them once, when it loads the file.
 
     Requires: float32 weights. Ensures: the same nodes, and one Cast for each weight tensor of 1,024 elements or more;

@@ -1,7 +1,7 @@
 """Passes that turn the matrix products of an ONNX graph into products of integers.
 
 Weights are int8, symmetric, with one scale for each output channel, such that every CPU adds the products up exactly;
-activations are uint8 with one range for the tensor, found at run time or by calibration. Both are written in standard
+activations are uint8 with one range for the tensor, taken at run time or by calibration. Both are written in standard
 operators that ONNX Runtime fuses when it loads the file (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 """
 
@@ -17,7 +17,7 @@ from bctoolkit.export.onnx.passes.base import constant, constants, rebuilt
 from bctoolkit.export.onnx.saturation import HEADROOM, pair_sums, round_pairwise
 from bctoolkit.runtime.saturation import NEVER_SATURATES
 
-__all__ = ["activations", "layer_of", "products", "quantize_dynamically", "quantize_statically"]
+__all__ = ["Ranges", "activations", "layer_of", "quantizable_matmuls", "quantize_dynamically", "quantize_statically"]
 
 Ranges = Mapping[str, tuple[float, float]]
 """Lowest and highest value of tensors, by name."""
@@ -26,15 +26,15 @@ Nodes = list[onnx.NodeProto]
 Tensors = list[onnx.TensorProto]
 
 
-def products(model: onnx.ModelProto) -> Nodes:
+def quantizable_matmuls(model: onnx.ModelProto) -> Nodes:
     """The matrix products worth integers, in the order they run: those with a constant matrix, but for the last.
 
     The last is the classifier. Its errors reach the probabilities undamped and it costs next to nothing, so it stays
     float unless it is the only one.
     """
     matrices = {name for name, tensor in constants(model).items() if len(tensor.dims) == 2}
-    found = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in matrices]
-    return found[:-1] or found
+    nodes = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in matrices]
+    return nodes[:-1] or nodes
 
 
 def layer_of(node: onnx.NodeProto) -> str:
@@ -44,13 +44,13 @@ def layer_of(node: onnx.NodeProto) -> str:
 
 def activations(model: onnx.ModelProto) -> tuple[str, ...]:
     """Names of the tensors that `quantize_statically` needs a range of."""
-    return tuple(dict.fromkeys(node.input[0] for node in products(model)))
+    return tuple(dict.fromkeys(node.input[0] for node in quantizable_matmuls(model)))
 
 
 def quantize_dynamically(model: onnx.ModelProto, keep_float: Collection[str]) -> onnx.ModelProto:
-    """Products of integers; the range of each activation is found at run time.
+    """Products of integers; the engine takes the range of each activation at run time.
 
-    Requires: float32 products. Ensures: every one of `products` but those of the layers `keep_float` is a
+    Requires: float32 products. Ensures: every one of `quantizable_matmuls` but those of the layers `keep_float` is a
     MatMulInteger; an activation that several read is quantized once.
     """
 
@@ -74,12 +74,12 @@ def quantize_dynamically(model: onnx.ModelProto, keep_float: Collection[str]) ->
 def quantize_statically(model: onnx.ModelProto, keep_float: Collection[str], ranges: Ranges) -> onnx.ModelProto:
     """Products of integers in the QDQ form; `ranges` says what each activation may hold.
 
-    Requires: float32 products, a range for each of `activations`. Ensures: every one of `products` but those of the
-    layers `keep_float` multiplies a uint8 activation by int8 weights; zero is represented exactly.
+    Requires: float32 products, a range for each of `activations`. Ensures: every one of `quantizable_matmuls` but those
+    of the layers `keep_float` multiplies a uint8 activation by int8 weights; zero is represented exactly.
     """
 
     def quantize(x: str) -> tuple[Nodes, Tensors]:
-        scale, zero = _affine(*ranges[x])
+        scale, zero = _uint8_params(*ranges[x])
         stored = [constant(f"{x}/scale", scale), constant(f"{x}/zero", zero)]
         names = [tensor.name for tensor in stored]
         return [
@@ -104,17 +104,17 @@ def _quantize(
     quantize: Callable[[str], tuple[Nodes, Tensors]],
     multiply: Callable[[onnx.NodeProto, str], Nodes],
 ) -> onnx.ModelProto:
-    """Write each wanted product by `multiply`, and before the first that reads an activation, that by `quantize`.
+    """Write each product to quantize by `multiply`, and before the first that reads an activation, that by `quantize`.
 
     The file says that its products cannot saturate. A float file must not: whoever quantizes it would inherit that.
     """
-    wanted = {node.name for node in products(model) if layer_of(node) not in keep_float}
+    to_quantize = {node.name for node in quantizable_matmuls(model) if layer_of(node) not in keep_float}
     stored = constants(model)
     nodes: Nodes = []
     more: Tensors = []
     seen: set[str] = set()
     for node in model.graph.node:
-        if node.name not in wanted:
+        if node.name not in to_quantize:
             nodes.append(node)
             continue
         x, kernel = node.input
@@ -145,7 +145,7 @@ def per_channel(kernel: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.floa
     return round_pairwise(exact / scale), scale
 
 
-def _affine(low: float, high: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _uint8_params(low: float, high: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Scale and zero point of uint8 for a range, widened to hold zero; a range of nothing gets the scale one."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = (high - low) / 255 or 1.0

@@ -1,16 +1,16 @@
-"""What an app sees of a TFLite graph: the image it takes, the probabilities it tells, and their names."""
+"""What an app sees of a TFLite graph: the image it takes, the probabilities it returns, and their names."""
 
 import numpy as np
 
-from bctoolkit.export.tflite.graph import Graph, Grid
+from bctoolkit.export.tflite.graph import Graph, QuantParams
 
-__all__ = ["name_interface", "take_uint8", "tell_uint8"]
+__all__ = ["name_interface", "uint8_input", "uint8_output"]
 
-BYTE = Grid(1)
+BYTE = QuantParams(1)
 """Pixels as they are."""
 
-SHARE = Grid(1 / 256)
-"""Probabilities; the grid that TFLite's softmax has."""
+SHARE = QuantParams(1 / 256)
+"""Probabilities; the quantization parameters that TFLite's softmax has."""
 
 
 def name_interface(graph: Graph) -> None:
@@ -19,7 +19,7 @@ def name_interface(graph: Graph) -> None:
     graph.rename(graph.outputs[0], "probabilities")
 
 
-def take_uint8(graph: Graph) -> None:
+def uint8_input(graph: Graph) -> None:
     """Take a uint8 image: a tensor whose quantized values are the pixels, which engines turn into what they need."""
     (image,) = graph.inputs
     graph.rename(image, "image/float")
@@ -35,14 +35,14 @@ def take_uint8(graph: Graph) -> None:
         graph.operators.insert(0, graph.operator("DEQUANTIZE", [pixels], [image], version=2))
 
 
-def tell_uint8(graph: Graph) -> None:
-    """Tell the probabilities as uint8, in 256ths."""
-    (answer,) = graph.outputs
-    graph.rename(answer, "probabilities/float")
-    told = graph.add_tensor(graph.shape(answer), np.uint8, "probabilities", SHARE)
+def uint8_output(graph: Graph) -> None:
+    """Return the probabilities as uint8, in 256ths."""
+    (floats,) = graph.outputs
+    graph.rename(floats, "probabilities/float")
+    output = graph.add_tensor(graph.shape(floats), np.uint8, "probabilities", SHARE)
     last = graph.operators[-1]
-    if graph.kind(last) == "DEQUANTIZE" and last.outputs == [answer]:
-        graph.operators[-1] = graph.operator("QUANTIZE", last.inputs, [told], version=2)
+    if graph.kind(last) == "DEQUANTIZE" and last.outputs == [floats]:
+        graph.operators[-1] = graph.operator("QUANTIZE", last.inputs, [output], version=2)
     else:
-        graph.operators.append(graph.operator("QUANTIZE", [answer], [told]))
-    graph.outputs = [told]
+        graph.operators.append(graph.operator("QUANTIZE", [floats], [output]))
+    graph.outputs = [output]

@@ -1,0 +1,154 @@
+"""`evaluate`: a run or bundle + labelled images → figures, and on request a folder with a page."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.data import Dataset, load
+from bctoolkit.data.corruptions.apply import predicted_classes
+from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
+from bctoolkit.documents import to_json
+from bctoolkit.evaluate import page, plots
+from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation, Part, WorstCorruption
+from bctoolkit.evaluate.subject import Subject, open_subject
+from bctoolkit.files import atomic_folder
+from bctoolkit.lazy import require
+from bctoolkit.progress import Progress
+from bctoolkit.statistics import metrics
+from bctoolkit.statistics.metrics import Probabilities
+from bctoolkit.tools import utc_now, versions
+
+__all__ = ["evaluate", "evaluate_subject"]
+
+EVALUATION = "evaluation.json"
+BATCH = 64
+
+
+def evaluate(
+    path: Path,
+    source: str,
+    progress: Progress,
+    *,
+    part: Part = "test",
+    corruptions: bool = False,
+    limit: int | None = None,
+    target: Path | None = None,
+) -> Evaluation:
+    """Measure a classifier on labelled images.
+
+    Args:
+        path: a run folder or a bundle.
+        source: the images, as `bctoolkit.data.sources.load` takes them; labels are matched by class name.
+        progress: shows what is being done.
+        part: which of the images; where the subject has a record of none of them, all are taken, which `selection`
+            says.
+        corruptions: whether to run the corruption suite too.
+        limit: at most so many images, selected by their content.
+        target: the folder to write `evaluation.json`, `evaluation.html` and pictures to; None writes nothing.
+
+    Raises:
+        DatasetError: the images cannot be used, have a class the network lacks, or hold none of the part.
+        RecipeError: `target` exists and is no evaluation, or the run is damaged.
+        BctkError: the run or bundle cannot be opened.
+    """
+    with ExitStack() as stack:
+        folder = None if target is None else stack.enter_context(atomic_folder(target, EVALUATION))
+        if folder is not None:
+            require("matplotlib.figure", "bench")  # before minutes of work, not after
+        subject = open_subject(path)
+        loaded = load(source, subject.contract, progress).in_order_of(subject.labels)
+        index, selection = subject.select(loaded, part)
+        if limit is not None and limit < len(index):
+            selection += f"; {limit} of these {len(index):,} images"
+            index = _sample(loaded, index, limit)
+        dataset = loaded.take(index)
+        evaluation = evaluate_subject(subject, dataset, part, selection, progress, corruptions)
+        if folder is not None:
+            progress.step("writing the page", 0, 1)
+            (folder / EVALUATION).write_bytes(to_json(evaluation))
+            plots.save_plots(folder, evaluation)
+            (folder / "evaluation.html").write_text(page.render(evaluation, dataset), encoding="utf-8")
+            progress.step("writing the page", 1, 1)
+    return evaluation
+
+
+def _sample(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """`count` of the positions `index`, those of the lowest content hash, whatever the order of the set."""
+    order = np.lexsort(dataset.hashes[index].T[::-1])
+    return np.sort(index[order[:count]])
+
+
+def _predict(subject: Subject, dataset: Dataset, progress: Progress) -> Probabilities:
+    parts = []
+    for start in range(0, len(dataset), BATCH):
+        progress.step("clean images", start, len(dataset))
+        parts.append(subject.predict(dataset.images[start : start + BATCH]))
+    progress.step("clean images", len(dataset), len(dataset))
+    return np.concatenate(parts)
+
+
+def evaluate_subject(
+    subject: Subject, dataset: Dataset, part: Part, selection: str, progress: Progress, corruptions: bool
+) -> Evaluation:
+    """Measure an opened run or bundle on exactly these images.
+
+    Args:
+        subject: what is measured.
+        dataset: the images, prepared for it, with labels in the order of its own.
+        part: for the record.
+        selection: for the record: which images these are, in words.
+        progress: shows what is being done.
+        corruptions: whether to run the corruption suite too.
+    """
+    probabilities = _predict(subject, dataset, progress)
+    counts = metrics.confusion(dataset.labels, probabilities)
+    names = subject.labels
+    suite: dict[str, Any] = {}
+    if corruptions:
+        predicted = predicted_classes(subject.predict, dataset, BATCH, progress)
+        suite = _suite_fields((predicted == dataset.labels[:, None, None]).mean(0))
+    return Evaluation(
+        subject=subject.name,
+        kind=subject.kind,
+        model_sha256=subject.model_sha256,
+        source=dataset.source,
+        images=dataset.kind,
+        part=part,
+        selection=selection,
+        count=len(dataset),
+        labels=names,
+        counts=dict(zip(names, counts.sum(1).tolist(), strict=True)),
+        accuracy=metrics.accuracy(dataset.labels, probabilities),
+        accuracy_ci95=metrics.exact_interval(int(np.trace(counts)), len(dataset)),
+        precision=metrics.by_class(metrics.precision(counts), names),
+        recall=metrics.recall_by_class(counts, names),
+        f1=metrics.by_class(metrics.f1(counts), names),
+        macro_f1=metrics.macro_f1(counts),
+        ece=metrics.expected_calibration_error(dataset.labels, probabilities),
+        reliability=metrics.reliability(dataset.labels, probabilities),
+        confusion=tuple(tuple(row) for row in counts.tolist()),
+        tools=versions("bctoolkit", "numpy", "scipy", "pillow"),
+        created=utc_now(),
+        **suite,
+    )
+
+
+def _suite_fields(accuracy: NDArray[np.float64]) -> dict[str, Any]:
+    """The fields of an evaluation about the corruption suite, from accuracies of corruptions × severities."""
+    corruptions = {
+        name: CorruptionAccuracy(mild, middle, severe, (mild + middle + severe) / 3, corruption.similar_augmentations)
+        for (name, corruption), (mild, middle, severe) in zip(CORRUPTIONS.items(), accuracy.tolist(), strict=True)
+    }
+    worst = min(corruptions, key=lambda name: corruptions[name].middle)
+    unseen = [row.mean for row in corruptions.values() if not row.similar_augmentations]
+    return {
+        "corruptions": corruptions,
+        "corruption_suite": SUITE,
+        "corruption_mean": float(accuracy.mean()),
+        "corruption_mean_unseen": float(np.mean(unseen)),
+        "corruption_by_severity": dict(zip(SEVERITIES, accuracy.mean(0).tolist(), strict=True)),
+        "corruption_worst": WorstCorruption(worst, corruptions[worst].middle),
+    }

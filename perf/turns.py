@@ -1,0 +1,65 @@
+"""Time several programs turn by turn, each in a process of its own.
+
+A program prints `ready`, then answers every line with a number of runs by one line with the median of those runs in
+milliseconds. One engine to a process: the threads an engine leaves spinning slow whatever runs beside them.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+
+def in_turns(cases: Mapping[str, Sequence[str]], rounds: int, runs: int) -> dict[str, list[float]]:
+    """Median milliseconds of each case in each round: A B C, A B C, …, so that a drifting machine hits all alike."""
+    children: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for name, command in cases.items():
+            children[name] = _start(name, command)
+        times: dict[str, list[float]] = {name: [] for name in cases}
+        for _ in range(rounds):
+            for name, child in children.items():
+                times[name].append(_ask(child, runs))
+        return times
+    finally:
+        for child in children.values():
+            child.kill()
+
+
+def answer(run: Callable[[], object], warm_up: int) -> None:
+    """The other side: run `run` as often as asked."""
+    for _ in range(warm_up):
+        run()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        samples = []
+        for _ in range(int(line)):
+            begin = time.perf_counter_ns()
+            run()
+            samples.append((time.perf_counter_ns() - begin) / 1e6)
+        print(statistics.median(samples), flush=True)
+
+
+def ratio(times: dict[str, list[float]], ours: str, theirs: str) -> float:
+    """Median over the rounds of ours / theirs in the same round."""
+    return statistics.median(a / b for a, b in zip(times[ours], times[theirs], strict=True))
+
+
+def _start(name: str, command: Sequence[str]) -> "subprocess.Popen[str]":
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert child.stdout is not None
+    for line in child.stdout:  # TensorFlow may print before it is ready
+        if line.strip() == "ready":
+            return child
+    raise SystemExit(f"{name}: ended before it was ready: {' '.join(command)}")
+
+
+def _ask(child: "subprocess.Popen[str]", runs: int) -> float:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(f"{runs}\n")
+    child.stdin.flush()
+    return float(child.stdout.readline())

@@ -1,0 +1,69 @@
+"""Every command once as a user starts it: in an interpreter of its own, which has imported nothing yet."""
+
+import json
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import click
+import pytest
+
+from bctoolkit.cli import cli
+from tests.support.cli import fresh_bctk
+
+ELSEWHERE = {
+    "train": "the fixture `workspace`",
+    "export": "the fixture `workspace`",
+    "bench": "the fixture `failed_bench`",
+    "data fetch": "tests/cli/test_fetch.py",
+    "demo": "below",
+}
+CASES: dict[str, tuple[tuple[str, ...], str]] = {
+    "init": (("mine",), "next: bctk train"),
+    "data inspect": (("{images}",), "120 images"),
+    "data clean": (("{images}", "--out", "cleaned"), "120"),
+    "evaluate": (("{bundle}", "--data", "{images}", "--limit", "2"), "tiny-onnx-fp32: a bundle on 2 real images of "),
+    "compare": (("{report}", "{report}"), "tiny-onnx-fp32"),
+    "choose": (("{report}",), "tiny-onnx-fp32"),
+    "predict": (("{bundle}", "{images}/left/000.png"), "000.png: "),
+    "verify": (("{bundle}",), "verified"),
+}
+
+
+def names(group: click.Group, path: tuple[str, ...] = ()) -> set[str]:
+    """Every command that does something, by the words one types."""
+    rows = ((command, (*path, name)) for name, command in group.commands.items())
+    return {
+        name
+        for command, words in rows
+        for name in (names(command, words) if isinstance(command, click.Group) else {" ".join(words)})
+    }
+
+
+def test_no_command_is_missing_here() -> None:
+    assert names(cli) == ELSEWHERE.keys() | CASES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_command_works(
+    name: str,
+    bundle: Path,
+    class_folders: Path,
+    failed_bench: tuple[CompletedProcess[str], Path],
+    tmp_path: Path,
+) -> None:
+    arguments, expected = CASES[name]
+    paths = {"bundle": bundle, "images": class_folders, "report": failed_bench[1] / "report"}
+    done = fresh_bctk(*name.split(), *(argument.format(**paths) for argument in arguments), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+
+
+@pytest.mark.soak
+def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
+    done = fresh_bctk("demo", cwd=tmp_path, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    [folder] = (tmp_path / "benchmarks" / "reports").iterdir()
+    results = json.loads((folder / "report.json").read_text())["results"]
+    assert len(results) == 4
+    assert all(result["parity"]["golden"]["top1_agreement"] > 0.9 for result in results)
+    assert "report: " in done.stdout.splitlines()[-1]
