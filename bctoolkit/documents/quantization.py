@@ -9,7 +9,7 @@ from bctoolkit.documents import Document
 __all__ = ["CalibrationSettings", "Gate", "Method"]
 
 Method = Literal["minmax", "percentile", "entropy"]
-Loss = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
 class CalibrationSettings(Document, frozen=True):
@@ -26,7 +26,7 @@ class CalibrationSettings(Document, frozen=True):
 class Gate(Document, frozen=True):
     """What a quantized artifact may lose against the float32 reference on the labelled validation part."""
 
-    max_accuracy_drop: Loss = 0.005
+    max_accuracy_drop: Share = 0.005
     """0–1; compared with the upper end of the accuracy drop's paired 95 % interval."""
-    max_recall_drop: Loss = 0.02
+    max_recall_drop: Share = 0.02
     """0–1; a class fails where its observed drop is larger and the drop's paired 95 % interval lies above zero."""
