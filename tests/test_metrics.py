@@ -22,7 +22,7 @@ def probabilities(count: int, classes: int, seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).dirichlet(np.ones(classes), count).astype(np.float32)
 
 
-drawn = st.builds(probabilities, st.integers(1, 40), st.integers(2, 8), st.integers(0, 10_000))
+predictions = st.builds(probabilities, st.integers(1, 40), st.integers(2, 8), st.integers(0, 10_000))
 
 
 def labels_for(answers: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -53,7 +53,7 @@ def test_a_class_that_is_never_predicted_has_no_precision_but_an_f1() -> None:
     assert metrics.by_class(metrics.f1(counts), ("a", "b", "c")) == {"a": pytest.approx(6 / 8), "b": 0, "c": None}
 
 
-@given(drawn)
+@given(predictions)
 def test_f1_is_the_harmonic_mean_of_precision_and_recall(answers: NDArray[np.float32]) -> None:
     counts = metrics.confusion(labels_for(answers), answers)
     precision, recall, f1 = metrics.precision(counts), metrics.recall(counts), metrics.f1(counts)
@@ -61,7 +61,7 @@ def test_f1_is_the_harmonic_mean_of_precision_and_recall(answers: NDArray[np.flo
     assert f1[both] == pytest.approx(2 / (1 / precision[both] + 1 / recall[both]))
 
 
-@given(drawn, st.integers(1, 20))
+@given(predictions, st.integers(1, 20))
 def test_the_bins_hold_every_image_and_give_the_calibration_error(answers: NDArray[np.float32], bins: int) -> None:
     labels = labels_for(answers)
     found = metrics.reliability(labels, answers, bins)
@@ -107,7 +107,7 @@ def test_certain_and_wrong_is_as_badly_calibrated_as_can_be() -> None:
     assert metrics.expected_calibration_error(np.array([1, 0]), np.eye(2, dtype=np.float32)) == 1
 
 
-@given(answers=drawn)
+@given(answers=predictions)
 def test_the_confusion_matrix_is_scipy_s_and_counts_every_image_once(answers: NDArray[np.float32]) -> None:
     labels, classes = labels_for(answers), answers.shape[1]
     counts = metrics.confusion(labels, answers)
@@ -117,7 +117,7 @@ def test_the_confusion_matrix_is_scipy_s_and_counts_every_image_once(answers: ND
     assert np.trace(counts) / len(labels) == pytest.approx(metrics.accuracy(labels, answers))
 
 
-@given(answers=drawn, bins=st.integers(1, 30))
+@given(answers=predictions, bins=st.integers(1, 30))
 def test_calibration_error_agrees_with_scipy_s_binned_means(answers: NDArray[np.float32], bins: int) -> None:
     labels = labels_for(answers)
     confidence, right = answers.max(1).astype(np.float64), (answers.argmax(1) == labels).astype(np.float64)
@@ -128,7 +128,7 @@ def test_calibration_error_agrees_with_scipy_s_binned_means(answers: NDArray[np.
     )
 
 
-@given(answers=drawn)
+@given(answers=predictions)
 def test_shares_lie_between_0_and_1(answers: NDArray[np.float32]) -> None:
     labels = labels_for(answers)
     counts = metrics.confusion(labels, answers)
@@ -190,13 +190,13 @@ def test_margin_by_hand() -> None:
     np.testing.assert_allclose(metrics.margin(ANSWERS), [0.7, 0.3, 0.2, 0.8, 0.5, 0.5], atol=1e-6)
 
 
-@given(answers=drawn)
+@given(answers=predictions)
 def test_anything_is_in_full_parity_with_itself(answers: NDArray[np.float32]) -> None:
     assert metrics.parity(answers, answers.copy()) == metrics.Parity(len(answers), 1.0, 0.0, 0.0)
     assert metrics.broken_limits(answers, answers.copy(), Tolerance(0, 0, 1)) == []
 
 
-@given(answers=drawn, seed=st.integers(0, 1000))
+@given(answers=predictions, seed=st.integers(0, 1000))
 def test_parity_is_symmetric(answers: NDArray[np.float32], seed: int) -> None:
     other = probabilities(len(answers), answers.shape[1], seed)
     assert metrics.parity(answers, other) == metrics.parity(other, answers)
@@ -255,7 +255,7 @@ def test_the_logit_error_sees_what_probabilities_near_one_hide() -> None:
     assert metrics.logit_error(sure, off) == pytest.approx(0.01, rel=1e-3)
 
 
-@given(drawn)
+@given(predictions)
 def test_equal_answers_have_no_logit_error(answers: NDArray[np.float32]) -> None:
     assert metrics.logit_error(answers, answers) == 0
 

@@ -144,7 +144,7 @@ class Browser:
             self._events.append(self._next())
         return self._events
 
-    def told(self, script: str) -> Any:
+    def evaluate(self, script: str) -> Any:
         """The value of a script in the page."""
         done = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in done, done
@@ -241,9 +241,9 @@ def page(request: pytest.FixtureRequest) -> Path:
 def complaints(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the browser says to the console, and what it asks the network for."""
     loud = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Network.loadingFailed")
-    asked = [event for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert asked, "at least the page itself"
-    outside = [event for event in asked if not event["params"]["request"]["url"].startswith(("file:", "data:"))]
+    requests = [event for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert requests, "at least the page itself"
+    outside = [event for event in requests if not event["params"]["request"]["url"].startswith(("file:", "data:"))]
     return outside + [event for event in events if event["method"] in loud]
 
 
@@ -253,36 +253,38 @@ def test_a_page_opens_without_a_network_fits_and_can_be_read(
     browser: Browser, page: Path, width: int, scheme: str
 ) -> None:
     events = browser.open(page, width, scheme)
-    seen = browser.told(MEASURE)
+    seen = browser.evaluate(MEASURE)
     assert seen["width"] <= width
     assert seen["empty"] == []
     assert seen["cut"] == []
-    assert browser.told(FAINT) == []
+    assert browser.evaluate(FAINT) == []
     assert complaints(events) == []
 
 
 def test_every_part_of_a_report_is_shown(browser: Browser, report: Path) -> None:
     browser.open(report, DESK, "light")
-    seen = browser.told(MEASURE)
+    seen = browser.evaluate(MEASURE)
     assert seen["headings"] == [
         "Verdict", "Figures", "Limits", "Accuracy, latency, size", "Latency", "Operator profile", "Offline",
         "Multi-stream", "Sustained", "Classes", "Confusion matrices", "Reliability", "Corruptions",
         *(f"Corruptions of {name}" for name in MEASURED), *(f"Where {name} differs most" for name in MEASURED),
         "Machine and settings", "How each number was computed",
     ]  # fmt: skip
-    told = json.loads(report.with_name("report.json").read_bytes())["results"][0]["sustained"]["windows"][0]
-    state = sum(told[field] is not None for field in ("frequency_mhz", "temperature_c"))  # not every system tells them
+    window = json.loads(report.with_name("report.json").read_bytes())["results"][0]["sustained"]["windows"][0]
+    state = sum(
+        window[field] is not None for field in ("frequency_mhz", "temperature_c")
+    )  # not every system tells them
     plots = 3 + 1 + 1 + 1 + state + 1  # latency and its like, operators, batches, sustained, corruptions
     assert seen["drawn"] == plots + 4  # the reliability of the reference and of three bundles
     assert seen["images"] == 3 * 8
     assert seen["figures"] == plots + 3 + 3 + 4 + 4 + 24  # limits, classes, confusions, reliability, pictures
-    text = browser.told("document.querySelector('.verdicts').innerText")
+    text = browser.evaluate("document.querySelector('.verdicts').innerText")
     assert re.findall(r": (failed|not measured)$", text, re.MULTILINE) == ["failed"] * 3 + ["not measured"]
 
 
 def test_a_page_prints(browser: Browser, page: Path) -> None:
     browser.open(page, PAPER, "light", medium="print")
-    assert browser.told(MEASURE)["width"] <= PAPER
+    assert browser.evaluate(MEASURE)["width"] <= PAPER
     pdf = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
     assert pdf.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 1
@@ -295,9 +297,9 @@ def test_what_is_wrong_with_a_page_would_be_seen(browser: Browser, tmp_path: Pat
         '<p style="width: 900px; color: #999">pale</p><svg viewBox="0 0 9 9"><text y="9" fill="#aaa">faint</text></svg>'
         '<script src="http://example.org/x.js"></script><script>console.log("loud"); nothing.here()</script>'
     )
-    told = {event["method"] for event in complaints(browser.open(bad, PHONE, "light"))}
-    seen = browser.told(MEASURE)
+    methods = {event["method"] for event in complaints(browser.open(bad, PHONE, "light"))}
+    seen = browser.evaluate(MEASURE)
     assert seen["width"] > PHONE
     assert seen["empty"] == ["<h2></h2>"]
-    assert [words.split(": ")[1] for words in browser.told(FAINT)] == ["pale", "faint"]
-    assert told >= {"Network.requestWillBeSent", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
+    assert [words.split(": ")[1] for words in browser.evaluate(FAINT)] == ["pale", "faint"]
+    assert methods >= {"Network.requestWillBeSent", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}

@@ -149,8 +149,8 @@ SHARES = [(200, 0.02, 0.01), (400, 0.06, 0.04), (500, 0.006, 0.004), (1000, 0.03
 @pytest.mark.parametrize(("count", "loss", "gain"), SHARES)
 def test_drop_interval_holds_the_true_drop_as_often_as_it_says(count: int, loss: float, gain: float) -> None:
     """Four thousand sets drawn, each pair of counts judged once: 95 % ± 1.5."""
-    drawn = np.random.default_rng(7).multinomial(count, [loss, gain, 1 - loss - gain], size=4_000)
-    found, times = np.unique(drawn[:, :2], axis=0, return_counts=True)
+    draws = np.random.default_rng(7).multinomial(count, [loss, gain, 1 - loss - gain], size=4_000)
+    found, times = np.unique(draws[:, :2], axis=0, return_counts=True)
     intervals = [score_interval(losses, gains, count) for losses, gains in found]
     covered = np.average([low <= loss - gain <= high for low, high in intervals], weights=times)
     assert abs(covered - 0.95) <= 0.015

@@ -52,7 +52,7 @@ def print_report(report: "Report") -> None:
     print_table(replace(figures_table(report), title=""))
     for table in scenario_tables(report):
         print_table(table)
-    for summary in summaries(report)[: len(report.results)]:
+    for summary in summaries(report):
         verdict = (
             summary.outcome and f"verdict {summary.outcome if summary.outcome == 'passed' else summary.outcome.upper()}"
         )

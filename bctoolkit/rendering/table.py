@@ -72,11 +72,11 @@ class Table:
     def _markup(self, column: int, cell: str | Cell) -> str:
         text, note, outcome = Cell(cell) if isinstance(cell, str) else cell
         colour = f"outcome {escape(outcome)}" if outcome else ""
-        words = escape(text)
+        markup = escape(text)
         if colour and not note:
-            words = f'<span class="{colour}">{words}</span>'
+            markup = f'<span class="{colour}">{markup}</span>'
         elif not self.is_text(column):
-            words = f'<span class="line">{words}</span>'
+            markup = f'<span class="line">{markup}</span>'
         if not note:
-            return words
-        return words + (f'<small class="{colour}">' if colour else "<small>") + f"{escape(note)}</small>"
+            return markup
+        return markup + (f'<small class="{colour}">' if colour else "<small>") + f"{escape(note)}</small>"

@@ -33,34 +33,34 @@ def four(full_report: Report, make_result: Callable[..., Result], make_latency: 
 
 
 def test_the_fastest_that_keeps_all_limits_is_best(four: StoredReport) -> None:
-    found = choose_best([four], Budget(device="asked", max_p50_ms=30.0, max_size_mb=60.0))
-    assert found.best == "quick"
-    assert found.why.startswith("the fastest of the 2 of 4 that keep all limits: p50 8.00 ms, 50.0 MB")
-    assert "next small" in found.why
-    reasons = {one.bundle: one.reasons for one in found.candidates}
+    choice = choose_best([four], Budget(device="any", max_p50_ms=30.0, max_size_mb=60.0))
+    assert choice.best == "quick"
+    assert choice.why.startswith("the fastest of the 2 of 4 that keep all limits: p50 8.00 ms, 50.0 MB")
+    assert "next small" in choice.why
+    reasons = {one.bundle: one.reasons for one in choice.candidates}
     assert reasons["quick"] == reasons["small"] == ()
     assert reasons["big"] == ("max_size_mb 60: 200 fails",)
     assert reasons["slow"][0].startswith("max_p50_ms 30: 39.6 to 40.4 fails")
 
 
 def test_another_preference_chooses_otherwise(four: StoredReport) -> None:
-    assert choose_best([four], Budget(device="asked"), "size").best == "small"
+    assert choose_best([four], Budget(device="any"), "size").best == "small"
 
 
 def test_the_only_one_left_is_called_so(four: StoredReport) -> None:
-    found = choose_best([four], Budget(device="asked", max_size_mb=45.0))
-    assert (found.best, found.why[:28]) == ("small", "the only one of 4 that keeps")
+    choice = choose_best([four], Budget(device="any", max_size_mb=45.0))
+    assert (choice.best, choice.why[:28]) == ("small", "the only one of 4 that keeps")
 
 
 def test_none_is_chosen_where_none_keeps_the_limits(four: StoredReport) -> None:
-    found = choose_best([four], Budget(device="asked", max_size_mb=1.0))
-    assert (found.best, found.why) == (None, "none of 4 keeps all limits")
+    choice = choose_best([four], Budget(device="any", max_size_mb=1.0))
+    assert (choice.best, choice.why) == (None, "none of 4 keeps all limits")
 
 
 def test_what_cannot_be_judged_is_not_chosen(four: StoredReport) -> None:
-    found = choose_best([four], Budget(device="asked", max_p50_ms=8.0))
-    assert found.best is None
-    assert found.why == "none of 4 keeps all limits; 1 is inconclusive"
+    choice = choose_best([four], Budget(device="any", max_p50_ms=8.0))
+    assert choice.best is None
+    assert choice.why == "none of 4 keeps all limits; 1 is inconclusive"
 
 
 def test_limits_are_kept_on_every_device(four: StoredReport, make_latency: Callable[..., Latency]) -> None:
@@ -72,9 +72,9 @@ def test_limits_are_kept_on_every_device(four: StoredReport, make_latency: Calla
         if r.bundle != "big"
     ]
     there = StoredReport("there", msgspec.structs.replace(four.report, results=tuple(slower)), Path("nowhere"))
-    found = choose_best([four, there], Budget(device="asked", max_p50_ms=30.0))
-    assert found.best == "small"
-    reasons = {one.bundle: one.reasons for one in found.candidates}
+    choice = choose_best([four, there], Budget(device="any", max_p50_ms=30.0))
+    assert choice.best == "small"
+    reasons = {one.bundle: one.reasons for one in choice.candidates}
     assert reasons["quick"][0].startswith("there: max_p50_ms 30")
     assert reasons["big"] == ("there: not measured there",)
 
@@ -89,6 +89,6 @@ def test_the_front_is_what_nobody_beats(table: list[tuple[float, float, float]])
 
 
 def test_candidates_tell_the_front(four: StoredReport) -> None:
-    found = choose_best([four], Budget(device="asked"))
-    assert {one.bundle for one in found.candidates if one.on_front} == {"quick", "small"}
-    assert all(one.outcome is Outcome.PASSED for one in found.candidates)
+    choice = choose_best([four], Budget(device="any"))
+    assert {one.bundle for one in choice.candidates if one.on_front} == {"quick", "small"}
+    assert all(one.outcome is Outcome.PASSED for one in choice.candidates)

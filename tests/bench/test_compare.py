@@ -26,8 +26,8 @@ def only(report: Report, *results: Result) -> Report:
     return msgspec.structs.replace(report, results=results)
 
 
-def change(found: tuple[Change, ...], figure: str) -> Change:
-    [one] = [change for change in found if change.figure == figure]
+def change(comparison: tuple[Change, ...], figure: str) -> Change:
+    [one] = [change for change in comparison if change.figure == figure]
     return one
 
 
@@ -37,10 +37,10 @@ def noisy(rng: np.random.Generator, make: Make, p50: float, sessions: int = 5) -
 
 
 def test_the_same_report_has_not_changed(full_report: Report) -> None:
-    found = compare_reports(stored(full_report), stored(full_report), MARGIN)
-    assert found.worse == ()
-    assert change(tuple(c for c in found.changes if c.bundle == "cells-onnx-fp32"), "p50 ms").change == 1
-    assert {c.trend for c in found.changes if c.figure == "size MB"} == {Trend.SAME}
+    comparison = compare_reports(stored(full_report), stored(full_report), MARGIN)
+    assert comparison.worse == ()
+    assert change(tuple(c for c in comparison.changes if c.bundle == "cells-onnx-fp32"), "p50 ms").change == 1
+    assert {c.trend for c in comparison.changes if c.figure == "size MB"} == {Trend.SAME}
 
 
 def test_a_planted_slowdown_of_a_tenth_is_found(
@@ -51,8 +51,8 @@ def test_a_planted_slowdown_of_a_tenth_is_found(
     for _ in range(40):
         old = make_result(sessions=noisy(rng, make_sessions, 12.0))
         new = make_result(sessions=noisy(rng, make_sessions, 13.2))
-        found = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
-        hits += change(found.changes, "p50 ms").trend is Trend.WORSE
+        comparison = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+        hits += change(comparison.changes, "p50 ms").trend is Trend.WORSE
     assert hits >= 36
 
 
@@ -63,8 +63,8 @@ def test_nothing_is_claimed_of_two_reports_of_the_same(
     claims = 0
     for _ in range(200):
         one, other = (make_result(sessions=noisy(rng, make_sessions, 12.0)) for _ in range(2))
-        found = compare_reports(stored(only(full_report, one)), stored(only(full_report, other)), MARGIN)
-        claims += change(found.changes, "p50 ms").trend in (Trend.WORSE, Trend.BETTER)
+        comparison = compare_reports(stored(only(full_report, one)), stored(only(full_report, other)), MARGIN)
+        claims += change(comparison.changes, "p50 ms").trend in (Trend.WORSE, Trend.BETTER)
     assert claims <= 2
 
 
@@ -76,9 +76,9 @@ def test_rounds_that_share_a_slow_machine_are_paired(
     base = make_result(bundle="base", sessions=make_sessions(10.0, turns))
     slow = make_result(bundle="slow", sessions=make_sessions(11.0, turns))
     report = stored(only(full_report, base, slow))
-    found = change(compare_with_baseline(report, "base", MARGIN).changes, "p50 ms")
-    assert found.trend is Trend.WORSE
-    assert found.ci95 == pytest.approx((1.1, 1.1))
+    comparison = change(compare_with_baseline(report, "base", MARGIN).changes, "p50 ms")
+    assert comparison.trend is Trend.WORSE
+    assert comparison.ci95 == pytest.approx((1.1, 1.1))
     unpaired = compare_reports(
         stored(only(full_report, base)), stored(only(full_report, msgspec.structs.replace(slow, bundle="base"))), MARGIN
     )
@@ -92,37 +92,37 @@ def test_every_trend(
     full_report: Report, make_result: Callable[..., Result], make_sessions: Make, factor: float, trend: Trend
 ) -> None:
     old, new = (make_result(sessions=make_sessions(level)) for level in (12.0, 12.0 * factor))
-    found = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
-    assert change(found.changes, "p50 ms").trend is trend
-    assert change(found.changes, "p50 ms").change == pytest.approx(factor)
+    comparison = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+    assert change(comparison.changes, "p50 ms").trend is trend
+    assert change(comparison.changes, "p50 ms").change == pytest.approx(factor)
 
 
 def test_a_larger_file_is_a_regression(full_report: Report, make_result: Callable[..., Result]) -> None:
     old, new = make_result(size_bytes=10_000_000), make_result(size_bytes=11_000_000)
-    found = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
-    assert [c.figure for c in found.worse] == ["size MB"]
+    comparison = compare_reports(stored(only(full_report, old)), stored(only(full_report, new)), MARGIN)
+    assert [c.figure for c in comparison.worse] == ["size MB"]
 
 
 def test_other_machines_compare_sizes_alone_and_say_so(full_report: Report) -> None:
     elsewhere = msgspec.structs.replace(full_report.machine, cpu="Another CPU")
     other = msgspec.structs.replace(full_report, machine=elsewhere)
-    found = compare_reports(stored(full_report), stored(other), MARGIN)
-    assert {c.figure for c in found.changes} == {"size MB"}
-    assert "different machines (Example CPU" in found.notes[0]
+    comparison = compare_reports(stored(full_report), stored(other), MARGIN)
+    assert {c.figure for c in comparison.changes} == {"size MB"}
+    assert "different machines (Example CPU" in comparison.notes[0]
 
 
 def test_a_report_of_one_session_says_what_to_do(full_report: Report) -> None:
     single = [msgspec.structs.replace(result, sessions=result.sessions[:1]) for result in full_report.results]
     report = only(full_report, *single)
-    found = compare_reports(stored(report), stored(report), MARGIN)
-    assert {c.figure for c in found.changes} == {"size MB"}
-    assert any("a report without two sessions gives no interval" in note for note in found.notes)
+    comparison = compare_reports(stored(report), stored(report), MARGIN)
+    assert {c.figure for c in comparison.changes} == {"size MB"}
+    assert any("a report without two sessions gives no interval" in note for note in comparison.notes)
 
 
 def test_bundles_of_another_run_are_matched_by_what_they_are(full_report: Report) -> None:
     renamed = [msgspec.structs.replace(r, bundle=r.bundle.replace("cells", "pr")) for r in full_report.results]
-    found = compare_reports(stored(full_report), stored(only(full_report, *renamed)), MARGIN)
-    assert {c.bundle for c in found.changes} == {r.bundle for r in renamed}
+    comparison = compare_reports(stored(full_report), stored(only(full_report, *renamed)), MARGIN)
+    assert {c.bundle for c in comparison.changes} == {r.bundle for r in renamed}
 
 
 def test_nothing_in_common_is_refused(full_report: Report, make_result: Callable[..., Result]) -> None:
@@ -138,13 +138,13 @@ def test_a_baseline_that_is_not_there_is_refused(full_report: Report, make_resul
         compare_with_baseline(stored(only(full_report, make_result())), "cells-onnx-fp32", MARGIN)
 
 
-def keep_predictions(folder: Path, bundle: str, labels: list[int], said: list[int], order: list[int]) -> None:
+def keep_predictions(folder: Path, bundle: str, labels: list[int], predicted: list[int], order: list[int]) -> None:
     """Answers to images whose hash is their number, in any order."""
     (folder / "predictions").mkdir(parents=True, exist_ok=True)
     hashes = np.zeros((len(order), 32), np.uint8)
     hashes[:, 0], hashes[:, 1] = np.array(order) % 256, np.array(order) // 256
     eye = np.eye(3, dtype=np.float32)
-    kept = LabelledPredictions(hashes, np.array(labels)[order], eye[np.array(said)[order]], None)
+    kept = LabelledPredictions(hashes, np.array(labels)[order], eye[np.array(predicted)[order]], None)
     Predictions(eye, kept).save(folder / "predictions" / f"{bundle}.npz")
 
 
@@ -153,13 +153,13 @@ def test_accuracy_is_paired_image_by_image_whatever_their_order(
     full_report: Report, make_result: Callable[..., Result], tmp_path: Path, flipped: int, trend: Trend
 ) -> None:
     labels = [i % 3 for i in range(1000)]
-    said = [(label + 1) % 3 if i < flipped else label for i, label in enumerate(labels)]
+    predicted = [(label + 1) % 3 if i < flipped else label for i, label in enumerate(labels)]
     rng = np.random.default_rng(0)
     keep_predictions(tmp_path / "old", "cells-onnx-fp32", labels, labels, list(range(1000)))
-    keep_predictions(tmp_path / "new", "cells-onnx-fp32", labels, said, list(rng.permutation(1000)))
+    keep_predictions(tmp_path / "new", "cells-onnx-fp32", labels, predicted, list(rng.permutation(1000)))
     report = only(full_report, make_result())
-    found = compare_reports(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
-    one = change(found.changes, "accuracy")
+    comparison = compare_reports(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
+    one = change(comparison.changes, "accuracy")
     assert one.trend is trend
     assert one.change == pytest.approx(flipped / 1000)
     assert (one.old, one.new) == pytest.approx((1.0, 1 - flipped / 1000))
@@ -169,9 +169,9 @@ def test_other_images_are_not_compared(full_report: Report, make_result: Callabl
     keep_predictions(tmp_path / "old", "cells-onnx-fp32", [0] * 20, [0] * 20, list(range(10)))
     keep_predictions(tmp_path / "new", "cells-onnx-fp32", [0] * 20, [0] * 20, list(range(10, 20)))
     report = only(full_report, make_result())
-    found = compare_reports(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
-    assert "accuracy" not in {c.figure for c in found.changes}
-    assert any("different images" in note for note in found.notes)
+    comparison = compare_reports(stored(report, tmp_path / "old"), stored(report, tmp_path / "new"), MARGIN)
+    assert "accuracy" not in {c.figure for c in comparison.changes}
+    assert any("different images" in note for note in comparison.notes)
 
 
 @pytest.fixture
@@ -187,9 +187,9 @@ def on_two_providers(full_report: Report, make_result: Callable[..., Result], ma
 
 def test_a_sweep_over_providers_is_matched_by_provider(on_two_providers: Report) -> None:
     first, *others = on_two_providers.results
-    found = compare_reports(stored(on_two_providers), stored(only(on_two_providers, *others)), MARGIN)
-    assert [c.bundle for c in found.changes if c.figure == "p50 ms"] == ["x, builtin", "y, cpu", "y, builtin"]
-    assert {c.change for c in found.changes if c.figure == "p50 ms"} == {1.0}
+    comparison = compare_reports(stored(on_two_providers), stored(only(on_two_providers, *others)), MARGIN)
+    assert [c.bundle for c in comparison.changes if c.figure == "p50 ms"] == ["x, builtin", "y, cpu", "y, builtin"]
+    assert {c.change for c in comparison.changes if c.figure == "p50 ms"} == {1.0}
     assert (
         compare_reports(stored(only(on_two_providers, first)), stored(on_two_providers), MARGIN).changes[0].change
         == 1.0
@@ -200,14 +200,14 @@ def test_a_bundle_that_ran_on_another_provider_is_matched_but_its_times_are_not_
     on_two_providers: Report,
 ) -> None:
     fast, slow, *_ = on_two_providers.results
-    found = compare_reports(stored(only(on_two_providers, fast)), stored(only(on_two_providers, slow)), MARGIN)
-    assert {c.figure for c in found.changes} == {"size MB"}
-    assert "x, builtin: on builtin, before on cpu: times and memory are not compared" in found.notes
+    comparison = compare_reports(stored(only(on_two_providers, fast)), stored(only(on_two_providers, slow)), MARGIN)
+    assert {c.figure for c in comparison.changes} == {"size MB"}
+    assert "x, builtin: on builtin, before on cpu: times and memory are not compared" in comparison.notes
 
 
 def test_a_baseline_is_held_against_what_ran_on_its_provider(on_two_providers: Report) -> None:
-    found = compare_with_baseline(stored(on_two_providers), "x", MARGIN)
-    assert [(c.bundle, round(c.change, 6)) for c in found.changes if c.figure == "p50 ms"] == [
+    comparison = compare_with_baseline(stored(on_two_providers), "x", MARGIN)
+    assert [(c.bundle, round(c.change, 6)) for c in comparison.changes if c.figure == "p50 ms"] == [
         ("y, cpu", 2.0),
         ("y, builtin", 2.0),
     ]
@@ -215,8 +215,8 @@ def test_a_baseline_is_held_against_what_ran_on_its_provider(on_two_providers: R
 
 def test_answers_of_a_sweep_are_those_of_the_provider(on_two_providers: Report, tmp_path: Path) -> None:
     for name, flipped in (("x@cpu", 0), ("x@builtin", 1)):
-        said = [1] * flipped + [0] * (10 - flipped)
-        keep_predictions(tmp_path, name, [0] * 10, said, list(range(10)))
-    found = compare_reports(stored(on_two_providers, tmp_path), stored(on_two_providers, tmp_path), MARGIN)
-    told = {c.bundle: (c.old, c.new) for c in found.changes if c.figure == "accuracy"}
-    assert told == {"x, cpu": (1.0, 1.0), "x, builtin": (0.9, 0.9)}
+        predicted = [1] * flipped + [0] * (10 - flipped)
+        keep_predictions(tmp_path, name, [0] * 10, predicted, list(range(10)))
+    comparison = compare_reports(stored(on_two_providers, tmp_path), stored(on_two_providers, tmp_path), MARGIN)
+    accuracies = {c.bundle: (c.old, c.new) for c in comparison.changes if c.figure == "accuracy"}
+    assert accuracies == {"x, cpu": (1.0, 1.0), "x, builtin": (0.9, 0.9)}

@@ -109,8 +109,8 @@ def of_ratio(paired: bool, sessions: int, between: float) -> float:
             [float(np.median(session)) for session in runs(rng, sessions, 100, between, drift + shift)]
             for shift in (0.0, np.log(1.03))
         )
-        found = ratio(old, new, paired=paired)
-        held += found.low <= 1.03 <= found.high
+        result = ratio(old, new, paired=paired)
+        held += result.low <= 1.03 <= result.high
     return held / repeats()
 
 
@@ -181,8 +181,8 @@ def calibrated(
     margin = rng.normal(3, 2, count)
     labels = (rng.random(count) < 1 / (1 + np.exp(-1.6 * margin))).astype(np.int64)
     artifact = scale * margin + rng.normal(0, noise, count)
-    said = [np.stack([1 / (1 + np.exp(z)), 1 / (1 + np.exp(-z))], 1).astype(np.float32) for z in (artifact, margin)]
-    return labels, said[0], said[1]
+    outputs = [np.stack([1 / (1 + np.exp(z)), 1 / (1 + np.exp(-z))], 1).astype(np.float32) for z in (artifact, margin)]
+    return labels, outputs[0], outputs[1]
 
 
 @cache
@@ -269,7 +269,18 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(setting: Setting) -> N
     assert 0.935 <= setting.coverage() <= (1.0 if setting.safe else 0.965)
 
 
-def found_of(images: int, share: float) -> float:
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "setting", [pytest.param(each, id=f"{each.interval}: {each.condition}") for each in SETTINGS if each.slow]
+)
+def test_so_it_does_in_as_many_simulations_as_the_tables_rest_on(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SHORT", FULL)
+    assert 0.935 <= setting.coverage() <= (1.0 if setting.safe else 0.965)
+
+
+def found_share(images: int, share: float) -> float:
     """How often a class of so many images is named where a share of its right predictions are flipped at random."""
     least = next(flips for flips in range(1, images + 1) if score_interval(flips, 0, images)[0] > 0)
     return float(scipy_stats.binom.sf(least - 1, images, share))
@@ -278,11 +289,11 @@ def found_of(images: int, share: float) -> float:
 def named_by_chance(sizes: tuple[int, ...], rate: float) -> float:
     """How often any class is named though losses and gains are equally likely, a share `rate` of images together."""
     rng = np.random.default_rng(6)
-    drawn = np.stack([rng.multinomial(size, [rate / 2, rate / 2, 1 - rate], repeats())[:, :2] for size in sizes], 1)
+    draws = np.stack([rng.multinomial(size, [rate / 2, rate / 2, 1 - rate], repeats())[:, :2] for size in sizes], 1)
     named = 0
-    for counts in drawn.tolist():
-        found = {str(i): PairedChange(0, losses, gains, 0.0, (0.0, 0.0)) for i, (losses, gains) in enumerate(counts)}
-        named += bool(regressed_classes(found))
+    for counts in draws.tolist():
+        result = {str(i): PairedChange(0, losses, gains, 0.0, (0.0, 0.0)) for i, (losses, gains) in enumerate(counts)}
+        named += bool(regressed_classes(result))
     return named / repeats()
 
 
@@ -308,7 +319,7 @@ if __name__ == "__main__":
         "\n| images of the class | least share that is flagged | found at 1 % | 2 % | 3 % | 5 % |\n" + "|---" * 6 + "|"
     )
     for size in (133, 154, 253, 354, 500, 1_000, 2_330):
-        found = " | ".join(f"{found_of(size, share):.0%}" for share in (0.01, 0.02, 0.03, 0.05))
-        print(f"| {size:,} | {4 / size:.1%} | {found} |")
+        result = " | ".join(f"{found_share(size, share):.0%}" for share in (0.01, 0.02, 0.03, 0.05))
+        print(f"| {size:,} | {4 / size:.1%} | {result} |")
     for rate in (0.002, 0.01, 0.02, 0.05):
         print(f"named without a fault, {rate:.2%} decided differently: {named_by_chance(BOX, rate):.2%}")

@@ -62,19 +62,21 @@ def details(bundle: Path, tiny_data: Dataset) -> list[ResultDetails]:
     rng = np.random.default_rng(0)
     opened = bundles.read(bundle)
     golden = opened.golden().probabilities
-    said = rng.dirichlet(np.ones(3), 30).astype(np.float32)
-    spoilt = said.copy()
+    reference = rng.dirichlet(np.ones(3), 30).astype(np.float32)
+    spoilt = reference.copy()
     spoilt[4] = spoilt[4, ::-1]
     hashes, labels = tiny_data.hashes[:30], tiny_data.labels[:30]
     answers = (
-        LabelledPredictions(hashes, labels, spoilt, said),
+        LabelledPredictions(hashes, labels, spoilt, reference),
         LabelledPredictions(hashes, labels, spoilt, None),
         None,
     )
     samples = [[12 + rng.gamma(2, 0.3, 200) for _ in range(5)] for _ in answers]
     return [
-        ResultDetails(times, opened, Predictions(golden, known), tiny_data if known else None)
-        for times, known in zip(samples, answers, strict=True)
+        ResultDetails(
+            times, opened, Predictions(golden, labelled_predictions), tiny_data if labelled_predictions else None
+        )
+        for times, labelled_predictions in zip(samples, answers, strict=True)
     ]
 
 

@@ -90,11 +90,11 @@ def certain(classes: NDArray[np.int64]) -> Probabilities:
 
 
 def test_a_faithful_artifact_agrees_with_its_golden_answers(original: Bundle) -> None:
-    found = compared(original)
-    assert found.golden.count == len(original.golden().images)
-    assert found.golden.top1_agreement == 1.0
-    assert found.golden.mean_abs_diff <= found.golden.max_abs_diff < 1e-4
-    assert (found.golden_images, found.labelled) == ("real", None)
+    figures = compared(original)
+    assert figures.golden.count == len(original.golden().images)
+    assert figures.golden.top1_agreement == 1.0
+    assert figures.golden.mean_abs_diff <= figures.golden.max_abs_diff < 1e-4
+    assert (figures.golden_images, figures.labelled) == ("real", None)
 
 
 def test_parity_measured_here_is_that_of_the_export(original: Bundle) -> None:
@@ -103,25 +103,25 @@ def test_parity_measured_here_is_that_of_the_export(original: Bundle) -> None:
 
 def test_synthetic_golden_images_are_called_so(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
-    drawn = rebuild(golden=Golden(golden.images, golden.probabilities, golden.labels, "synthetic"))
-    assert compared(drawn).golden_images == "synthetic"
+    synthetic = rebuild(golden=Golden(golden.images, golden.probabilities, golden.labels, "synthetic"))
+    assert compared(synthetic).golden_images == "synthetic"
 
 
 def test_shifted_golden_probabilities_show(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
     shifted = golden.probabilities + np.float32(0.25) * np.array([1, 0, -1], np.float32)
-    found = compared(rebuild(golden=Golden(golden.images, shifted, golden.labels))).golden
-    assert found.max_abs_diff == pytest.approx(0.25, abs=1e-3)
-    assert found.mean_abs_diff == pytest.approx(0.5 / 3, abs=1e-3)
+    figures = compared(rebuild(golden=Golden(golden.images, shifted, golden.labels))).golden
+    assert figures.max_abs_diff == pytest.approx(0.25, abs=1e-3)
+    assert figures.mean_abs_diff == pytest.approx(0.5 / 3, abs=1e-3)
 
 
 def test_one_wrong_golden_answer_shows(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
     spoilt = golden.probabilities.copy()
     spoilt[0] = np.roll(certain(spoilt[:1].argmax(1)), 1, axis=1)
-    found = compared(rebuild(golden=Golden(golden.images, spoilt, golden.labels))).golden
-    assert found.top1_agreement == pytest.approx(1 - 1 / len(spoilt))
-    assert found.max_abs_diff > 0.1
+    figures = compared(rebuild(golden=Golden(golden.images, spoilt, golden.labels))).golden
+    assert figures.top1_agreement == pytest.approx(1 - 1 / len(spoilt))
+    assert figures.max_abs_diff > 0.1
 
 
 def test_outputs_in_another_order_show(original: Bundle, rebuild: Rebuild) -> None:
@@ -132,34 +132,34 @@ def test_outputs_in_another_order_show(original: Bundle, rebuild: Rebuild) -> No
 
 def test_swapped_golden_images_show(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
-    found = compared(rebuild(golden=Golden(golden.images[::-1].copy(), golden.probabilities, golden.labels))).golden
-    assert found.max_abs_diff > 100 * max(compared(original).golden.max_abs_diff, 1e-6)
+    figures = compared(rebuild(golden=Golden(golden.images[::-1].copy(), golden.probabilities, golden.labels))).golden
+    assert figures.max_abs_diff > 100 * max(compared(original).golden.max_abs_diff, 1e-6)
 
 
 def test_labelled_figures_are_those_of_the_held_out(
     original: Bundle, tiny_data: Dataset, held_out: Dataset, predicted: Probabilities
 ) -> None:
-    found = compared(original, tiny_data).labelled
-    assert found is not None
+    figures = compared(original, tiny_data).labelled
+    assert figures is not None
     right = predicted.argmax(1) == held_out.labels
-    assert found.split == "test part"
-    assert found.source == tiny_data.source
-    assert 0 < found.count == len(held_out) < len(tiny_data) / 2
-    assert found.accuracy == pytest.approx(right.mean())
-    assert found.accuracy_ci95[0] <= found.accuracy <= found.accuracy_ci95[1]
+    assert figures.split == "test part"
+    assert figures.source == tiny_data.source
+    assert 0 < figures.count == len(held_out) < len(tiny_data) / 2
+    assert figures.accuracy == pytest.approx(right.mean())
+    assert figures.accuracy_ci95[0] <= figures.accuracy <= figures.accuracy_ci95[1]
     for position, name in enumerate(tiny_data.classes):
-        assert found.recall[name] == pytest.approx(right[held_out.labels == position].mean())
+        assert figures.recall[name] == pytest.approx(right[held_out.labels == position].mean())
 
 
 def test_a_faithful_artifact_loses_nothing(original: Bundle, tiny_data: Dataset) -> None:
-    found = compared(original, tiny_data).labelled
-    assert found is not None
-    assert found.reference_accuracy == found.accuracy
-    assert (found.accuracy_drop, found.mcnemar_p) == (0.0, 1.0)
-    assert found.change is not None
-    assert found.change.ci95[0] < 0 < found.change.ci95[1]  # no image differs, which bounds the drop
-    assert (found.top1_agreement, found.worst_recall_drop) == (1.0, 0.0)
-    assert found.ece_drift == pytest.approx(0.0, abs=1e-4)
+    figures = compared(original, tiny_data).labelled
+    assert figures is not None
+    assert figures.reference_accuracy == figures.accuracy
+    assert (figures.accuracy_drop, figures.mcnemar_p) == (0.0, 1.0)
+    assert figures.change is not None
+    assert figures.change.ci95[0] < 0 < figures.change.ci95[1]  # no image differs, which bounds the drop
+    assert (figures.top1_agreement, figures.worst_recall_drop) == (1.0, 0.0)
+    assert figures.ece_drift == pytest.approx(0.0, abs=1e-4)
 
 
 def test_paired_figures_are_those_of_a_plain_recomputation(
@@ -168,35 +168,39 @@ def test_paired_figures_are_those_of_a_plain_recomputation(
     """Against a reference that knows all predicted but two."""
     classes = held_out.labels.copy()
     classes[[0, -1]] = (classes[[0, -1]] + 1) % 3
-    found = compared(rebuild(reference=reference_of(held_out, certain(classes))), tiny_data).labelled
-    assert found is not None
+    figures = compared(rebuild(reference=reference_of(held_out, certain(classes))), tiny_data).labelled
+    assert figures is not None
     before, after = classes == held_out.labels, predicted.argmax(1) == held_out.labels
-    assert found.count == len(held_out)
-    assert found.reference_accuracy == pytest.approx(before.mean())
-    assert found.accuracy_drop == pytest.approx(before.mean() - after.mean())
-    assert found.change == paired.paired_change(before, after)
-    assert found.mcnemar_p == paired.mcnemar(before, after)
-    assert found.top1_agreement == pytest.approx((classes == predicted.argmax(1)).mean())
+    assert figures.count == len(held_out)
+    assert figures.reference_accuracy == pytest.approx(before.mean())
+    assert figures.accuracy_drop == pytest.approx(before.mean() - after.mean())
+    assert figures.change == paired.paired_change(before, after)
+    assert figures.mcnemar_p == paired.mcnemar(before, after)
+    assert figures.top1_agreement == pytest.approx((classes == predicted.argmax(1)).mean())
     lost = [before[held_out.labels == i].mean() - after[held_out.labels == i].mean() for i in range(3)]
-    assert found.worst_recall_drop == pytest.approx(max(lost))
+    assert figures.worst_recall_drop == pytest.approx(max(lost))
 
 
 def test_what_is_lost_is_counted_by_class_and_as_a_whole(
     rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, predicted: Probabilities
 ) -> None:
     """Against a reference that knows every label."""
-    found = compared(rebuild(reference=reference_of(held_out, certain(held_out.labels))), tiny_data).labelled
-    assert found is not None
-    assert found.change is not None
+    figures = compared(rebuild(reference=reference_of(held_out, certain(held_out.labels))), tiny_data).labelled
+    assert figures is not None
+    assert figures.change is not None
     right = predicted.argmax(1) == held_out.labels
-    assert (found.change.count, found.change.regressed, found.change.improved) == (len(right), int((~right).sum()), 0)
-    assert found.accuracy_drop == found.change.drop
-    assert set(found.class_changes) == {"left", "right", "up"}
-    assert sum(change.regressed for change in found.class_changes.values()) == found.change.regressed
-    assert found.regressed_classes == paired.regressed_classes(found.class_changes)
-    assert found.top1_agreement_ci95 is not None
-    assert found.top1_agreement is not None
-    assert found.top1_agreement_ci95[0] <= found.top1_agreement <= found.top1_agreement_ci95[1]
+    assert (figures.change.count, figures.change.regressed, figures.change.improved) == (
+        len(right),
+        int((~right).sum()),
+        0,
+    )
+    assert figures.accuracy_drop == figures.change.drop
+    assert set(figures.class_changes) == {"left", "right", "up"}
+    assert sum(change.regressed for change in figures.class_changes.values()) == figures.change.regressed
+    assert figures.regressed_classes == paired.regressed_classes(figures.class_changes)
+    assert figures.top1_agreement_ci95 is not None
+    assert figures.top1_agreement is not None
+    assert figures.top1_agreement_ci95[0] <= figures.top1_agreement <= figures.top1_agreement_ci95[1]
 
 
 def synthetic_predictions(seed: int, per_class: int = 800, flip: float = 0.0) -> LabelledPredictions:
@@ -222,9 +226,9 @@ def test_one_percent_of_one_class_flipped_is_flagged_with_its_name(seed: int) ->
 
 @pytest.mark.parametrize("seed", range(20))
 def test_an_artifact_without_a_fault_is_never_flagged(seed: int) -> None:
-    found = parity._labelled(synthetic_predictions(seed), tuple("abcdefgh"), "drawn")
-    assert found.regressed_classes == ()
-    assert found.accuracy_drop == 0
+    figures = parity._labelled(synthetic_predictions(seed), tuple("abcdefgh"), "drawn")
+    assert figures.regressed_classes == ()
+    assert figures.accuracy_drop == 0
 
 
 def test_answers_survive_on_disk(tmp_path: Path) -> None:
@@ -249,31 +253,31 @@ def test_an_artifact_worse_than_its_reference_shows(
     turned = [(held_out.labels + turn) % 3 for turn in range(3)]
     turn = int(np.argmin([(predicted.argmax(1) == labels).mean() for labels in turned]))
     relabelled = Dataset(tiny_data.images, (tiny_data.labels + turn) % 3, tiny_data.classes, tiny_data.hashes, "turned")
-    found = compared(rebuild(reference=reference_of(held_out, certain(turned[turn]))), relabelled).labelled
-    assert found is not None
-    assert found.reference_accuracy == 1.0
-    assert found.accuracy_drop is not None
-    assert found.accuracy_drop > 0.5
-    assert found.change is not None
-    assert found.change.ci95[0] > 0.2
-    assert found.mcnemar_p is not None
-    assert found.mcnemar_p < 0.05
-    assert found.worst_recall_drop is not None
-    assert found.worst_recall_drop >= found.accuracy_drop
+    figures = compared(rebuild(reference=reference_of(held_out, certain(turned[turn]))), relabelled).labelled
+    assert figures is not None
+    assert figures.reference_accuracy == 1.0
+    assert figures.accuracy_drop is not None
+    assert figures.accuracy_drop > 0.5
+    assert figures.change is not None
+    assert figures.change.ci95[0] > 0.2
+    assert figures.mcnemar_p is not None
+    assert figures.mcnemar_p < 0.05
+    assert figures.worst_recall_drop is not None
+    assert figures.worst_recall_drop >= figures.accuracy_drop
 
 
 def test_labels_in_another_order_show(
     original: Bundle, rebuild: Rebuild, tiny_data: Dataset, held_out: Dataset, predicted: Probabilities
 ) -> None:
     labels = original.manifest.labels
-    found = compared(rebuild(labels=(*labels[1:], labels[0])), tiny_data).labelled
-    assert found is not None
+    figures = compared(rebuild(labels=(*labels[1:], labels[0])), tiny_data).labelled
+    assert figures is not None
     classes = [(*labels[1:], labels[0])[position] for position in predicted.argmax(1)]
     meant = [tiny_data.classes[label] for label in held_out.labels]
-    assert found.accuracy == pytest.approx(np.mean([a == b for a, b in zip(classes, meant, strict=True)]))
+    assert figures.accuracy == pytest.approx(np.mean([a == b for a, b in zip(classes, meant, strict=True)]))
     honest = compared(original, tiny_data).labelled
     assert honest is not None
-    assert found.recall != honest.recall
+    assert figures.recall != honest.recall
 
 
 def test_the_order_of_the_data_does_not_matter(original: Bundle, tiny_data: Dataset) -> None:
@@ -287,29 +291,29 @@ def test_the_order_of_the_data_does_not_matter(original: Bundle, tiny_data: Data
 
 def test_images_of_another_set_are_judged_without_pairing(original: Bundle, foreign_folders: Path) -> None:
     foreign = load(str(foreign_folders), InputContract(height=32, width=32))
-    found = compared(original, foreign).labelled
-    assert found is not None
-    assert (found.split, found.count) == ("all images", 15)
+    figures = compared(original, foreign).labelled
+    assert figures is not None
+    assert (figures.split, figures.count) == ("all images", 15)
     paired = ("reference_accuracy", "accuracy_drop", "change", "mcnemar_p", "top1_agreement",
               "worst_recall_drop", "ece_drift")  # fmt: skip
-    assert {name: getattr(found, name) for name in paired} == dict.fromkeys(paired)
+    assert {name: getattr(figures, name) for name in paired} == dict.fromkeys(paired)
 
 
 def test_a_bundle_without_reference_is_judged_without_pairing(
     rebuild: Rebuild, tiny_data: Dataset, original: Bundle
 ) -> None:
-    found = compared(rebuild(reference=None), tiny_data).labelled
-    assert found is not None
-    assert (found.split, found.count, found.accuracy_drop) == ("all images", len(tiny_data), None)
+    figures = compared(rebuild(reference=None), tiny_data).labelled
+    assert figures is not None
+    assert (figures.split, figures.count, figures.accuracy_drop) == ("all images", len(tiny_data), None)
 
 
 def test_a_class_without_images_has_no_recall(original: Bundle, tiny_data: Dataset) -> None:
     without = tiny_data.take(np.flatnonzero(tiny_data.labels != 1))
     two = Dataset(without.images, without.labels // 2, ("left", "up"), without.hashes, "two classes")
-    found = compared(original, two).labelled
-    assert found is not None
-    assert found.recall["right"] is None
-    assert found.worst_recall_drop == 0.0
+    figures = compared(original, two).labelled
+    assert figures is not None
+    assert figures.recall["right"] is None
+    assert figures.worst_recall_drop == 0.0
 
 
 def test_a_class_the_bundle_does_not_know_is_refused(original: Bundle, tiny_data: Dataset) -> None:
@@ -320,6 +324,6 @@ def test_a_class_the_bundle_does_not_know_is_refused(original: Bundle, tiny_data
 
 def test_all_bundles_of_a_run_are_held_against_one_reference(four_bundles: list[Path], tiny_data: Dataset) -> None:
     """Every quantization is judged on the same images and the same reference."""
-    found = [compared(bundles.read(path), tiny_data).labelled for path in four_bundles]
-    assert len({one.count for one in found if one is not None}) == 1
-    assert len({one.reference_accuracy for one in found if one is not None}) == 1
+    figures = [compared(bundles.read(path), tiny_data).labelled for path in four_bundles]
+    assert len({one.count for one in figures if one is not None}) == 1
+    assert len({one.reference_accuracy for one in figures if one is not None}) == 1

@@ -84,15 +84,15 @@ def test_every_figure_follows_from_the_raw_samples(whole: tuple[Report, Path], q
     for result in report.results:
         kept = raw[result.key]
         assert len(kept) == quick.sessions
-        for key, found in (("model", result.latency_ms), ("end_to_end", result.end_to_end_ms)):
+        for key, latency in (("model", result.latency_ms), ("end_to_end", result.end_to_end_ms)):
             samples = np.concatenate([session[key] for session in kept]) / 1e6
-            assert found.samples == len(samples)
-            assert found.p50 == pytest.approx(np.median(samples))
-            assert found.p90 == pytest.approx(np.percentile(samples, 90))
-            assert found.mean == pytest.approx(samples.mean())
-            assert (found.min, found.max) == pytest.approx((samples.min(), samples.max()))
+            assert latency.samples == len(samples)
+            assert latency.p50 == pytest.approx(np.median(samples))
+            assert latency.p90 == pytest.approx(np.percentile(samples, 90))
+            assert latency.mean == pytest.approx(samples.mean())
+            assert (latency.min, latency.max) == pytest.approx((samples.min(), samples.max()))
             medians = [float(np.median(session[key])) for session in kept]
-            assert found.spread == pytest.approx((max(medians) - min(medians)) / np.median(medians))
+            assert latency.spread == pytest.approx((max(medians) - min(medians)) / np.median(medians))
         assert result.load_ms == pytest.approx(np.median([session["load"] for session in kept]) / 1e6)
         assert result.first_ms == pytest.approx(np.median([session["first"] for session in kept]) / 1e6)
         assert result.peak_rss_bytes == max(session["peak_rss"] for session in kept)

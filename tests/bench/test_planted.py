@@ -44,11 +44,11 @@ def flipped(answers: LabelledPredictions, position: int, count: int, seed: int) 
     """The same with `count` predictions of one class, right until then, turned into the class that came second."""
     observed, reference = answers.observed.copy(), answers.reference
     assert reference is not None
-    said = observed.argmax(1)
-    right = np.flatnonzero((said == position) & (answers.labels == position) & (reference.argmax(1) == position))
-    for place in np.random.default_rng(seed).choice(right, count, replace=False):
-        first, second = np.argsort(-observed[place])[:2]
-        observed[place, [first, second]] = observed[place, [second, first]]
+    predicted = observed.argmax(1)
+    right = np.flatnonzero((predicted == position) & (answers.labels == position) & (reference.argmax(1) == position))
+    for row in np.random.default_rng(seed).choice(right, count, replace=False):
+        first, second = np.argsort(-observed[row])[:2]
+        observed[row, [first, second]] = observed[row, [second, first]]
     return LabelledPredictions(answers.hashes, answers.labels, observed, answers.reference)
 
 

@@ -37,14 +37,14 @@ def streamed(milliseconds: float, count: int = 2, runs: int = 600) -> StreamsSam
 
 
 def test_throughput_is_the_mean_of_the_sessions_with_their_interval() -> None:
-    found = scenarios.offline([session({1: rate, 8: 4 * rate}) for rate in (97.0, 100.0, 103.0)], None)
-    one, eight = found.batches
+    figures = scenarios.offline([session({1: rate, 8: 4 * rate}) for rate in (97.0, 100.0, 103.0)], None)
+    one, eight = figures.batches
     assert one.images_per_s == pytest.approx((97 * 100 * 103) ** (1 / 3))
     assert one.ci95_images_per_s == pytest.approx(statistics.mean_interval([97.0, 100.0, 103.0]))
     assert eight.images_per_s == pytest.approx(4 * one.images_per_s)
     assert (eight.batch, eight.samples, eight.peak_rss_bytes) == (8, 30, 80)
     assert eight.p50_ms == pytest.approx(8 * 1000 / 400)
-    assert found.warnings == ()
+    assert figures.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -59,49 +59,52 @@ def test_throughput_is_the_mean_of_the_sessions_with_their_interval() -> None:
     ],
 )
 def test_the_knee_is_the_smallest_batch_within_5_percent_of_the_best(rates: dict[int, float], knee: int) -> None:
-    found = scenarios.offline([session(rates)] * 3, None)
-    assert (found.knee, found.knee_range) == (knee, (knee, knee))
+    figures = scenarios.offline([session(rates)] * 3, None)
+    assert (figures.knee, figures.knee_range) == (knee, (knee, knee))
 
 
 def test_the_range_of_the_knee_is_that_of_the_sessions() -> None:
     sessions = [session({1: 100.0, 2: rate, 4: 200.0}) for rate in (150.0, 195.0, 199.0)]
-    found = scenarios.offline(sessions, None)
-    assert (found.knee, found.knee_range) == (4, (2, 4))
+    figures = scenarios.offline(sessions, None)
+    assert (figures.knee, figures.knee_range) == (4, (2, 4))
 
 
 def test_a_batch_whose_answers_are_not_those_of_its_images_is_no_knee() -> None:
     spoilt = session({1: 100.0, 2: 200.0, 4: 400.0})
     spoilt.batches[2].violations = ["top-1 agreement 40.00% < 98.00%"]
     spoilt.batches[2].top1_agreement = 0.4
-    found = scenarios.offline([session({1: 100.0, 2: 200.0, 4: 400.0}), spoilt], None)
-    assert found.knee == 2
-    assert (found.batches[2].top1_agreement, found.batches[2].violations) == (0.4, ("top-1 agreement 40.00% < 98.00%",))
+    figures = scenarios.offline([session({1: 100.0, 2: 200.0, 4: 400.0}), spoilt], None)
+    assert figures.knee == 2
+    assert (figures.batches[2].top1_agreement, figures.batches[2].violations) == (
+        0.4,
+        ("top-1 agreement 40.00% < 98.00%",),
+    )
 
 
 def test_what_disturbed_the_batches_is_told() -> None:
-    found = scenarios.offline([session({1: 100.0}, interference=[TimingWarning.LOAD]), session({1: 120.0})], 1)
-    assert found.warnings == (TimingWarning.SPREAD, TimingWarning.LOAD, TimingWarning.FEW)
-    assert found.fixed_batch == 1
+    figures = scenarios.offline([session({1: 100.0}, interference=[TimingWarning.LOAD]), session({1: 120.0})], 1)
+    assert figures.warnings == (TimingWarning.SPREAD, TimingWarning.LOAD, TimingWarning.FEW)
+    assert figures.fixed_batch == 1
 
 
 def test_streams_are_held_against_single_stream_turn_by_turn() -> None:
     """The machine drifts by a third; the ratio does not."""
     speeds = (10.0, 12.0, 13.0)
     single = [SessionSamples("cpu", 2, model=[round(speed * MILLI)] * 100) for speed in speeds]
-    found = scenarios.multi_stream([streamed(speed * 1.25) for speed in speeds], single)
-    assert (found.streams, found.threads, found.peak_rss_bytes) == (2, 1, 5000)
-    assert found.ratio == pytest.approx(1.6)
-    assert found.ci95_ratio == pytest.approx((1.6, 1.6), rel=1e-6)
-    assert found.images_per_s == pytest.approx(2000 / (1.25 * np.prod(speeds) ** (1 / 3)))
-    assert found.latency_ms.p50 == pytest.approx(15.0)
-    assert found.latency_ms.p99 is not None
-    assert found.latency_ms.warnings == (TimingWarning.SPREAD,)
+    figures = scenarios.multi_stream([streamed(speed * 1.25) for speed in speeds], single)
+    assert (figures.streams, figures.threads, figures.peak_rss_bytes) == (2, 1, 5000)
+    assert figures.ratio == pytest.approx(1.6)
+    assert figures.ci95_ratio == pytest.approx((1.6, 1.6), rel=1e-6)
+    assert figures.images_per_s == pytest.approx(2000 / (1.25 * np.prod(speeds) ** (1 / 3)))
+    assert figures.latency_ms.p50 == pytest.approx(15.0)
+    assert figures.latency_ms.p99 is not None
+    assert figures.latency_ms.warnings == (TimingWarning.SPREAD,)
 
 
 def test_one_session_of_streams_has_no_interval_and_few_runs_no_p99() -> None:
-    found = scenarios.multi_stream([streamed(10.0, runs=50)], [SessionSamples("cpu", 2, model=[10 * MILLI])])
-    assert found.ratio == pytest.approx(2.0)
-    assert (found.ci95_ratio, found.latency_ms.p99) == (None, None)
+    figures = scenarios.multi_stream([streamed(10.0, runs=50)], [SessionSamples("cpu", 2, model=[10 * MILLI])])
+    assert figures.ratio == pytest.approx(2.0)
+    assert (figures.ci95_ratio, figures.latency_ms.p99) == (None, None)
 
 
 def long_run(milliseconds: list[float], ends: list[int], **changes: Any) -> SustainedSamples:
@@ -111,29 +114,29 @@ def long_run(milliseconds: list[float], ends: list[int], **changes: Any) -> Sust
 
 
 def test_a_sustained_run_that_slows_down_is_told_by_its_tenths() -> None:
-    found = scenarios.sustained(long_run([10.0] * 500 + [12.0] * 500, [500, 1000]))
-    assert found.slow_down == pytest.approx(1.2)
-    assert [(window.samples, window.p50_ms, window.p99_ms) for window in found.windows] == [
+    figures = scenarios.sustained(long_run([10.0] * 500 + [12.0] * 500, [500, 1000]))
+    assert figures.slow_down == pytest.approx(1.2)
+    assert [(window.samples, window.p50_ms, window.p99_ms) for window in figures.windows] == [
         (500, 10, None),
         (500, 12, None),
     ]
-    assert found.samples == 1000
-    assert found.p99_ms == pytest.approx(12.0)
-    assert found.minutes == pytest.approx(2 / 60)
-    assert (found.windows[0].frequency_mhz, found.windows[0].temperature_c, found.energy) == (None, None, None)
+    assert figures.samples == 1000
+    assert figures.p99_ms == pytest.approx(12.0)
+    assert figures.minutes == pytest.approx(2 / 60)
+    assert (figures.windows[0].frequency_mhz, figures.windows[0].temperature_c, figures.energy) == (None, None, None)
 
 
 def test_few_runs_say_nothing_of_slowing_down() -> None:
-    found = scenarios.sustained(long_run([10.0] * 99, [99]))
-    assert (found.slow_down, found.p99_ms) == (None, None)
+    figures = scenarios.sustained(long_run([10.0] * 99, [99]))
+    assert (figures.slow_down, figures.p99_ms) == (None, None)
 
 
 def test_energy_per_run_is_the_mean_of_the_sessions() -> None:
-    found = scenarios.energy([EnergyUse("package", 10.0), EnergyUse("package", 12.0)], [1000, 1000])
-    assert found is not None
-    assert found.mj_per_inference == pytest.approx((10 * 12) ** 0.5)
-    assert (found.joules, found.source) == (22.0, "package")
-    assert found.ci95 == pytest.approx(statistics.mean_interval([10.0, 12.0]))
+    figures = scenarios.energy([EnergyUse("package", 10.0), EnergyUse("package", 12.0)], [1000, 1000])
+    assert figures is not None
+    assert figures.mj_per_inference == pytest.approx((10 * 12) ** 0.5)
+    assert (figures.joules, figures.source) == (22.0, "package")
+    assert figures.ci95 == pytest.approx(statistics.mean_interval([10.0, 12.0]))
 
 
 @pytest.mark.parametrize("spent", [[None, None], [EnergyUse("battery", 1.0), None]])

@@ -95,8 +95,8 @@ def test_the_knee_and_what_limits_a_batch_are_told(measured: Report) -> None:
 
 
 def test_what_the_system_does_not_tell_is_a_dash(measured: Report) -> None:
-    told, silent = scenario_tables(measured)[2].rows
-    assert told[5:] == ("1.250", "2500→1500→1500", "50→90→90", "throttling")
+    reported, silent = scenario_tables(measured)[2].rows
+    assert reported[5:] == ("1.250", "2500→1500→1500", "50→90→90", "throttling")
     assert silent[4:] == ("–", "–", "–", "–", "none")
 
 

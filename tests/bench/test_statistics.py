@@ -30,33 +30,33 @@ def sessions_of(*sizes: int, seed: int = 0) -> list[Samples]:
 def test_figures_are_those_of_all_samples_together(sizes: list[int], seed: int) -> None:
     sessions = sessions_of(*sizes, seed=seed)
     together = np.concatenate(sessions)
-    found = latency(sessions)
-    assert found.samples == len(together)
-    assert found.p50 == pytest.approx(np.percentile(together, 50))
-    assert found.p90 == pytest.approx(np.percentile(together, 90))
-    assert found.mean == pytest.approx(together.mean())
-    assert (found.min, found.max) == (together.min(), together.max())
-    assert found.ci95_p50[0] <= found.ci95_p50[1]
+    figures = latency(sessions)
+    assert figures.samples == len(together)
+    assert figures.p50 == pytest.approx(np.percentile(together, 50))
+    assert figures.p90 == pytest.approx(np.percentile(together, 90))
+    assert figures.mean == pytest.approx(together.mean())
+    assert (figures.min, figures.max) == (together.min(), together.max())
+    assert figures.ci95_p50[0] <= figures.ci95_p50[1]
 
 
 def test_an_outlier_is_never_left_out() -> None:
     sessions = sessions_of(50, 50)
     sessions[1][7] = 5_000.0
-    found = latency(sessions)
-    assert found.max == 5_000.0
-    assert found.mean == pytest.approx(np.concatenate(sessions).mean())
+    figures = latency(sessions)
+    assert figures.max == 5_000.0
+    assert figures.mean == pytest.approx(np.concatenate(sessions).mean())
 
 
 @pytest.mark.parametrize(
-    ("sizes", "known"), [((999,), False), ((1000,), True), ((500, 499), False), ((400, 600), True)]
+    ("sizes", "has_p99"), [((999,), False), ((1000,), True), ((500, 499), False), ((400, 600), True)]
 )
-def test_p99_needs_a_thousand_samples_in_all(sizes: tuple[int, ...], known: bool) -> None:
+def test_p99_needs_a_thousand_samples_in_all(sizes: tuple[int, ...], has_p99: bool) -> None:
     sessions = sessions_of(*sizes)
-    found = latency(sessions)
-    if known:
-        assert found.p99 == pytest.approx(np.percentile(np.concatenate(sessions), 99))
+    figures = latency(sessions)
+    if has_p99:
+        assert figures.p99 == pytest.approx(np.percentile(np.concatenate(sessions), 99))
     else:
-        assert found.p99 is None
+        assert figures.p99 is None
 
 
 @pytest.mark.parametrize(
@@ -66,22 +66,22 @@ def test_p99_needs_a_thousand_samples_in_all(sizes: tuple[int, ...], known: bool
 def test_spread_means_session_medians_more_than_ten_percent_apart(
     medians: tuple[float, ...], spread: float, stable: bool
 ) -> None:
-    found = latency([np.repeat([median - 1, median, median + 1], 40) for median in medians])
-    assert found.spread == pytest.approx(spread)
-    assert found.stable is stable
-    assert found.warnings == (() if stable else (TimingWarning.SPREAD,))
+    figures = latency([np.repeat([median - 1, median, median + 1], 40) for median in medians])
+    assert figures.spread == pytest.approx(spread)
+    assert figures.stable is stable
+    assert figures.warnings == (() if stable else (TimingWarning.SPREAD,))
 
 
 @pytest.mark.parametrize(("sizes", "few"), [((40, 40, 40), False), ((33, 33, 33), True), ((500, 500), True)])
 def test_two_sessions_or_ninety_nine_runs_are_too_few(sizes: tuple[int, ...], few: bool) -> None:
-    found = latency([np.full(size, 10.0) for size in sizes])
-    assert found.warnings == ((TimingWarning.FEW,) if few else ())
-    assert found.stable is not few
+    figures = latency([np.full(size, 10.0) for size in sizes])
+    assert figures.warnings == ((TimingWarning.FEW,) if few else ())
+    assert figures.stable is not few
 
 
 def test_known_disturbances_make_it_unstable() -> None:
-    found = latency([np.full(50, 10.0)] * 3, (TimingWarning.THROTTLING,))
-    assert (found.stable, found.warnings) == (False, (TimingWarning.THROTTLING,))
+    figures = latency([np.full(50, 10.0)] * 3, (TimingWarning.THROTTLING,))
+    assert (figures.stable, figures.warnings) == (False, (TimingWarning.THROTTLING,))
 
 
 def test_one_session_is_judged_by_its_blocks() -> None:
@@ -147,16 +147,16 @@ def test_interval_holds_the_true_median_as_often_as_it_says(draw: Draw) -> None:
 
 def test_interval_holds_the_true_p99_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
-    found = [latency([rng.exponential(1, 600) for _ in range(3)]).ci95_p99 for _ in range(1500)]
-    covered = np.mean([interval is not None and interval[0] <= -math.log(0.01) <= interval[1] for interval in found])
+    figures = [latency([rng.exponential(1, 600) for _ in range(3)]).ci95_p99 for _ in range(1500)]
+    covered = np.mean([interval is not None and interval[0] <= -math.log(0.01) <= interval[1] for interval in figures])
     assert abs(covered - 0.95) <= 0.015
 
 
 def test_interval_of_p99_knows_that_slow_runs_come_in_rows() -> None:
     """Runs that are alike are not ten times the evidence."""
     rng = np.random.default_rng(1)
-    found = [latency(bursts(rng)).ci95_p99 for _ in range(400)]
-    covered = np.mean([interval is not None and interval[0] <= -math.log(0.01) <= interval[1] for interval in found])
+    figures = [latency(bursts(rng)).ci95_p99 for _ in range(400)]
+    covered = np.mean([interval is not None and interval[0] <= -math.log(0.01) <= interval[1] for interval in figures])
     assert covered > 0.85
 
 
@@ -169,8 +169,8 @@ def test_interval_of_a_ratio_holds_the_true_one_as_often_as_it_says(paired: bool
     for _ in range(2000):
         turn = rng.normal(0, 0.1, sessions) if paired else 0.0
         old, new = (np.exp(level + turn + rng.normal(0, 0.02, sessions)) for level in (2.3, 2.4))
-        found = ratio(old, new, paired=paired)
-        covered.append(found.low <= math.exp(0.1) <= found.high)
+        figures = ratio(old, new, paired=paired)
+        covered.append(figures.low <= math.exp(0.1) <= figures.high)
     assert abs(np.mean(covered) - 0.95) <= 0.015
 
 
@@ -179,12 +179,12 @@ def test_a_ratio_turns_over_with_its_sides_and_forgets_the_unit(values: list[flo
     old = np.array(values)
     new = np.roll(old, 1) * factor
     for paired in (True, False):
-        found, turned = ratio(old, new, paired=paired), ratio(new, old, paired=paired)
+        figures, turned = ratio(old, new, paired=paired), ratio(new, old, paired=paired)
         assert (turned.value, turned.low, turned.high) == pytest.approx(
-            (1 / found.value, 1 / found.high, 1 / found.low), rel=1e-6
+            (1 / figures.value, 1 / figures.high, 1 / figures.low), rel=1e-6
         )
-        assert found.value == pytest.approx(ratio(old * 7, new * 7, paired=paired).value)
-        assert found.low <= found.value <= found.high
+        assert figures.value == pytest.approx(ratio(old * 7, new * 7, paired=paired).value)
+        assert figures.low <= figures.value <= figures.high
 
 
 def test_intervals_equal_scipy_s() -> None:
@@ -218,6 +218,6 @@ def test_interval_is_not_wide_for_safety() -> None:
         sessions = normal(rng)
         together = np.sort(np.concatenate(sessions))
         low, high = scipy_stats.binom.ppf([0.025, 0.975], len(together), 0.5).astype(int)
-        found = latency(sessions).ci95_p50
-        ratios.append((found[1] - found[0]) / (together[high] - together[low]))
+        figures = latency(sessions).ci95_p50
+        ratios.append((figures[1] - figures[0]) / (together[high] - together[low]))
     assert 0.7 < float(np.median(ratios)) < 2.5

@@ -25,8 +25,8 @@ def test_junit_has_a_test_for_each_limit(full_report: Report) -> None:
     suites = {suite.get("name"): suite for suite in root}
     judged = suites["cells-onnx-int8-dynamic"]
     assert [judged.get(name) for name in ("tests", "failures", "skipped", "errors")] == ["3", "1", "2", "0"]
-    found = {case.get("name"): [child.tag for child in case] for case in judged}
-    assert found == {"max_p50_ms": ["skipped"], "min_top1_agreement": ["skipped"], "max_size_mb": ["failure"]}
+    cases = {case.get("name"): [child.tag for child in case] for case in judged}
+    assert cases == {"max_p50_ms": ["skipped"], "min_top1_agreement": ["skipped"], "max_size_mb": ["failure"]}
     [failure] = judged.iter("failure")
     assert failure.get("message") == "max_size_mb 3: 3.4 fails"
     assert suites["cells-tflite-fp32"].get("failures") == "0"

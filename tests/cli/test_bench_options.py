@@ -13,17 +13,17 @@ from bctoolkit.errors import BackendError
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+def requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings that the stage is given; it measures nothing."""
-    found: list[Settings] = []
+    received: list[Settings] = []
 
     def measured(paths: Any, settings: Settings, *_: Any, **__: Any) -> None:
-        found.append(settings)
+        received.append(settings)
         raise BackendError("nothing is measured here")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pipeline, "bench", measured)
-    return found
+    return received
 
 
 def bench(*arguments: str) -> Result:
@@ -43,14 +43,14 @@ def bench(*arguments: str) -> Result:
     ],
 )
 def test_options_become_settings(
-    asked: list[Settings],
+    requested: list[Settings],
     arguments: tuple[str, ...],
     batches: tuple[int, ...] | None,
     streams: int | None,
     minutes: float | None,
 ) -> None:
     bench(*arguments)
-    [settings] = asked
+    [settings] = requested
     assert (settings.batches, settings.streams, settings.sustain_minutes) == (batches, streams, minutes)
 
 
@@ -74,14 +74,16 @@ def test_options_become_settings(
         (("--sustain", "soon"), "'soon' is not a valid float"),
     ],
 )
-def test_what_cannot_be_meant_is_wrong_usage(asked: list[Settings], arguments: tuple[str, ...], message: str) -> None:
+def test_what_cannot_be_meant_is_wrong_usage(
+    requested: list[Settings], arguments: tuple[str, ...], message: str
+) -> None:
     done = bench(*arguments)
     assert done.exit_code == 2
     assert message in " ".join(done.output.split())
-    assert asked == []
+    assert requested == []
 
 
 @pytest.mark.parametrize("arguments", [("--batch",), ("--streams", "2"), ("--sustain", "1")])
-def test_a_resumed_benchmark_has_its_scenarios_already(asked: list[Settings], arguments: tuple[str, ...]) -> None:
+def test_a_resumed_benchmark_has_its_scenarios_already(requested: list[Settings], arguments: tuple[str, ...]) -> None:
     done = CliRunner().invoke(cli, ["bench", "--resume", "--out", "x", *arguments])
     assert f"{arguments[0]} cannot go with --resume" in str(done.exception)

@@ -104,7 +104,7 @@ def ratio(old: ArrayLike, new: ArrayLike, *, paired: bool) -> Ratio:
     Args:
         old: the sessions' figures.
         new: the same of what is compared with it.
-        paired: whether session i of both was measured in the same turn, so that a drifting machine cancels out:
+        paired: whether session i of both was measured in the same round, so that a drifting machine cancels out:
             Student's interval of the log ratios. Otherwise Welch's (Welch 1947, Biometrika 34:28–35) of the logarithms.
 
     Raises:

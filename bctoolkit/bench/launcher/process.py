@@ -86,7 +86,7 @@ class Child:
         if code != 0:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            raise BackendError(f"{self.name}: its process ended with {_ending(code)} ({last[0]})")
+            raise BackendError(f"{self.name}: its process ended with {_describe_exit(code)} ({last[0]})")
         content = Path(self._job.output).read_bytes()
         problem = msgspec.json.decode(content, type=Problem)
         if problem.error:
@@ -99,7 +99,7 @@ class Child:
             self._process.stdin.write(line)
 
 
-def _ending(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code == -9:
         return "SIGKILL, likely out of memory"
     if code == -6:
