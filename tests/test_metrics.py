@@ -193,7 +193,7 @@ def test_margin_by_hand() -> None:
 @given(answers=predictions)
 def test_anything_is_in_full_parity_with_itself(answers: NDArray[np.float32]) -> None:
     assert metrics.parity(answers, answers.copy()) == metrics.Parity(len(answers), 1.0, 0.0, 0.0)
-    assert metrics.broken_limits(answers, answers.copy(), Tolerance(0, 0, 1)) == []
+    assert metrics.limit_violations(answers, answers.copy(), Tolerance(0, 0, 1)) == []
 
 
 @given(answers=predictions, seed=st.integers(0, 1000))
@@ -208,7 +208,7 @@ def test_another_class_counts_as_agreeing_only_within_the_allowed_difference(gap
     assume(abs(gap - allowed) > 1e-4)
     reference = np.array([[0.5 + gap / 2, 0.5 - gap / 2]])
     observed = np.array([[0.4, 0.6]])
-    broken = metrics.broken_limits(reference, observed, Tolerance(allowed, 1, 1.0))
+    broken = metrics.limit_violations(reference, observed, Tolerance(allowed, 1, 1.0))
     assert any("top-1 agreement" in line for line in broken) == (gap > allowed)
 
 
@@ -224,13 +224,13 @@ def test_another_class_counts_as_agreeing_only_within_the_allowed_difference(gap
 def test_each_broken_limit_is_told_with_what_was_found(limits: Tolerance, words: list[str]) -> None:
     reference = np.array([[0.6, 0.4], [0.35, 0.65]])
     observed = np.array([[0.5, 0.5], [0.65, 0.35]])
-    assert metrics.broken_limits(reference, observed, limits) == words
+    assert metrics.limit_violations(reference, observed, limits) == words
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_probabilities_that_are_not_finite_break_every_tolerance(value: float) -> None:
     observed = np.array([[0.5, value]], np.float32)
-    broken = metrics.broken_limits(np.array([[0.5, 0.5]], np.float32), observed, Tolerance(1e9, 1e9, 0))
+    broken = metrics.limit_violations(np.array([[0.5, 0.5]], np.float32), observed, Tolerance(1e9, 1e9, 0))
     assert broken == ["some probabilities are not finite"]
 
 

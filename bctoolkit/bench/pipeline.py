@@ -196,15 +196,15 @@ def _parities(
     """The parity of each target by its key, with its robustness among the bundles on the same provider."""
     parities: dict[str, ParityReport] = {}
     for provider in run.settings.providers or (None,):
-        targets = [each for each in run.targets if each.provider == provider and each.key in predictions]
-        tested = {each.key: (each.bundle, predictions[each.key]) for each in targets}
+        targets = [target for target in run.targets if target.provider == provider and target.key in predictions]
+        tested = {target.key: (target.bundle, predictions[target.key]) for target in targets}
         robust = robustness.robustness_by_target(tested)
-        for each in targets:
-            dataset = datasets.get(image_contract(each.bundle))
+        for target in targets:
+            dataset = datasets.get(image_contract(target.bundle))
             figures = parity.compare_with_reference(
-                each.bundle, predictions[each.key], "" if dataset is None else dataset.source
+                target.bundle, predictions[target.key], "" if dataset is None else dataset.source
             )
-            parities[each.key] = parity.with_robustness(figures, robust.get(each.key))
+            parities[target.key] = parity.with_robustness(figures, robust.get(target.key))
     return parities
 
 

@@ -58,7 +58,7 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     from bctoolkit.bundle import read
     from bctoolkit.documents.formats import QUANTIZATIONS
     from bctoolkit.runtime import load
-    from bctoolkit.statistics.metrics import broken_limits, drifted, parity
+    from bctoolkit.statistics.metrics import drifted, limit_violations, parity
 
     opened = read(bundle)
     golden = opened.golden()
@@ -68,7 +68,7 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     observed = classifier.predict_each(golden.images)
     limits = QUANTIZATIONS[opened.manifest.quantization].tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
-    violations = broken_limits(golden.probabilities, observed, limits)
+    violations = limit_violations(golden.probabilities, observed, limits)
     click.echo("hashes: manifest, model and images are as sealed")
     click.echo(
         f"parity on {measured.count} {golden.kind} golden images: top-1 agreement {measured.top1_agreement:.2%}, "

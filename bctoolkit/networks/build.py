@@ -60,10 +60,8 @@ def build(
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        if name == BASELINE:
-            features = _baseline(inputs)
-        else:
-            features = _convnext(inputs, CONVNEXT[name], drop_path, layer_scale)
+        depths = CONVNEXT.get(name)
+        features = _convnext(inputs, depths, drop_path, layer_scale) if depths else _baseline(inputs)
         outputs = _classifier(features, classes, dropout)
     finally:
         keras.config.set_dtype_policy(before)

@@ -13,7 +13,6 @@ __all__ = [
     "Parity",
     "ReliabilityBin",
     "accuracy",
-    "broken_limits",
     "by_class",
     "calibration_gaps",
     "confusion",
@@ -22,6 +21,7 @@ __all__ = [
     "expected_calibration_error",
     "f1",
     "kl_divergence",
+    "limit_violations",
     "logit_error",
     "macro_f1",
     "margin",
@@ -70,7 +70,7 @@ def parity(reference: Probabilities, observed: Probabilities) -> Parity:
     )
 
 
-def broken_limits(reference: Probabilities, observed: Probabilities, limits: Tolerance) -> list[str]:
+def limit_violations(reference: Probabilities, observed: Probabilities, limits: Tolerance) -> list[str]:
     """What of `limits` the observed probabilities break, in words; empty when all hold.
 
     An image counts as disagreeing only if the observed top-1 class lies more than `limits.max_abs_diff` below the

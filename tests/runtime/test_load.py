@@ -17,7 +17,6 @@ from bctoolkit.bundle import Bundle
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import BackendError, BundleCorrupt, BundleError, InputMismatch, ProviderUnavailable
 from bctoolkit.runtime import load, prepare
-from bctoolkit.statistics.metrics import broken_limits
 
 ALL = [f"tiny-{name}-{kind}" for name, row in FORMATS.items() for kind in row.quantizations]
 FP32 = [f"tiny-{name}-fp32" for name in FORMATS]
@@ -37,7 +36,7 @@ def test_a_bundle_answers_its_golden_images_as_the_reference_did(opened: Bundle)
     golden = opened.golden()
     observed = load(opened.path).predict(golden.images).probabilities
     limits = QUANTIZATIONS[opened.manifest.quantization].tolerance
-    assert broken_limits(golden.probabilities, observed, limits) == []
+    assert limit_violations(golden.probabilities, observed, limits) == []
 
 
 @every_bundle
@@ -208,7 +207,7 @@ def test_a_float32_bundle_answers_like_the_reference_on_values_0_to_255(float_bu
     golden = float_bundle.golden()
     assert float_bundle.manifest.input.dtype == "float32"
     observed = load(float_bundle.path).predict(golden.images.astype(np.float32)).probabilities
-    assert broken_limits(golden.probabilities, observed, QUANTIZATIONS["fp32"].tolerance) == []
+    assert limit_violations(golden.probabilities, observed, QUANTIZATIONS["fp32"].tolerance) == []
 
 
 def spoilt(images: NDArray[np.uint8], value: float) -> NDArray[np.float32]:

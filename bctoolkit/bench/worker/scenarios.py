@@ -30,7 +30,7 @@ from bctoolkit.bench.worker.machine import (
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import Classifier, load
-from bctoolkit.statistics.metrics import Probabilities, broken_limits, parity
+from bctoolkit.statistics.metrics import Probabilities, limit_violations, parity
 from bctoolkit.tools import usable_cpus
 
 __all__ = ["WINDOW", "Offline", "Streams", "Sustain", "offline", "streams", "sustain", "windows_in"]
@@ -144,7 +144,7 @@ def _batches(
     if observed.shape != expected.shape:
         raise BackendError(f"batches of {size} images give outputs of shape {observed.shape}, not {expected.shape}")
     agreement = parity(expected, observed).top1_agreement
-    return BatchRuns(size, runs, peak_rss(), agreement, broken_limits(expected, observed, tolerance)), mismatches
+    return BatchRuns(size, runs, peak_rss(), agreement, limit_violations(expected, observed, tolerance)), mismatches
 
 
 def _rows(count: int, size: int) -> Iterator[NDArray[np.intp]]:

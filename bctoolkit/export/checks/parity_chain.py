@@ -67,7 +67,7 @@ def compare(before: Variant, after: Variant, limits: Limits, images: CheckImages
     expected, observed = before.probabilities[:count], after.probabilities[:count]
     if expected.shape != observed.shape:
         raise ExportError(f"{name}: predictions have shape {observed.shape}, expected {expected.shape}")
-    violations = metrics.broken_limits(expected, observed, limits.tolerance)
+    violations = metrics.limit_violations(expected, observed, limits.tolerance)
     error = metrics.logit_error(expected, observed)
     if np.isfinite(error) and error > limits.logit_error:
         violations.append(f"logit error {error:.1e} > {limits.logit_error:g}")
