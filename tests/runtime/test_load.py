@@ -17,6 +17,7 @@ from bctoolkit.bundle import Bundle
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import BackendError, BundleCorrupt, BundleError, InputMismatch, ProviderUnavailable
 from bctoolkit.runtime import load, prepare
+from bctoolkit.statistics.metrics import limit_violations
 
 ALL = [f"tiny-{name}-{kind}" for name, row in FORMATS.items() for kind in row.quantizations]
 FP32 = [f"tiny-{name}-fp32" for name in FORMATS]
