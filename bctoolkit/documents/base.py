@@ -19,6 +19,11 @@ __all__ = ["Document", "decode_json", "parse", "read_json", "read_toml", "to_jso
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all stored documents: immutable and strict."""
 
+    def _derive(self, **fields: object) -> None:
+        """Set fields that follow from others, in `__post_init__`: readers of the file need not compute them."""
+        for name, value in fields.items():
+            msgspec.structs.force_setattr(self, name, value)
+
 
 D = TypeVar("D", bound=msgspec.Struct)
 

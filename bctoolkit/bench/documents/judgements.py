@@ -58,6 +58,9 @@ class Labelled(Document, frozen=True, kw_only=True):
     reference_accuracy: float | None = None
     change: PairedChange | None = None
     """Relative to the reference, over all images; its interval is the paired score interval (Tango 1998)."""
+    accuracy_drop: float | None = None
+    """The reference's accuracy − the artifact's; this and its interval follow from `change`."""
+    accuracy_drop_ci95: Interval | None = None
     mcnemar_p: float | None = None
     """Exact, two-sided."""
     top1_agreement: float | None = None
@@ -66,6 +69,8 @@ class Labelled(Document, frozen=True, kw_only=True):
     recall: dict[str, float | None]
     class_changes: dict[str, PairedChange] = field(default_factory=dict)
     """As `change` within each class that has images: `drop` is that of its recall."""
+    worst_recall_drop: float | None = None
+    """The largest drop of any class's recall; follows from `class_changes`."""
     regressed_classes: tuple[str, ...] = ()
     """Classes whose recall has fallen beyond chance, that of looking at several classes included."""
     ece: float
@@ -80,15 +85,13 @@ class Labelled(Document, frozen=True, kw_only=True):
     robustness: Robustness | None = None
     """None where the corruption suite was left out."""
 
-    @property
-    def accuracy_drop(self) -> float | None:
-        """The reference's accuracy − the artifact's on the same images."""
-        return None if self.change is None else self.change.drop
-
-    @property
-    def worst_recall_drop(self) -> float | None:
-        """The largest drop of any class's recall."""
-        return max((change.drop for change in self.class_changes.values()), default=None)
+    def __post_init__(self) -> None:
+        """Derive the drops from the changes."""
+        self._derive(
+            accuracy_drop=self.change and self.change.drop,
+            accuracy_drop_ci95=self.change and self.change.ci95,
+            worst_recall_drop=max((change.drop for change in self.class_changes.values()), default=None),
+        )
 
 
 class ParityReport(Document, frozen=True, kw_only=True):
@@ -120,11 +123,12 @@ class Check(Document, frozen=True, kw_only=True):
     images_needed: int | None = None
     """How many images would decide, if the rates stay what they are; None where more images are no remedy."""
     note: str = ""
+    passed: bool = False
+    """Whether the limit is shown to hold; follows from `outcome`."""
 
-    @property
-    def passed(self) -> bool:
-        """Whether the limit is shown to hold."""
-        return self.outcome is Outcome.PASSED
+    def __post_init__(self) -> None:
+        """Derive `passed`."""
+        self._derive(passed=self.outcome is Outcome.PASSED)
 
 
 class Verdict(Document, frozen=True):
@@ -133,8 +137,9 @@ class Verdict(Document, frozen=True):
     outcome: Outcome
     """Failed if one check is, else undecided if one is."""
     checks: tuple[Check, ...]
+    passed: bool = False
+    """Whether every limit is shown to hold; follows from `outcome`."""
 
-    @property
-    def passed(self) -> bool:
-        """Whether every limit is shown to hold."""
-        return self.outcome is Outcome.PASSED
+    def __post_init__(self) -> None:
+        """Derive `passed`."""
+        self._derive(passed=self.outcome is Outcome.PASSED)

@@ -3,6 +3,8 @@
 from collections import Counter
 from enum import StrEnum
 
+from msgspec import field
+
 from bctoolkit.documents import Document
 
 __all__ = [
@@ -63,16 +65,17 @@ class Latency(Document, frozen=True, kw_only=True):
     """Student's interval over the sessions' medians."""
     ci95_p99: Interval | None = None
     """None below 1,000 samples."""
-    samples: int
+    samples: int = field(name="n")
     warnings: tuple[TimingWarning, ...] = ()
     """Empty where the latency is stable; else no verdict rests on it."""
     spread: float
     """(largest − smallest) / median of the sessions' medians."""
+    stable: bool = False
+    """Whether a verdict may rest on it; follows from `warnings`."""
 
-    @property
-    def stable(self) -> bool:
-        """Whether a verdict may rest on it."""
-        return not self.warnings
+    def __post_init__(self) -> None:
+        """Derive `stable`."""
+        self._derive(stable=not self.warnings)
 
 
 class Session(Document, frozen=True, kw_only=True):

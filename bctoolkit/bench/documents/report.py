@@ -1,5 +1,7 @@
 """`report.json`, whose names are contract: `settings` and machine, `measurements`, `judgements`."""
 
+from typing import Literal
+
 from bctoolkit.bench.documents.judgements import ParityReport, Verdict
 from bctoolkit.bench.documents.measurements import (
     Energy,
@@ -46,6 +48,8 @@ class Result(Document, frozen=True, kw_only=True):
     placement: Placement | None = None
     """What ran the operators, read back from the engine; None where it does not report it."""
     threads: int
+    batch: Literal[1] = 1
+    """Images at a time, of all figures but `offline`."""
     size_bytes: int
     load_ms: float
     """Median over the sessions, each a fresh process: opening the bundle, hash checks included."""
@@ -55,6 +59,8 @@ class Result(Document, frozen=True, kw_only=True):
     """The model alone."""
     end_to_end_ms: Latency
     """From a PNG's bytes to the label: decode, prepare, check, model."""
+    throughput_per_s: float = 0.0
+    """Images per second, one after the other, model alone; follows from `latency_ms`."""
     peak_rss_bytes: int
     """Largest resident set of a session's process."""
     steady_rss_bytes: int
@@ -74,10 +80,9 @@ class Result(Document, frozen=True, kw_only=True):
     profile: Profile | None = None
     """Where the time of an inference goes; taken in a process of its own, with `--profile`."""
 
-    @property
-    def throughput_per_s(self) -> float:
-        """Images per second, one after the other, model alone."""
-        return 1000 / self.latency_ms.mean
+    def __post_init__(self) -> None:
+        """Derive `throughput_per_s`."""
+        self._derive(throughput_per_s=1000 / self.latency_ms.mean)
 
 
 class Report(Document, frozen=True, kw_only=True):
