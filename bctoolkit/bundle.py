@@ -105,7 +105,7 @@ class Processor(Document, frozen=True):
 
     name: str
     features: tuple[str, ...]
-    """See `tools.CPU_FEATURES`."""
+    """See `system.CPU_FEATURES`."""
 
 
 class Manifest(Document, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from bctoolkit.cli.shared import EXTRAS
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, engine_for, lookup
 from bctoolkit.errors import RecipeError
 from bctoolkit.lazy import attribute
-from bctoolkit.tools import versions
+from bctoolkit.system import versions
 
 ENGINES = [(name, engine) for name, row in FORMATS.items() for engine in row.engines]
 

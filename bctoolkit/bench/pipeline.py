@@ -35,7 +35,7 @@ from bctoolkit.errors import BackendError, BundleError, RecipeError
 from bctoolkit.files import atomic_folder, sha256_file, unfinished
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Budget
-from bctoolkit.tools import utc_now
+from bctoolkit.system import utc_now
 
 __all__ = ["bench", "resume"]
 

@@ -85,7 +85,7 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
 
 def _drift(sealed_on: "Processor | None") -> str:
     """What to make of outputs further from the reference than when the bundle was sealed."""
-    from bctoolkit.tools import cpu_features, cpu_name
+    from bctoolkit.system import cpu_features, cpu_name
 
     where = f"{sealed_on.name} ({', '.join(sealed_on.features)})" if sealed_on else "another machine"
     return (

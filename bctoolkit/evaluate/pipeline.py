@@ -19,7 +19,7 @@ from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
 from bctoolkit.statistics import metrics
 from bctoolkit.statistics.metrics import Probabilities
-from bctoolkit.tools import utc_now, versions
+from bctoolkit.system import utc_now, versions
 
 __all__ = ["evaluate", "evaluate_subject"]
 

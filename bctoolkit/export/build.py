@@ -33,7 +33,7 @@ from bctoolkit.lazy import attribute
 from bctoolkit.networks import leaves
 from bctoolkit.networks.inference import in_float32
 from bctoolkit.statistics import metrics
-from bctoolkit.tools import cpu_features, cpu_name, utc_now, versions
+from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 
 __all__ = ["build_bundles"]
 

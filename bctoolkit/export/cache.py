@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bctoolkit import bundle
 from bctoolkit.errors import BundleError
 from bctoolkit.files import atomic_file
-from bctoolkit.tools import versions
+from bctoolkit.system import versions
 
 __all__ = ["TOOLS", "cached_predictions", "digest", "earlier_bundle"]
 

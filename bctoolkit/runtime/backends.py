@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
-from bctoolkit.tools import usable_cpus
+from bctoolkit.system import usable_cpus
 
 __all__ = ["Backend", "Placement", "StubBackend", "default_threads"]
 

@@ -2,7 +2,7 @@
 
 from bctoolkit.lazy import require
 from bctoolkit.recipes import Precision
-from bctoolkit.tools import cpu_features
+from bctoolkit.system import cpu_features
 
 __all__ = ["policy"]
 

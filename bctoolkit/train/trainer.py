@@ -19,7 +19,7 @@ from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
 from bctoolkit.rendering.plots import confusion_matrix
 from bctoolkit.statistics import metrics
-from bctoolkit.tools import utc_now, versions
+from bctoolkit.system import utc_now, versions
 from bctoolkit.train.checkpoint import CSV, TENSORBOARD, RunStart, TrainingCheckpoint, translate_disk_errors
 from bctoolkit.train.distill import load_teacher
 from bctoolkit.train.fit import Training, fit

@@ -24,7 +24,7 @@ from bctoolkit.bench.worker.machine import (
 )
 from bctoolkit.documents import parse, to_json
 from bctoolkit.errors import BackendError
-from bctoolkit.tools import CPU_FEATURES, cpu_name
+from bctoolkit.system import CPU_FEATURES, cpu_name
 
 MEGABYTE = 1_000_000
 REPORT_PEAK = "from bctoolkit.bench.worker.machine import peak_rss; print(peak_rss())"

@@ -22,7 +22,7 @@ from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.run import read as read_run
 from bctoolkit.statistics import metrics
-from bctoolkit.tools import cpu_features, cpu_name
+from bctoolkit.system import cpu_features, cpu_name
 from tests.support.progress import Recorder
 
 FP32 = ExportRecipe()

@@ -13,7 +13,7 @@ HEAVY = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert"
 TRAINING = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxscript", "click")
 OPTIONAL = ("PIL", "matplotlib", "rich", "scipy", "psutil", "click", "onnxruntime", "ai_edge_litert", *TRAINING)
 BASE = (
-    "errors", "documents", "documents.formats", "files", "lazy", "progress", "tools", "contract", "recipes",
+    "errors", "documents", "documents.formats", "files", "lazy", "progress", "system", "contract", "recipes",
     "statistics.metrics",
 )  # fmt: skip
 DEVICE = ("workspace", "bundle", "run", "runtime", "data")

@@ -19,7 +19,7 @@ from bctoolkit.contract import prepare
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Backend, Classifier, load
-from bctoolkit.tools import usable_cpus
+from bctoolkit.system import usable_cpus
 
 __all__ = [
     "CACHED_RATIO",

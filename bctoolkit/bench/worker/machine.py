@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.settings import Machine
 from bctoolkit.lazy import require
-from bctoolkit.tools import cpu_features, cpu_name, usable_cpus, versions
+from bctoolkit.system import cpu_features, cpu_name, usable_cpus, versions
 
 __all__ = [
     "Reading",

@@ -31,7 +31,7 @@ from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.statistics.metrics import Probabilities, limit_violations, parity
-from bctoolkit.tools import usable_cpus
+from bctoolkit.system import usable_cpus
 
 __all__ = ["WINDOW", "Offline", "Streams", "Sustain", "offline", "streams", "sustain", "windows_in"]
 

@@ -12,7 +12,7 @@ from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt, d
 from bctoolkit.data.dataset import Dataset
 from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
-from bctoolkit.tools import usable_cpus
+from bctoolkit.system import usable_cpus
 
 __all__ = ["predicted_classes"]
 

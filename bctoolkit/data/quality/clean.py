@@ -20,7 +20,7 @@ from bctoolkit.data.quality.write_clean import write_archive, write_folder
 from bctoolkit.data.sources.collection import Collection, open_collection
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import Progress, Silent
-from bctoolkit.tools import utc_now
+from bctoolkit.system import utc_now
 
 __all__ = ["clean"]
 

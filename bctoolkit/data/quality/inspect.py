@@ -11,7 +11,7 @@ from bctoolkit.data.quality.outliers import MIN_PICTURES
 from bctoolkit.data.sources.collection import Collection, open_collection
 from bctoolkit.documents import Document
 from bctoolkit.progress import Progress, Silent
-from bctoolkit.tools import utc_now
+from bctoolkit.system import utc_now
 
 __all__ = ["ClassFigures", "Inspection", "NamedFinding", "Size", "inspect", "summarize"]
 
