@@ -29,11 +29,11 @@ check: $(INSTALLED)  ## style, types, layers
 
 test: check  ## check, then every test, with the branches they reach
 	@rm -rf .coverage
-	$(BIN)/coverage run -m pytest --quiet --numprocesses=2 --dist=loadfile --durations=10
+	$(BIN)/coverage run -m pytest --quiet --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 quick: $(INSTALLED)  ## the tests without full-size networks
-	$(BIN)/python -m pytest --quiet --numprocesses=2 --dist=loadfile -m 'not slow and not soak'
+	$(BIN)/python -m pytest --quiet --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m 'not slow and not soak'
 
 soak: $(INSTALLED)  ## the same proofs over many seeds and minutes
 	$(BIN)/python -m pytest --quiet --durations=10 -m soak

@@ -1,5 +1,6 @@
 """Shared fixtures: tiny real networks, tiny real bundles, and the command line as a user calls it."""
 
+import fcntl
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -74,9 +75,23 @@ def write_class_folders(root: Path, classes: tuple[str, ...], per_class: int, si
     return root
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process of the test run to need it makes, and the others share. Read only."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, finished = base / name, base / f"{name}.finished"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            folder.mkdir()
+            make(folder)
+            finished.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_class_folders(tmp_path_factory.mktemp("images") / "set", ("left", "right", "up"), 40)
+    return once(tmp_path_factory, "images", lambda root: write_class_folders(root / "set", CLASSES, 40)) / "set"
 
 
 def hashes_of(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -90,6 +105,7 @@ def cells() -> Dataset:
     return Dataset(images, labels, classes, hashes_of(images), "synthetic", "synthetic")
 
 
+CLASSES = ("left", "right", "up")
 TINY_RECIPE = """
 model = "baseline_cnn"
 precision = "float32"
@@ -112,15 +128,17 @@ unfreeze = ["*"]
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> Path:
     """A workspace with a run `tiny` and its four bundles, made through the command line. Read only."""
-    root = tmp_path_factory.mktemp("workspace")
-    (root / "tiny.toml").write_text(TINY_RECIPE)
-    for arguments in (
-        ("train", "--recipe", "tiny.toml", "--data", class_folders, "--name", "tiny"),
-        ("export", "tiny", "--format", "onnx", "--format", "tflite", "--quantize", "all"),
-    ):
-        done = fresh_bctk(*arguments, cwd=root)
-        assert done.returncode == 0, done.stderr
-    return root
+
+    def make(root: Path) -> None:
+        (root / "tiny.toml").write_text(TINY_RECIPE)
+        for arguments in (
+            ("train", "--recipe", "tiny.toml", "--data", class_folders, "--name", "tiny"),
+            ("export", "tiny", "--format", "onnx", "--format", "tflite", "--quantize", "all"),
+        ):
+            done = fresh_bctk(*arguments, cwd=root)
+            assert done.returncode == 0, done.stderr
+
+    return once(tmp_path_factory, "workspace", make)
 
 
 @pytest.fixture(scope="session")

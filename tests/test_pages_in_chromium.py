@@ -22,6 +22,8 @@ from bctoolkit.bench import pipeline
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.progress import Terminal
 from bctoolkit.recipes import Budget
+from tests.support.cli import ForkServer
+from tests.support.local_child import do_jobs_locally
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -207,29 +209,29 @@ def report(workspace: Path, class_folders: Path, tmp_path_factory: pytest.TempPa
         corrupted=3,
     )
     budget = Budget(device="a desk", max_size_mb=0.001, max_peak_rss_mb=10_000, max_p50_ms=1_000, min_accuracy=0.5)
-    pipeline.bench(paths, settings, root / "report", Terminal(), data=str(class_folders), budget=budget)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        do_jobs_locally(monkeypatch)
+        pipeline.bench(paths, settings, root / "report", Terminal(), data=str(class_folders), budget=budget)
     return root / "report" / "report.html"
 
 
 @pytest.fixture(scope="module")
-def evaluation(bundle: Path, class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluation(
+    fork_server: ForkServer, bundle: Path, class_folders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     root = tmp_path_factory.mktemp("evaluation")
-    run_command("evaluate", bundle, "--data", class_folders, "--corruptions", "--out", root / "out", cwd=root)
+    options = ("--corruptions", "--limit", 40, "--out", root / "out")
+    done = fork_server.run("evaluate", bundle, "--data", class_folders, *options, cwd=root)
+    assert done.returncode == 0, done.stderr
     return root / "out" / "evaluation.html"
 
 
 @pytest.fixture(scope="module")
-def sheet(class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sheet(fork_server: ForkServer, class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sheet")
-    run_command("data", "inspect", class_folders, "--html", root / "sheet.html", cwd=root)
-    return root / "sheet.html"
-
-
-def run_command(*arguments: object, cwd: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "bctoolkit", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
-    )
+    done = fork_server.run("data", "inspect", class_folders, "--html", root / "sheet.html", cwd=root)
     assert done.returncode == 0, done.stderr
+    return root / "sheet.html"
 
 
 @pytest.fixture(params=["report", "evaluation", "sheet"])

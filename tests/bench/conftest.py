@@ -1,10 +1,7 @@
 """What the benchmark's tests share: quick settings, the tiny bundles, other images, and a report made by hand."""
 
-import io
-from collections.abc import Callable, Iterator
-from itertools import repeat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,16 +13,13 @@ from bctoolkit.bench.documents.judgements import Check, Labelled, ParityReport, 
 from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Failure, Report, Result
 from bctoolkit.bench.documents.settings import Settings
-from bctoolkit.bench.launcher import process, sessions
 from bctoolkit.bench.report import charts
-from bctoolkit.bench.worker import __main__ as worker
-from bctoolkit.bench.worker import jobs
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.documents import Outcome
-from bctoolkit.errors import BackendError
 from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import PairedChange, score_interval
+from tests.support.local_child import do_jobs_locally
 from tests.support.progress import Interrupted, Recorder
 
 STORED = Path(__file__).parents[1] / "stored" / "report.json"
@@ -91,43 +85,10 @@ def clock() -> Clock:
     return Clock()
 
 
-class LocalChild(process.Child):
-    """Does a child's job in this process: the same work and the same messages, without a new interpreter."""
-
-    def __enter__(self) -> "LocalChild":
-        self._lines = io.BytesIO()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def wait_until_ready(self) -> None:
-        """It times all its slices at once, when its result is asked for."""
-
-    def lines(self) -> Iterator[bytes]:
-        self._work()
-        self._lines.seek(0)
-        yield from self._lines
-
-    def result(self, kind: type[Any]) -> Any:
-        if not Path(self._job.output).exists():
-            self._work()
-        content = Path(self._job.output).read_bytes()
-        problem = msgspec.json.decode(content, type=jobs.Problem)
-        if problem.error:
-            raise BackendError(f"{self.name}: {problem.error}")
-        return msgspec.json.decode(content, type=kind)
-
-    def _work(self) -> None:
-        job = msgspec.json.decode(msgspec.json.encode(self._job), type=worker.AnyJob)
-        worker.work(job, self._lines, repeat(None))
-
-
 @pytest.fixture
 def local_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of child processes are done in this one: what is tested is who does what when, not the processes."""
-    monkeypatch.setattr(process, "Child", LocalChild)
-    monkeypatch.setattr(sessions, "Child", LocalChild)
+    do_jobs_locally(monkeypatch)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from bctoolkit.train.fit import Training, fit
 from bctoolkit.workspace import Workspace
 from tests.support.progress import OnLine
 
-pytestmark = [pytest.mark.slow, pytest.mark.real]
+pytestmark = [pytest.mark.soak, pytest.mark.real]
 
 STEPS = 3
 """Of each phase; each is an epoch of its own, so that the history has every step's loss."""
@@ -125,7 +125,7 @@ def unfrozen(names: Weights, phase: Phase) -> set[str]:
     return {name for name in names if any(fnmatchcase(name.partition("/")[0], pattern) for pattern in patterns)}
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("float32", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "float32"])
 def test_each_phase_moves_what_the_recipe_unfreezes_and_nothing_else_by_one_bit(
     precision: str, trained: Callable[[str], Trained]
 ) -> None:
@@ -137,7 +137,6 @@ def test_each_phase_moves_what_the_recipe_unfreezes_and_nothing_else_by_one_bit(
     assert head < tuned < run.states[0].keys()
 
 
-@pytest.mark.soak
 def test_the_losses_in_mixed_precision_follow_those_in_float32(trained: Callable[[str], Trained]) -> None:
     exact, mixed = (
         np.array([[row.loss, row.val_loss] for row in trained(precision).history])
