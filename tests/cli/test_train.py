@@ -223,10 +223,16 @@ assert not {"tensorflow", "keras"} & sys.modules.keys()
 """
 
 
-@pytest.mark.parametrize("fault", ["no such images", "the name is taken"])
-def test_what_needs_no_tensorflow_is_refused_before_it_starts(workspace: Path, class_folders: Path, fault: str) -> None:
-    data, name = ("nowhere", "new") if fault == "no such images" else (str(class_folders), "tiny")
-    command = [sys.executable, "-c", REFUSED, "train", "--recipe", "smoke", "--data", data, "--name", name]
+@pytest.mark.parametrize(
+    "options",
+    [("--data", "nowhere"), ("--data", "{images}", "--name", "tiny"), ("--data", "{images}", "--set", "model=alexnet")],
+    ids=["no such images", "the name is taken", "no such network"],
+)
+def test_what_needs_no_tensorflow_is_refused_before_it_starts(
+    workspace: Path, class_folders: Path, options: tuple[str, ...]
+) -> None:
+    arguments = [option.format(images=class_folders) for option in options]
+    command = [sys.executable, "-c", REFUSED, "train", "--recipe", "smoke", *arguments]
     done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("error: ")
