@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOGETHER := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check quick soak bench zoo docs clean
@@ -27,16 +28,16 @@ check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tests/architecture.py
 
-test: check  ## check, then every test, with the branches they reach
+test: check  ## check, then every test; COVERAGE=1 also measures the branches they reach
 	@rm -rf .coverage
-	$(BIN)/coverage run -m pytest --quiet --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
-	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+	$(if $(COVERAGE),$(BIN)/coverage run,$(BIN)/python) -m pytest --quiet $(TOGETHER) --durations=10
+	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet && $(BIN)/coverage report)
 
 quick: $(INSTALLED)  ## the tests without full-size networks
-	$(BIN)/python -m pytest --quiet --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m 'not slow and not soak'
+	$(BIN)/python -m pytest --quiet $(TOGETHER) -m 'not slow and not soak'
 
 soak: $(INSTALLED)  ## the same proofs over many seeds and minutes
-	$(BIN)/python -m pytest --quiet --durations=10 -m soak
+	$(BIN)/python -m pytest --quiet $(TOGETHER) --durations=10 -m soak
 
 bench: $(INSTALLED)  ## our hot paths, and the same work done by peers side by side
 	$(BIN)/python -m pytest --quiet perf --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-sort=name

@@ -22,22 +22,25 @@ STORED = Path(__file__).parents[1] / "stored" / "report.json"
 CONTRACT: dict[str, set[str]] = {
     "": {"schema", "created", "machine", "settings", "results", "failures"},
     "result": {
-        "key", "target", "bundle", "format", "quantization", "provider", "threads", "size_bytes", "load_ms",
-        "first_ms", "latency_ms", "end_to_end_ms", "peak_rss_bytes", "steady_rss_bytes", "repeat_ratio",
-        "sessions", "parity", "verdict", "energy", "offline", "multi_stream", "sustained",
+        "key", "target", "bundle", "format", "quantization", "provider", "threads", "batch", "size_bytes", "load_ms",
+        "first_ms", "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "steady_rss_bytes",
+        "repeat_ratio", "sessions", "parity", "verdict", "energy", "offline", "multi_stream", "sustained",
         "placement", "profile",
     },
-    "latency": {"p50", "p90", "p99", "mean", "min", "max", "ci95_p50", "ci95_p99", "samples", "warnings", "spread"},
+    "latency": {
+        "p50", "p90", "p99", "mean", "min", "max", "ci95_p50", "ci95_p99", "n", "warnings", "spread", "stable",
+    },
     "parity": {"golden", "golden_images", "labelled", "golden_agreement_ci95"},
     "golden": {"count", "top1_agreement", "max_abs_diff", "mean_abs_diff"},
     "labelled": {
-        "split", "source", "count", "accuracy", "accuracy_ci95", "reference_accuracy", "change", "mcnemar_p",
+        "split", "source", "count", "accuracy", "accuracy_ci95", "reference_accuracy", "change",
+        "accuracy_drop", "accuracy_drop_ci95", "worst_recall_drop", "mcnemar_p",
         "top1_agreement", "top1_agreement_ci95", "recall", "class_changes", "regressed_classes",
         "ece", "ece_drift", "ece_drift_ci95", "robustness", "temperature",
         "ece_tempered",
     },
-    "verdict": {"checks", "outcome"},
-    "check": {"name", "limit", "observed", "note", "outcome", "interval", "images_needed"},
+    "verdict": {"checks", "outcome", "passed"},
+    "check": {"name", "limit", "observed", "note", "outcome", "interval", "images_needed", "passed"},
 }  # fmt: skip
 
 
@@ -99,7 +102,7 @@ text = st.text(max_size=12)
 pair = st.tuples(finite, finite)
 latencies = st.builds(
     Latency,
-    p50=finite, p90=finite, p99=st.none() | finite, mean=finite, min=finite, max=finite, ci95_p50=pair,
+    p50=finite, p90=finite, p99=st.none() | finite, mean=st.floats(1e-3, 1e6), min=finite, max=finite, ci95_p50=pair,
     samples=count, spread=finite, ci95_p99=st.none() | pair,
     warnings=st.lists(st.sampled_from(TimingWarning), max_size=2).map(tuple),
 )  # fmt: skip

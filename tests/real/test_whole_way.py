@@ -18,7 +18,7 @@ def sample(real_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.real
 def test_real_cells_go_the_whole_way(sample: Path, bctk: Callable[..., object], tmp_path: Path) -> None:
     def run(*arguments: object) -> str:
