@@ -33,7 +33,7 @@ test: check  ## check, then every test; COVERAGE=1 also measures the branches th
 	$(if $(COVERAGE),$(BIN)/coverage run,$(BIN)/python) -m pytest --quiet $(TOGETHER) --durations=10
 	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet && $(BIN)/coverage report)
 
-quick: $(INSTALLED)  ## the tests without full-size networks
+quick: $(INSTALLED)  ## the tests that start no command and train or export no whole network
 	$(BIN)/python -m pytest --quiet $(TOGETHER) -m 'not slow and not soak'
 
 soak: $(INSTALLED)  ## the same proofs over many seeds and minutes

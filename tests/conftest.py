@@ -163,6 +163,12 @@ def full_disk() -> Callable[[int], AbstractContextManager[None]]:
     return files_no_larger_than
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What starts commands or needs their results is slow."""
+    if {"fork_server", "workspace"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that two processes end together; otherwise the order stays random."""

@@ -16,6 +16,8 @@ from PIL import Image
 from bctoolkit.cli import main
 from bctoolkit.recipes import TrainRecipe, read_train_recipe
 
+pytestmark = pytest.mark.slow
+
 Bctk = Callable[..., CompletedProcess[str]]
 Refuses = Callable[..., str]
 

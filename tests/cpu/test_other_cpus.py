@@ -14,6 +14,8 @@ from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.runtime.saturation import NEVER_SATURATES
 
+pytestmark = pytest.mark.slow
+
 RunPython = Callable[..., str]
 ZOO = Path(__file__).resolve().parents[2] / "exports" / "zoo"
 NAMES = ("atto-onnx-int8-dynamic", "atto-tflite-int8-dynamic")
@@ -68,7 +70,6 @@ def test_the_zoo_answers_the_same_bits_in_every_mode(
 
 
 @pytest.mark.real
-@pytest.mark.slow
 def test_five_hundred_real_cells_get_the_same_bits_in_every_mode(
     real_cells: Dataset, without_vnni: dict[str, str], ask: Callable[..., NDArray[np.float32]]
 ) -> None:

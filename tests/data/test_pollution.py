@@ -20,6 +20,8 @@ from PIL import Image, ImageDraw
 from bctoolkit.data.quality.clean import clean
 from bctoolkit.data.quality.inspect import inspect
 
+pytestmark = pytest.mark.slow
+
 Pixels = NDArray[np.uint8]
 
 PHOTOGRAPHS = (

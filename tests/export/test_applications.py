@@ -16,6 +16,8 @@ from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
 from perf.draw import draw, pictures
 
+pytestmark = pytest.mark.slow
+
 FORMAT = pytest.mark.parametrize("format_name", FORMATS)
 LIMIT = 1e-4
 
@@ -113,7 +115,6 @@ QUICK = (("MobileNetV3Small", "onnx"), ("MobileNetV3Small", "tflite"), ("Efficie
 """The rest repeats the blocks above at sizes that take ten seconds and more."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "format_name"),
     [

@@ -15,6 +15,8 @@ from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 Graph = Callable[..., keras.Model]
 

@@ -25,6 +25,8 @@ from bctoolkit.export.onnx.graph import Form
 from bctoolkit.export.onnx.probe import observe
 from bctoolkit.networks import LayerScale, build
 
+pytestmark = pytest.mark.slow
+
 Graph = Callable[..., keras.Model]
 FLOAT = InputContract(height=32, width=32, dtype="float32")
 FORMS: tuple[Form, ...] = ("Conv", "MatMul")

@@ -25,6 +25,8 @@ from bctoolkit.statistics import metrics
 from bctoolkit.system import cpu_features, cpu_name
 from tests.support.progress import Recorder
 
+pytestmark = pytest.mark.slow
+
 FP32 = ExportRecipe()
 
 

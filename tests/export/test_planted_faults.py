@@ -53,6 +53,8 @@ from tests.support.faults import (
 )
 from tests.support.networks import fit_head, small_convnext
 
+pytestmark = pytest.mark.slow
+
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
@@ -378,6 +380,5 @@ def test_honest_exports_raise_no_alarm(class_folders: Path, chain: Chain, tmp_pa
 
 
 @pytest.mark.soak
-@pytest.mark.slow
 def test_twenty_honest_exports_raise_no_alarm(class_folders: Path, chain: Chain, tmp_path: Path) -> None:
     honest_exports(range(1, 21), tuple(FORMATS), chain, class_folders, tmp_path)

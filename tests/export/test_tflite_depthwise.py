@@ -13,6 +13,8 @@ from bctoolkit.export.tflite.graph import Graph
 from bctoolkit.export.tflite.passes.depthwise import TAPS, split_depthwise
 from bctoolkit.runtime.on_litert import open_model
 
+pytestmark = pytest.mark.slow
+
 Build = Callable[..., keras.Model]
 
 

@@ -21,6 +21,8 @@ from bctoolkit.export.tflite.graph import Graph
 from bctoolkit.networks import build
 from bctoolkit.runtime.on_litert import open_model
 
+pytestmark = pytest.mark.slow
+
 CONTRACT = InputContract(height=32, width=32)
 QUANTIZED = FORMATS["tflite"].quantizations
 

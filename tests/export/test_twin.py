@@ -13,6 +13,8 @@ from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.networks import LayerScale, build
 from bctoolkit.networks.inference import in_float32
 
+pytestmark = pytest.mark.slow
+
 Graph = Callable[..., keras.Model]
 
 

@@ -9,6 +9,8 @@ import pytest
 from bctoolkit.errors import RecipeError
 from bctoolkit.networks import NETWORKS, build, load_model
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_network_answers_with_float32_probabilities_under_every_policy() -> None:
     for name in ("convnext_atto", "baseline_cnn"):

@@ -9,6 +9,8 @@ from bctoolkit.networks import build, leaves
 from bctoolkit.networks.inference import in_float32, predict, predictor
 from tests.support.progress import Recorder
 
+pytestmark = pytest.mark.slow
+
 
 def images(count: int = 5) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)

@@ -13,6 +13,8 @@ from bctoolkit.networks import build, load_weights
 from bctoolkit.networks.weights import APPLICATIONS, from_application
 from tests.support.mini import MINI, add_mini
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 
 
@@ -65,7 +67,6 @@ def test_ours_gives_the_features_of_the_keras_application() -> None:
     assert difference(application, model) <= 1e-4
 
 
-@pytest.mark.slow
 def test_a_weights_file_of_the_real_application_is_read(tmp_path: Path) -> None:
     application, model = random_application("ConvNeXtTiny"), ours("convnext_tiny")
     application.save_weights(tmp_path / "notop.weights.h5")

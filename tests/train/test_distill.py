@@ -20,6 +20,8 @@ from bctoolkit.train.checkpoint import RunStart, TrainingCheckpoint
 from bctoolkit.train.distill import load_teacher
 from bctoolkit.train.fit import Training, fit
 
+pytestmark = pytest.mark.slow
+
 INPUT = InputContract(height=32, width=32)
 CLASSES = ("dark", "light")
 

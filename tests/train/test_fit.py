@@ -21,6 +21,8 @@ from bctoolkit.train.optimizer import optimizer_for
 from bctoolkit.train.step import TrainStep, validate
 from tests.support.progress import OnLine
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Training]
 PLAIN = Augment(flip=False, rotate90=False, brightness=0, contrast=0, saturation=0)
 

@@ -25,6 +25,8 @@ from bctoolkit.recipes import Distill, Phase, Split, TrainRecipe, read_train_rec
 from bctoolkit.train import dry_run, preview, resume, train
 from tests.support.progress import Interrupted, Recorder
 
+pytestmark = pytest.mark.slow
+
 SMALL = InputContract(height=32, width=32)
 ALL = Phase("all", 1, 1e-3, ("*",))
 QUICK = TrainRecipe(model="baseline_cnn", precision="float32", batch_size=16, input=SMALL, phases=(ALL,))

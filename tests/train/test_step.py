@@ -13,6 +13,8 @@ from bctoolkit.recipes import Distill, Phase, TrainRecipe
 from bctoolkit.train.optimizer import optimizer_for
 from bctoolkit.train.step import TrainStep, balanced, logits_of, validate
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float32]
 PHASES = (Phase("all", 1, 1e-3, ("*",)),)
 EVEN = np.ones(3, np.float32)
