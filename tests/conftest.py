@@ -164,8 +164,8 @@ def full_disk() -> Callable[[int], AbstractContextManager[None]]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What starts commands or needs their results is slow."""
-    if {"fork_server", "workspace"} & set(getattr(item, "fixturenames", ())):
+    """What starts commands, needs their results or reads all real images is slow."""
+    if {"fork_server", "workspace", "real_images"} & set(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.slow)
 
 

@@ -25,6 +25,8 @@ from bctoolkit.recipes import Budget
 from tests.support.cli import ForkServer
 from tests.support.local_child import do_jobs_locally
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
