@@ -11,7 +11,7 @@ __all__ = ["Progress", "Silent", "Terminal", "duration"]
 
 
 class Progress(Protocol):
-    """What a stage may tell while it works."""
+    """What a command may tell while it works."""
 
     def say(self, line: str) -> None:
         """Show a line that stays."""

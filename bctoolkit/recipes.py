@@ -1,4 +1,4 @@
-"""Recipes and budgets: what a stage is asked to do, as data.
+"""Recipes and budgets: what a command is asked to do, as data.
 
 A recipe is a TOML file; `bctk … --set key=value` overrides single values. Unknown keys are errors that name the valid
 ones. The resolved recipe is stored with what it made.

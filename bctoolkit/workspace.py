@@ -17,7 +17,7 @@ SHELVES: dict[str, tuple[str, str]] = {
     "exports": ("recipes", "bundles"),
     "benchmarks": ("budgets", "reports"),
 }
-"""Shelf → the folder of declared inputs, the folder a stage fills."""
+"""Shelf → the folder of declared inputs, the folder a command fills."""
 
 IGNORED = "data/\nruns/\nbundles/\nreports/\n.cache/\n"
 

@@ -28,11 +28,11 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "data": ("PIL", "scipy", "rich"),
     "bench": ("psutil", "scipy", "rich", "PIL", "matplotlib"),
 }
-"""What each stage imports besides bctoolkit's own dependencies."""
+"""What each command imports besides bctoolkit's own dependencies."""
 
 
 def require_extras(*extras: str) -> None:
-    """Check before any work that everything the stages import is installed, or say what to install.
+    """Check before any work that everything the commands import is installed, or say what to install.
 
     Raises:
         MissingExtra: a package is missing.

@@ -1,4 +1,4 @@
-"""What the pages of several stages share: one self-contained file that needs no network and reads at any width."""
+"""What the pages of several commands share: one self-contained file that needs no network and reads at any width."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What the pictures of several stages share: a figure without a window, and the confusion matrix."""
+"""What the pictures of several commands share: a figure without a window, and the confusion matrix."""
 
 from pathlib import Path
 from typing import Any
