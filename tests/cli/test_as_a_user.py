@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import click
 import pytest
 
 from bctoolkit.cli import cli
-from tests.support.cli import fresh_bctk
+from tests.support.cli import commands, fresh_bctk
 
 ELSEWHERE = {
     "train": "the fixture `workspace`",
@@ -29,18 +28,8 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-def names(group: click.Group, path: tuple[str, ...] = ()) -> set[str]:
-    """Every command that does something, by the words one types."""
-    rows = ((command, (*path, name)) for name, command in group.commands.items())
-    return {
-        name
-        for command, words in rows
-        for name in (names(command, words) if isinstance(command, click.Group) else {" ".join(words)})
-    }
-
-
 def test_no_command_is_missing_here() -> None:
-    assert names(cli) == ELSEWHERE.keys() | CASES.keys()
+    assert set(commands(cli)) == ELSEWHERE.keys() | CASES.keys()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,18 +8,9 @@ import pytest
 
 import bctoolkit
 from bctoolkit.cli import cli
+from tests.support.cli import commands
 
 README = Path(bctoolkit.__file__).resolve().parents[1] / "README.md"
-
-
-def commands(group: click.Group, path: tuple[str, ...] = ()) -> dict[str, click.Command]:
-    """Every command that does something, by the words one types."""
-    found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
-        found |= (
-            commands(command, (*path, name)) if isinstance(command, click.Group) else {" ".join((*path, name)): command}
-        )
-    return found
 
 
 COMMANDS = commands(cli)

@@ -9,7 +9,18 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import click
+
 Bctk = Callable[..., CompletedProcess[str]]
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> dict[str, click.Command]:
+    """Every command that does something, by the words one types."""
+    by_words: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        words = (*path, name)
+        by_words |= commands(command, words) if isinstance(command, click.Group) else {" ".join(words): command}
+    return by_words
 
 
 def fresh_bctk(*arguments: object, cwd: Path, timeout: float = 300) -> CompletedProcess[str]:

@@ -7,7 +7,8 @@ from bctoolkit.bench.documents.judgements import Robustness
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.bench.report import charts
 from bctoolkit.bench.report.summary import CORRUPTIONS, robustness_by_title, robustness_line
-from bctoolkit.bench.report.tables import corruption_table, spaced
+from bctoolkit.bench.report.tables import corruption_table
+from bctoolkit.data.corruptions.suite import display_name
 from bctoolkit.rendering import html
 
 __all__ = ["sections"]
@@ -34,6 +35,6 @@ def sections(report: Report) -> Iterator[str]:
 def _mean_drops(robustness: Robustness) -> dict[str, float]:
     """By corruption, the mean drop over the severities."""
     return {
-        spaced(name): sum(cell.change.drop for cell in cells.values() if cell.change is not None) / len(cells)
+        display_name(name): sum(cell.change.drop for cell in cells.values() if cell.change is not None) / len(cells)
         for name, cells in robustness.corruptions.items()
     }

@@ -6,7 +6,7 @@ from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.report.scenario_tables import scenario_columns
-from bctoolkit.data.corruptions.suite import SEVERITIES
+from bctoolkit.data.corruptions.suite import SEVERITIES, display_name
 from bctoolkit.rendering.table import Cell, Table
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "limits_table",
     "merged_figures_table",
     "operators_table",
-    "spaced",
 ]
 
 FIGURES = (
@@ -110,7 +109,7 @@ def operators_table(profile: Profile) -> Table:
 def corruption_means_table(robustness: dict[str, Robustness]) -> Table:
     """One column per target, by its title: the mean of the severities of each corruption."""
     names = next(iter(robustness.values())).corruptions
-    rows = [(spaced(name), *(_mean(each.corruptions[name]) for each in robustness.values())) for name in names]
+    rows = [(display_name(name), *(_mean(each.corruptions[name]) for each in robustness.values())) for name in names]
     return Table(("mean of three severities", *robustness), rows)
 
 
@@ -123,7 +122,7 @@ def _mean(cells: dict[str, UnderCorruption]) -> str:
 def corruption_table(robustness: Robustness) -> Table:
     """The accuracy under each corruption at each severity, and what is lost."""
     rows = [
-        (spaced(name), *(_under_corruption(cells[severity]) for severity in SEVERITIES))
+        (display_name(name), *(_under_corruption(cells[severity]) for severity in SEVERITIES))
         for name, cells in robustness.corruptions.items()
     ]
     return Table(("corruption", *SEVERITIES), rows)
@@ -135,11 +134,6 @@ def _under_corruption(cell: UnderCorruption) -> str | Cell:
     low, high = map(points, cell.change.ci95)
     outcome = "failed" if cell.change.ci95[0] > 0 else ""
     return Cell(f"{cell.accuracy:.2%}", f"{points(cell.change.drop)} ({low} to {high})", outcome)
-
-
-def spaced(name: str) -> str:
-    """The name of a corruption as it is read."""
-    return name.replace("_", " ")
 
 
 def csv_table(report: Report) -> Table:
