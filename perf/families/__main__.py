@@ -1,0 +1,157 @@
+"""Every image classifier of keras.applications, keras-hub and kimm, and notebooks' networks: do they become files?
+
+usage: python -m perf.families [--only PATTERN…] [--all] [--again WHAT] [--stock] [--time] [--cache DIR]
+       python -m perf.families --check
+
+By default the smallest size of each family. Each network is drawn once (`perf/draw.py`) and saved, then given to
+`bctk export` as a user would. Each task runs in a process of its own, and each result is kept in docs/families.json at
+once, so a call that was interrupted goes on where it was. docs/families.md is written from that file; `--check` only
+compares them. keras-hub and kimm are needed for their networks, and for nothing else.
+"""
+
+import argparse
+import contextlib
+import fnmatch
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+from perf.families.page import page
+from perf.families.sources import NETWORKS
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS, PAGE = ROOT / "docs" / "families.json", ROOT / "docs" / "families.md"
+ROUNDS, RUNS = 11, 15
+QUANTIZED = (
+    "keras.applications/MobileNetV2",
+    "keras.applications/EfficientNetB0",
+    "keras.applications/ResNet50",
+    "keras-hub/ViT-Ti",
+    "keras-hub/HGNetV2-B0",
+    "kimm/ConvNeXtAtto",
+    "kimm/GhostNetW050",
+    "kimm/RepVGGA0",
+    "notebooks/MLP-Mixer",
+    "notebooks/residual",
+)
+"""Networks that are put through int8-dynamic as well."""
+
+
+class Session:
+    """The results so far, and how each missing one comes about."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+    def measure(self, name: str, folder: Path) -> None:
+        """Do what is not in the results yet for one network, and keep it."""
+        from perf.families import tasks
+
+        result = self.results.get(name, {"routes": {}})
+        routes = [route for route in self._routes(name) if self._is_missing(result["routes"].get(route))]
+        timed = self.options.time and "latency_ms" not in result
+        if not routes and not timed:
+            return
+        if not (folder / tasks.MODEL).exists():
+            prepared = self._run(name, folder, tasks.prepare, name in QUANTIZED)
+            if "failed" in prepared:
+                print(f"{name}: not built: {prepared['failed']}", flush=True)
+                return
+            result |= prepared
+        self.results[name] = result
+        for route in routes:
+            task = tasks.export if route in tasks.FORMS else tasks.keras_export
+            result["routes"][route] = self._run(name, folder, task, route)
+            print(f"  {name} {route}: {result['routes'][route]}", flush=True)
+            self._keep()
+        if timed:
+            result["latency_ms"] = _latency(folder, result["routes"])
+            self._keep()
+
+    def _routes(self, name: str) -> list[str]:
+        from perf.families.tasks import FORMS, STOCK
+
+        ours = [route for route in FORMS if "int8" not in route or name in QUANTIZED]
+        return ours + (list(STOCK) if self.options.stock else [])
+
+    def _is_missing(self, entry: Mapping[str, Any] | None) -> bool:
+        if entry is None or self.options.again == "all":
+            return True
+        return self.options.again == "refused" and "max_abs_diff" not in entry
+
+    def _run(self, name: str, folder: Path, task: Any, *arguments: Any) -> dict[str, Any]:
+        from perf.families import children
+
+        limits = {"seconds": self.options.limit, "megabytes": self.options.megabytes}
+        return children.run(task, name, str(folder), *arguments, **limits, log=folder / "log.txt")
+
+    def _keep(self) -> None:
+        ordered = {name: self.results[name] for name in NETWORKS if name in self.results}
+        for target, text in ((RESULTS, json.dumps(ordered, indent=1) + "\n"), (PAGE, page(ordered))):
+            partial = target.with_name(f".{target.name}")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(target)
+
+
+def _latency(folder: Path, routes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Medians of interleaved turns, in milliseconds, and ours over Keras's own where both converted."""
+    from perf.families.tasks import artifact
+    from perf.turns import in_turns, ratio
+
+    files = {route: folder / artifact(route) for route, entry in routes.items() if "max_abs_diff" in entry}
+    cases = {
+        route: [sys.executable, "-m", "perf.families.timed", str(file)]
+        for route, file in files.items()
+        if file.exists() and "int8" not in route
+    }
+    times = in_turns(cases, ROUNDS, RUNS)
+    latency: dict[str, Any] = {route: statistics.median(medians) for route, medians in times.items()}
+    pairs = (("onnx", "keras onnx"), ("tflite", "keras litert"))
+    latency["ratios"] = {ours: ratio(times, ours, theirs) for ours, theirs in pairs if {ours, theirs} <= set(times)}
+    return latency
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="networks, e.g. 'kimm/*' (repeatable)")
+    parser.add_argument("--all", action="store_true", help="every size of each family, not the smallest")
+    parser.add_argument("--again", choices=["refused", "all"], help="do these anew: what gave no file, or everything")
+    parser.add_argument("--stock", action="store_true", help="Keras's own exporters too")
+    parser.add_argument("--time", action="store_true", help="latency too; on a quiet machine")
+    parser.add_argument("--cache", type=Path, help="folder that keeps networks and files between calls")
+    parser.add_argument("--limit", type=float, default=300, help="seconds that one task may take")
+    parser.add_argument("--megabytes", type=int, default=6000, help="memory that one task may take")
+    parser.add_argument("--check", action="store_true", help="is docs/families.md what docs/families.json says?")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure what is asked for, or compare the page with the results."""
+    options = _options()
+    session = Session(options)
+    if options.check:
+        return int(PAGE.read_text(encoding="utf-8") != page(session.results))
+    names = [
+        name
+        for name, network in NETWORKS.items()
+        if (options.only and any(fnmatch.fnmatch(name, pattern) for pattern in options.only))
+        or (not options.only and (options.all or network.smallest))
+    ]
+    for name in names:
+        with contextlib.ExitStack() as stack:
+            folder = options.cache / name if options.cache else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder.mkdir(parents=True, exist_ok=True)
+            session.measure(name, folder.resolve())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
