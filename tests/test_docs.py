@@ -22,9 +22,9 @@ def test_the_reference_is_up_to_date() -> None:
     assert done.returncode == 0, "docs/reference.md is out of date: make docs"
 
 
-def test_the_page_of_applications_tells_what_was_measured() -> None:
-    done = subprocess.run([sys.executable, "-m", "perf.applications", "--check"], cwd=ROOT, check=False)
-    assert done.returncode == 0, "docs/applications.md is not what docs/applications.json says"
+def test_the_page_of_families_tells_what_was_measured() -> None:
+    done = subprocess.run([sys.executable, "-m", "perf.families", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "docs/families.md is not what docs/families.json says"
 
 
 def test_the_changelog_knows_this_version() -> None:

@@ -29,6 +29,8 @@ from perf.families.sources import NETWORKS
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, PAGE = ROOT / "docs" / "families.json", ROOT / "docs" / "families.md"
 ROUNDS, RUNS = 11, 15
+PAIRS = {"onnx": "keras onnx", "tflite": "keras litert"}
+"""Our routes, and Keras's own to the same format."""
 QUANTIZED = (
     "keras.applications/MobileNetV2",
     "keras.applications/EfficientNetB0",
@@ -58,6 +60,14 @@ class Session:
         result = self.results.get(name, {"routes": {}})
         routes = [route for route in self._routes(name) if self._is_missing(result["routes"].get(route))]
         timed = self.options.time and "latency_ms" not in result
+        if timed:
+            routes += [
+                route
+                for route in result["routes"]
+                if route not in routes
+                and not (folder / tasks.artifact(route)).exists()
+                and "max_abs_diff" in result["routes"][route]
+            ]
         if not routes and not timed:
             return
         if not (folder / tasks.MODEL).exists():
@@ -103,19 +113,19 @@ class Session:
 
 def _latency(folder: Path, routes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Medians of interleaved turns, in milliseconds, and ours over Keras's own where both converted."""
-    from perf.families.tasks import artifact
+    from perf.families.tasks import IMAGES, artifact
     from perf.turns import in_turns, ratio
 
-    files = {route: folder / artifact(route) for route, entry in routes.items() if "max_abs_diff" in entry}
-    cases = {
-        route: [sys.executable, "-m", "perf.families.timed", str(file)]
-        for route, file in files.items()
-        if file.exists() and "int8" not in route
-    }
-    times = in_turns(cases, ROUNDS, RUNS)
+    timed = [*PAIRS, *PAIRS.values()]
+    files = {route: folder / artifact(route) for route in timed if "max_abs_diff" in routes.get(route, {})}
+    command = [sys.executable, "-m", "perf.families.timed"]
+    times = in_turns(
+        {route: [*command, str(file), str(folder / IMAGES)] for route, file in files.items()}, ROUNDS, RUNS
+    )
     latency: dict[str, Any] = {route: statistics.median(medians) for route, medians in times.items()}
-    pairs = (("onnx", "keras onnx"), ("tflite", "keras litert"))
-    latency["ratios"] = {ours: ratio(times, ours, theirs) for ours, theirs in pairs if {ours, theirs} <= set(times)}
+    latency["ratios"] = {
+        ours: ratio(times, ours, theirs) for ours, theirs in PAIRS.items() if {ours, theirs} <= set(times)
+    }
     return latency
 
 

@@ -23,7 +23,7 @@ from bctoolkit.documents.formats import FORMATS, engine_for
 from bctoolkit.lazy import attribute
 from perf.families.sources import NETWORKS
 
-__all__ = ["FORMS", "STOCK", "as_probabilities", "export", "keras_export", "prepare"]
+__all__ = ["FORMS", "IMAGES", "MODEL", "STOCK", "artifact", "as_probabilities", "export", "keras_export", "prepare"]
 
 FORMS = {"onnx": ("onnx", "fp32"), "tflite": ("tflite", "fp32"), "onnx int8-dynamic": ("onnx", "int8-dynamic")}
 """Our routes, each a format and a quantization."""
@@ -80,7 +80,7 @@ def export(name: str, folder: str, route: str) -> dict[str, Any]:
     seconds = {"seconds": round(time.perf_counter() - begin, 1)}
     print(errors.getvalue())
     if code == 0:
-        sealed = bundle.read(Path(BUNDLES) / f"model-{kind}-{quantization}")
+        sealed = bundle.read(Path(BUNDLES) / _bundle(kind, quantization))
         return _figures(sealed) | {"tf2onnx": dict(sorted(layers.items()))} | seconds
     lines = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
     return ({"refused": lines[-1].removeprefix("error: ")} if lines else {"failed": f"exit code {code}"}) | seconds
@@ -99,6 +99,14 @@ def keras_export(name: str, folder: str, route: str) -> dict[str, Any]:
     return _against(saved["probabilities"], answers, target.stat().st_size) | {"seconds": seconds}
 
 
+def artifact(route: str) -> str:
+    """Where a route's file lies, from the network's folder."""
+    if route in STOCK:
+        return STOCK[route]
+    kind, quantization = FORMS[route]
+    return f"{BUNDLES}/{_bundle(kind, quantization)}/model{FORMATS[kind].suffix}"
+
+
 def as_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """A classifier's outputs as one probability per class: logits and a lone sigmoid are turned into them."""
     if outputs.shape[1] == 1:
@@ -107,6 +115,10 @@ def as_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         return outputs
     powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _bundle(kind: str, quantization: str) -> str:
+    return f"{Path(MODEL).stem}-{kind}-{quantization}"
 
 
 def _call(arguments: list[str]) -> int:
@@ -135,8 +147,8 @@ def _through_tf2onnx() -> Iterator[Counter[str]]:
 
 def _figures(sealed: bundle.Bundle) -> dict[str, Any]:
     saved = np.load(IMAGES)
-    answers = _answers(FORMATS[sealed.manifest.format].suffix, sealed.model, saved["images"])
-    figures = _against(saved["probabilities"], answers, len(sealed.model))
+    answers = _answers(FORMATS[sealed.manifest.format].suffix, sealed.model(), saved["images"])
+    figures = _against(saved["probabilities"], answers, len(sealed.model()))
     return figures | {"layers_in_float": len(sealed.manifest.keep_float)}
 
 

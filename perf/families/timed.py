@@ -12,13 +12,13 @@ from perf.turns import answer
 THREADS = 2
 
 
-def main(file: Path) -> None:
-    """Open the file and answer."""
-    name = next(name for name, row in FORMATS.items() if row.suffix == file.suffix)
-    backend = attribute(engine_for(name).backend)(file.read_bytes(), "cpu", THREADS)
-    image = np.load(file.parents[file.parent.name != "x"] / "images.npz")["images"][:1].astype(np.float32)
+def main(file: Path, images: Path) -> None:
+    """Open the file and answer to the first of the images."""
+    kind = next(name for name, row in FORMATS.items() if row.suffix == file.suffix)
+    backend = attribute(engine_for(kind).backend)(file.read_bytes(), "cpu", THREADS)
+    image = np.load(images)["images"][:1].astype(np.float32)
     answer(lambda: backend.run(image), warm_up=20)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -125,9 +125,7 @@ CLIP = {"patch_size": 16, "intermediate_dim": 768, **TINY}
 
 def _dino(version: int, **config: Any) -> Callable[[], Any]:
     size, patch = (SIZE, 16) if version == 3 else (DINO_V2_SIZE, 14)
-    return partial(
-        _backbone, f"DINOV{version}", patch_size=patch, image_shape=(size, size, 3), **DINO, **config
-    )
+    return partial(_backbone, f"DINOV{version}", patch_size=patch, image_shape=(size, size, 3), **DINO, **config)
 
 
 BUILDERS: dict[str, Callable[[], Any]] = {
@@ -146,17 +144,14 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "MobileNetV3Large": partial(_ported, "mobilenet", "MobileNet", "mobilenetv3_large_100"),
     "MobileNetV3Small050": partial(_ported, "mobilenet", "MobileNet", "mobilenetv3_small_050"),
     "MobileNetV5 (reduced)": _mobilenet_v5,
-    "ResNet18": partial(
-        _own, "ResNet", RESNET | {"stackwise_num_blocks": [2, 2, 2, 2], "block_type": "basic_block"}
-    ),
+    "ResNet18": partial(_own, "ResNet", RESNET | {"stackwise_num_blocks": [2, 2, 2, 2], "block_type": "basic_block"}),
     "ResNet50": partial(
         _own, "ResNet", RESNET | {"stackwise_num_blocks": [3, 4, 6, 3], "block_type": "bottleneck_block"}
     ),
     "ResNetV2-50": partial(
         _own,
         "ResNet",
-        RESNET
-        | {"stackwise_num_blocks": [3, 4, 6, 3], "block_type": "bottleneck_block", "use_pre_activation": True},
+        RESNET | {"stackwise_num_blocks": [3, 4, 6, 3], "block_type": "bottleneck_block", "use_pre_activation": True},
     ),
     "ResNet-vd18": partial(
         _own, "ResNet", RESNET_VD | {"stackwise_num_blocks": [2, 2, 2, 2], "block_type": "basic_block_vd"}

@@ -1,6 +1,5 @@
 """Networks as notebooks write them: by hand, in the styles and with the habits that are common there."""
 
-from collections.abc import Callable
 from typing import Any
 
 from perf.families.sources.network import CLASSES, Network
@@ -39,9 +38,9 @@ def _digits() -> Any:
             keras.Input((28, 28, 1)),
             layers.Rescaling(1 / 255),
             layers.Conv2D(6, 5, padding="same", activation="tanh"),
-            layers.AveragePooling2D(),
+            layers.AveragePooling2D(2),
             layers.Conv2D(16, 5, activation="tanh"),
-            layers.AveragePooling2D(),
+            layers.AveragePooling2D(2),
             layers.Flatten(),
             layers.Dense(120, activation="tanh"),
             layers.Dense(84, activation="tanh"),
