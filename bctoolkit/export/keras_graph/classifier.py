@@ -53,11 +53,12 @@ def require_classifier(model: keras.Model, name: str) -> None:
 def _last(graph: Any) -> Operation:
     """The operation that made the values of the output."""
 
-    def visit(operation: Operation, *args: Any, **kwargs: Any) -> Operation:
+    def visit(operation: Operation, *args: Any, **kwargs: Any) -> Any:
         passes = type(operation).__name__ in SHAPING or (
             isinstance(operation, layers.Activation) and operation.activation is keras.activations.linear
         )
-        return keras.tree.flatten(args)[0] if passes else operation
+        last = keras.tree.flatten(args)[0] if passes else operation
+        return keras.tree.map_structure(lambda _: last, operation.output)
 
     (last,) = keras.tree.flatten(walk(graph, "image", visit))
     return last
