@@ -42,6 +42,14 @@ __all__ = ["export"]
     type=click.Choice(["uint8", "float32"]),
     help="dtype of the input, values 0–255. Default: uint8.",
 )
+@click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    help="Run this module, by name or .py file, for the classes that the model file names; repeatable.",
+)
+@click.option("--trust-lambda", is_flag=True, help="Run the Python code inside the model file: its Lambda layers.")
 @click.option("--data", metavar="PATH", help="The network's images. Default: those of the run.")
 @click.option("--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder.")
 @click.option("--licence", metavar="TEXT", help="Of the network's images; stored inside the model file.")
@@ -60,6 +68,8 @@ def export(
     calibrate: str | None,
     opset: int | None,
     dtype: str | None,
+    imports: tuple[str, ...],
+    trust_lambda: bool,
     data: str | None,
     golden: str | None,
     licence: str | None,
@@ -83,6 +93,7 @@ def export(
       bctk export model.keras --format tflite --data images/ --golden synthetic
     """
     from bctoolkit.recipes import read_export_recipe
+    from bctoolkit.trust import LoadOptions
     from bctoolkit.workspace import Workspace
 
     workspace = Workspace()
@@ -112,6 +123,7 @@ def export(
             progress,
             data=data,
             golden=golden,
+            options=LoadOptions(imports, trust_lambda),
             cache=workspace.prediction_cache,
             force=force,
             bisect=bisect,

@@ -13,6 +13,7 @@ from bctoolkit.export.plan import Artifact, Job, plan
 from bctoolkit.export.source import load_data, open_source
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
+from bctoolkit.trust import NOTHING, LoadOptions
 
 __all__ = ["export"]
 
@@ -23,6 +24,7 @@ def export(
     target: Path,
     progress: Progress,
     *,
+    options: LoadOptions = NOTHING,
     data: str | None = None,
     golden: str | None = None,
     cache: Path | None = None,
@@ -36,6 +38,7 @@ def export(
         recipe: formats, quantizations, input dtype, number of golden images.
         target: the folder that gets one bundle folder per artifact.
         progress: shows what goes on.
+        options: the code that may run while the network is loaded; each is printed before.
         data: the network's images, where the run does not name them or they have moved.
         golden: None for golden images of the test part, `synthetic`, or a path to images of the user's own.
         cache: a folder that caches the reference's predictions for the next export; None for no cache.
@@ -52,7 +55,9 @@ def export(
         ExportError: there is nothing to export, or nothing to check it on.
     """
     artifacts = plan(recipe)
-    source = open_source(path)
+    for notice in options.notices():
+        progress.say(notice)
+    source = open_source(path, options)
     model_data = None if golden is not None and data is None else load_data(source, data, progress)
     check_images = choose_check_images(golden, recipe.golden, model_data, source.contract, progress)
     job = Job(source, recipe, model_data, check_images, target, progress, cache, bisect)

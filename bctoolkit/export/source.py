@@ -21,6 +21,7 @@ from bctoolkit.files import sha256_file
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Split
 from bctoolkit.run import TestMetrics
+from bctoolkit.trust import NOTHING, LoadOptions
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +45,8 @@ class ModelSource:
     stored_split: Path | None = None
     test_metrics: TestMetrics | None = None
     """What training measured on the test part of the set `provenance.dataset_sha256`."""
+    options: LoadOptions = NOTHING
+    """The code that may run while it is loaded."""
     loaded: "keras.Model | None" = None
 
     def load(self) -> "keras.Model":
@@ -52,7 +55,7 @@ class ModelSource:
         Raises:
             WeightsError: Keras cannot load the file safely.
         """
-        return self.loaded or _load(self.file)
+        return self.loaded or _load(self.file, self.options)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class ModelData:
     """The class of each image as the set itself names it, whatever order the outputs have."""
 
 
-def open_source(path: Path) -> ModelSource:
+def open_source(path: Path, options: LoadOptions = NOTHING) -> ModelSource:
     """Open a run folder or a `.keras` / `.h5` file.
 
     Raises:
@@ -86,8 +89,9 @@ def open_source(path: Path) -> ModelSource:
             data_path=facts.data.source,
             stored_split=path / run.SPLIT,
             test_metrics=_test_metrics(path / run.METRICS),
+            options=options,
         )
-    model = _load(path)
+    model = _load(path, options)
     _, height, width, _ = model.input_shape
     contract = InputContract(height=height, width=width)
     return ModelSource(path.stem, path, contract, Source(path.stem, sha256_file(path)), loaded=model)
@@ -119,11 +123,11 @@ def load_data(source: ModelSource, data: str | None, progress: Progress) -> Mode
     return ModelData(dataset, parts, truth)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, options: LoadOptions) -> Any:
     from bctoolkit.export.keras_graph.classifier import require_classifier  # imports TensorFlow
     from bctoolkit.networks import load_model
 
-    model = load_model(path)
+    model = load_model(path, options)
     require_classifier(model, str(path))
     return model
 
