@@ -7,9 +7,7 @@ device need know of it. The presets are those of `keras.applications.*.preproces
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple, get_args
-
-from msgspec import Meta
+from typing import Any, Literal, NamedTuple, get_args
 
 from bctoolkit.documents.base import Document
 
@@ -19,7 +17,8 @@ Preset = Literal["none", "0-1", "-1-1", "imagenet", "caffe"]
 Channels = Literal["rgb", "bgr", "grey"]
 Head = Literal["none", "softmax", "sigmoid"]
 Number = float | tuple[float, ...]
-Side = Annotated[int, Meta(ge=1, le=16384)]
+MOST_PIXELS = 16384
+"""Of a side of an image."""
 
 MOST = 1e6
 """Largest factor or offset, and the inverse of the smallest factor."""
@@ -67,13 +66,16 @@ class InputSettings(Document, frozen=True):
     out, values stay 0–255, or what the file's own preprocessor says is done."""
     channels: Channels | None = None
     """What the network eats; left out, RGB where it takes three channels, BGR where `scale` is `caffe`."""
-    size: Side | tuple[Side, Side] | None = None
+    size: int | tuple[int, int] | None = None  # bounds stated here, beside a tuple, crash msgspec 0.22 when it is freed
     """Height and width, or one number for both, of a network that leaves them open."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that are no scale, and colours that a preset does not go with."""
         if isinstance(self.scale, tuple):
             _require_numbers(self.scale)
+        sides = (self.size,) if isinstance(self.size, int) else self.size or ()
+        if not all(1 <= side <= MOST_PIXELS for side in sides):
+            raise ValueError(f"size: {'×'.join(map(str, sides))} pixels; wanted 1 to {MOST_PIXELS:,} on each side")
         if self.scale == "caffe" and self.channels not in (None, "bgr"):
             raise ValueError(f"scale 'caffe' takes BGR, not {self.channels!r}; leave out channels, or give numbers")
 
@@ -110,7 +112,7 @@ class OutputSettings(Document, frozen=True):
     name: str = ""
     """Of a network with several outputs: a layer's name, or a key of the dictionary it returns."""
     head: Head | None = None
-    """What makes probabilities of the output; `none` where they are probabilities; left out, it is read off the network."""
+    """What makes probabilities of the output, `none` where it is such; left out, that is read off the network."""
     labels: tuple[str, ...] = ()
     """The classes in the order of the outputs; left out, those of the run or of the images, by the alphabet."""
 

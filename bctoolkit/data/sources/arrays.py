@@ -223,7 +223,9 @@ def _array(stream: IO[bytes], path: Path, member: str | None, start: int | None)
         raise ValueError("a pickle")
     if len(shape) not in (3, 4) or dtype != np.uint8:
         raise DatasetError(f"{name} has shape {shape} and dtype {dtype}; wanted N×height×width×3 uint8 (RGB)")
-    count, height, width, channels = shape if len(shape) == 4 else (*shape, 1)  # MedMNIST's grey sets have no axis for it
+    count, height, width, channels = (
+        shape if len(shape) == 4 else (*shape, 1)
+    )  # MedMNIST's grey sets have no axis for it
     if 0 in shape:
         raise DatasetError(f"{name} has shape {shape}: no pixels")
     if fortran:

@@ -47,8 +47,8 @@ def load(
         most_in_memory: from which size on the images stay on disk.
 
     Raises:
-        DatasetError: nothing there, an empty class, an image that cannot be read or has other colours, arrays that do not fit, or a
-            compressed `.npz` that is too large to be held in memory.
+        DatasetError: nothing there, an empty class, an image that cannot be read or has other colours, arrays that do
+            not fit, or a compressed `.npz` that is too large to be held in memory.
     """
     match open_source(source):
         case ClassFolders() as folders:

@@ -1,6 +1,7 @@
 """From any Keras model of one image to the classifier that is exported: image 0–255 in, a probability per class out."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,11 +76,12 @@ def adapt_network(
     entry = plan_entry(model, graph.inputs[0], settings, name)
     result = select_output(graph, output.name, name)
     classes(result.shape, name)
-    single = graph if len(graph.outputs) == 1 else keras.Model(graph.inputs, result, name=model.name)
+    single = graph if len(graph.outputs) == 1 else keras.Model(graph.inputs[0], result, name=model.name)
     form = head_form(result, output.head, lambda: _values(single, entry, name), loss, name)
     if entry.idle and form == "none" and len(result.shape) == 2 and None not in graph.inputs[0].shape[1:]:
-        chosen = single if len(graph.outputs) > 1 else model
-        return AdaptedNetwork(chosen, chosen, entry, None)
+        if single is graph:
+            return AdaptedNetwork(model, model, entry, None)
+        return AdaptedNetwork(single, single, entry, _adaptation(settings, entry, output.name, form))
     plain = dataclasses.replace(entry, channels=entry.eaten, scaling=PRESETS["none"], reversed=False)
     return AdaptedNetwork(
         model=_around(single, entry, form, name),
@@ -107,7 +109,8 @@ def _runs(entry: Entry, name: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, ArithmeticError, RuntimeError, tf.errors.OpError) as problem:
-        reason = " ".join(str(problem).split())[:160]
+        text = re.sub(r"\x1b\[\d*m|Exception encountered when calling [\w.]+\(\)\.", "", str(problem))
+        reason = " ".join(text.split())[:160]
         size = f"{entry.height}×{entry.width}×{entry.channels}"
         raise ExportError(f"{name}: cannot be run on images of {size} ({reason})") from None
 
@@ -150,8 +153,8 @@ def _adaptation(settings: InputSettings, entry: Entry, output: str, form: HeadFo
     colours = "bgr" if entry.reversed else {1: "grey", 3: "rgb"}.get(entry.channels, "any")
     return Adaptation(
         scale="numbers" if isinstance(settings.scale, tuple) else settings.scale or "none",
-        factor=entry.scaling.factor,
-        offset=entry.scaling.offset,
+        factor=settings.scaling.factor,
+        offset=settings.scaling.offset,
         channels=colours,  # type: ignore[arg-type]  # a literal by construction
         output=output,
         head=form,

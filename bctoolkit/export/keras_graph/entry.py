@@ -149,8 +149,9 @@ def _size(shape: Shape, settings: InputSettings, name: str) -> tuple[int, int]:
                 "--size, such as --size 224 or --size 96x128"
             )
         return int(shape.height or 0), int(shape.width or 0)
+    remedy = "give a --size that fits" if None in shape[:2] else "leave out --size"
     if any(side not in (None, fixed) for side, fixed in zip(shape[:2], size, strict=True)):
-        raise ExportError(f"{name}: takes images of height×width {open_size}, not {size[0]}×{size[1]}; leave out --size")
+        raise ExportError(f"{name}: takes images of height×width {open_size}, not {size[0]}×{size[1]}; {remedy}")
     return size
 
 
@@ -160,7 +161,9 @@ def _channels(shape: Shape, settings: InputSettings, name: str) -> int:
     count = shape.channels
     if count is None:
         if colours is None:
-            raise ExportError(f"{name}: takes images of any number of channels; fix it with --channels rgb, bgr or grey")
+            raise ExportError(
+                f"{name}: takes images of any number of channels; fix it with --channels rgb, bgr or grey"
+            )
         return 1 if colours == "grey" else 3
     if colours in ("rgb", "bgr") and count != 3:
         raise ExportError(f"{name}: takes images of {count} channels, not {colours.upper()}; leave out --channels")

@@ -27,7 +27,17 @@ LINEAR = (None, keras.activations.linear, keras.activations.log_softmax)
 BOUNDED = ("Tanh", "ReLU", "Relu", "Relu6", "HardSigmoid", "HardTanh", "Softsign", "UnitNormalization")
 """Layers and operations whose results are no logits, whatever their values."""
 
-REGRESSION = ("mean_squared", "mean_absolute", "huber", "log_cosh", "meansquared", "meanabsolute", "logcosh", "mse", "mae")
+REGRESSION = (
+    "mean_squared",
+    "mean_absolute",
+    "huber",
+    "log_cosh",
+    "meansquared",
+    "meanabsolute",
+    "logcosh",
+    "mse",
+    "mae",
+)
 INDEPENDENT = ("binary_", "binarycross", "binaryfocal")
 
 SUM, RANGE = 1e-2, 1e-3
