@@ -4,6 +4,7 @@ The input is a float32 twin, so dtypes, dropout and grouped depthwise convolutio
 https://onnx.ai/onnx/operators/.
 """
 
+from inspect import signature
 from typing import Any
 
 import keras
@@ -55,6 +56,10 @@ def emit(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Any:
     """
     graph.scope = operation.name
     leaves = keras.tree.flatten((args, kwargs))
+    if kwargs and not isinstance(operation, keras.layers.Layer):
+        bound = signature(operation.call).bind(*args, **kwargs)
+        bound.apply_defaults()
+        args, kwargs = bound.args, bound.kwargs
     if kwargs or any(isinstance(leaf, Value) and leaf.dtype != "float32" for leaf in leaves):
         return convert_layer(graph, operation, *args, **kwargs)
     emitter = EMITTERS.find(operation)

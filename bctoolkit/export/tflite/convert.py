@@ -50,7 +50,7 @@ def _convert(function: Any, signature: list[tf.TensorSpec]) -> bytes:
 
     Given a traced function, it first copies them into a graph in Python: 2 GB more for ConvNeXtSmall, and slower.
     """
-    traced = tf.function(function, input_signature=signature).get_concrete_function()
+    traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
     module = tf.Module()
     module.held = traced.variables
     with tempfile.TemporaryDirectory(prefix="bctk-") as folder:

@@ -35,6 +35,28 @@ def _einsum_operation(graph: Graph, operation: Any, *operands: Any) -> Value:
     return Value(shape, last=_einsum(graph, operation.subscripts, shape, *operands))
 
 
+@EMITTERS.register("DotProductAttention")
+def _attention(
+    graph: Graph, operation: Any, query: Value, key: Value, value: Value, bias: Any, mask: Any, scale: Any
+) -> Value | None:
+    """Softmax of query · key, times value: each batch × length × heads × width (Vaswani et al. 2017, arXiv:1706.03762).
+
+    The factor goes to the query, which is the smallest.
+    """
+    heads, width = query.shape[-2:]
+    if bias is not None or mask is not None or operation.is_causal or operation.attn_logits_soft_cap is not None:
+        return None
+    if key.shape[-2] != heads or width is None:
+        return None
+    q = graph.add("Transpose", [graph.last(query)], perm=(0, 2, 1, 3))
+    q = graph.add("Mul", [q, graph.scalar(width**-0.5 if scale is None else float(scale))])
+    k = graph.add("Transpose", [graph.last(key)], perm=(0, 2, 3, 1))
+    v = graph.add("Transpose", [graph.last(value)], perm=(0, 2, 1, 3))
+    weights = graph.add("Softmax", [graph.add("MatMul", [q, k])], axis=-1)
+    mixed = graph.add("Transpose", [graph.add("MatMul", [weights, v])], perm=(0, 2, 1, 3))
+    return Value(shape_of(operation, query, key, value), last=mixed)
+
+
 def _einsum(graph: Graph, equation: str, shape: tuple[int | None, ...], *operands: Any) -> str:
     equation = equation.replace(" ", "")
     terms, arrow, result = equation.partition("->")
