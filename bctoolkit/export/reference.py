@@ -54,5 +54,5 @@ class ReferencePredictions:
 
     def _cached(self, images: Images, hashes: NDArray[np.uint8], label: str) -> NDArray[np.float32]:
         job = self._job
-        key = digest(job.source.provenance.model_sha256, job.source.contract, hashes)
+        key = digest(job.source.provenance.model_sha256, job.source.code_sha256, job.source.contract, hashes)
         return cached_predictions(job.cache, key, lambda: predict(self._model, images, label, job.progress))

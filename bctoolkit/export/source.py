@@ -17,7 +17,7 @@ from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.data.split import read as read_split
 from bctoolkit.documents import read_json
 from bctoolkit.errors import DatasetError, ExportError
-from bctoolkit.files import sha256_file
+from bctoolkit.files import sha256_file, sha256_folder
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Split
 from bctoolkit.run import TestMetrics
@@ -47,6 +47,8 @@ class ModelSource:
     """What training measured on the test part of the set `provenance.dataset_sha256`."""
     options: LoadOptions = NOTHING
     """The code that may run while it is loaded."""
+    code_sha256: str = ""
+    """Hash of that code; "" where none runs."""
     loaded: "keras.Model | None" = None
 
     def load(self) -> "keras.Model":
@@ -70,14 +72,17 @@ class ModelData:
 
 
 def open_source(path: Path, options: LoadOptions = NOTHING) -> ModelSource:
-    """Open a run folder or a `.keras` / `.h5` file.
+    """Open a run folder, a `.keras` / `.h5` file, or the folder of a SavedModel.
+
+    Args:
+        path: the file or folder.
+        options: the code that may run while the network is loaded.
 
     Raises:
         ExportError: a run without its facts, or a network that is no image classifier.
-        UnsupportedOp: a subclassed model, which has no graph.
         WeightsError: a file that Keras cannot load safely.
     """
-    if path.is_dir():
+    if (path / run.MODEL).exists():
         facts = run.read(path)
         model_file = path / run.MODEL
         return ModelSource(
@@ -94,7 +99,10 @@ def open_source(path: Path, options: LoadOptions = NOTHING) -> ModelSource:
     model = _load(path, options)
     _, height, width, _ = model.input_shape
     contract = InputContract(height=height, width=width)
-    return ModelSource(path.stem, path, contract, Source(path.stem, sha256_file(path)), loaded=model)
+    name = path.resolve().name if path.is_dir() else path.stem
+    provenance = Source(name, sha256_folder(path) if path.is_dir() else sha256_file(path))
+    code = _code_sha256(options)
+    return ModelSource(name, path, contract, provenance, options=options, code_sha256=code, loaded=model)
 
 
 def load_data(source: ModelSource, data: str | None, progress: Progress) -> ModelData | None:
@@ -130,6 +138,13 @@ def _load(path: Path, options: LoadOptions) -> Any:
     model = load_model(path, options)
     require_classifier(model, str(path))
     return model
+
+
+def _code_sha256(options: LoadOptions) -> str:
+    """Hash of the modules that were run for the network."""
+    from bctoolkit.networks.code import sha256_of_modules
+
+    return sha256_of_modules(options.imports) if options.imports else ""
 
 
 def _test_metrics(path: Path) -> TestMetrics | None:

@@ -10,6 +10,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bctoolkit.networks.layers import leaves
+from bctoolkit.networks.traced import Traced
 from bctoolkit.progress import Progress
 
 __all__ = ["float32_copy", "in_float32", "predict", "predictor"]
@@ -33,9 +34,17 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def float32_copy(operation: Any) -> Any:
-    """A layer with the same arguments that computes in float32; an operation without weights is used as it is."""
-    if not isinstance(operation, layers.Layer):
+    """A layer with the same arguments that computes in float32; an operation without weights is used as it is.
+
+    So is a network without a graph, which is loaded to compute in float32.
+    """
+    if not isinstance(operation, layers.Layer) or isinstance(operation, keras.Model | Traced):
         return operation
+    if type(operation) is layers.Lambda:  # its code is not taken apart and put together again
+        if operation.compute_dtype == "float32":
+            return operation
+        shape, mask, arguments = operation._output_shape, operation.mask, operation.arguments
+        return layers.Lambda(operation.function, shape, mask, arguments, dtype="float32", name=operation.name)
     config = operation.get_config() | {"dtype": "float32"}
     if type(operation) is layers.Normalization:  # what it was adapted to would stay behind: it computes with constants
         config |= {"mean": np.squeeze(operation.mean), "variance": np.squeeze(operation.variance)}

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
-from bctoolkit.errors import UnsupportedOp
+from bctoolkit.errors import BctkError, UnsupportedOp
+from bctoolkit.networks import has_graph
 
 __all__ = ["Operation", "edges", "functional", "rebuild", "walk"]
 
@@ -25,11 +26,22 @@ def walk(model: keras.Model, inputs: Any, visit: Callable[..., Any]) -> Any:
     """
 
     def enter(operation: Operation) -> Callable[..., Any]:
-        if isinstance(operation, keras.Model):
+        if isinstance(operation, keras.Model) and has_graph(operation):
             return lambda *args, **kwargs: walk(operation, args, visit)
-        return lambda *args, **kwargs: visit(operation, *args, **_at_inference(kwargs))
+        return lambda *args, **kwargs: _visit(visit, operation, *args, **_at_inference(kwargs))
 
     return functional(model)._run_through_graph(inputs, operation_fn=enter)
+
+
+def _visit(visit: Callable[..., Any], operation: Operation, *args: Any, **kwargs: Any) -> Any:
+    """Visit one operation; an error that nobody foresaw notes which it was."""
+    try:
+        return visit(operation, *args, **kwargs)
+    except BctkError:
+        raise
+    except Exception as problem:
+        problem.add_note(f"layer {operation.name!r} ({type(operation).__name__})")
+        raise
 
 
 def functional(model: keras.Model) -> Any:
