@@ -22,19 +22,20 @@ from bctoolkit.contract import prepare
 from bctoolkit.data import stores
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import ParityFailed
-from bctoolkit.export import build, export
+from bctoolkit.export import export, keras_network
 from bctoolkit.export.calibration import ranges
 from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.checks.introspection import require_exact_integers
 from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_trained_accuracy
 from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
+from bctoolkit.export.keras_network import keras_form
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
 from bctoolkit.export.source import load_data, open_source
 from bctoolkit.export.tflite.graph import QuantParams
 from bctoolkit.export.tflite.passes import int8 as tflite_int8
-from bctoolkit.export.variants import artifact_variant, keras_variant
+from bctoolkit.export.variants import artifact_variant, form_variant
 from bctoolkit.lazy import attribute
 from bctoolkit.networks.inference import in_float32, predict
 from bctoolkit.progress import Silent
@@ -71,7 +72,7 @@ class Chain:
     exporters: dict[str, Exporter]
 
     def keras(self, name: str, model: keras.Model) -> Variant:
-        return keras_variant(self.job, name, model)
+        return form_variant(self.job, keras_form(name, model))
 
     def artifact(self, name: str, kind: str, model: bytes) -> Variant:
         return artifact_variant(self.job, (name, kind), model, self.folded_twin)
@@ -100,9 +101,9 @@ def chain(run_folder: Path) -> Chain:
         network,
         frozen,
         folded,
-        keras_variant(job, "float32 Keras", network, probabilities),
-        keras_variant(job, "frozen twin", frozen),
-        keras_variant(job, "folded twin", folded),
+        form_variant(job, keras_form("float32 Keras", network), probabilities),
+        form_variant(job, keras_form("frozen twin", frozen)),
+        form_variant(job, keras_form("folded twin", folded)),
         {name: attribute(row.exporter)(folded, settings) for name, row in FORMATS.items()},
     )
 
@@ -156,14 +157,14 @@ def test_a_fault_of_the_freezing_is_blamed_on_it(chain: Chain, fault: str) -> No
 def test_an_export_with_a_fault_of_the_freezing_writes_nothing(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "freeze", lambda model: turned(freeze(model)))
+    monkeypatch.setattr(keras_network, "freeze", lambda model: turned(freeze(model)))
     assert refused(run_folder, tmp_path / "out").startswith("float32 Keras → frozen twin: ")
 
 
 def test_layer_scale_that_folding_forgets_is_blamed_on_folding(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "fold", lambda twin: fold(with_layers(without_scales)(twin)))
+    monkeypatch.setattr(keras_network, "fold", lambda twin: fold(with_layers(without_scales)(twin)))
     message = refused(run_folder, tmp_path / "out", bisect=True)
     assert message.startswith("frozen twin → folded twin: ")
     assert (
@@ -356,7 +357,7 @@ def test_a_float32_copy_that_lost_a_kernel_is_blamed_on_the_copying(
     model.get_layer("head_logits").set_weights([kernel * 30, bias])  # predictions far from equal
     model.save(tmp_path / "mixed.keras")
     lose_kernel = with_weights("head_logits", np.zeros_like)
-    monkeypatch.setattr(build, "in_float32", lambda network: lose_kernel(in_float32(network)))
+    monkeypatch.setattr(keras_network, "in_float32", lambda network: lose_kernel(in_float32(network)))
     message = refused(tmp_path / "mixed.keras", tmp_path / "out", golden="synthetic")
     assert message.startswith("Keras in bfloat16 → float32 Keras: ")
 
