@@ -56,6 +56,8 @@ def _import(name: str) -> types.ModuleType:
                 f"--import {name}: no such module here; install its package, or give the path of a .py file"
             ) from None
         raise WeightsError(f"--import {name}: needs the module {problem.name!r}, which is not installed") from None
+    except WeightsError:
+        raise
     except (Exception, SystemExit) as problem:  # whatever somebody's module does
         reason = " ".join(str(problem).split())[:200]
         raise WeightsError(f"--import {name}: fails when it is run, {type(problem).__name__}: {reason}") from problem
@@ -70,7 +72,7 @@ def _from_file(path: Path) -> types.ModuleType:
     """The module of a file, under its own name unless another module has that."""
     path = path.resolve()
     if not path.is_file():
-        raise ModuleNotFoundError(f"no file {path}", name=str(path))
+        raise WeightsError(f"--import {path}: no such file")
     for module in list(sys.modules.values()):
         if getattr(module, "__file__", None) == str(path) and module.__name__ != "__main__":
             return module

@@ -20,12 +20,28 @@ from bctoolkit.trust import NOTHING, LoadOptions
 
 __all__ = ["load_model"]
 
+
+class _Depthwise(keras.layers.DepthwiseConv2D):
+    """Keras's layer, from the description that Keras 2 gives of it."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The layer; Keras 2 also wrote how many groups there are, which were never more than one."""
+        if config.get("groups") == 1:
+            config = {key: value for key, value in config.items() if key != "groups"}
+        return keras.layers.DepthwiseConv2D.from_config(config)
+
+
 PRIVATE = {
+    "DepthwiseConv2D": _Depthwise,
     "CustomScaleLayer": inception_resnet_v2.CustomScaleLayer,
     "LayerScale": convnext.LayerScale,
     "StochasticDepth": convnext.StochasticDepth,
 }
-"""Layers of Keras's own applications that Keras itself does not find again in a `.h5` file."""
+"""Layers that Keras itself does not find again in a `.h5` file: those of its own applications, and one of Keras 2's."""
+
+UNNAMED = "FILE.py"
+"""What to import for a class of which the file names no module."""
 
 KERAS_2 = (
     "ClassMethod", "CuDNNGRU", "CuDNNLSTM", "DenseFeatures", "InstanceMethod", "InstanceProperty",
@@ -57,7 +73,7 @@ def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
         layer = None if options.trust_lambda else python_code(saved.config)
         modules = () if layer else import_modules(options.imports)
         unknown = list(unknown_classes(saved.config))
-        objects = PRIVATE | custom_objects(unknown, modules)
+        objects = custom_objects(unknown, modules)
     except RecursionError:
         raise WeightsError(f"{path}: not a Keras model that can be loaded (nested too deeply)") from None
     if layer is not None:
@@ -65,7 +81,7 @@ def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
             f"{path}: {layer} holds Python code, which runs only if you trust it: "
             f"bctk export {shlex.quote(str(path))} --trust-lambda"
         )
-    missing = [item for item in unknown if item.registered not in objects]
+    missing = [item for item in unknown if item.registered not in (*objects, *PRIVATE)]
     if any(item.module for item in missing):  # Keras imports the modules of some packages by itself
         raise WeightsError(f"{path}: {_advice(path, missing, options)}")
     if options.trust_lambda:
@@ -79,7 +95,7 @@ def _load(
     try:
         with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
             model = keras.models.load_model(
-                path, custom_objects=dict(objects), compile=False, safe_mode=not options.trust_lambda
+                path, custom_objects={**PRIVATE, **objects}, compile=False, safe_mode=not options.trust_lambda
             )
     except Exception as problem:  # Keras raises many kinds here, all of them about the file
         broken = damage(path)
@@ -109,13 +125,14 @@ def _advice(path: Path, missing: list[UnknownClass], options: LoadOptions) -> st
         return f"{what}, which {', '.join(options.imports)} does not define; --import its module or .py file too"
     modules = dict.fromkeys(_public(item.module) for item in missing)
     command = " ".join((f"bctk export {shlex.quote(str(path))}", *(f"--import {module}" for module in modules)))
-    return f"{what}; if you trust that code, run it: {command}"
+    file = f", where {UNNAMED} defines it" if UNNAMED in modules else ""
+    return f"{what}; if you trust that code, run it: {command}{file}"
 
 
 def _public(module: str) -> str:
     """The module to import for a class: the public one around a private one, and a file where no module is named."""
     if module in ("", "__main__"):
-        return "FILE.py"
+        return UNNAMED
     parts = module.split(".")
     private = next((i for i, part in enumerate(parts) if i and (part.startswith("_") or part == "src")), len(parts))
     return ".".join(parts[:private])

@@ -62,7 +62,7 @@ class _Untracked:
 
 
 def functional_of(layer: Any, shape: Iterable[int | None], name: str) -> keras.Model:
-    """A functional model of one operation.
+    """A functional model of one operation, and of one that does nothing for each of several named outputs.
 
     Args:
         layer: any layer or model of one input.
@@ -70,7 +70,15 @@ def functional_of(layer: Any, shape: Iterable[int | None], name: str) -> keras.M
         name: of the model.
     """
     image = keras.Input(tuple(shape), name="image")
-    return keras.Model(image, layer(image), name=re.sub(r"[^A-Za-z0-9_.-]", "_", name))
+    outputs = layer(image)
+    if isinstance(outputs, dict):  # what several outputs are called is what their layers are called
+        outputs = {key: keras.layers.Identity(name=_plain(key))(value) for key, value in outputs.items()}
+    return keras.Model(image, outputs, name=_plain(name))
+
+
+def _plain(name: str) -> str:
+    """A name in the letters that TensorFlow allows."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def forbidden(operators: Iterable[str]) -> str | None:
