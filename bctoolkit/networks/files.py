@@ -2,19 +2,30 @@
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.applications import convnext, inception_resnet_v2
 
 from bctoolkit.errors import WeightsError
 from bctoolkit.networks.code import custom_objects, import_modules, lend_names
 from bctoolkit.networks.graphless import with_graph
 from bctoolkit.networks.keras2 import load_keras_2
-from bctoolkit.networks.saved import Saved, UnknownClass, damage, python_code, read_saved, unknown_classes
+from bctoolkit.networks.saved import (
+    Config,
+    Saved,
+    UnknownClass,
+    damage,
+    lost_code,
+    python_code,
+    read_saved,
+    unknown_classes,
+)
 from bctoolkit.networks.saved_model import load_saved_model
 from bctoolkit.trust import NOTHING, LoadOptions
 
@@ -81,12 +92,35 @@ def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
             f"{path}: {layer} holds Python code, which runs only if you trust it: "
             f"bctk export {shlex.quote(str(path))} --trust-lambda"
         )
-    missing = [item for item in unknown if item.registered not in (*objects, *PRIVATE)]
+    elsewhere = {*objects, *PRIVATE, *(KERAS_2 if saved.is_keras_2 else ())}
+    missing = [item for item in unknown if item.registered not in elsewhere]
     if any(item.module for item in missing):  # Keras imports the modules of some packages by itself
         raise WeightsError(f"{path}: {_advice(path, missing, options)}")
     if options.trust_lambda:
         lend_names(modules)
-    return with_graph(_load(path, saved, objects, missing, options), path)
+    model = with_graph(_load(path, saved, objects, missing, options), path)
+    if options.trust_lambda:
+        _require_names(model, path)
+    return model
+
+
+def _require_names(model: keras.Model, path: Path) -> None:
+    """Run the network's lambdas once, on no image: each came without the names of the module it was written in."""
+    try:
+        signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
+        tf.function(lambda *images: model(list(images) if len(images) > 1 else images[0])).get_concrete_function(
+            *signature
+        )
+    except NameError as problem:
+        lacking = re.search(r"'\w+'", str(problem)[str(problem).rfind("name '") :])
+        raise WeightsError(
+            f"{path}: its Python code needs the name {lacking[0] if lacking else problem}, which it was written with; "
+            "give the module or .py file that has it: --import MODULE"
+        ) from problem
+
+
+def _line(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:200]
 
 
 def _load(
@@ -101,20 +135,22 @@ def _load(
         broken = damage(path)
         if broken is not None:
             raise WeightsError(f"{path}: damaged, {broken} fails its checksum; copy the file again") from None
-        if saved.is_keras_2 and all(item.name in KERAS_2 for item in missing):
+        if saved.is_keras_2 and not missing:
             return load_keras_2(path, saved, objects, problem)
-        raise WeightsError(f"{path}: {_reason(path, missing, options, problem)}") from problem
+        raise WeightsError(f"{path}: {_reason(path, saved.config, missing, options, problem)}") from problem
     if not isinstance(model, keras.Model):
         raise WeightsError(f"{path}: holds a {type(model).__name__}, not a model")
     return model
 
 
-def _reason(path: Path, missing: list[UnknownClass], options: LoadOptions, problem: Exception) -> str:
+def _reason(path: Path, config: Config, missing: list[UnknownClass], options: LoadOptions, problem: Exception) -> str:
     if missing:
         return _advice(path, missing, options)
-    if isinstance(problem, NameError) and options.trust_lambda:
-        return f"its Python code fails ({problem}); give the module that has this name: --import MODULE"
-    return f"not a Keras model that can be loaded ({' '.join(str(problem).split())[:200]})"
+    layer = lost_code(config)
+    if layer is not None:
+        remedy = "make it a layer of its own, Lambda or another, and save again"
+        return f"{layer} has a lambda as an argument, which Keras saves but never loads; {remedy}"
+    return f"not a Keras model that can be loaded ({_line(problem)})"
 
 
 def _advice(path: Path, missing: list[UnknownClass], options: LoadOptions) -> str:

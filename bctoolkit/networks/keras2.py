@@ -65,12 +65,15 @@ def load_keras_2(path: Path, saved: Saved, objects: Mapping[str, Any], problem: 
         tf_keras = importlib.import_module("tf_keras")
         try:
             names = {"K": tf_keras.backend, "keras": tf_keras, "layers": tf_keras.layers, "np": np, "tf": tf, **objects}
-            model = tf_keras.models.load_model(path, custom_objects=names, compile=False, safe_mode=False)
+            return _as_model(
+                path, tf_keras.models.load_model(path, custom_objects=names, compile=False, safe_mode=False)
+            )
+        except WeightsError:
+            raise
         except Exception as second:  # Keras 2 raises many kinds here, all of them about the file
             raise WeightsError(
                 f"{path}: written by Keras {saved.version}, and neither Keras 3 nor tf-keras loads it ({_line(second)})"
             ) from second
-        return _as_model(path, model)
 
 
 def _require_network(path: Path, saved: Saved, objects: Mapping[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +14,13 @@ import keras
 from bctoolkit.errors import WeightsError
 
 __all__ = [
+    "Config",
     "Saved",
     "UnknownClass",
     "class_name",
     "damage",
     "is_keras",
+    "lost_code",
     "nodes",
     "python_code",
     "read_saved",
@@ -33,14 +37,8 @@ LARGEST = 1 << 26
 """Bytes of a description; that of NASNetLarge takes 1.5 MB."""
 
 UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError),
+    *(ValueError, struct.error, zipfile.BadZipFile, zlib.error),
 )
 """What zipfile, h5py and json raise of a damaged file."""
 
@@ -168,6 +166,15 @@ def _is_code(function: Config) -> bool:
     return class_name(function) != "function"
 
 
+def lost_code(config: Config) -> str | None:
+    """The first layer with a lambda as an argument, which Keras saves in a form that it never loads; None if none."""
+    for node, layer in nodes(config):
+        value = node.get("value") if isinstance(node, dict) and len(node) == 1 else None
+        if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+            return layer
+    return None
+
+
 def class_name(node: Config) -> str:
     """The bare name of the class that a node is an object of; "" where it is none."""
     name = node.get("class_name") if isinstance(node, dict) else None
@@ -183,8 +190,8 @@ def unknown_classes(config: Config) -> Iterator[UnknownClass]:
         registered = node.get("registered_name") or name
         if name == "function":
             name = registered = node.get("config")
-        if not all(isinstance(part, str) for part in (module, name, registered)):
-            continue
+        if name == "module" or not all(isinstance(part, str) for part in (module, name, registered)):
+            continue  # a module is part of the code of a lambda
         if keras.saving.get_registered_object(registered) is None and not _is_known(module, name):
             yield UnknownClass(layer, name, registered, module.removeprefix("builtins"))
 
