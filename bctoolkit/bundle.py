@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, decode_json, parse, to_json
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.statistics.metrics import Parity
@@ -128,6 +129,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     cpu: Processor | None = None
     integer_products: IntegerProducts | None = None
     """Of ONNX files; None where there are none, and for engines that add them up in 32 bits everywhere."""
+    adaptation: Adaptation | None = None
+    """What was written into the graph around the network; None of one that is used as it is."""
     parity: Parity
     parity_steps: tuple[ParityStep, ...] = field(default=(), name="links")
     """In the order they were checked."""
@@ -191,6 +194,8 @@ class BundleContent:
     """Layers that an integer form computes in float."""
     integer_products: IntegerProducts | None = None
     """Of an ONNX file, and whether every CPU adds them up exactly."""
+    adaptation: Adaptation | None = None
+    """What was written into the graph around the network."""
     cpu: Processor | None = None
     """That the artifact was checked on."""
     inputs_sha256: str = ""
@@ -316,6 +321,7 @@ def write(target: Path, content: BundleContent) -> Bundle:
             tools=content.tools,
             cpu=content.cpu,
             integer_products=content.integer_products,
+            adaptation=content.adaptation,
             parity=content.parity,
             parity_steps=content.parity_steps,
             inputs_sha256=content.inputs_sha256,

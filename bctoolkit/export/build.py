@@ -102,6 +102,7 @@ def _seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, inpu
         calibration=None if calibration is None else calibration.hashes,
         keep_float=tuple(sorted(checked.keep_float)),
         integer_products=checked.integer_products,
+        adaptation=job.source.adaptation,
         cpu=Processor(cpu_name(), cpu_features()),
         inputs_sha256=inputs_sha256,
     )
