@@ -17,8 +17,8 @@
         ├── ProviderUnavailable   the engine cannot run on what was asked for
         └── InputMismatch         an array or image that breaks the input contract
 
-A message is one line: the fact, the value observed, the remedy. Anything that is not a `BctkError` is a bug and keeps
-its traceback.
+A message is one line: the fact, the value observed, the remedy. Anything that is not a `BctkError` is a bug: one line
+that says so, and with `--debug` a traceback.
 """
 
 __all__ = [

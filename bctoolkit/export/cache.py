@@ -22,7 +22,7 @@ from bctoolkit.system import versions
 
 __all__ = ["TOOLS", "cached_predictions", "digest", "earlier_bundle"]
 
-TOOLS = ("bctoolkit", "keras", "tensorflow", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
+TOOLS = ("bctoolkit", "keras", "tensorflow", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "tf-keras")
 """Packages whose versions decide what an export writes."""
 
 EDITION = 2

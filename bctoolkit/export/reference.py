@@ -54,5 +54,5 @@ class ReferencePredictions:
     def _cached(self, images: Images, hashes: NDArray[np.uint8], label: str) -> NDArray[np.float32]:
         job = self._job
         source = job.source
-        key = digest(source.provenance.model_sha256, source.contract, source.adaptation, hashes)
+        key = digest(source.provenance.model_sha256, source.code_sha256, source.contract, source.adaptation, hashes)
         return cached_predictions(job.cache, key, lambda: self._form.predict(images, label, job.progress))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bctoolkit.errors import BctkError, ExportError, UnsupportedOp
 from bctoolkit.export.keras_graph.composite import expand
 from bctoolkit.export.keras_graph.naming import Names, Nest
+from bctoolkit.networks import has_graph
 from bctoolkit.networks.inference import alias
 
 __all__ = ["Operation", "edges", "functional", "has_graph", "rebuild", "walk"]
@@ -115,19 +116,6 @@ def functional(model: keras.Model) -> Any:
     return keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
 
 
-def has_graph(model: keras.Model) -> bool:
-    """Whether a model is what its graph computes: built, and with no `call` of its own."""
-    if isinstance(model, keras.Sequential):
-        return bool(model.built) and type(model).call is keras.Sequential.call
-    return hasattr(model, "_run_through_graph") and type(model).call is _FUNCTIONAL.call
-
-
-def _functional_class() -> Any:
-    inputs = keras.Input((1,))
-    return type(keras.Model(inputs, inputs))
-
-
-_FUNCTIONAL = _functional_class()
 """The class of Keras's functional models, which is not public."""
 
 
