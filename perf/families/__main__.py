@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +58,8 @@ class Session:
         from perf.families import tasks
 
         result = self.results.get(name, {"routes": {}})
-        routes = [route for route in self._routes(name) if self._is_missing(result["routes"].get(route))]
+        routes = [route for route in self._routes(name) if self._is_missing(folder, result, route)]
         timed = self.options.time and "latency_ms" not in result
-        if timed:
-            routes += [
-                route
-                for route in result["routes"]
-                if route not in routes
-                and not (folder / tasks.artifact(route)).exists()
-                and "max_abs_diff" in result["routes"][route]
-            ]
         if not routes and not timed:
             return
         if not (folder / tasks.MODEL).exists():
@@ -77,14 +69,25 @@ class Session:
                 return
             result |= prepared
         self.results[name] = result
-        for route in routes:
-            task = tasks.export if route in tasks.FORMS else tasks.keras_export
-            result["routes"][route] = self._run(name, folder, task, route)
-            print(f"  {name} {route}: {result['routes'][route]}", flush=True)
+        for outcome in self._outcomes(name, folder, routes):
+            result["routes"] |= outcome
+            print(f"  {name} {outcome}", flush=True)
             self._keep()
         if timed:
             result["latency_ms"] = _latency(folder, result["routes"])
             self._keep()
+
+    def _outcomes(self, name: str, folder: Path, routes: list[str]) -> Iterator[dict[str, Any]]:
+        """By route, a few at a time: what float32 needs is computed once for both formats."""
+        from perf.families import tasks
+
+        float32 = [route for route in routes if route in PAIRS]
+        for group in [float32, *([route] for route in routes if route in tasks.FORMS and route not in PAIRS)]:
+            if group:
+                outcome = self._run(name, folder, tasks.export, group)
+                yield dict.fromkeys(group, outcome) if "failed" in outcome else outcome
+        for route in (route for route in routes if route in tasks.STOCK):
+            yield {route: self._run(name, folder, tasks.keras_export, route)}
 
     def _routes(self, name: str) -> list[str]:
         from perf.families.tasks import FORMS, STOCK
@@ -92,10 +95,16 @@ class Session:
         ours = [route for route in FORMS if "int8" not in route or name in QUANTIZED]
         return ours + (list(STOCK) if self.options.stock else [])
 
-    def _is_missing(self, entry: Mapping[str, Any] | None) -> bool:
+    def _is_missing(self, folder: Path, result: Mapping[str, Any], route: str) -> bool:
+        """Whether to take a route: it was not taken, it is wanted again, or its file is to be timed and gone."""
+        from perf.families.tasks import artifact
+
+        entry = result["routes"].get(route)
         if entry is None or self.options.again == "all":
             return True
-        return self.options.again == "refused" and "max_abs_diff" not in entry
+        if "max_abs_diff" not in entry:
+            return bool(self.options.again == "refused")
+        return self.options.time and "latency_ms" not in result and not (folder / artifact(route)).exists()
 
     def _run(self, name: str, folder: Path, task: Any, *arguments: Any) -> dict[str, Any]:
         from perf.families import children

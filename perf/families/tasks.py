@@ -7,9 +7,11 @@ import contextlib
 import io
 import logging
 import os
+import shutil
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,26 +66,46 @@ def prepare(name: str, folder: str, labelled: bool) -> dict[str, Any]:
     return {"parameters": model.count_params(), "median_distance": float(np.median(distances))}
 
 
-def export(name: str, folder: str, route: str) -> dict[str, Any]:
+def export(name: str, folder: str, routes: list[str]) -> dict[str, Any]:
     """Call `bctk export` on the saved network and look at what comes of it.
 
+    Args:
+        name: of the network.
+        folder: where its file is; gets the bundles.
+        routes: of `FORMS`, with the same quantization. Only those without a file are tried one by one.
+
     Returns:
-        Of a sealed bundle its figures; `refused` with the line that says why; `failed` where it is neither.
+        By route: of a sealed bundle its figures; `refused` with the line that says why; `failed` where it is neither.
     """
-    kind, quantization = FORMS[route]
-    images = ("--golden", GOLDEN) if quantization == "fp32" else ("--data", LABELLED)
-    arguments = ["export", MODEL, "--format", kind, "--quantize", quantization, "--input", "float32", *images]
     os.chdir(folder)
+    outcomes = _exported(name, routes)
+    if len(routes) > 1:
+        for route in (route for route in routes if "max_abs_diff" not in outcomes[route]):
+            outcomes |= _exported(name, [route])
+    return outcomes
+
+
+def _exported(name: str, routes: list[str]) -> dict[str, Any]:
+    """One call of the command for all routes."""
+    kinds = [FORMS[route][0] for route in routes]
+    quantization = FORMS[routes[0]][1]
+    images = ("--golden", GOLDEN) if quantization == "fp32" else ("--data", LABELLED)
+    formats = [word for kind in kinds for word in ("--format", kind)]
+    arguments = ["export", MODEL, *formats, "--quantize", quantization, "--input", "float32", *images]
+    folders = {route: Path(BUNDLES) / _bundle(*FORMS[route]) for route in routes}
+    for folder in folders.values():
+        shutil.rmtree(folder, ignore_errors=True)
     errors, begin = io.StringIO(), time.perf_counter()
     with _through_tf2onnx() as layers, contextlib.redirect_stderr(errors):
-        code = _call([*arguments, *NETWORKS[name].options, "--out", BUNDLES, "--force"])
-    seconds = {"seconds": round(time.perf_counter() - begin, 1)}
-    print(errors.getvalue())
-    if code == 0:
-        sealed = bundle.read(Path(BUNDLES) / _bundle(kind, quantization))
-        return _figures(sealed) | {"tf2onnx": dict(sorted(layers.items()))} | seconds
-    lines = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
-    return ({"refused": lines[-1].removeprefix("error: ")} if lines else {"failed": f"exit code {code}"}) | seconds
+        failure = _call([*arguments, *NETWORKS[name].options, "--out", BUNDLES])
+    shared = {"seconds": round(time.perf_counter() - begin, 1)}
+    print(errors.getvalue(), flush=True)
+    lines = [line.removeprefix("error: ") for line in errors.getvalue().splitlines() if line.startswith("error: ")]
+    reason = {"failed": failure} if failure or not lines else {"refused": lines[-1]}
+    return {
+        route: (_figures(bundle.read(path), layers) if path.exists() else reason) | shared
+        for route, path in folders.items()
+    }
 
 
 def keras_export(name: str, folder: str, route: str) -> dict[str, Any]:
@@ -121,13 +143,16 @@ def _bundle(kind: str, quantization: str) -> str:
     return f"{Path(MODEL).stem}-{kind}-{quantization}"
 
 
-def _call(arguments: list[str]) -> int:
-    """Be `bctk`, and give its exit code; what it crashes with is left to the caller."""
+def _call(arguments: list[str]) -> str:
+    """Be `bctk`; what it crashes with, or an exit code that it does not have, in a line."""
     try:
         main(arguments)
     except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+        return "" if end.code in (0, None, 1, 2) else f"exit code {end.code}"
+    except Exception as problem:  # a crash is a result
+        traceback.print_exc()
+        return f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+    return ""
 
 
 @contextlib.contextmanager
@@ -145,11 +170,15 @@ def _through_tf2onnx() -> Iterator[Counter[str]]:
         logger.removeHandler(handler)
 
 
-def _figures(sealed: bundle.Bundle) -> dict[str, Any]:
-    saved = np.load(IMAGES)
-    answers = _answers(FORMATS[sealed.manifest.format].suffix, sealed.model(), saved["images"])
-    figures = _against(saved["probabilities"], answers, len(sealed.model()))
-    return figures | {"layers_in_float": len(sealed.manifest.keep_float)}
+def _figures(sealed: bundle.Bundle, layers: Mapping[str, int]) -> dict[str, Any]:
+    manifest, saved, model = sealed.manifest, np.load(IMAGES), sealed.model()
+    answers = _answers(FORMATS[manifest.format].suffix, model, saved["images"])
+    figures = _against(saved["probabilities"], answers, len(model))
+    if manifest.format == "onnx":
+        figures["tf2onnx"] = dict(sorted(layers.items()))
+    if manifest.quantization != "fp32":
+        figures["layers_in_float"] = len(manifest.keep_float)
+    return figures
 
 
 def _against(probabilities: NDArray[np.float32], answers: NDArray[np.float32], size: int) -> dict[str, Any]:

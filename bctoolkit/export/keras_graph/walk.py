@@ -116,7 +116,6 @@ def functional(model: keras.Model) -> Any:
     return keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
 
 
-"""The class of Keras's functional models, which is not public."""
 
 
 def rebuild(
