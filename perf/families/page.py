@@ -20,7 +20,9 @@ In a cell under a format: the largest difference |Δp| from Keras, or the number
 file.
 """
 
-ERRORS = """`error` is how far a file is from the same network in float64, as a multiple of how far Keras in float32 is.
+ERRORS = """The errors are those of the logits of the median image against the same network in float64, as the gate of
+`bctk export` measures them: of Keras in float32, and of the files. One marked * is against Keras in float32, and Keras's
+what other rounding changes, for a network that cannot be computed in float64.
 """
 
 TIMES = """Latency: milliseconds, float32, batch 1, two threads, medians of interleaved turns, each engine in a process
@@ -36,7 +38,7 @@ def page(results: Mapping[str, Any]) -> str:
     """The whole page, of the results by network."""
     reasons: dict[str, int] = {}
     parts = [HEAD]
-    parts += [ERRORS] if any("error_ratio" in entry for entry in _entries(results)) else []
+    parts += [ERRORS] if any("error" in entry for entry in _entries(results)) else []
     parts += [TIMES] if any("latency_ms" in result for result in results.values()) else []
     parts += [*_summary(results), ""]
     for source, networks in SOURCES.items():
@@ -100,7 +102,8 @@ def _columns(networks: Mapping[str, Network], reasons: dict[str, int]) -> list[t
         ("image", lambda name, _: "×".join(map(str, (networks[name].size,) * 2 + (networks[name].channels,)))),
         ("parameters", lambda _, result: f"{result['parameters'] / 1e6:.2f} M"),
         *((title, _difference(route, reasons)) for route, title in (OURS | STOCK).items()),
-        *((f"error, {OURS[route]}", _error(route)) for route in ("onnx", "tflite")),
+        ("Keras's error", _keras_error),
+        *((f"{OURS[route]}'s error", _error(route)) for route in ("onnx", "tflite")),
         ("layers by tf2onnx", lambda _, result: _count(result)),
         *((f"ms, {OURS[route]}", _milliseconds(route)) for route in ("onnx", "tflite")),
         *((f"{OURS[route]} / Keras", _ratio(route)) for route in ("onnx", "tflite")),
@@ -120,10 +123,15 @@ def _difference(route: str, reasons: dict[str, int]) -> Any:
     return cell
 
 
+def _keras_error(_: str, result: Mapping[str, Any]) -> str:
+    errors = [entry["error"] for entry in result["routes"].values() if "error" in entry]
+    return next((f"{error['keras']:.1e}" + "*" * (error["from"] != "float64") for error in errors), "")
+
+
 def _error(route: str) -> Any:
     def cell(_: str, result: Mapping[str, Any]) -> str:
-        ratio = result["routes"].get(route, {}).get("error_ratio")
-        return "" if ratio is None else f"{ratio:.2f}"
+        error = result["routes"].get(route, {}).get("error")
+        return "" if error is None else f"{error['file']:.1e}"
 
     return cell
 

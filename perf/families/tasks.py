@@ -72,21 +72,12 @@ def export(name: str, folder: str, routes: list[str]) -> dict[str, Any]:
     Args:
         name: of the network.
         folder: where its file is; gets the bundles.
-        routes: of `FORMS`, with the same quantization. Only those without a file are tried one by one.
+        routes: of `FORMS`, with the same quantization.
 
     Returns:
         By route: of a sealed bundle its figures; `refused` with the line that says why; `failed` where it is neither.
     """
     os.chdir(folder)
-    outcomes = _exported(name, routes)
-    if len(routes) > 1:
-        for route in (route for route in routes if "max_abs_diff" not in outcomes[route]):
-            outcomes |= _exported(name, [route])
-    return outcomes
-
-
-def _exported(name: str, routes: list[str]) -> dict[str, Any]:
-    """One call of the command for all routes."""
     kinds = [FORMS[route][0] for route in routes]
     quantization = FORMS[routes[0]][1]
     images = ("--golden", GOLDEN) if quantization == "fp32" else ("--data", LABELLED)
@@ -101,11 +92,14 @@ def _exported(name: str, routes: list[str]) -> dict[str, Any]:
     shared = {"seconds": round(time.perf_counter() - begin, 1)}
     print(errors.getvalue(), flush=True)
     lines = [line.removeprefix("error: ") for line in errors.getvalue().splitlines() if line.startswith("error: ")]
-    reason = {"failed": failure} if failure or not lines else {"refused": lines[-1]}
-    return {
-        route: (_figures(bundle.read(path), layers) if path.exists() else reason) | shared
-        for route, path in folders.items()
-    }
+    outcomes = {route: _figures(bundle.read(path), layers) for route, path in folders.items() if path.exists()}
+    missing = [route for route in routes if route not in outcomes]
+    lines = lines if len(lines) == len(missing) else lines[-1:] * len(missing)
+    if failure or len(lines) != len(missing):
+        outcomes |= {route: {"failed": failure or "no file and no reason"} for route in missing}
+    else:
+        outcomes |= {route: {"refused": line} for route, line in zip(missing, lines, strict=True)}
+    return {route: outcomes[route] | shared for route in routes}
 
 
 def keras_export(name: str, folder: str, route: str) -> dict[str, Any]:
@@ -177,7 +171,10 @@ def _figures(sealed: bundle.Bundle, layers: Mapping[str, int]) -> dict[str, Any]
     if manifest.format == "onnx":
         figures["tf2onnx"] = dict(sorted(layers.items()))
     if manifest.quantization != "fp32":
-        figures["layers_in_float"] = len(manifest.keep_float)
+        return figures | {"layers_in_float": len(manifest.keep_float)}
+    step = manifest.parity_steps[-1]
+    if step.error is not None and step.reference_error is not None:
+        figures["error"] = {"from": step.exact, "keras": step.reference_error.typical, "file": step.error.typical}
     return figures
 
 
