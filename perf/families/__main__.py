@@ -51,31 +51,29 @@ class Session:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
     def measure(self, name: str, folder: Path) -> None:
         """Do what is not in the results yet for one network, and keep it."""
         from perf.families import tasks
 
-        result = self.results.get(name, {"routes": {}})
+        result = _results().get(name, {"routes": {}})
         routes = [route for route in self._routes(name) if self._is_missing(folder, result, route)]
         timed = self.options.time and "latency_ms" not in result
         if not routes and not timed:
             return
-        if not (folder / tasks.MODEL).exists():
+        if "parameters" not in result or not (folder / tasks.MODEL).exists():
             prepared = self._run(name, folder, tasks.prepare, name in QUANTIZED)
             if "failed" in prepared:
                 print(f"{name}: not built: {prepared['failed']}", flush=True)
                 return
             result |= prepared
-        self.results[name] = result
         for outcome in self._outcomes(name, folder, routes):
             result["routes"] |= outcome
             print(f"  {name} {outcome}", flush=True)
-            self._keep()
+            _keep(name, result)
         if timed:
             result["latency_ms"] = _latency(folder, result["routes"])
-            self._keep()
+            _keep(name, result)
 
     def _outcomes(self, name: str, folder: Path, routes: list[str]) -> Iterator[dict[str, Any]]:
         """By route, a few at a time: what float32 needs is computed once for both formats."""
@@ -112,12 +110,21 @@ class Session:
         limits = {"seconds": self.options.limit, "megabytes": self.options.megabytes}
         return children.run(task, name, str(folder), *arguments, **limits, log=folder / "log.txt")
 
-    def _keep(self) -> None:
-        ordered = {name: self.results[name] for name in NETWORKS if name in self.results}
-        for target, text in ((RESULTS, json.dumps(ordered, indent=1) + "\n"), (PAGE, page(ordered))):
-            partial = target.with_name(f".{target.name}")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(target)
+
+def _results() -> dict[str, Any]:
+    """By network, in the order of the sources."""
+    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return {name: results[name] for name in NETWORKS if name in results}
+
+
+def _keep(name: str, result: dict[str, Any]) -> None:
+    """Write one network's results among those of the others, which another call may have added to meanwhile."""
+    results = _results() | {name: result}
+    ordered = {each: results[each] for each in NETWORKS if each in results}
+    for target, text in ((RESULTS, json.dumps(ordered, indent=1) + "\n"), (PAGE, page(ordered))):
+        partial = target.with_name(f".{target.name}")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
 
 
 def _latency(folder: Path, routes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -157,13 +164,10 @@ def main() -> int:
     options = _options()
     session = Session(options)
     if options.check:
-        return int(PAGE.read_text(encoding="utf-8") != page(session.results))
-    names = [
-        name
-        for name, network in NETWORKS.items()
-        if (options.only and any(fnmatch.fnmatch(name, pattern) for pattern in options.only))
-        or (not options.only and (options.all or network.smallest))
-    ]
+        return int(PAGE.read_text(encoding="utf-8") != page(_results()))
+    smallest = [name for name, network in NETWORKS.items() if options.all or network.smallest]
+    matching = [name for pattern in options.only or () for name in fnmatch.filter(NETWORKS, pattern)]
+    names = dict.fromkeys(matching if options.only else smallest)
     for name in names:
         with contextlib.ExitStack() as stack:
             folder = options.cache / name if options.cache else Path(stack.enter_context(tempfile.TemporaryDirectory()))

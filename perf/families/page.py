@@ -21,8 +21,8 @@ file.
 """
 
 ERRORS = """The errors are those of the logits of the median image against the same network in float64, as the gate of
-`bctk export` measures them: of Keras in float32, and of the files. One marked * is against Keras in float32, and Keras's
-what other rounding changes, for a network that cannot be computed in float64.
+`bctk export` measures them: of Keras in float32, and of the files. Where Keras's is marked with a star, the network
+could not be computed in float64: Keras's is then what other rounding changes, and those of the files are against Keras.
 """
 
 TIMES = """Latency: milliseconds, float32, batch 1, two threads, medians of interleaved turns, each engine in a process
@@ -125,7 +125,7 @@ def _difference(route: str, reasons: dict[str, int]) -> Any:
 
 def _keras_error(_: str, result: Mapping[str, Any]) -> str:
     errors = [entry["error"] for entry in result["routes"].values() if "error" in entry]
-    return next((f"{error['keras']:.1e}" + "*" * (error["from"] != "float64") for error in errors), "")
+    return next((f"{error['keras']:.1e}" + "\\*" * (error["from"] != "float64") for error in errors), "")
 
 
 def _error(route: str) -> Any:
