@@ -52,7 +52,8 @@ def _outcome(process: Any, receiver: Connection, end: float, seconds: float, meg
                 result: dict[str, Any] = receiver.recv()
             except EOFError:
                 process.join()
-                return {"failed": f"ended by signal {-process.exitcode}"}
+                code = process.exitcode
+                return {"failed": f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"}
             return result
         if _megabytes(process.pid) > megabytes:
             return {"failed": f"holds more than {megabytes} MB"}

@@ -83,16 +83,16 @@ def export(name: str, folder: str, routes: list[str]) -> dict[str, Any]:
     images = ("--golden", GOLDEN) if quantization == "fp32" else ("--data", LABELLED)
     formats = [word for kind in kinds for word in ("--format", kind)]
     arguments = ["export", MODEL, *formats, "--quantize", quantization, "--input", "float32", *images]
-    folders = {route: Path(BUNDLES) / _bundle(*FORMS[route]) for route in routes}
-    for folder in folders.values():
-        shutil.rmtree(folder, ignore_errors=True)
+    targets = {route: Path(BUNDLES) / _bundle(*FORMS[route]) for route in routes}
+    for target in targets.values():
+        shutil.rmtree(target, ignore_errors=True)
     errors, begin = io.StringIO(), time.perf_counter()
     with _through_tf2onnx() as layers, contextlib.redirect_stderr(errors):
         failure = _call([*arguments, *NETWORKS[name].options, "--out", BUNDLES])
     shared = {"seconds": round(time.perf_counter() - begin, 1)}
     print(errors.getvalue(), flush=True)
     lines = [line.removeprefix("error: ") for line in errors.getvalue().splitlines() if line.startswith("error: ")]
-    outcomes = {route: _figures(bundle.read(path), layers) for route, path in folders.items() if path.exists()}
+    outcomes = {route: _figures(bundle.read(path), layers) for route, path in targets.items() if path.exists()}
     missing = [route for route in routes if route not in outcomes]
     lines = lines if len(lines) == len(missing) else lines[-1:] * len(missing)
     if failure or len(lines) != len(missing):
