@@ -63,7 +63,12 @@ def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> An
 
 
 def _convert(call: Any, values: list[Value]) -> onnx.ModelProto:
+    """Convert a function of tensors, which returns a list of them.
+
+    It is frozen before tf2onnx sees it, which takes a constant that was computed outside of the function for an input.
+    """
     import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -71,8 +76,12 @@ def _convert(call: Any, values: list[Value]) -> onnx.ModelProto:
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     signature = [tf.TensorSpec(value.shape, value.dtype, name=f"x{i}") for i, value in enumerate(values)]
     outputs = tf.function(lambda *tensors: [tf.identity(tensor) for tensor in call(*tensors)])
+    frozen = convert_variables_to_constants_v2(
+        outputs.get_concrete_function(*signature), lower_control_flow=False, aggressive_inlining=True
+    )
+    names = ([tensor.name for tensor in tensors] for tensors in (frozen.inputs, frozen.outputs))
     model: onnx.ModelProto
-    model, _ = tf2onnx.convert.from_function(outputs, input_signature=signature, opset=OPSET)
+    model, _ = tf2onnx.convert.from_graph_def(frozen.graph.as_graph_def(add_shapes=True), None, *names, opset=OPSET)
     return model
 
 
