@@ -127,7 +127,7 @@ BLOCKS: dict[str, Block] = {
     ),
     "normalizations": lambda x: (
         *(layers.GroupNormalization(2, beta_initializer="ones")(x), layers.GroupNormalization(-1, scale=False)(x)),
-        *(layers.RMSNormalization()(x), ops.layer_normalization(x, gamma=np.full(4, 2.0, np.float32))),
+        *(layers.RMSNormalization()(x), ops.layer_normalization(x, gamma=np.full(4, 2.0, np.float32), epsilon=1e-2)),
     ),
     "reductions": lambda x: (
         *(ops.mean(x, 1), ops.sum(x, (1, 2)), ops.max(x, -1), ops.amax(x, 2, keepdims=True), ops.min(x, (2, 3))),
@@ -150,7 +150,7 @@ BLOCKS: dict[str, Block] = {
         layers.Conv3DTranspose(2, 2, 2, use_bias=False)(ops.expand_dims(x, 3)),
     ),
     "products": lambda x: (
-        *(ops.matmul(x, ops.swapaxes(x, 1, 2)[..., :5]), ops.einsum("nhwc,nhvc->nhwv", x, x)),
+        *(ops.matmul(x, ops.swapaxes(x, 2, 3)[..., :5]), ops.einsum("nhwc,nhvc->nhwv", x, x)),
         *(
             ops.einsum("bhwc,bhvc->bwv", x, x),
             ops.einsum("bhwc->bwh", x),
@@ -170,7 +170,7 @@ BLOCKS: dict[str, Block] = {
             ops.moveaxis(x, 1, -1),
             ops.moveaxis(x, (1, 2), (3, 1)),
         ),
-        *(layers.RepeatVector(3)(x[:, 0, 0]), ops.broadcast_to(x[:, :1], (1, 2, 15, 4))),
+        layers.RepeatVector(3)(x[:, 0, 0]),
         *(ops.pad(x, ((0, 0), (1, 2), (0, 0), (3, 0))), ops.pad(x, [[0, 0], [0, 0], [1, 1], [0, 0]], "reflect")),
         ops.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)), constant_values=2.0),
     ),
