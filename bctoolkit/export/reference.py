@@ -1,16 +1,15 @@
-"""What the Keras variants of a network predict, and the reference's predictions that are cached for the next export."""
+"""The reference's predictions on the parts of the set, cached for the next export."""
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bundle import Reference
 from bctoolkit.data.dataset import positions, stratified
 from bctoolkit.data.stores import Images
-from bctoolkit.export.cache import cached_predictions, digest
+from bctoolkit.export.cache import PredictionCache, digest
+from bctoolkit.export.checks.judgement import Validation
+from bctoolkit.export.network import Form
 from bctoolkit.export.plan import Job
-from bctoolkit.export.sensitivity.search import Validation
-from bctoolkit.networks.inference import predict
 
 __all__ = ["ReferencePredictions"]
 
@@ -21,8 +20,12 @@ VALIDATED = 1024
 class ReferencePredictions:
     """The float32 reference's predictions on the parts of the set: each part once per network and set."""
 
-    def __init__(self, job: Job, model: keras.Model) -> None:
-        self._job, self._model = job, model
+    def __init__(self, job: Job, form: Form) -> None:
+        self._job, self._form, self._cache = job, form, PredictionCache(job.cache)
+
+    def keep(self) -> None:
+        """Write down what was predicted, for the next export."""
+        self._cache.keep()
 
     def test_part(self) -> Reference | None:
         """The whole test part, keyed by content hash; None where it is unknown or not to travel."""
@@ -50,9 +53,9 @@ class ReferencePredictions:
             index = positions(images.hashes, test_part.hashes)
             if (index >= 0).all():
                 return test_part.probabilities[index]
-        return predict(self._model, images.images, "reference", self._job.progress)
+        return self._form.predict(images.images, "reference", self._job.progress)
 
     def _cached(self, images: Images, hashes: NDArray[np.uint8], label: str) -> NDArray[np.float32]:
         job = self._job
         key = digest(job.source.provenance.model_sha256, job.source.contract, hashes)
-        return cached_predictions(job.cache, key, lambda: predict(self._model, images, label, job.progress))
+        return self._cache.lookup(key, lambda: self._form.predict(images, label, job.progress))

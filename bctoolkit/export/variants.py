@@ -1,53 +1,48 @@
-"""The variants of a network that an export compares: Keras networks and artifacts, with their predictions."""
+"""The variants of a network that an export compares: its forms and its artifacts, with their predictions."""
 
-from functools import partial
-
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.export.checks.introspection import INTROSPECTORS
-from bctoolkit.export.checks.locate import layer_outputs
 from bctoolkit.export.checks.parity_chain import Variant
+from bctoolkit.export.network import Form
 from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.lazy import attribute
-from bctoolkit.networks.inference import predict
 from bctoolkit.runtime.backends import default_threads
 from bctoolkit.statistics.metrics import Probabilities
 
-__all__ = ["artifact_variant", "keras_variant", "predict_artifact"]
-
-FEW = 16
-"""Images on which two Keras networks are compared: what is wrong with a layer's form shows on any image."""
+__all__ = ["artifact_variant", "form_variant", "predict_artifact"]
 
 
-def keras_variant(job: Job, name: str, model: keras.Model, probabilities: Probabilities | None = None) -> Variant:
-    """A Keras network with its predictions.
+def form_variant(job: Job, form: Form, probabilities: Probabilities | None = None) -> Variant:
+    """A form of the network with its predictions.
 
     Args:
         job: whose check images are predicted.
-        name: what to call it in a message.
-        model: the network.
-        probabilities: its predictions on the check images; by default it predicts the first few of them.
+        form: of the network.
+        probabilities: its predictions on all check images; by default it predicts a few of them.
     """
+    few = None
     if probabilities is None:
-        probabilities = predict(model, job.check_images.images[:FEW], name, job.progress)
+        few = job.check_images.few
+        probabilities = form.predict(job.check_images.images[few], form.name, job.progress)
     return Variant(
-        name,
+        form.name,
         probabilities,
-        layers=partial(layer_outputs, model),
-        tensors=lambda image: [output.value for output in layer_outputs(model, image)],
+        layers=form.layers,
+        tensors=lambda image: [output.value for output in form.layers(image)],
+        images=few,
     )
 
 
-def artifact_variant(job: Job, artifact: Artifact, model: bytes, twin: Variant) -> Variant:
-    """An artifact with its predictions on the check images; its layers are those of the twin it was converted from."""
+def artifact_variant(job: Job, artifact: Artifact, model: bytes, before: Variant) -> Variant:
+    """An artifact with its predictions on the check images; its layers are those of the form it was made from."""
     introspector, dtype = INTROSPECTORS.get(artifact[0]), job.contract.dtype
     return Variant(
         " ".join(artifact),
         predict_artifact(job, artifact, model, job.check_images.images),
-        layers=twin.layers,
+        layers=before.layers,
         tensors=lambda image: [] if introspector is None else introspector.tensors(model, image.astype(dtype)),
     )
 

@@ -14,7 +14,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit import networks
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
-from bctoolkit.export import build, export, reference, variants
+from bctoolkit.export import build, export, keras_network, variants
 from bctoolkit.export.plan import plan
 from bctoolkit.files import sha256_file
 from bctoolkit.networks.inference import predict
@@ -178,9 +178,9 @@ def test_the_reference_is_asked_once_for_all_exports(
         labels.append(label)
         return predict(model, images, label, progress)
 
-    monkeypatch.setattr(reference, "predict", counted)
+    monkeypatch.setattr(keras_network, "predict", counted)
     export(tiny, ExportRecipe(quantizations=("fp16",)), tmp_path / "out", Silent(), cache=tmp_path / "cache")
-    assert labels == []
+    assert [label for label in labels if "reference" in label] == []
 
 
 def test_all_is_every_form_that_a_format_has() -> None:
