@@ -9,11 +9,11 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
+from bctoolkit.errors import UnsupportedOp
 from bctoolkit.networks.layers import leaves
-from bctoolkit.networks.traced import Traced
 from bctoolkit.progress import Progress
 
-__all__ = ["float32_copy", "in_float32", "predict", "predictor"]
+__all__ = ["alias", "float32_copy", "in_float32", "predict", "predictor"]
 
 BATCH = 32
 
@@ -34,21 +34,54 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def float32_copy(operation: Any) -> Any:
-    """A layer with the same arguments that computes in float32; an operation without weights is used as it is.
+    """An operation that does the same in float32: a layer is built anew from its arguments.
 
-    So is a network without a graph, which is loaded to compute in float32.
+    A layer of neither Keras nor ours, or one that its own arguments do not build, is used as it is where it computes in
+    float32 already; the copy then shares its weights.
+
+    Raises:
+        UnsupportedOp: it computes in another dtype, and its arguments do not build it anew.
     """
-    if not isinstance(operation, layers.Layer) or isinstance(operation, keras.Model | Traced):
-        return operation
+    if not isinstance(operation, layers.Layer):
+        return _float32_operation(operation)
+    as_it_is = _computes_in_float32(operation)
+    if as_it_is and type(operation).__module__.split(".")[0] not in ("keras", "bctoolkit"):
+        return alias(operation, operation.name)
     if type(operation) is layers.Lambda:  # its code is not taken apart and put together again
-        if operation.compute_dtype == "float32":
-            return operation
         shape, mask, arguments = operation._output_shape, operation.mask, operation.arguments
         return layers.Lambda(operation.function, shape, mask, arguments, dtype="float32", name=operation.name)
-    config = operation.get_config() | {"dtype": "float32"}
-    if type(operation) is layers.Normalization:  # what it was adapted to would stay behind: it computes with constants
-        config |= {"mean": np.squeeze(operation.mean), "variance": np.squeeze(operation.variance)}
-    return type(operation).from_config(config)
+    try:
+        config = operation.get_config() | {"dtype": "float32"}
+        if type(operation) is layers.Normalization:  # what it was adapted to would stay behind
+            config |= {"mean": np.squeeze(operation.mean), "variance": np.squeeze(operation.variance)}
+        return type(operation).from_config(config)
+    except Exception as problem:  # whatever a library's or a user's constructor raises
+        if as_it_is:
+            return alias(operation, operation.name)
+        reason = " ".join(str(problem).split())[:120]
+        raise UnsupportedOp(
+            f"layer {operation.name!r} ({type(operation).__name__}) computes in {operation.compute_dtype} and its "
+            f"get_config() does not build it anew ({reason}); build the network with dtype='float32', copy the weights"
+        ) from problem
+
+
+def alias(operation: Any, name: str) -> Any:
+    """The same operation under another name, for use in another graph: it shares the weights, and no call of it."""
+    copy = object.__new__(type(operation))
+    copy.__dict__.update(operation.__dict__, name=name, _inbound_nodes=[], _outbound_nodes=[])
+    return copy
+
+
+def _float32_operation(operation: Any) -> Any:
+    """An operation; one that casts to another float casts to float32."""
+    copy = alias(operation, operation.name)
+    if type(operation).__name__ in ("Cast", "SaturateCast") and "float" in str(operation.dtype):
+        copy.dtype = "float32"
+    return copy
+
+
+def _computes_in_float32(layer: Any) -> bool:
+    return all(each.compute_dtype == "float32" for each in layer._flatten_layers())
 
 
 def predictor(model: keras.Model, shape: tuple[int, ...]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
