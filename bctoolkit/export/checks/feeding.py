@@ -40,6 +40,9 @@ AT_CHANCE = 0.01
 ORDERED = 20
 """Classes up to which the order of the outputs is looked for, by halves of the images."""
 
+ORDER_FITS = 0.8
+"""Least accuracy of an order: outputs drawn by chance, read in the order that suits them, can be right on half."""
+
 BATCH = 32
 
 Decisions = NDArray[np.int64]
@@ -137,10 +140,11 @@ def _reordered(decisions: dict[str, Decisions], dataset: Dataset) -> Iterator[_W
         counts = np.zeros((count, count))
         np.add.at(counts, (decision[fitted], labels[fitted]), 1)
         order = assign(counts, maximize=True)[1]
-        if (order != np.arange(count)).any():
+        right = order[decision[judged]] == labels[judged]
+        if (order != np.arange(count)).any() and right.mean() >= ORDER_FITS:
             options = {"--scale": preset} if preset else {}
             names = ",".join(dataset.classes[i] for i in order)
-            yield _Way(options | {"--labels": names}, order[decision[judged]] == labels[judged], judged)
+            yield _Way(options | {"--labels": names}, right, judged)
 
 
 def _rises(exported: _Way, way: _Way) -> bool:
