@@ -1,6 +1,7 @@
 """A trained network at inference: in float32, whatever precision trained it, and over many images in batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -90,10 +91,26 @@ def predictor(model: keras.Model, shape: tuple[int, ...]) -> Callable[[NDArray[A
     compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
 
     def call(images: NDArray[Any]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = compiled(images.astype(np.float32)).numpy()
+        with _unfused():
+            probabilities: NDArray[np.float32] = compiled(images.astype(np.float32)).numpy()
         return probabilities
 
     return call
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Operators as they were written, for functions that are called meanwhile.
+
+    On a CPU TensorFlow 2.21 makes one operator of a convolution, its bias, a sum and a LeakyReLU, and loses the slope:
+    0.2 is used for any other. Keras's own `predict` has that fault, its eager call has not.
+    """
+    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
 
 
 def predict(

@@ -4,6 +4,7 @@ So attention, the blocks of a library, and a user's own layers are frozen, folde
 cannot be recorded (TensorFlow's own functions, a shape that only a batch at hand has) remains one operation.
 """
 
+import math
 from collections.abc import Callable
 from inspect import signature
 from typing import Any, NamedTuple
@@ -55,7 +56,27 @@ def expand(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Composi
         return None
     if not all(isinstance(leaf, keras.KerasTensor) for leaf in keras.tree.flatten(outputs)):
         return None
-    return Composition(keras.Function(list(inputs.values()), outputs), list(tensors.values()))
+    graph = keras.Function(list(inputs.values()), outputs)
+    if not all(map(_fits_any_batch, graph.operations)):
+        return None
+    return Composition(graph, list(tensors.values()))
+
+
+def _fits_any_batch(operation: Any) -> bool:
+    """Whether no argument of a recorded operation is the size of the batch, which nothing knows.
+
+    That of a reshaping is left to be inferred.
+    """
+    if type(operation).__name__ == "Reshape" and None in operation.newshape:
+        (tensor,) = operation._inbound_nodes[0].input_tensors
+        target = [*operation.newshape]
+        if -1 in target and None not in tensor.shape[1:] and target.count(None) == 1:
+            others = math.prod(size for size in target if size not in (None, -1))
+            target[target.index(-1)] = math.prod(tensor.shape[1:]) // others
+        operation.newshape = tuple(-1 if size is None else size for size in target)
+        return operation.newshape.count(-1) == 1
+    sizes = (value for value in vars(operation).values() if isinstance(value, tuple | list))
+    return isinstance(operation, layers.Layer) or not any(None in value for value in sizes)
 
 
 def _recorder(layer: Any) -> Callable[..., Any] | None:

@@ -4,6 +4,7 @@ Neither needs a copy of the network: for the time of tracing, its layers compute
 that they have, so that layers with states, sublayers or arguments of their own take part as they are.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,7 +77,7 @@ def rounded(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32
         nonlocal count
         count += 1
         seed = count
-        return keras.tree.map_structure(lambda value: _moved(value, seed), operation(*args, **kwargs))
+        return keras.tree.map_structure(lambda value: _moved(value, seed), _at_inference(operation, *args, **kwargs))
 
     signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
     compiled = tf.function(lambda batch: walk(model, batch, visit)).get_concrete_function(signature)
@@ -113,6 +114,16 @@ def _visit(operation: Operation, *args: Any, **kwargs: Any) -> Any:
         return args[0]
     if isinstance(operation, layers.Resizing) and operation.interpolation == "bilinear" and _is_plain(operation):
         return _resized(args[0], operation.height, operation.width)
+    if isinstance(operation, layers.UpSampling2D) and operation.interpolation == "bilinear":
+        height, width = operation.size
+        return _resized(args[0], height * args[0].shape[1], width * args[0].shape[2])
+    return _at_inference(operation, *args, **kwargs)
+
+
+def _at_inference(operation: Operation, *args: Any, **kwargs: Any) -> Any:
+    """Run an operation; augmentation takes itself to be training unless it is called otherwise."""
+    if isinstance(operation, layers.Layer) and "training" in inspect.signature(operation.call).parameters:
+        kwargs.setdefault("training", False)
     return operation(*args, **kwargs)
 
 

@@ -30,8 +30,6 @@ OPERATORS = {
     "Erf": "Erf",
     "Sin": "Sin",
     "Cos": "Cos",
-    "Floor": "Floor",
-    "Ceil": "Ceil",
     "Sign": "Sign",
 }
 """Class names of layers and operations, and the ONNX operators that they are."""

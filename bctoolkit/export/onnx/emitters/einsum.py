@@ -37,7 +37,14 @@ def _einsum_operation(graph: Graph, operation: Any, *operands: Any) -> Value:
 
 @EMITTERS.register("DotProductAttention")
 def _attention(
-    graph: Graph, operation: Any, query: Value, key: Value, value: Value, bias: Any, mask: Any, scale: Any
+    graph: Graph,
+    operation: Any,
+    query: Value,
+    key: Value,
+    value: Value,
+    bias: Any = None,
+    mask: Any = None,
+    scale: Any = None,
 ) -> Value | None:
     """Softmax of query · key, times value: each batch × length × heads × width (Vaswani et al. 2017, arXiv:1706.03762).
 

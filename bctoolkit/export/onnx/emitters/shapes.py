@@ -88,15 +88,6 @@ def _repeat_vector(graph: Graph, layer: Any, x: Value) -> Value:
     return Value(shape, last=graph.add("Expand", [row, graph.integers(1, layer.n, 1)]))
 
 
-@EMITTERS.register("BroadcastTo")
-def _broadcast_to(graph: Graph, operation: Any, x: Value) -> Value | None:
-    shape = shape_of(operation, x)
-    if None in shape[1:]:
-        return None
-    target = graph.integers(shape[0] or 1, *(size or 1 for size in shape[1:]))
-    return Value(shape, last=graph.add("Expand", [graph.last(x), target]))
-
-
 @EMITTERS.register("Pad")
 def _pad(graph: Graph, operation: Any, x: Value, constant_values: Any = None) -> Value | None:
     width = np.broadcast_to(np.array(operation.pad_width), (len(x.shape), 2))

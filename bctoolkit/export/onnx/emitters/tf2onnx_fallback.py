@@ -18,6 +18,9 @@ from bctoolkit.export.onnx.registry import specs_of
 
 __all__ = ["convert_layer"]
 
+LOG = logging.getLogger("bctoolkit.export.onnx.tf2onnx")
+"""Gets the class and the name of each layer that has no emitter of ours."""
+
 OPSET = 18
 """The latest that tf2onnx writes; its operators are read alike by the opset of our graph."""
 
@@ -32,6 +35,7 @@ def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> An
         UnsupportedOp: tf2onnx cannot express it with standard operators; the message names the layer.
     """
     name, kind = operation.name, type(operation).__name__
+    LOG.debug("%s %s", kind, name)
     leaves = keras.tree.flatten((args, kwargs))
     values = [leaf for leaf in leaves if isinstance(leaf, Value)]
 
