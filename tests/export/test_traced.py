@@ -175,7 +175,7 @@ def test_a_traced_network_is_the_same_in_float64(tmp_path: Path) -> None:
     """Against Keras's own layers computing in float64."""
     path, _, original = saved_model(tmp_path)
     images = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
-    expected, observed = float64(original, images), float64(load_model(path), images)  # type: ignore[arg-type]
+    expected, observed = float64(original, images), float64(load_model(path), images)
     assert expected is not None
     assert observed is not None
     assert observed.dtype == np.float64
