@@ -1,5 +1,6 @@
 """Factors and offsets per channel, and how a neighbouring kernel takes them over. Computed in float64."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -46,6 +47,8 @@ def is_unpadded(operation: Operation) -> bool:
 def affine_of(operation: Operation) -> Affine | None:
     """Factor and offset of an operation that is nothing else; None for any other operation."""
     kind = type(operation)
+    if kind.__name__ in ARITHMETIC and not isinstance(operation, layers.Layer):
+        return _affine_of_arithmetic(operation)
     if kind not in (LayerScale, layers.BatchNormalization, layers.Rescaling, layers.Normalization):
         return None
     shape = operation.output.shape
@@ -69,6 +72,33 @@ def affine_of(operation: Operation) -> Affine | None:
     if not {factor.shape, offset.shape} <= {(), (shape[-1],)}:
         return None
     return np.broadcast_to(factor, shape[-1]), np.broadcast_to(offset, shape[-1])
+
+
+def _affine_of_arithmetic(operation: Operation) -> Affine | None:
+    """Factor and offset of `x * constant` and the like."""
+    (node,) = operation._inbound_nodes
+    args, shape = node.arguments.args, operation.output.shape
+    symbolic = [isinstance(arg, keras.KerasTensor) for arg in args]
+    if node.arguments.kwargs or symbolic not in ([True, False], [False, True]) or len(shape) < 2:
+        return None
+    tensor, other = args if symbolic[0] else args[::-1]
+    if not isinstance(other, int | float | np.ndarray | np.generic) or tuple(tensor.shape) != tuple(shape):
+        return None
+    constant = np.asarray(other, np.float64)
+    if constant.size not in (1, constant.shape[-1:][0] if constant.ndim else 1) or constant.size not in (1, shape[-1]):
+        return None
+    coefficients = ARITHMETIC[type(operation).__name__](np.broadcast_to(constant.reshape(-1), shape[-1]), symbolic[0])
+    return None if coefficients is None else tuple(np.broadcast_to(each, shape[-1]) for each in coefficients)
+
+
+ARITHMETIC: dict[str, Callable[[NDArray[Any], bool], tuple[Any, Any] | None]] = {
+    "Add": lambda constant, first: (1.0, constant),
+    "Subtract": lambda constant, first: (1.0, -constant) if first else (-1.0, constant),
+    "Multiply": lambda constant, first: (constant, 0.0),
+    "Divide": lambda constant, first: (1 / constant, 0.0) if first and constant.all() else None,
+    "TrueDivide": lambda constant, first: (1 / constant, 0.0) if first and constant.all() else None,
+}
+"""Operations with one constant, by class name: its factor and offset, given whether the tensor comes first."""
 
 
 def affine_of_norm(operation: Operation) -> Affine | None:

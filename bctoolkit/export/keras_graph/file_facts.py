@@ -11,7 +11,7 @@ import msgspec
 from bctoolkit.contract import Resize
 from bctoolkit.documents.preprocessing import InputSettings
 from bctoolkit.errors import WeightsError
-from bctoolkit.networks.saved import read_config
+from bctoolkit.networks.saved import read_saved
 
 __all__ = ["FileFacts", "Preprocessor", "facts_of"]
 
@@ -52,7 +52,7 @@ class FileFacts(NamedTuple):
 def facts_of(path: Path) -> FileFacts:
     """Read the description inside a `.keras` file; other files tell nothing."""
     try:
-        config = read_config(path)
+        config = read_saved(path).config
     except (WeightsError, OSError):
         return FileFacts()
     if not isinstance(config, dict):
