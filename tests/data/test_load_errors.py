@@ -147,7 +147,7 @@ def test_wrong_dtype(make_images: MakeImages, save_npz: Save, eight: InputContra
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "message"),
     [
         ((2, 8, 8), "its images are 8×8×1; the model wants uint8 array N×8×8×3 (NHWC, RGB)"),
         ((2, 8, 8, 1), "its images are 8×8×1; the model wants"),
@@ -158,8 +158,8 @@ def test_wrong_dtype(make_images: MakeImages, save_npz: Save, eight: InputContra
         ((2, 1, 8, 8, 3), "shape (2, 1, 8, 8, 3)"),
     ],
 )
-def test_wrong_shape(save_npz: Save, eight: InputContract, shape: tuple[int, ...], said: str) -> None:
-    assert said in refusal(save_npz(images=np.zeros(shape, np.uint8), labels=[0, 1]), eight)
+def test_wrong_shape(save_npz: Save, eight: InputContract, shape: tuple[int, ...], message: str) -> None:
+    assert message in refusal(save_npz(images=np.zeros(shape, np.uint8), labels=[0, 1]), eight)
 
 
 def test_medmnist_parts_of_different_sizes(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:

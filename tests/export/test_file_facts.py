@@ -74,13 +74,20 @@ def test_scale_offset_size_and_resizing_of_a_task_are_read(tmp_path: Path) -> No
 def test_a_preprocessor_that_cannot_be_taken_over_says_why(
     tmp_path: Path, changes: dict[str, Any], problem: str
 ) -> None:
-    found = preprocessor_of(tmp_path, **changes)
-    assert found.problem
-    assert problem in found.problem
+    preprocessor = preprocessor_of(tmp_path, **changes)
+    assert preprocessor.problem
+    assert problem in preprocessor.problem
 
 
 def test_files_that_tell_nothing(tmp_path: Path) -> None:
-    contents: tuple[Any, ...] = ([], {}, {"config": None}, {"config": {"preprocessor": None}}, {"compile_config": []}, 3)
+    contents: tuple[Any, ...] = (
+        [],
+        {},
+        {"config": None},
+        {"config": {"preprocessor": None}},
+        {"compile_config": []},
+        3,
+    )
     for content in contents:
         assert facts_of(archive(tmp_path / "odd.keras", content)) == FileFacts()
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
