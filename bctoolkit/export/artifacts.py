@@ -127,7 +127,7 @@ def _search_task(
     judge: Callable[[bytes], Judgement],
 ) -> SearchTask:
     """The search among the layers, on the labelled images or, where there are none, on the check images."""
-    job, validation = baseline.job, baseline.validation
+    job, validation, source = baseline.job, baseline.validation, baseline.job.source
     return SearchTask(
         exporter,
         artifact[1],
@@ -136,7 +136,7 @@ def _search_task(
         lambda model, images: predict_artifact(job, artifact, model, images),
         job.check_images.images if validation is None else validation.images,
         baseline.reference.probabilities if validation is None else validation.reference,
-        network=f"{artifact[0]} {digest(job.source.provenance.model_sha256, job.source.adaptation)}",
+        network=f"{artifact[0]} {digest(source.provenance.model_sha256, source.code_sha256, source.adaptation)}",
         folder=job.cache or job.target,
         progress=job.progress,
     )

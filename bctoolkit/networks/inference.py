@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bctoolkit.errors import UnsupportedOp
 from bctoolkit.networks.layers import leaves
-from bctoolkit.networks.traced import Traced
 from bctoolkit.progress import Progress
 
 __all__ = ["alias", "float32_copy", "in_float32", "predict", "predictor"]
@@ -54,6 +53,9 @@ def float32_copy(operation: Any) -> Any:
     as_it_is = _computes_in_float32(operation)
     if as_it_is and type(operation).__module__.split(".")[0] not in ("keras", "bctoolkit"):
         return alias(operation, operation.name)
+    if type(operation) is layers.Lambda:  # its code is not taken apart and put together again
+        shape, mask, arguments = operation._output_shape, operation.mask, operation.arguments
+        return layers.Lambda(operation.function, shape, mask, arguments, dtype="float32", name=operation.name)
     try:
         config = operation.get_config() | {"dtype": "float32"}
         if type(operation) is layers.Normalization:  # what it was adapted to would stay behind

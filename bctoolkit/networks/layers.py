@@ -23,10 +23,10 @@ def leaves(model: keras.Model) -> Iterator[Any]:
 
 
 def has_graph(model: keras.Model) -> bool:
-    """Whether Keras knows the operations of a model; of a subclassed one it only knows the Python that calls them."""
+    """Whether a model is the graph that Keras knows: built, and with no `call` of its own."""
     kind = type(model)
     if isinstance(model, keras.Sequential):
-        return kind.call is keras.Sequential.call
+        return bool(model.built) and kind.call is keras.Sequential.call
     return isinstance(model, Functional) and kind.call is Functional.call
 
 

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from bctoolkit.errors import ExportError
-from bctoolkit.export.keras_graph.walk import functional, has_graph
+from bctoolkit.export.keras_graph.walk import functional
+from bctoolkit.networks import has_graph
 
 __all__ = ["require_finite", "training_calls"]
 

@@ -14,7 +14,7 @@ from bctoolkit.export.keras_graph.naming import Names, Nest
 from bctoolkit.networks import has_graph
 from bctoolkit.networks.inference import alias
 
-__all__ = ["Operation", "edges", "functional", "has_graph", "rebuild", "walk"]
+__all__ = ["Operation", "edges", "functional", "rebuild", "walk"]
 
 Operation = Any
 """A Keras layer, or an operation such as the addition that `a + b` records."""
@@ -114,8 +114,6 @@ def functional(model: keras.Model) -> Any:
     if not has_graph(model):
         raise UnsupportedOp(f"{model.name}: a subclassed model has no graph to export; build it as a functional model")
     return keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
-
-
 
 
 def rebuild(
