@@ -65,7 +65,7 @@ def test_labels_come_from_a_file(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"cat", "1 of them; wanted 2 to"),
         (b"", "0 of them"),
@@ -82,13 +82,13 @@ def test_labels_come_from_a_file(tmp_path: Path, content: str) -> None:
         (b"a\n" * (2**21 + 1), "is larger than 4 MiB"),
     ],
 )
-def test_a_file_that_holds_no_labels_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_holds_no_labels_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes(content)
     with pytest.raises(RecipeError) as refused:
         read_labels(str(file))
     assert str(refused.value).startswith(f"--labels {file}"[:60])
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_labels_that_are_neither_file_nor_list_are_refused(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_labels_that_are_neither_file_nor_list_are_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"scale": [0.0, 1.0]}, "a factor of 0 leaves nothing"),
         ({"scale": [[0.1, 1e-9], 1.0]}, "a factor of 1e-09 leaves nothing"),
@@ -115,10 +115,10 @@ def test_labels_that_are_neither_file_nor_list_are_refused(tmp_path: Path) -> No
         ({"dtype": "float16"}, "float16"),
     ],
 )
-def test_input_settings_that_make_no_sense_are_refused(settings: dict[str, Any], said: str) -> None:
+def test_input_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert(settings, InputSettings)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize("labels", [["a"], ["a", "a"], ["a", ""], ["a", "b\nc"], ["a", "b" * 201]])

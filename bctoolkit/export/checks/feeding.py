@@ -25,7 +25,7 @@ from bctoolkit.statistics.paired import mcnemar
 
 __all__ = ["require_right_feeding"]
 
-ASKED = 192
+SAMPLE = 192
 """Labelled images at the most, one of each class in turn."""
 
 RISE = 0.10
@@ -82,7 +82,7 @@ def require_right_feeding(source: ModelSource, data: ModelData, recipe: ExportRe
         ExportError: accuracy rises by more than 10 points, beyond chance, under another preset or another order of the
             labels; or it is no better than chance, where a working network's would be, and nobody stated the labels.
     """
-    dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), ASKED))
+    dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), SAMPLE))
     decide, entry = _decider(source, dataset, progress), source.network().entry
     first = decide(entry)
     everyone = np.arange(len(dataset))

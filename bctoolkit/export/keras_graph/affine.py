@@ -16,10 +16,13 @@ __all__ = [
     "Weights",
     "absorb_after",
     "absorb_before",
+    "absorb_reversal",
     "affine_of",
     "affine_of_norm",
     "is_linear",
     "is_unpadded",
+    "mixes_channels",
+    "reverses_channels",
 ]
 
 Weights = list[NDArray[Any]]
@@ -34,14 +37,31 @@ def is_linear(operation: Operation) -> bool:
     return type(operation) in kinds and operation.activation is keras.activations.linear
 
 
+def mixes_channels(operation: Operation) -> bool:
+    """A dense layer or convolution each of whose outputs sees all channels of its input."""
+    return type(operation) is layers.Dense or (type(operation) is layers.Conv2D and operation.groups == 1)
+
+
 def is_unpadded(operation: Operation) -> bool:
     """A dense layer or convolution that sees nothing but its input.
 
     A constant added before a zero-padded convolution would be missing from the padding.
     """
-    if type(operation) is layers.Conv2D:
-        return bool(operation.padding == "valid" and operation.groups == 1)
-    return type(operation) is layers.Dense
+    return mixes_channels(operation) and getattr(operation, "padding", "valid") == "valid"
+
+
+def reverses_channels(operation: Operation) -> bool:
+    """`x[..., ::-1]` or a flip of the last axis: what makes BGR of RGB."""
+    if type(operation).__name__ == "Flip":
+        return operation.axis in (-1, len(operation.output.shape) - 1)
+    if type(operation).__name__ != "GetItem" or len(operation._inbound_nodes) != 1:
+        return False
+    arguments = operation._inbound_nodes[0].arguments
+    key = arguments.kwargs.get("key", arguments.args[1] if len(arguments.args) > 1 else None)
+    rank = len(operation.output.shape)
+    *others, last = tuple(key) if isinstance(key, (tuple, list)) else (key,)
+    whole = others == [Ellipsis] or others == [slice(None)] * (rank - 1)
+    return whole and last == slice(None, None, -1)
 
 
 def affine_of(operation: Operation) -> Affine | None:
@@ -116,6 +136,12 @@ def absorb_before(weights: Weights, factor: NDArray[Any], offset: NDArray[Any]) 
     kernel, bias = _in_float64(weights)
     added = (kernel * offset[:, None]).reshape(-1, kernel.shape[-1]).sum(0)
     return [(kernel * factor[:, None]).astype(np.float32), (bias + added).astype(np.float32)]
+
+
+def absorb_reversal(weights: Weights) -> Weights:
+    """Kernel and bias that do `kernel · reversed(x) + bias`; the kernel's last axes are input, output."""
+    kernel, *bias = weights
+    return [kernel[..., ::-1, :], *(bias or [np.zeros(kernel.shape[-1], kernel.dtype)])]
 
 
 def absorb_after(layer: Operation, weights: Weights, factor: NDArray[Any], offset: NDArray[Any]) -> Weights:

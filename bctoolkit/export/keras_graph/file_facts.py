@@ -84,14 +84,14 @@ def _preprocessor(stored: dict[str, Any]) -> Preprocessor:
         return _unreadable(f"{name} does more than scale and resize: {', '.join(unknown)}")
     if options.get("pad_to_aspect_ratio"):
         return _unreadable("it pads images to an aspect ratio, which an input contract cannot say")
-    size, crop = options.get("image_size"), options.get("crop_to_aspect_ratio", True)
-    if crop and size and size[0] != size[1]:
-        return _unreadable(f"it crops images to {size[0]}×{size[1]}, and an input contract only to squares")
     numbers = (_number(options.get("scale"), 1.0), _number(options.get("offset"), 0.0))
     try:
-        settings = msgspec.convert({"scale": numbers, "size": size}, InputSettings)
+        settings = msgspec.convert({"scale": numbers, "size": options.get("image_size")}, InputSettings)
     except msgspec.ValidationError as problem:
         return _unreadable(str(problem).replace("`", ""))
+    size, crop = settings.size, bool(options.get("crop_to_aspect_ratio", True))
+    if crop and isinstance(size, tuple) and size[0] != size[1]:
+        return _unreadable(f"it crops images to {size[0]}×{size[1]}, and an input contract only to squares")
     resize = RESIZE.get(options.get("interpolation", "bilinear"))
     if resize is None:
         return _unreadable(f"it resizes by {str(options['interpolation'])[:40]!r}")

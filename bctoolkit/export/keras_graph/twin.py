@@ -15,10 +15,13 @@ from bctoolkit.export.keras_graph.affine import (
     Weights,
     absorb_after,
     absorb_before,
+    absorb_reversal,
     affine_of,
     affine_of_norm,
     is_linear,
     is_unpadded,
+    mixes_channels,
+    reverses_channels,
 )
 from bctoolkit.export.keras_graph.channels_first import (
     ChannelsLast,
@@ -95,8 +98,8 @@ def fold(twin: keras.Model) -> keras.Model:
 
     Requires: a model made by `freeze`. Ensures: a flat float32 model with the same outputs in which these are part of
     the layer's kernel and bias: every batch normalization, rescaling and LayerScale that alone follows a convolution or
-    dense layer without activation; every one, and every LayerNormalization's affine, that feeds exactly one unpadded
-    convolution or dense layer.
+    dense layer without activation; every one, and every LayerNormalization's affine, that feeds exactly one convolution
+    or dense layer, which is unpadded where something is added; every reversal of channels that feeds exactly one.
     """
     weights: dict[int, Weights] = {}
     home: dict[int, Operation] = {}  # the layer that does the work of one which is gone
@@ -114,11 +117,15 @@ def fold(twin: keras.Model) -> keras.Model:
             home[id(consumer)] = linear
     for producer, consumer in reversed(pairs):
         linear = home.get(id(consumer), consumer)
-        if id(producer) in home or not is_unpadded(linear):
+        if id(producer) in home or not mixes_channels(linear):
+            continue
+        if reverses_channels(producer):
+            weights[id(linear)] = absorb_reversal(weights_of(linear))
+            home[id(producer)] = linear
             continue
         norm = affine_of_norm(producer)
         affine = norm or affine_of(producer)
-        if affine is not None:
+        if affine is not None and (is_unpadded(linear) or not affine[1].any()):
             weights[id(linear)] = absorb_before(weights_of(linear), *affine)
             if norm:
                 plain.add(id(producer))
