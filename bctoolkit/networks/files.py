@@ -14,6 +14,7 @@ from bctoolkit.errors import WeightsError
 from bctoolkit.networks.code import Code, custom_objects, import_modules, lacking_name, lend_names
 from bctoolkit.networks.graphless import with_graph
 from bctoolkit.networks.keras2 import load_keras_2
+from bctoolkit.networks.layers import has_graph
 from bctoolkit.networks.saved import (
     Config,
     Saved,
@@ -97,7 +98,7 @@ def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
     if options.trust_lambda:
         lend_names(modules)
     model = with_graph(_load(path, saved, Code(objects, modules), missing, options), path)
-    if options.trust_lambda:
+    if options.trust_lambda and has_graph(model):
         _require_names(model, path)
     return model
 
@@ -130,7 +131,7 @@ def _load(path: Path, saved: Saved, code: Code, missing: list[UnknownClass], opt
         if saved.is_keras_2 and not missing:
             return load_keras_2(path, saved, code, problem)
         raise WeightsError(f"{path}: {_reason(path, saved.config, missing, options, problem)}") from problem
-    if saved.is_keras_2 and isinstance(model, keras.Sequential) and not model.built:
+    if saved.is_keras_2 and isinstance(model, keras.Sequential) and not has_graph(model):
         return load_keras_2(path, saved, code, ValueError("a layer of it fails"))
     if not isinstance(model, keras.Model):
         raise WeightsError(f"{path}: holds a {type(model).__name__}, not a model")
