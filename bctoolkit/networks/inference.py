@@ -43,13 +43,8 @@ def float32_copy(operation: Any) -> Any:
     Raises:
         UnsupportedOp: it computes in another dtype, and its arguments do not build it anew.
     """
-    if isinstance(operation, keras.Model | Traced):  # a network without a graph, loaded to compute in float32
-        return operation
     if not isinstance(operation, layers.Layer):
         return _float32_operation(operation)
-    if type(operation) is layers.Lambda and not _computes_in_float32(operation):
-        shape, mask, arguments = operation._output_shape, operation.mask, operation.arguments
-        return layers.Lambda(operation.function, shape, mask, arguments, dtype="float32", name=operation.name)
     as_it_is = _computes_in_float32(operation)
     if as_it_is and type(operation).__module__.split(".")[0] not in ("keras", "bctoolkit"):
         return alias(operation, operation.name)

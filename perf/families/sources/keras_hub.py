@@ -108,7 +108,7 @@ MIT_B0 = {
     "layerwise_strides": [4, 2, 2, 2],
     "hidden_dims": [32, 64, 160, 256],
 }
-SWIN_TINY = {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24), "window_size": 7}
+SWIN_TINY = {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24), "window_size": 3}
 XCEPTION_41 = {
     "stackwise_conv_filters": [
         *([32, 64], [128, 128], [256, 256], [728, 728]),
@@ -156,7 +156,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "ResNet-vd18": partial(
         _own, "ResNet", RESNET_VD | {"stackwise_num_blocks": [2, 2, 2, 2], "block_type": "basic_block_vd"}
     ),
-    "SwinTransformer-T": partial(_own, "SwinTransformer", SWIN_TINY, size=224),
+    "SwinTransformer-T (window 3)": partial(_own, "SwinTransformer", SWIN_TINY),
     "VGG11": partial(_ported, "vgg", "VGG", "vgg11"),
     "ViT-Ti": partial(_own, "ViT", TINY | {"patch_size": 16, "mlp_dim": 768}),
     "Xception41": partial(_own, "Xception", XCEPTION_41),
@@ -185,7 +185,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     ),
 }
 
-SIZES = {"SwinTransformer-T": 224, "DINOv2-S": DINO_V2_SIZE, "DINOv2-S with registers": DINO_V2_SIZE}
+SIZES = {"DINOv2-S": DINO_V2_SIZE, "DINOv2-S with registers": DINO_V2_SIZE}
 
 NETWORKS = {
     name: Network(build, SIZES.get(name, SIZE), options=("--import", "keras_hub")) for name, build in BUILDERS.items()
