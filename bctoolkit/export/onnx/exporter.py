@@ -27,9 +27,6 @@ from bctoolkit.export.onnx.probe import observe
 
 __all__ = ["OnnxExporter", "fallbacks", "graph_of"]
 
-OPSET = 20
-"""The first with Gelu; ONNX Runtime reads it since 1.17."""
-
 ELEMENT = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 
 
@@ -125,7 +122,7 @@ def fallbacks(twin: keras.Model, settings: ExportSettings) -> Counter[str]:
 def _written(twin: keras.Model, settings: ExportSettings, form: Form) -> tuple[Graph, str, Value]:
     """The graph, the name of its input, and its output."""
     contract = settings.contract
-    graph = Graph(twin.name, OPSET if settings.opset is None else settings.opset, form)
+    graph = Graph(twin.name, settings.opset, form)
     name = "image"
     image = name if contract.dtype == "float32" else graph.add("Cast", [name], to=TensorProto.FLOAT)
 

@@ -54,19 +54,27 @@ class Value:
 class Graph:
     """Collects nodes and constants and turns them into a model."""
 
-    def __init__(self, name: str, opset: int, form: Form = "Conv") -> None:
+    def __init__(self, name: str, opset: int | None, form: Form = "Conv") -> None:
         """Start an empty graph.
+
+        Args:
+            name: of the graph.
+            opset: version of ONNX's operators; None for the oldest that has all that is written. Where a newer one
+                changes nothing, engines may still be slower with it: ONNX Runtime averages without its fast kernels
+                since 19.
+            form: of the products over pixels.
 
         Raises:
             ExportError: the operators are not written for `opset`.
         """
-        if opset not in OPSETS:
+        if opset is not None and opset not in OPSETS:
             last = OPSETS[-1]
             raise ExportError(
                 f"opset {opset} is not one of {OPSETS[0]} to {last}: ReduceMean takes its axes as an input only since "
                 f"{OPSETS[0]}, and ONNX {onnx.__version__} ends at {last}"
             )
-        self.opset, self.form = opset, form
+        self.opset, self.form = opset or OPSETS[0], form
+        self._is_opset_free = opset is None
         self._name = name
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
@@ -140,6 +148,12 @@ class Graph:
         helper.set_model_props(model, dict(properties))
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def reaches(self, opset: int) -> bool:
+        """Whether operators that are new in `opset` may be written; it becomes the graph's where none was given."""
+        if self._is_opset_free:
+            self.opset = max(self.opset, opset)
+        return self.opset >= opset
 
     def _name_for(self, role: str) -> str:
         """A name that no node or constant has yet."""

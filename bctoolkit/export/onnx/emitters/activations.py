@@ -26,7 +26,7 @@ def _clip(graph: Graph, x: str, low: float, high: float) -> str:
 
 def _exact_gelu(graph: Graph, x: str) -> str:
     """GELU as x · Φ(x), with Φ the normal distribution: one operator since opset 20."""
-    if graph.opset >= 20:
+    if graph.reaches(20):
         return graph.add("Gelu", [x], approximate="none")
     half, root, one = (graph.constant(np.array(number, np.float32), "constant") for number in (0.5, 0.5**0.5, 1.0))
     twice = graph.add("Add", [graph.add("Erf", [graph.add("Mul", [x, root])]), one])
@@ -133,7 +133,7 @@ def _operation(graph: Graph, operation: Any, x: Value) -> Value:
 def _gelu(graph: Graph, operation: Any, x: Value) -> Value:
     if not operation.approximate:
         return elementwise(graph, partial(_exact_gelu, graph), x.shape, x)
-    if graph.opset < 20:
+    if not graph.reaches(20):
         raise UnsupportedOp(
             f"layer {operation.name!r} needs the tanh form of Gelu, which requires opset 20 or later; got {graph.opset}"
         )
