@@ -214,7 +214,10 @@ def test_a_network_without_an_answer_is_refused_with_the_layer(check_images: Che
     bad = [("fine", np.zeros(3)), ("stem", np.array([1, np.nan]))]
     with pytest.raises(ExportError, match=r"answers 2 of 12 images with NaN \(4\.png\): layer 'stem' has weights"):
         require_finite(broken, bad, check_images)
-    outputs = [LayerOutput("a", (), np.ones(3, np.float32)), LayerOutput("b", ("a",), np.array([1, np.inf], np.float32))]
+    outputs = [
+        LayerOutput("a", (), np.ones(3, np.float32)),
+        LayerOutput("b", ("a",), np.array([1, np.inf], np.float32)),
+    ]
     overflowing = dataclasses.replace(broken, layers=lambda image: outputs)
     with pytest.raises(ExportError, match="its values leave float32 at layer 'b'"):
         require_finite(overflowing, [], check_images)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
+from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.walk import Operation, walk
 from bctoolkit.networks import leaves
 
@@ -53,7 +54,13 @@ def float64(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float64
         if _computes_in_float32(compiled):
             return None
         return _evaluate(compiled, images.astype(np.float64))
-    except (tf.errors.OpError, TypeError, ValueError, NotImplementedError):  # no kernel, or a dtype it does not take
+    except (
+        ExportError,
+        tf.errors.OpError,
+        TypeError,
+        ValueError,
+        NotImplementedError,
+    ):  # no kernel, or a dtype it does not take
         return None
 
 
