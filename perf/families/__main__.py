@@ -14,6 +14,7 @@ import contextlib
 import fnmatch
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -161,6 +162,7 @@ def _options() -> argparse.Namespace:
 
 def main() -> int:
     """Measure what is asked for, or compare the page with the results."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that no child is left behind
     options = _options()
     session = Session(options)
     if options.check:
