@@ -109,7 +109,7 @@ def functional(model: keras.Model) -> Any:
     Raises:
         UnsupportedOp: the model is a subclass, whose graph Keras does not know, or it has no input shape yet.
     """
-    if isinstance(model, keras.Sequential) and not model.built:
+    if isinstance(model, keras.Sequential) and model._functional is None:
         raise UnsupportedOp(f"{model.name}: has no input shape; begin the sequential model with keras.Input(shape)")
     if not has_graph(model):
         raise UnsupportedOp(f"{model.name}: a subclassed model has no graph to export; build it as a functional model")
