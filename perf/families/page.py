@@ -100,7 +100,7 @@ def _columns(networks: Mapping[str, Network], reasons: dict[str, int]) -> list[t
             lambda name, _: f"`{' '.join(networks[name].options)}`" if several and networks[name].options else "",
         ),
         ("image", lambda name, _: "×".join(map(str, (networks[name].size,) * 2 + (networks[name].channels,)))),
-        ("parameters", lambda _, result: f"{result['parameters'] / 1e6:.2f} M"),
+        ("parameters", lambda _, result: _rounded(result["parameters"])),
         *((title, _difference(route, reasons)) for route, title in (OURS | STOCK).items()),
         ("Keras's error", _keras_error),
         *((f"{OURS[route]}'s error", _error(route)) for route in ("onnx", "tflite")),
@@ -108,6 +108,10 @@ def _columns(networks: Mapping[str, Network], reasons: dict[str, int]) -> list[t
         *((f"ms, {OURS[route]}", _milliseconds(route)) for route in ("onnx", "tflite")),
         *((f"{OURS[route]} / Keras", _ratio(route)) for route in ("onnx", "tflite")),
     ]
+
+
+def _rounded(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
 
 
 def _difference(route: str, reasons: dict[str, int]) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.walk import Operation, walk
-from bctoolkit.networks import leaves
+from bctoolkit.networks import has_graph, leaves
 
 __all__ = ["float64", "rounded"]
 
@@ -96,7 +96,10 @@ def _computing_in_float64(model: keras.Model) -> Iterator[None]:
     """Let all layers of the network compute in float64, on the variables that they have."""
     inside = [each for layer in leaves(model) for each in (layer, *layer._flatten_layers(include_self=False))]
     policies = [(layer, layer.dtype_policy) for layer in dict.fromkeys(inside)]
+    inputs = [each for layer, _ in policies for each in _nested_inputs(layer) if each.dtype == "float32"]
     try:
+        for each in inputs:
+            each._dtype = "float64"
         for layer, policy in policies:
             if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
                 raise NotImplementedError(f"{layer.name}: a dtype of its own for each sublayer")
@@ -106,6 +109,16 @@ def _computing_in_float64(model: keras.Model) -> Iterator[None]:
     finally:
         for layer, policy in policies:
             layer.dtype_policy = policy
+        for each in inputs:
+            each._dtype = "float32"
+
+
+def _nested_inputs(layer: Any) -> list[Any]:
+    """Inputs of a functional or sequential model, which casts what a subclassed one calls it with to their dtype."""
+    graph = getattr(layer, "_functional", None) or layer
+    if not isinstance(graph, keras.Model) or not has_graph(graph):
+        return []
+    return [each for tensor in graph.inputs for each in (tensor, tensor._keras_history.operation)]
 
 
 def _visit(operation: Operation, *args: Any, **kwargs: Any) -> Any:
