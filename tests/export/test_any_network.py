@@ -120,7 +120,7 @@ def attention(x: Any) -> Any:
 
 
 def sequence(x: Any) -> Any:
-    return layers.Reshape((3, 48))(layers.AveragePooling2D(2, strides=3)(features(x, 16)))
+    return layers.Reshape((2, 64))(layers.AveragePooling2D(4)(features(x, 32)))
 
 
 def recurrent(x: Any) -> Any:
