@@ -45,7 +45,7 @@ def float32_copy(operation: Any) -> Any:
 def predictor(model: keras.Model, shape: tuple[int, ...]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
     """The compiled network: a batch of images N × `shape`, values 0–255 of any dtype → probabilities N × classes."""
     signature = tf.TensorSpec((None, *shape), tf.float32)
-    compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
+    compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature], autograph=False)
 
     def call(images: NDArray[Any]) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = compiled(images.astype(np.float32)).numpy()
