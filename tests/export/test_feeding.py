@@ -96,9 +96,23 @@ def test_the_first_preset_is_no_false_alarm_and_the_order_assumed_is_said(
 def test_a_scale_that_was_stated_is_only_warned_of_above_chance(judge: Callable[..., list[str]], colours: Path) -> None:
     line = judge(colour_network("0-1"), colours, scale="none")[0]
     assert line.startswith("  warning: net is right on 3")
-    assert line.endswith("on 100.0% with --scale 0-1; exported as stated")
+    assert line.endswith("on 100.0% with --scale 0-1; exported as it is")
     with pytest.raises(ExportError, match=r"on 100\.0% with --scale caffe; give --scale caffe$"):
         judge(colour_network("caffe"), colours, scale="none")
+
+
+def test_a_network_of_bgr_images_is_stopped_with_that(judge: Callable[..., list[str]], colours: Path) -> None:
+    """As those that OpenCV reads."""
+    model = colour_network("0-1")
+    kernel, *others = model.get_weights()
+    model.set_weights([kernel[:, :, ::-1], *others])
+    with pytest.raises(
+        ExportError, match=r"on 100\.0% with --scale 0-1 --channels bgr; give --scale 0-1 --channels bgr$"
+    ):
+        judge(model, colours)
+    with pytest.raises(ExportError, match=r"on 100\.0% with --channels bgr; give --channels bgr$"):
+        judge(model, colours, scale="0-1")
+    judge(model, colours, scale="0-1", channels="bgr")
 
 
 def test_outputs_in_another_order_than_the_folders_are_stopped_with_theirs(
