@@ -407,7 +407,7 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
 def test_what_was_written_around_a_network_is_read_back(tmp_path: Path) -> None:
     adaptation = Adaptation(scale="caffe", offset=(-1.0, -2.0, -3.0), channels="bgr", output="kind", head="softmax")
     assert write(tmp_path / "one", adaptation=adaptation).manifest.adaptation == adaptation
-    assert read(STORED).manifest.adaptation is None
+    assert bundles.read(STORED).manifest.adaptation is None
 
 
 @pytest.mark.parametrize(
@@ -418,7 +418,7 @@ def test_an_adaptation_that_makes_no_sense_is_no_manifest(tmp_path: Path, change
     folder = write(tmp_path / "one", adaptation=Adaptation()).path
     reseal(folder, lambda raw: raw["adaptation"].update(change))
     with pytest.raises(BundleCorrupt, match="adaptation"):
-        read(folder)
+        bundles.read(folder)
 
 
 @pytest.mark.parametrize("channels", [1, 5])
@@ -435,4 +435,4 @@ def test_an_impossible_number_of_channels_is_no_manifest(tmp_path: Path, channel
     folder = write(tmp_path / "one").path
     reseal(folder, lambda raw: raw["input"].update(channels=channels))
     with pytest.raises(BundleCorrupt, match="channels"):
-        read(folder)
+        bundles.read(folder)

@@ -88,7 +88,7 @@ def test_the_first_preset_is_no_false_alarm_and_the_order_assumed_is_said(
     names = ",".join(COLOURS)
     (line,) = judge(colour_network("none"), colours)
     assert (
-        line == f"  labels: the folders by the alphabet, {names}; in that order right on 100.0% of 192 labelled images"
+        line == f"  labels: the folders by the alphabet, {names}; in that order right on 100.0% of 64 labelled images"
     )
     assert judge(colour_network("none"), colours, labels=COLOURS) == []
 
@@ -149,7 +149,7 @@ def test_a_network_at_chance_is_stopped_unless_its_labels_are_stated(
     model = untrained()
     model.set_weights([rng.normal(0, 0.01, weight.shape) for weight in model.get_weights()])
     with pytest.raises(
-        ExportError, match=r"no better than chance \(16\.7%\), whatever preset .* say so with --labels, else"
+        ExportError, match=r"no better than chance \(16\.7%\); .*where its outputs are .* say so with --labels, else"
     ):
         judge(model, colours, head="softmax")
     (line,) = judge(model, colours, head="softmax", labels=COLOURS)

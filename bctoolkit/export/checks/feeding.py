@@ -6,9 +6,11 @@ it is to be exported, under every preset of scale, and with its outputs read in 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import stratified
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["require_right_feeding"]
 
-SAMPLE = 192
-"""Labelled images at the most, one of each class in turn."""
+SAMPLES = (64, 192)
+"""Labelled images, one of each class in turn: more where the first leave a doubt."""
+
+CLEAR = 0.97
+"""Accuracy from which on there is none: of 64 images, the 95 % interval then excludes 0.89."""
 
 AT_CHANCE = 0.01
 """Level, one-sided, at which an accuracy is told from chance."""
@@ -57,22 +62,26 @@ def require_right_feeding(
             fact = f"{source.name} is fed values 0–255"
             progress.say(f"  {fact}; no labelled images tell whether it wants another --scale")
         return
-    dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), SAMPLE))
-    ask, entry = _asker(source, dataset, progress), source.network().entry
-    first = Feeding({}, entry, ask(entry))
-    exported = judge_way(first, dataset.labels)
+    predict, entry = _predictor(source, progress), source.network().entry
+    for count in SAMPLES:
+        dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), count))
+        ask = partial(predict, dataset.images[:])
+        first = Feeding({}, entry, ask(entry))
+        exported = judge_way(first, dataset.labels)
+        if exported.accuracy >= CLEAR:
+            break
     ways = [] if exported.accuracy >= 1 - RISE else list(other_ways(first, ask, dataset))
     _judge(_Finding(source.name, exported, ways, dataset), recipe, progress)
 
 
-def _asker(source: ModelSource, dataset: Dataset, progress: Progress) -> "Callable[[Entry], Probabilities]":
-    """What asks the network about every image, fed by an entry."""
+def _predictor(source: ModelSource, progress: Progress) -> "Callable[[NDArray[np.uint8], Entry], Probabilities]":
+    """What predicts images that are fed to the network by an entry."""
     from bctoolkit.networks.inference import predictor  # imports TensorFlow
 
-    images, network = dataset.images[:], source.network()
+    network = source.network()
     call = predictor(network.core, (*source.contract.shape[:2], network.entry.eaten))
 
-    def ask(entry: "Entry") -> Probabilities:
+    def predict(images: NDArray[np.uint8], entry: "Entry") -> Probabilities:
         batches = []
         for start in range(0, len(images), BATCH):
             progress.step("checking the scale", start, len(images))
@@ -80,7 +89,7 @@ def _asker(source: ModelSource, dataset: Dataset, progress: Progress) -> "Callab
         progress.step("checking the scale", len(images), len(images))
         return np.concatenate(batches)
 
-    return ask
+    return predict
 
 
 @dataclass(frozen=True)
@@ -146,11 +155,10 @@ def _judge(finding: _Finding, recipe: ExportRecipe, progress: Progress) -> None:
         as_it_is = f"--labels {finding.order}" if "--labels" in best.options else "--scale none"
         raise ExportError(f"{name}: {message}; give {best}" + (f", or {as_it_is} to keep it as it is" if above else ""))
     if finding.at_chance and not stated["--labels"]:
-        at_best = "" if best is None else f" (at best {best.accuracy:.1%}, with {best})"
+        at_best = "" if best is None else f"on {best.accuracy:.1%}, at best, with {best}: give that, or, "
         raise ExportError(
-            f"{name}: {finding}, no better than chance ({finding.chance:.1%}), whatever preset of --scale{at_best}; "
-            f"if its outputs are in the order {finding.order}, say so with --labels, else leave out --data and give "
-            "--golden FOLDER"
+            f"{name}: {finding}, no better than chance ({finding.chance:.1%}); {at_best}where its outputs are in the "
+            f"order {finding.order}, say so with --labels, else leave out --data and give --golden FOLDER"
         )
     if not above:
         why = f"no better than chance ({finding.chance:.1%})" if finding.at_chance else "too few to tell it from chance"
