@@ -69,7 +69,7 @@ def export(
     bundles = {} if force else _reusable(job, inputs)
     missing = {artifact: inputs[artifact] for artifact in artifacts if artifact not in bundles}
     if missing:
-        if model_data is not None and source.adapted is not None:
+        if source.adapted is not None:
             require_right_feeding(source, model_data, recipe, progress)
         progress.step("starting TensorFlow", 0, 1)
         from bctoolkit.export.build import build_bundles

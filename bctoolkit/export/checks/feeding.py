@@ -67,14 +67,16 @@ class _Way:
         return " ".join(f"{option} {value}" for option, value in self.options.items())
 
 
-def require_right_feeding(source: ModelSource, data: ModelData, recipe: ExportRecipe, progress: Progress) -> None:
+def require_right_feeding(
+    source: ModelSource, data: ModelData | None, recipe: ExportRecipe, progress: Progress
+) -> None:
     """Stop an export whose network is better by far when it is fed, or read, in another way.
 
     What the user stated, scale or labels, is only warned of, unless the network is no better than chance by it.
 
     Args:
         source: a bare model file; a run's network was measured when it was trained.
-        data: labelled images.
+        data: labelled images; None where there are none, of which the user is told.
         recipe: what was stated.
         progress: told what was assumed, and how right it is.
 
@@ -82,6 +84,12 @@ def require_right_feeding(source: ModelSource, data: ModelData, recipe: ExportRe
         ExportError: accuracy rises by more than 10 points, beyond chance, under another preset or another order of the
             labels; or it is no better than chance, where a working network's would be, and nobody stated the labels.
     """
+    if data is None:
+        if recipe.input.scale is None and (source.adaptation is None or source.adaptation.scale == "none"):
+            progress.say(
+                f"  {source.name} is fed values 0–255; no labelled images tell whether it wants another --scale"
+            )
+        return
     dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), SAMPLE))
     decide, entry = _decider(source, dataset, progress), source.network().entry
     first = decide(entry)
@@ -207,7 +215,7 @@ def _judge(finding: _Finding, recipe: ExportRecipe, progress: Progress) -> None:
         as_it_is = "--scale none" if "--scale" in best.options else f"--labels {finding.order}"
         raise ExportError(f"{name}: {message}; give {best}" + (f", or {as_it_is} to keep it as it is" if above else ""))
     if finding.at_chance and not stated["--labels"]:
-        at_best = "" if best is None else f" ({best.accuracy:.1%} at best)"
+        at_best = "" if best is None else f" (at best {best.accuracy:.1%}, with {best})"
         raise ExportError(
             f"{name}: {finding}, no better than chance ({finding.chance:.1%}), whatever preset of --scale{at_best}; "
             f"if its outputs are in the order {finding.order}, say so with --labels, else leave out --data and give "

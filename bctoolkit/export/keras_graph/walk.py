@@ -113,7 +113,7 @@ def functional(model: keras.Model) -> Any:
         raise UnsupportedOp(f"{model.name}: has no input shape; begin the sequential model with keras.Input(shape)")
     if not has_graph(model):
         raise UnsupportedOp(f"{model.name}: a subclassed model has no graph to export; build it as a functional model")
-    return keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
+    return keras.Model(model.inputs, model.outputs, name=model.name) if isinstance(model, keras.Sequential) else model
 
 
 def rebuild(
