@@ -10,7 +10,6 @@ from tensorflow.core.framework.op_def_pb2 import OpList
 from tensorflow.python.client import pywrap_tf_session
 
 from bctoolkit.errors import WeightsError
-from bctoolkit.networks.float64_graph import float64_function
 
 __all__ = ["Traced", "forbidden", "functional_of", "operators", "require_pure"]
 
@@ -43,9 +42,7 @@ class Traced(keras.layers.Layer):
         self.held = _Untracked(held)
 
     def call(self, images: Any) -> Any:
-        """Run the network at inference, in float64 where the layer is to compute in it."""
-        if self.compute_dtype == "float64":
-            return float64_function(self.function.value, images.shape)(images)
+        """Run the network at inference."""
         return self.function.value(images)
 
     def get_config(self) -> dict[str, Any]:
