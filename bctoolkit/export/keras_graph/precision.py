@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.walk import Operation, walk
-from bctoolkit.networks import has_graph, leaves
+from bctoolkit.networks import leaves
+from bctoolkit.networks.float64_graph import float64_function
 
 __all__ = ["float64", "rounded"]
 
@@ -40,20 +41,33 @@ class _Float64(keras.DTypePolicy):
 def float64(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     """The network's outputs computed in float64 from its float32 weights.
 
+    Layer by layer, or where some of it computes in float32 all the same, as a user's own code may, in its graph.
+
     Args:
         model: a functional network whose layers compute in float32.
         images: N × height × width × channels.
 
     Returns:
-        N × classes; None where a layer cannot compute in float64, or computes some of it in float32 all the same.
+        N × classes; None where it cannot be computed in float64 either way.
     """
-    signature = tf.TensorSpec((None, *images.shape[1:]), tf.float64)
-    try:
-        with _computing_in_float64(model):
-            compiled = _trace(lambda batch: walk(model, batch, _visit), signature)
-        return None if _computes_in_float32(compiled) else _evaluate(compiled, images.astype(np.float64))
-    except (tf.errors.OpError, TypeError, ValueError, NotImplementedError, ExportError):  # no kernel, or another dtype
-        return None
+    for trace in (_layers_in_float64, _graph_in_float64):
+        try:
+            compiled = trace(model, tf.TensorSpec((None, *images.shape[1:]), tf.float64))
+            if not _computes_in_float32(compiled):
+                return _evaluate(compiled, images.astype(np.float64))
+        except (ExportError, tf.errors.OpError, TypeError, ValueError, NotImplementedError):
+            continue  # no kernel, or a dtype that it does not take
+    return None
+
+
+def _layers_in_float64(model: keras.Model, signature: Any) -> Any:
+    with _computing_in_float64(model):
+        return _trace(lambda batch: walk(model, batch, _visit), signature)
+
+
+def _graph_in_float64(model: keras.Model, signature: Any) -> Any:
+    wide = float64_function(lambda batch: model(batch, training=False), signature.shape)
+    return _trace(wide, signature)
 
 
 def rounded(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -109,10 +123,7 @@ def _computing_in_float64(model: keras.Model) -> Iterator[None]:
     """Let all layers of the network compute in float64, on the variables that they have."""
     inside = [each for layer in leaves(model) for each in (layer, *layer._flatten_layers(include_self=False))]
     policies = [(layer, layer.dtype_policy) for layer in dict.fromkeys(inside)]
-    inputs = [each for layer, _ in policies for each in _nested_inputs(layer) if each.dtype == "float32"]
     try:
-        for each in inputs:
-            each._dtype = "float64"
         for layer, policy in policies:
             if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
                 raise NotImplementedError(f"{layer.name}: a dtype of its own for each sublayer")
@@ -122,16 +133,6 @@ def _computing_in_float64(model: keras.Model) -> Iterator[None]:
     finally:
         for layer, policy in policies:
             layer.dtype_policy = policy
-        for each in inputs:
-            each._dtype = "float32"
-
-
-def _nested_inputs(layer: Any) -> list[Any]:
-    """Inputs of a functional or sequential model, which casts what a subclassed one calls it with to their dtype."""
-    graph = getattr(layer, "_functional", None) or layer
-    if not isinstance(graph, keras.Model) or not has_graph(graph):
-        return []
-    return [each for tensor in graph.inputs for each in (tensor, tensor._keras_history.operation)]
 
 
 def _visit(operation: Operation, *args: Any, **kwargs: Any) -> Any:
