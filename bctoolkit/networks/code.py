@@ -1,5 +1,6 @@
 """Code that a model file names but does not hold: modules are run where the user names them, and not otherwise."""
 
+import contextlib
 import importlib
 import importlib.util
 import math
@@ -59,7 +60,8 @@ def import_modules(names: Iterable[str]) -> tuple[types.ModuleType, ...]:
 
 def _import(name: str) -> types.ModuleType:
     try:
-        return _from_file(Path(name)) if name.endswith(".py") else _from_name(name)
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is ours
+            return _from_file(Path(name)) if name.endswith(".py") else _from_name(name)
     except ModuleNotFoundError as problem:
         if problem.name and (name == problem.name or name.startswith(f"{problem.name}.")):
             raise WeightsError(

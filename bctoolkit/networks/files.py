@@ -25,7 +25,7 @@ from bctoolkit.networks.saved import (
     read_saved,
     unknown_classes,
 )
-from bctoolkit.networks.saved_model import load_saved_model
+from bctoolkit.networks.saved_model import FILE, load_saved_model
 from bctoolkit.trust import NOTHING, LoadOptions
 
 __all__ = ["load_model"]
@@ -78,6 +78,10 @@ def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
     """
     if path.is_dir():
         return load_saved_model(path)
+    if path.name == FILE:
+        raise WeightsError(
+            f"{path}: is a part of a SavedModel; give its folder: bctk export {shlex.quote(str(path.parent))}"
+        )
     saved = read_saved(path)
     try:
         layer = None if options.trust_lambda else python_code(saved.config)

@@ -187,13 +187,14 @@ def unknown_classes(config: Config) -> Iterator[UnknownClass]:
         if not isinstance(node, dict) or not isinstance(node.get("class_name"), str):
             continue
         module, name = node.get("module") or "", node["class_name"]
-        registered = node.get("registered_name") or name
+        registered = node.get("registered_name", name)  # None of a class of Keras's own
         if name == "function":
             name = registered = node.get("config")
-        if name == "module" or not all(isinstance(part, str) for part in (module, name, registered)):
-            continue  # a module is part of the code of a lambda
-        if keras.saving.get_registered_object(registered) is None and not _is_known(module, name):
-            yield UnknownClass(layer, name, registered, module.removeprefix("builtins"))
+        if name == "module" or not all(isinstance(part, str) for part in (module, name, registered or "")):
+            continue  # a module is part of the code of a lambda; the rest makes no sense to Keras either
+        is_registered = registered is not None and keras.saving.get_registered_object(registered) is not None
+        if not is_registered and not _is_known(module, name):
+            yield UnknownClass(layer, name, registered or name, module.removeprefix("builtins"))
 
 
 def _is_known(module: str, name: str) -> bool:

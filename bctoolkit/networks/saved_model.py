@@ -12,9 +12,10 @@ from tensorflow.python.saved_model.loader_impl import parse_saved_model
 from bctoolkit.errors import WeightsError
 from bctoolkit.networks.traced import Traced, functional_of, operators, require_pure
 
-__all__ = ["load_saved_model"]
+__all__ = ["FILE", "load_saved_model"]
 
 FILE = "saved_model.pb"
+"""What the folder of a SavedModel holds."""
 
 SIGNATURE = "serving_default"
 

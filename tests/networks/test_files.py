@@ -173,6 +173,24 @@ def test_an_activation_function_that_is_not_registered_is_named(tmp_path: Path) 
     assert message.startswith("layer 'hidden' (Dense) needs 'squash'")
 
 
+@pytest.mark.parametrize("registered", [None, "keras_hub>Blur", "Blur"])
+@pytest.mark.parametrize("name", ["Blur", "bctoolkit>Gelu", "Dense"])
+def test_a_package_is_not_imported_whatever_its_class_is_called(
+    tmp_path: Path, registered: str | None, name: str
+) -> None:
+    """Keras imports some packages by itself, for any name that a file says is in them."""
+    path = save(tmp_path / "model.keras", Blur(name="soft"))
+
+    def rename(text: str) -> str:
+        config = json.loads(text)
+        (layer,) = [layer for layer in config["config"]["layers"] if layer["class_name"] == "Blur"]
+        layer.update(module="keras_hub.src.nowhere", class_name=name, registered_name=registered)
+        return json.dumps(config)
+
+    rewrite(path, rename)
+    assert "of module keras_hub.src.nowhere; if you trust that code, run it: bctk export" in refusal(path)
+
+
 @pytest.mark.parametrize(
     ("module", "advised"), [("kimm._src.layers.attention", "kimm"), ("keras_hub.src.models.vit", "keras_hub")]
 )

@@ -69,6 +69,11 @@ def test_several_outputs_keep_their_names(tmp_path: Path) -> None:
     assert sorted(model.output_names) == ["kind", "quality"]
 
 
+def test_a_part_of_the_folder_is_told_the_folder(tmp_path: Path) -> None:
+    file = save(tmp_path / "net", mean) / "saved_model.pb"
+    assert refusal(file) == f"is a part of a SavedModel; give its folder: bctk export {tmp_path / 'net'}"
+
+
 def test_a_second_signature_that_reads_files_is_not_run_and_does_not_matter(tmp_path: Path) -> None:
     module = tf.Module()
     module.image = tf.function(lambda x: tf.reduce_mean(x, [1, 2]), input_signature=[tf.TensorSpec((None, 8, 8, 3))])
