@@ -179,10 +179,10 @@ def test_what_float32_cannot_hold_widens_the_tolerance_of_a_bundle(tmp_path: Pat
     step = ParityStep(name="a → b", count=4, top1_agreement=1, max_abs_diff=1e-3, mean_abs_diff=1e-4, logit_error=1e-3)
     told = msgspec.structs.replace(step, exact="float64", error=held, reference_error=held, allowed_abs_diff=0.02)
     limits = QUANTIZATIONS["fp32"].tolerance
-    assert write(tmp_path / "old", parity_steps=(step,)).manifest.tolerance == limits
+    assert write(tmp_path / "old", quantization="fp32", parity_steps=(step,)).manifest.tolerance == limits
     well = msgspec.structs.replace(told, allowed_abs_diff=1e-4)
-    assert write(tmp_path / "well", parity_steps=(well,)).manifest.tolerance == limits
-    badly = write(tmp_path / "badly", parity_steps=(well, told)).manifest
+    assert write(tmp_path / "well", quantization="fp32", parity_steps=(well,)).manifest.tolerance == limits
+    badly = write(tmp_path / "badly", quantization="fp32", parity_steps=(well, told)).manifest
     assert badly.parity_steps == (well, told)
     assert badly.tolerance == pytest.approx((0.02, 200 * limits.mean_abs_diff, 1.0))
 

@@ -1,5 +1,7 @@
 """Honest networks of the kinds that people bring: none may be refused, and the exact answers are those of float64."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def images() -> NDArray[np.uint8]:
     return pictures(6, 16, 0)
 
 
-INSIDE = {
+INSIDE: dict[str, Callable[[], tuple[keras.layers.Layer, ...]]] = {
     "recurrence": lambda: (layers.Reshape((16, 48)), layers.LSTM(8)),
     "attention": lambda: (layers.Reshape((16, 48)), SelfAttention()),
     "augmentation": lambda: (layers.RandomRotation(0.2), layers.RandomBrightness(0.5)),
