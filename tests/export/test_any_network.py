@@ -16,6 +16,8 @@ from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
 from bctoolkit.networks.inference import predictor
 
+pytestmark = pytest.mark.slow
+
 SIZE = 16
 Body = Callable[[Any], Any]
 
