@@ -26,12 +26,14 @@ from numpy.typing import NDArray
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, decode_json, parse, to_json
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.statistics.metrics import Parity
 
 __all__ = [
     "MANIFEST",
+    "Adopted",
     "Bundle",
     "BundleContent",
     "Golden",
@@ -108,6 +110,19 @@ class Processor(Document, frozen=True):
     """See `system.CPU_FEATURES`."""
 
 
+class Adopted(Document, frozen=True):
+    """The file that an artifact was made of, where that was made elsewhere."""
+
+    file: str
+    """Its name."""
+    sha256: str
+    """Of the file as it came: the bundle's artifact is that file with pre- and postprocessing written into it."""
+    producer: str = ""
+    """What wrote it, by its own account."""
+    arithmetic: str = ""
+    """What its operators show, in words."""
+
+
 class Manifest(Document, frozen=True, kw_only=True):
     """`manifest.json`."""
 
@@ -124,10 +139,14 @@ class Manifest(Document, frozen=True, kw_only=True):
     keep_float: tuple[str, ...] = ()
     """Layers of the network that an integer form computes in float."""
     source: Source
+    adopted: Adopted | None = None
+    """Of an artifact that was made elsewhere."""
     tools: dict[str, str] = field(default_factory=dict)
     cpu: Processor | None = None
     integer_products: IntegerProducts | None = None
     """Of ONNX files; None where there are none, and for engines that add them up in 32 bits everywhere."""
+    adaptation: Adaptation | None = None
+    """What the graph does around the network, of which the app need not know; None of networks that were used as they are."""
     parity: Parity
     parity_steps: tuple[ParityStep, ...] = field(default=(), name="links")
     """In the order they were checked."""
@@ -191,10 +210,14 @@ class BundleContent:
     """Layers that an integer form computes in float."""
     integer_products: IntegerProducts | None = None
     """Of an ONNX file, and whether every CPU adds them up exactly."""
+    adaptation: Adaptation | None = None
+    """What was written into the graph around the network."""
     cpu: Processor | None = None
     """That the artifact was checked on."""
     inputs_sha256: str = ""
     """Of all that decides the artifact."""
+    adopted: Adopted | None = None
+    """The file that it was made of, where that was made elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -313,9 +336,11 @@ def write(target: Path, content: BundleContent) -> Bundle:
             else _write_arrays(folder / CALIBRATION, {"hashes": calibration}, golden.kind),
             keep_float=content.keep_float,
             source=content.source,
+            adopted=content.adopted,
             tools=content.tools,
             cpu=content.cpu,
             integer_products=content.integer_products,
+            adaptation=content.adaptation,
             parity=content.parity,
             parity_steps=content.parity_steps,
             inputs_sha256=content.inputs_sha256,

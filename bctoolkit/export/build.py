@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.statistics import metrics
 from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 
-__all__ = ["build_bundles"]
+__all__ = ["build_bundles", "export_properties", "seal"]
 
 
 def build_bundles(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundle]:
@@ -35,7 +36,7 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundl
     """
     job.progress.step("loading the network", 0, 1)
     network = KerasNetwork(job.source.load())
-    settings = _export_settings(job)
+    settings = ExportSettings(job.contract, job.recipe.opset, export_properties(job))
     exporters = {name: network.exporter(name, settings) for name, _ in inputs}
     keep_float = _matching_layers(job.recipe.keep_float, exporters, inputs)
     baseline = check_network(job, network, inputs)
@@ -47,11 +48,12 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundl
         for artifact in (artifact for artifact in inputs if artifact[0] == name):
             is_single = artifact[1] == "fp32"
             checked = single if is_single else quantized_artifact(baseline, artifact, exporter, single, keep_float)
-            result[artifact] = _seal(baseline, artifact, checked, inputs[artifact])
+            result[artifact] = seal(baseline, artifact, checked, inputs_sha256=inputs[artifact])
     return result
 
 
-def _export_settings(job: Job) -> ExportSettings:
+def export_properties(job: Job) -> dict[str, str]:
+    """What a model file says of itself."""
     properties = {
         "labels": msgspec.json.encode(job.labels).decode(),
         "input": msgspec.json.encode(job.contract).decode(),
@@ -60,7 +62,7 @@ def _export_settings(job: Job) -> ExportSettings:
     }
     if job.recipe.licence:
         properties["licence"] = job.recipe.licence
-    return ExportSettings(job.contract, job.recipe.opset, properties)
+    return properties
 
 
 def _matching_layers(
@@ -80,7 +82,15 @@ def _matching_layers(
     return frozenset(layer for pattern in patterns for layer in fnmatch.filter(names, pattern))
 
 
-def _seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, inputs_sha256: str) -> Bundle:
+def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **facts: Any) -> Bundle:
+    """Seal an artifact that has passed its checks.
+
+    Args:
+        baseline: what it was checked against.
+        artifact: format and quantization.
+        checked: the artifact.
+        facts: further fields of `BundleContent`.
+    """
     job, golden = baseline.job, baseline.golden
     provenance = job.source.provenance
     if job.data is not None:
@@ -103,7 +113,7 @@ def _seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, inpu
         keep_float=tuple(sorted(checked.keep_float)),
         integer_products=checked.integer_products,
         cpu=Processor(cpu_name(), cpu_features()),
-        inputs_sha256=inputs_sha256,
+        **facts,
     )
     sealed = bundle.write(job.target / job.name(artifact), content)
     parity, floats = content.parity, len(content.keep_float)

@@ -1,0 +1,170 @@
+"""What an adopted file is compared with: a run, a Keras file, or a float ONNX file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bctoolkit.bundle import Source
+from bctoolkit.contract import InputContract
+from bctoolkit.data.stores import Images
+from bctoolkit.documents.formats import engine_for
+from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
+from bctoolkit.errors import ExportError, UnsupportedOp
+from bctoolkit.export.adoption.classifier import ForeignClassifier
+from bctoolkit.export.adoption.foreign import ForeignModel
+from bctoolkit.export.exporter import Exporter, ExportSettings
+from bctoolkit.export.network import Form, Network
+from bctoolkit.export.source import ModelSource
+from bctoolkit.lazy import attribute, require
+from bctoolkit.progress import Progress
+from bctoolkit.runtime.backends import default_threads
+
+__all__ = ["FileReference", "KerasReference", "Reference", "file_reference"]
+
+BATCH = 32
+
+
+class Reference(Protocol):
+    """A float network that takes images as an app hands them over."""
+
+    source: ModelSource
+
+    @property
+    def classes(self) -> int:
+        """Probabilities per image."""
+
+    def network(self, images: NDArray[np.uint8]) -> Network:
+        """The network, ready to predict; what its scores are may be seen on images N × height × width × channels."""
+
+
+class _Unexported:
+    """A `Network` of one form, from which nothing is made."""
+
+    trained: Form | None = None
+    twins: tuple[Form, ...] = ()
+
+    def exporter(self, format_name: str, settings: ExportSettings) -> Exporter:
+        """None: an adopted file is there already."""
+        raise UnsupportedOp(f"no {format_name} file is made from the reference of an adopted file")
+
+
+class _KerasNetwork(_Unexported):
+    def __init__(self, model: object) -> None:
+        from bctoolkit.export.keras_network import keras_form  # imports TensorFlow
+        from bctoolkit.networks.inference import in_float32
+
+        self._model = in_float32(model)
+        self.reference = keras_form("float32 Keras", self._model)
+
+    def float64(self, images: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+        """The reference computed in float64."""
+        from bctoolkit.export.keras_graph import precision
+
+        return precision.float64(self._model, images)
+
+    def rounded(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The reference with other rounding."""
+        from bctoolkit.export.keras_graph import precision
+
+        return precision.rounded(self._model, images)
+
+
+@dataclass(frozen=True)
+class KerasReference:
+    """A run, or a Keras file."""
+
+    source: ModelSource
+
+    @property
+    def classes(self) -> int:
+        """Probabilities per image."""
+        return int(self.source.load().output_shape[-1])
+
+    def network(self, images: NDArray[np.uint8]) -> Network:
+        """The network in float32."""
+        return _KerasNetwork(self.source.load())
+
+
+class _FileNetwork(_Unexported):
+    def __init__(self, name: str, content: bytes) -> None:
+        self._content = content
+        self._backend = self._session = None
+        self.reference = Form(name, self._predict, lambda image: [], lambda: ())
+
+    def float64(self, images: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+        """Unknown: the engine has no float64 form of every operator."""
+        return None
+
+    def rounded(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The file operator by operator, none fused with another: a second order of evaluation."""
+        runtime = require("onnxruntime", "onnx")
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = runtime.InferenceSession(self._content, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        rows = [session.run(None, {name: images[i : i + 1]})[0] for i in range(len(images))]
+        return np.concatenate(rows)
+
+    def _predict(self, images: Images, label: str, progress: Progress) -> NDArray[np.float32]:
+        engine = engine_for("onnx")
+        backend = attribute(engine.backend)(self._content, engine.providers[0], default_threads())
+        batches = []
+        for start in range(0, len(images), BATCH):
+            progress.step(label, start, len(images))
+            batches.append(backend.run(np.asarray(images[start : start + BATCH], np.uint8)))
+        progress.step(label, len(images), len(images))
+        return np.concatenate(batches)
+
+
+@dataclass(frozen=True)
+class FileReference:
+    """A float ONNX file with its preprocessing."""
+
+    source: ModelSource
+    classifier: ForeignClassifier
+    settings: InputSettings | None
+    """None where its scale is unknown."""
+
+    @property
+    def classes(self) -> int:
+        """Probabilities per image."""
+        return self.classifier.classes
+
+    def network(self, images: NDArray[np.uint8]) -> Network:
+        """The file with what it lacks written into it, in ONNX Runtime."""
+        assert self.settings is not None
+        adapter = self.classifier.adapter(self.settings, images)
+        name = f"{self.classifier.path.name} in float32"
+        return _FileNetwork(name, self.classifier.model.wrapped(adapter, {}))
+
+
+def file_reference(
+    path: Path, model: ForeignModel, settings: InputSettings, output: OutputSettings, size: tuple[int, int] | None
+) -> FileReference:
+    """A float file as a reference.
+
+    Args:
+        path: of the file.
+        model: the file as it was read.
+        settings: of its input.
+        output: of the adopted file; a name that this one lacks is not looked for.
+        size: of images, where the file leaves it open.
+
+    Raises:
+        ExportError: it computes in integers or half precision, so that nothing could be measured against it.
+        RecipeError: something that the file does not tell is missing, or does not go with it.
+    """
+    if model.format != "onnx" or model.quantization != "fp32":
+        raise ExportError(
+            f"{path}: {model.format}, {model.arithmetic}; a reference is a Keras file, a run, or an ONNX file in float32"
+        )
+    named = output.name in {port.name for port in model.outputs}
+    classifier = ForeignClassifier(path, model, OutputSettings(name=output.name if named else ""), size)
+    height, width, channels = classifier.shape
+    contract = InputContract(height=height, width=width, channels=channels)
+    source = ModelSource(path.stem, path, contract, Source(path.stem, model.sha256))
+    return FileReference(source, classifier, classifier.settings(settings))
