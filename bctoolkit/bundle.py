@@ -146,7 +146,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     integer_products: IntegerProducts | None = None
     """Of ONNX files; None where there are none, and for engines that add them up in 32 bits everywhere."""
     adaptation: Adaptation | None = None
-    """What the graph does around the network, of which the app need not know; None of networks that were used as they are."""
+    """What was written into the graph around the network; None of one that is used as it is."""
     parity: Parity
     parity_steps: tuple[ParityStep, ...] = field(default=(), name="links")
     """In the order they were checked."""

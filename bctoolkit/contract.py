@@ -1,7 +1,7 @@
 """What goes into a model: the input contract, and `prepare`, which turns an image into exactly that array.
 
 Training, export, benchmark and device all call the same `prepare`. It needs numpy; Pillow only where an image has to be
-opened, cropped or resized.
+opened or resized.
 """
 
 from contextlib import nullcontext
@@ -19,7 +19,7 @@ from bctoolkit.lazy import require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ImageKind", "InputContract", "Resize", "open_rgb", "prepare"]
+__all__ = ["COLOURS", "ImageKind", "InputContract", "Resize", "decode", "in_grey", "pillow_image", "prepare"]
 
 ImageKind = Literal["real", "synthetic"]
 """Whether pictures come from a microscope or are drawn by a program."""
@@ -28,12 +28,20 @@ Pixels = Annotated[int, Meta(ge=1)]
 Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
+COLOURS = {1: "grey", 3: "RGB"}
+"""What images of one and of three channels are; others are arrays whose channels only their owner knows."""
+
+LUMA = np.array([19595, 38470, 7471], np.uint32)
+"""ITU-R 601-2: 0.299, 0.587 and 0.114 of red, green and blue in 65,536ths, the way Pillow's mode `L` rounds them."""
+
+
 class InputContract(Document, frozen=True):
-    """The array a model takes: N × height × width × channels, RGB, values 0–255, preprocessing inside the model."""
+    """The array a model takes: N × height × width × channels, values 0–255, preprocessing inside the model."""
 
     height: Pixels = 96
     width: Pixels = 96
-    channels: Literal[3] = 3
+    channels: Annotated[int, Meta(ge=1, le=1024)] = 3
+    """3 for RGB, 1 for grey; images of another number of channels are handed over as arrays."""
     layout: Literal["NHWC"] = "NHWC"
     dtype: Literal["uint8", "float32"] = "uint8"
     range: tuple[Literal[0], Literal[255]] = (0, 255)
@@ -48,8 +56,9 @@ class InputContract(Document, frozen=True):
 
     def __str__(self) -> str:
         """The contract in the words of an error message."""
+        colours = f", {COLOURS[self.channels]}" if self.channels in COLOURS else ""
         return (
-            f"{self.dtype} array N×{self.height}×{self.width}×{self.channels} (NHWC, RGB), "
+            f"{self.dtype} array N×{self.height}×{self.width}×{self.channels} (NHWC{colours}), "
             f"values {self.range[0]}–{self.range[1]}"
         )
 
@@ -87,32 +96,38 @@ class InputContract(Document, frozen=True):
 
 
 def prepare(image: "str | Path | Image | NDArray[np.uint8]", contract: InputContract) -> NDArray[Any]:
-    """Crop and resize one RGB image to the model's input.
+    """Crop and resize one image to the model's input.
+
+    For a grey model an RGB image becomes grey first, as Pillow's mode `L` makes it (ITU-R 601-2 luma).
 
     Args:
-        image: a file, a Pillow image of mode RGB, or a uint8 array H×W×3.
+        image: a file or a Pillow image, RGB or, for a grey model, greyscale; or a uint8 array H×W×channels, for a grey
+            model also H×W or RGB.
         contract: the contract of the model.
 
     Returns:
         Array of shape (height, width, channels) and the contract's dtype, values 0–255.
 
     Raises:
-        InputMismatch: not an RGB image of 8 bits a channel, smaller than the crop, or a file that cannot be decoded.
+        InputMismatch: not such an image of 8 bits a channel, smaller than the crop, or a file that cannot be decoded.
     """
     name = str(image) if isinstance(image, str | Path) else "image"
     cropped = _centre_crop(_pixels(image, contract), contract, name)
+    if cropped.shape[2] == 3 and contract.channels == 1:
+        cropped = in_grey(cropped)
     if cropped.shape != contract.shape:
-        pillow = require("PIL.Image", "images")
-        method = pillow.Resampling[contract.resize.upper()]
-        cropped = np.asarray(pillow.fromarray(cropped).resize((contract.width, contract.height), method))
+        cropped = _resized(cropped, contract)
     return cropped.astype(contract.dtype)
 
 
-def open_rgb(source: "str | Path | Image") -> "Image":
-    """Decode an image file, or a Pillow image that may still be on disk, fully.
+def decode(source: "str | Path | Image", contract: InputContract) -> NDArray[np.uint8]:
+    """The pixels of an image file, or of a Pillow image that may still be on disk.
+
+    Returns:
+        H×W×3 RGB, or H×W×1 of a greyscale image for a grey contract.
 
     Raises:
-        InputMismatch: missing, truncated, not an image, or not RGB with 8 bits a channel.
+        InputMismatch: missing, truncated, not an image, or of another kind than the contract takes.
     """
     pillow = require("PIL.Image", "images")
     name = str(source) if isinstance(source, str | Path) else "image"
@@ -120,38 +135,78 @@ def open_rgb(source: "str | Path | Image") -> "Image":
         picture = pillow.open(source) if isinstance(source, str | Path) else source
         with picture if picture is not source else nullcontext():
             picture.load()
-            return _require_rgb(picture, name)
+            _require_mode(picture, contract, name)
+            pixels = np.asarray(picture)
     except FileNotFoundError:
         raise InputMismatch(f"{name}: no such file") from None
     except IsADirectoryError:
         raise InputMismatch(f"{name} is a folder, not an image") from None
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as problem:
         raise InputMismatch(f"{name}: cannot be decoded as an image ({problem})") from None
+    return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _pixels(image: object, contract: InputContract) -> NDArray[Any]:
-    """The RGB pixels of the argument of `prepare`."""
-    if isinstance(image, np.ndarray):
-        return _require_rgb_array(image, contract)
-    if isinstance(image, (str, Path, require("PIL.Image", "images").Image)):
-        return np.asarray(open_rgb(image))
-    raise InputMismatch(f"got {type(image).__name__}; wanted a file, a Pillow image or an array height × width × 3")
+def in_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The ITU-R 601-2 luma of an RGB image, H×W×3 → H×W×1."""
+    luma = (pixels.astype(np.uint32) @ LUMA + 0x8000) >> 16
+    grey: NDArray[np.uint8] = luma.astype(np.uint8)[..., None]
+    return grey
 
 
-def _require_rgb(picture: "Image", name: str) -> "Image":
-    if picture.mode != "RGB":
-        kind = {"L": "greyscale", "1": "black and white", "RGBA": "RGB with transparency", "P": "palette"}
-        mode = kind.get(picture.mode, "not RGB")
-        raise InputMismatch(f"{name} is {mode} (mode {picture.mode}); the model wants RGB, convert it first")
+def pillow_image(pixels: NDArray[np.uint8]) -> "Image":
+    """An image H×W×3 or H×W×1 as Pillow has it.
+
+    Raises:
+        InputMismatch: it has another number of channels, of which no picture can be shown or stored.
+    """
+    if pixels.shape[2] not in COLOURS:
+        raise InputMismatch(f"an image of {pixels.shape[2]} channels is no picture; only those of 1 and 3 are")
+    picture: Image = require("PIL.Image", "images").fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
     return picture
 
 
-def _require_rgb_array(image: NDArray[Any], contract: InputContract) -> NDArray[Any]:
-    if image.ndim != 3 or image.shape[2] != contract.channels or 0 in image.shape:
+def _pixels(image: object, contract: InputContract) -> NDArray[Any]:
+    """The pixels of the argument of `prepare`, before any change."""
+    if isinstance(image, np.ndarray):
+        return _require_array(image, contract)
+    if isinstance(image, (str, Path, require("PIL.Image", "images").Image)):
+        return decode(image, contract)
+    wanted = f"height × width × {contract.channels}"
+    raise InputMismatch(f"got {type(image).__name__}; wanted a file, a Pillow image or an array {wanted}")
+
+
+def _require_mode(picture: "Image", contract: InputContract, name: str) -> None:
+    if contract.channels not in COLOURS:
+        raise InputMismatch(
+            f"{name} is an image file, which has 1 or 3 channels; the model wants {contract.channels}, hand over an "
+            f"array height × width × {contract.channels}"
+        )
+    if picture.mode == "RGB" or (picture.mode == "L" and contract.channels == 1):
+        return
+    kind = {"L": "greyscale", "1": "black and white", "RGBA": "RGB with transparency", "P": "palette"}
+    mode = kind.get(picture.mode, "not RGB" if contract.channels == 3 else "neither grey nor RGB of 8 bits")
+    wanted = COLOURS[contract.channels]
+    raise InputMismatch(f"{name} is {mode} (mode {picture.mode}); the model wants {wanted}, convert it first")
+
+
+def _require_array(image: NDArray[Any], contract: InputContract) -> NDArray[Any]:
+    grey = contract.channels == 1
+    pixels = image[..., None] if grey and image.ndim == 2 else image
+    if pixels.ndim != 3 or pixels.shape[2] not in ((1, 3) if grey else (contract.channels,)) or 0 in pixels.shape:
         raise InputMismatch(f"got an image array of shape {image.shape}; wanted height × width × {contract.channels}")
     if image.dtype != np.uint8:
         raise InputMismatch(f"got an image array of dtype {image.dtype}; wanted uint8 with values 0–255")
-    return image
+    return pixels
+
+
+def _resized(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
+    """An image in another size; Pillow resizes each channel for itself."""
+    method = require("PIL.Image", "images").Resampling[contract.resize.upper()]
+    size = (contract.width, contract.height)
+    if pixels.shape[2] == 3:
+        return np.asarray(pillow_image(pixels).resize(size, method))
+    planes = np.split(pixels, pixels.shape[2], axis=2)
+    return np.stack([np.asarray(pillow_image(plane).resize(size, method)) for plane in planes], axis=2)
 
 
 def _centre_crop(pixels: NDArray[np.uint8], contract: InputContract, name: str) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from msgspec import Meta, field
 from bctoolkit.contract import InputContract
 from bctoolkit.documents import Document, parse, read_toml
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.documents.quantization import CalibrationSettings, Gate
 from bctoolkit.errors import RecipeError
 
@@ -199,6 +200,8 @@ class TrainRecipe(Document, frozen=True):
             raise ValueError("a recipe needs at least one [[phases]] table")
         if self.split.validation + self.split.test >= 1:
             raise ValueError("split.validation + split.test leave nothing to train on")
+        if self.input.channels != 3:
+            raise ValueError(f"input.channels is {self.input.channels}; networks are trained on RGB images, 3 channels")
 
 
 class ExportRecipe(Document, frozen=True):
@@ -207,8 +210,8 @@ class ExportRecipe(Document, frozen=True):
     formats: tuple[str, ...] = ("onnx",)
     quantizations: tuple[str, ...] = ("fp32",)
     """Numeric forms that each of the formats has; `all` for every one a format has."""
-    input: Literal["uint8", "float32"] = "uint8"
-    """dtype of the exported graph's input; values are 0–255 in both."""
+    input: InputSettings = InputSettings()
+    output: OutputSettings = OutputSettings()
     golden: Annotated[int, Meta(ge=8, le=4096)] = 64
     """How many golden images a bundle carries."""
     reference: bool = True
@@ -274,6 +277,8 @@ def read_train_recipe(path: Path, settings: tuple[str, ...] = ()) -> TrainRecipe
 def read_export_recipe(path: Path, changes: dict[str, Any]) -> ExportRecipe:
     """Read an export recipe; `changes` replace whole fields, and single keys of its tables."""
     raw = read_toml(path, RecipeError)
+    if isinstance(raw.get("input"), str):
+        raise RecipeError(f"{path}: input is a table; write input = {{ dtype = {raw['input']!r} }}".replace("'", '"'))
     tables = {
         key: raw[key] | value
         for key, value in changes.items()

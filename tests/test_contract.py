@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.contract import InputContract, open_rgb, prepare
+from bctoolkit.contract import InputContract, decode, prepare
 from bctoolkit.errors import InputMismatch
 
 SMALL = InputContract(height=8, width=8)
@@ -206,7 +206,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(InputMismatch, match="is a folder, not an image"):
-        open_rgb(tmp_path)
+        decode(tmp_path, SMALL)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

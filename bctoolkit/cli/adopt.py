@@ -41,6 +41,15 @@ D = TypeVar("D", bound=Document)
     type=click.Choice(["none", "softmax", "sigmoid"]),
     help="What the output lacks to be probabilities. Default: seen on the images.",
 )
+@click.option("--reference-output", metavar="NAME", help="The same of the reference.")
+@click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    help="Run this module, by name or .py file, for the classes that a Keras reference names; repeatable.",
+)
+@click.option("--trust-lambda", is_flag=True, help="Run the Python code inside a Keras reference: its Lambda layers.")
 @click.option(
     "--quantization",
     type=click.Choice(list(QUANTIZATIONS)),
@@ -62,6 +71,9 @@ def adopt(
     labels: str | None,
     output: str | None,
     head: str | None,
+    reference_output: str | None,
+    imports: tuple[str, ...],
+    trust_lambda: bool,
     quantization: str | None,
     golden: str | None,
     name: str | None,
@@ -80,6 +92,7 @@ def adopt(
     """
     from bctoolkit.documents.options import read_labels, read_scale, read_size
     from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
+    from bctoolkit.trust import LoadOptions
     from bctoolkit.workspace import Workspace
 
     workspace = Workspace()
@@ -101,6 +114,8 @@ def adopt(
             settings(InputSettings, stated),
             settings(OutputSettings, outputs),
             None if reference_scale is None else settings(InputSettings, {"scale": read_scale(reference_scale)}),
+            reference_output or "",
+            LoadOptions(imports, trust_lambda),
             quantization,
             name,
         )

@@ -7,6 +7,7 @@ import click
 
 from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.preprocessing import Channels, Head
 from bctoolkit.documents.quantization import Method
 
 __all__ = ["export"]
@@ -42,6 +43,32 @@ __all__ = ["export"]
     type=click.Choice(["uint8", "float32"]),
     help="dtype of the input, values 0–255. Default: uint8.",
 )
+@click.option(
+    "--scale",
+    metavar="PRESET|FACTOR,OFFSET",
+    help="What the network eats of values 0–255: none, 0-1, -1-1, imagenet or caffe, or numbers. Built into the graph.",
+)
+@click.option(
+    "--channels", type=click.Choice(get_args(Channels)), help="Colours the network eats. Default: rgb, or grey."
+)
+@click.option("--size", metavar="N|HxW", help="Height and width, of a network that takes any.")
+@click.option("--output", metavar="NAME", help="Which output, of a network with several.")
+@click.option(
+    "--head",
+    type=click.Choice(get_args(Head)),
+    help="What makes probabilities of the outputs; none: they are. Default: read off the network.",
+)
+@click.option(
+    "--labels", metavar="FILE|A,B,C", help="The classes in the order of the outputs. Default: the images' folders."
+)
+@click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    help="Run this module, by name or .py file, for the classes that the model file names; repeatable.",
+)
+@click.option("--trust-lambda", is_flag=True, help="Run the Python code inside the model file: its Lambda layers.")
 @click.option("--data", metavar="PATH", help="The network's images. Default: those of the run.")
 @click.option("--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder.")
 @click.option("--licence", metavar="TEXT", help="Of the network's images; stored inside the model file.")
@@ -60,6 +87,14 @@ def export(
     calibrate: str | None,
     opset: int | None,
     dtype: str | None,
+    scale: str | None,
+    channels: str | None,
+    size: str | None,
+    output: str | None,
+    head: str | None,
+    labels: str | None,
+    imports: tuple[str, ...],
+    trust_lambda: bool,
     data: str | None,
     golden: str | None,
     licence: str | None,
@@ -81,8 +116,12 @@ def export(
       bctk export atto --format onnx --format tflite --quantize all
       bctk export atto --quantize int8 --calibrate percentile --keep-float 'stage_0_*'
       bctk export model.keras --format tflite --data images/ --golden synthetic
+      bctk export model.keras --scale imagenet --labels labels.txt --data images/
+      bctk export model.keras --scale=1/127.5,-1 --channels bgr --size 96x128 --data images/
     """
+    from bctoolkit.documents.options import read_labels, read_scale, read_size
     from bctoolkit.recipes import read_export_recipe
+    from bctoolkit.trust import LoadOptions
     from bctoolkit.workspace import Workspace
 
     workspace = Workspace()
@@ -92,9 +131,17 @@ def export(
         "keep_float": list(keep_float),
         "calibration": {"method": calibrate} if calibrate else {},
         "opset": opset,
-        "input": dtype,
+        "input": {
+            "dtype": dtype,
+            "scale": read_scale(scale) if scale is not None else None,
+            "channels": channels,
+            "size": read_size(size) if size is not None else None,
+        },
+        "output": {"name": output, "head": head, "labels": read_labels(labels) if labels is not None else None},
         "licence": licence,
     }
+    for table in ("input", "output"):
+        options[table] = {key: value for key, value in options[table].items() if value is not None}
     if no_reference:
         options["reference"] = False
     declared = read_export_recipe(
@@ -112,6 +159,7 @@ def export(
             progress,
             data=data,
             golden=golden,
+            options=LoadOptions(imports, trust_lambda),
             cache=workspace.prediction_cache,
             force=force,
             bisect=bisect,

@@ -22,7 +22,7 @@ class Dataset:
     """N labelled images."""
 
     images: Images
-    """N × height × width × 3, prepared for the model: an array, or read from disk whenever it is indexed."""
+    """N × height × width × channels, prepared for the model: an array, or read from disk whenever it is indexed."""
     labels: NDArray[np.int64]
     """N positions in `classes`."""
     classes: tuple[str, ...]
@@ -64,7 +64,8 @@ class Dataset:
         """
         unknown = [name for name in self.classes if name not in classes]
         if unknown:
-            raise DatasetError(f"{self.source}: class {unknown[0]!r} is not one of {', '.join(classes)}")
+            names = ", ".join(classes[:20]) + (f", … ({len(classes):,} classes)" if len(classes) > 20 else "")
+            raise DatasetError(f"{self.source}: class {unknown[0]!r} is not one of {names}")
         position = np.array([classes.index(name) for name in self.classes])
         return replace(self, labels=position[self.labels], classes=classes)
 

@@ -25,11 +25,11 @@ ROWS = 256
 
 
 class Images(Protocol):
-    """N images as the model eats them, N × height × width × 3 uint8; any numpy array of that form is one."""
+    """N images as the model eats them, N × height × width × channels uint8; any numpy array of that form is one."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """N, height, width, 3."""
+        """N, height, width, channels."""
 
     @property
     def dtype(self) -> np.dtype[np.uint8]:
@@ -49,12 +49,12 @@ class LazyImages:
     locations: NDArray[Any]
     """N file names, or offsets in a file; `read` turns each into an image."""
     read: Callable[[Any], NDArray[np.uint8]]
-    """Location → decoded pixels, height × width × 3; called by several threads."""
+    """Location → decoded pixels, height × width × channels; called by several threads."""
     contract: InputContract
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """N, height, width, 3."""
+        """N, height, width, channels."""
         return len(self.locations), *self.contract.shape
 
     @property

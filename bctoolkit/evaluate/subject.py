@@ -49,7 +49,7 @@ class Subject:
     """How images are prepared for it; always uint8."""
     labels: tuple[str, ...]
     predict: Predict
-    """Images N × height × width × 3 uint8 → probabilities N × classes."""
+    """Images N × height × width × channels uint8 → probabilities N × classes."""
     select: Callable[[Dataset, Part], Selection]
     """The images of a part of the set.
 

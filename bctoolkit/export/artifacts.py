@@ -88,7 +88,7 @@ def _gated(
         lambda model, images: predict_artifact(job, artifact, model, images),
         validation,
         job.recipe.gate,
-        network=f"{artifact[0]} {digest(job.source.provenance.model_sha256)}",
+        network=f"{artifact[0]} {digest(job.source.provenance.model_sha256, job.source.adaptation)}",
         folder=job.cache or job.target,
         progress=job.progress,
     )

@@ -48,7 +48,9 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundl
         for artifact in (artifact for artifact in inputs if artifact[0] == name):
             is_single = artifact[1] == "fp32"
             checked = single if is_single else quantized_artifact(baseline, artifact, exporter, single, keep_float)
-            result[artifact] = seal(baseline, artifact, checked, inputs_sha256=inputs[artifact])
+            result[artifact] = seal(
+                baseline, artifact, checked, adaptation=job.source.adaptation, inputs_sha256=inputs[artifact]
+            )
     return result
 
 
@@ -89,7 +91,7 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         baseline: what it was checked against.
         artifact: format and quantization.
         checked: the artifact.
-        facts: further fields of `BundleContent`.
+        facts: fields of `BundleContent` that the caller alone knows.
     """
     job, golden = baseline.job, baseline.golden
     provenance = job.source.provenance

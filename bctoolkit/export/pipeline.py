@@ -8,11 +8,13 @@ from pathlib import Path
 
 from bctoolkit.bundle import Bundle
 from bctoolkit.export.cache import earlier_bundle
+from bctoolkit.export.checks.feeding import require_right_feeding
 from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.plan import Artifact, Job, plan
 from bctoolkit.export.source import load_data, open_source
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
+from bctoolkit.trust import NOTHING, LoadOptions
 
 __all__ = ["export"]
 
@@ -23,6 +25,7 @@ def export(
     target: Path,
     progress: Progress,
     *,
+    options: LoadOptions = NOTHING,
     data: str | None = None,
     golden: str | None = None,
     cache: Path | None = None,
@@ -36,6 +39,7 @@ def export(
         recipe: formats, quantizations, input dtype, number of golden images.
         target: the folder that gets one bundle folder per artifact.
         progress: shows what goes on.
+        options: the code that may run while the network is loaded; each is printed before.
         data: the network's images, where the run does not name them or they have moved.
         golden: None for golden images of the test part, `synthetic`, or a path to images of the user's own.
         cache: a folder that caches the reference's predictions for the next export; None for no cache.
@@ -49,10 +53,12 @@ def export(
         ParityFailed: an artifact departs from the Keras reference; the message names the parity step. No bundle is
             left of it.
         UnsupportedOp: a layer has no form in a format.
-        ExportError: there is nothing to export, or nothing to check it on.
+        ExportError: there is nothing to export, nothing to check it on, or the network wants to be fed another scale.
     """
     artifacts = plan(recipe)
-    source = open_source(path)
+    for notice in options.notices():
+        progress.say(notice)
+    source = open_source(path, options, recipe, progress)
     model_data = None if golden is not None and data is None else load_data(source, data, progress)
     check_images = choose_check_images(golden, recipe.golden, model_data, source.contract, progress)
     job = Job(source, recipe, model_data, check_images, target, progress, cache, bisect)
@@ -60,6 +66,8 @@ def export(
     bundles = {} if force else _reusable(job, inputs)
     missing = {artifact: inputs[artifact] for artifact in artifacts if artifact not in bundles}
     if missing:
+        if model_data is not None and source.adapted is not None:
+            require_right_feeding(source, model_data, recipe, progress)
         progress.step("starting TensorFlow", 0, 1)
         from bctoolkit.export.build import build_bundles
 

@@ -38,7 +38,7 @@ class Job:
     @property
     def contract(self) -> InputContract:
         """What the artifacts take."""
-        return msgspec.structs.replace(self.source.contract, dtype=self.recipe.input)
+        return msgspec.structs.replace(self.source.contract, dtype=self.recipe.input.dtype)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -87,6 +87,6 @@ def plan(recipe: ExportRecipe) -> list[Artifact]:
                 raise RecipeError(f"{name} has no quantization {kind!r}; it has {', '.join(available)}")
             artifacts |= dict.fromkeys((name, each) for each in (available if kind == "all" else (kind,)))
     for name, kind in artifacts:
-        if kind == "int8-full" and recipe.input != "uint8":
-            raise RecipeError(f"{name} int8-full takes uint8 images; leave out --input {recipe.input}")
+        if kind == "int8-full" and recipe.input.dtype != "uint8":
+            raise RecipeError(f"{name} int8-full takes uint8 images; leave out --input {recipe.input.dtype}")
     return list(artifacts)

@@ -53,5 +53,6 @@ class ReferencePredictions:
 
     def _cached(self, images: Images, hashes: NDArray[np.uint8], label: str) -> NDArray[np.float32]:
         job = self._job
-        key = digest(job.source.provenance.model_sha256, job.source.contract, hashes)
+        source = job.source
+        key = digest(source.provenance.model_sha256, source.contract, source.adaptation, hashes)
         return cached_predictions(job.cache, key, lambda: self._form.predict(images, label, job.progress))

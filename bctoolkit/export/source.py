@@ -5,8 +5,9 @@ TensorFlow is imported only when a network is loaded: an export whose bundles ar
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,14 +17,18 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.data.split import read as read_split
 from bctoolkit.documents import read_json
-from bctoolkit.errors import DatasetError, ExportError
+from bctoolkit.documents.preprocessing import Adaptation, InputSettings, OutputSettings
+from bctoolkit.errors import DatasetError, ExportError, RecipeError
 from bctoolkit.files import sha256_file
-from bctoolkit.progress import Progress
-from bctoolkit.recipes import Split
+from bctoolkit.progress import Progress, Silent
+from bctoolkit.recipes import ExportRecipe, Split
 from bctoolkit.run import TestMetrics
+from bctoolkit.trust import NOTHING, LoadOptions
 
 if TYPE_CHECKING:
     import keras
+
+    from bctoolkit.export.keras_graph.classifier import AdaptedNetwork
 
 __all__ = ["ModelData", "ModelSource", "load_data", "open_source"]
 
@@ -38,21 +43,30 @@ class ModelSource:
     provenance: Source
     """What a manifest says of where the artifact comes from."""
     labels: tuple[str, ...] | None = None
-    """None for a bare file."""
+    """None for a bare file of which they were not stated."""
     data_path: str | None = None
     """Where its images are, if that is known."""
     stored_split: Path | None = None
     test_metrics: TestMetrics | None = None
     """What training measured on the test part of the set `provenance.dataset_sha256`."""
-    loaded: "keras.Model | None" = None
+    options: LoadOptions = NOTHING
+    """The code that may run while it is loaded."""
+    adapted: "AdaptedNetwork | None" = None
+    """The network of a bare file, between what an app hands over and what it reads."""
+    adaptation: Adaptation | None = None
+    """What was added around it."""
 
     def load(self) -> "keras.Model":
-        """The trained network as its file has it.
+        """The classifier that is exported: image 0–255 → probabilities.
 
         Raises:
             WeightsError: Keras cannot load the file safely.
         """
-        return self.loaded or _load(self.file)
+        return self.network().model
+
+    def network(self) -> "AdaptedNetwork":
+        """The network between what an app hands over and what it reads."""
+        return self.adapted or _adapted(self.file, self.options, InputSettings(), OutputSettings(), "")
 
 
 @dataclass(frozen=True)
@@ -66,31 +80,89 @@ class ModelData:
     """The class of each image as the set itself names it, whatever order the outputs have."""
 
 
-def open_source(path: Path) -> ModelSource:
+def open_source(
+    path: Path,
+    options: LoadOptions = NOTHING,
+    recipe: ExportRecipe | None = None,
+    progress: Progress | None = None,
+) -> ModelSource:
     """Open a run folder or a `.keras` / `.h5` file.
+
+    Args:
+        path: of either.
+        options: the code that may run while it is loaded.
+        recipe: what a bare file's network eats, which of its outputs is exported, and what they mean.
+        progress: told what is added around the network.
 
     Raises:
         ExportError: a run without its facts, or a network that is no image classifier.
+        RecipeError: settings that a run's network has no use for, or labels of another number than its outputs.
         UnsupportedOp: a subclassed model, which has no graph.
         WeightsError: a file that Keras cannot load safely.
     """
-    if path.is_dir():
-        facts = run.read(path)
-        model_file = path / run.MODEL
-        return ModelSource(
-            name=facts.name,
-            file=model_file,
-            contract=facts.input,
-            provenance=Source(facts.name, sha256_file(model_file), facts.data.sha256, facts.recipe_sha256),
-            labels=facts.labels,
-            data_path=facts.data.source,
-            stored_split=path / run.SPLIT,
-            test_metrics=_test_metrics(path / run.METRICS),
+    recipe = recipe or ExportRecipe()
+    return (
+        _open_run(path, options, recipe) if path.is_dir() else _open_file(path, options, recipe, progress or Silent())
+    )
+
+
+def _open_run(path: Path, options: LoadOptions, recipe: ExportRecipe) -> ModelSource:
+    facts = run.read(path)
+    if recipe.input != InputSettings(recipe.input.dtype) or recipe.output != OutputSettings():
+        raise RecipeError(
+            f"{facts.name}: a run's network takes {facts.input} and its labels are known; leave out --scale, "
+            "--channels, --size, --output, --head and --labels"
         )
-    model = _load(path)
-    _, height, width, _ = model.input_shape
-    contract = InputContract(height=height, width=width)
-    return ModelSource(path.stem, path, contract, Source(path.stem, sha256_file(path)), loaded=model)
+    model_file = path / run.MODEL
+    return ModelSource(
+        name=facts.name,
+        file=model_file,
+        contract=facts.input,
+        provenance=Source(facts.name, sha256_file(model_file), facts.data.sha256, facts.recipe_sha256),
+        labels=facts.labels,
+        data_path=facts.data.source,
+        stored_split=path / run.SPLIT,
+        test_metrics=_test_metrics(path / run.METRICS),
+        options=options,
+    )
+
+
+def _open_file(path: Path, options: LoadOptions, recipe: ExportRecipe, progress: Progress) -> ModelSource:
+    from bctoolkit.export.keras_graph.file_facts import facts_of  # imports Keras
+
+    facts, settings = facts_of(path), recipe.input
+    preprocessor = facts.preprocessor if settings.scale is None else None
+    if preprocessor is not None:
+        if preprocessor.problem:
+            raise ExportError(
+                f"{path}: its own preprocessor cannot be built in: {preprocessor.problem}; say what the network takes "
+                "with --scale"
+            )
+        own = preprocessor.settings
+        settings = msgspec.structs.replace(settings, scale=own.scale, size=settings.size or own.size)
+        progress.say(f"  the file's own preprocessor is built in, with images resized by {preprocessor.resize}")
+    adapted = _adapted(path, options, settings, recipe.output, facts.loss)
+    for note in adapted.notes:
+        progress.say(f"  {note}")
+    adaptation, entry, outputs = adapted.adaptation, adapted.entry, adapted.model.output_shape[-1]
+    if adaptation is not None and preprocessor is not None:
+        adaptation = msgspec.structs.replace(adaptation, scale="preprocessor")
+    labels = recipe.output.labels or None
+    if labels is not None and len(labels) != outputs:
+        raise RecipeError(f"{path}: --labels names {len(labels)} classes, but the network has {outputs} outputs")
+    contract = InputContract(height=entry.height, width=entry.width, channels=entry.channels)
+    if preprocessor is not None:
+        contract = msgspec.structs.replace(contract, crop=preprocessor.crop, resize=preprocessor.resize)
+    return ModelSource(
+        name=path.stem,
+        file=path,
+        contract=contract,
+        provenance=Source(path.stem, sha256_file(path)),
+        labels=labels,
+        options=options,
+        adapted=adapted,
+        adaptation=adaptation,
+    )
 
 
 def load_data(source: ModelSource, data: str | None, progress: Progress) -> ModelData | None:
@@ -108,24 +180,26 @@ def load_data(source: ModelSource, data: str | None, progress: Progress) -> Mode
         )
     dataset = load(path, source.contract, progress)
     truth = np.array(dataset.classes)[dataset.labels]
+    parts = split(dataset, Split()) if source.stored_split is None else read_split(source.stored_split, dataset)
     if source.labels is not None:
         dataset = dataset.in_order_of(source.labels)
-    elif source.loaded is not None and len(dataset.classes) != source.loaded.output_shape[-1]:
-        outputs = source.loaded.output_shape[-1]
-        raise DatasetError(f"{path}: {len(dataset.classes)} classes, but {source.name} has {outputs} outputs")
-    parts = split(dataset, Split()) if source.stored_split is None else read_split(source.stored_split, dataset)
+    elif len(dataset.classes) != (outputs := source.load().output_shape[-1]):
+        raise DatasetError(
+            f"{path}: {len(dataset.classes)} classes, but {source.name} has {outputs} outputs; name the outputs, in "
+            "their order, with --labels"
+        )
     if len(parts.test) == 0:
         raise DatasetError(f"{path}: holds no image of the run's test part; say where they are with --data")
     return ModelData(dataset, parts, truth)
 
 
-def _load(path: Path) -> Any:
-    from bctoolkit.export.keras_graph.classifier import require_classifier  # imports TensorFlow
+def _adapted(
+    path: Path, options: LoadOptions, settings: InputSettings, output: OutputSettings, loss: str
+) -> "AdaptedNetwork":
+    from bctoolkit.export.keras_graph.classifier import adapt_network  # imports TensorFlow
     from bctoolkit.networks import load_model
 
-    model = load_model(path)
-    require_classifier(model, str(path))
-    return model
+    return adapt_network(load_model(path, options), settings, str(path), output, loss)
 
 
 def _test_metrics(path: Path) -> TestMetrics | None:

@@ -7,5 +7,16 @@ from bctoolkit.networks.build import NETWORKS, build
 from bctoolkit.networks.files import load_model
 from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth, leaves
 from bctoolkit.networks.weights import load_weights
+from bctoolkit.trust import LoadOptions
 
-__all__ = ["NETWORKS", "Gelu", "LayerScale", "StochasticDepth", "build", "leaves", "load_model", "load_weights"]
+__all__ = [
+    "NETWORKS",
+    "Gelu",
+    "LayerScale",
+    "LoadOptions",
+    "StochasticDepth",
+    "build",
+    "leaves",
+    "load_model",
+    "load_weights",
+]

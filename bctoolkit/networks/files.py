@@ -10,8 +10,9 @@ from keras.src.applications import convnext, inception_resnet_v2
 
 from bctoolkit.errors import WeightsError
 from bctoolkit.networks.saved import damage, python_code, read_config, unknown_class
+from bctoolkit.trust import NOTHING, LoadOptions
 
-__all__ = ["load_model"]
+__all__ = ["LoadOptions", "load_model"]
 
 PRIVATE = {
     "CustomScaleLayer": inception_resnet_v2.CustomScaleLayer,
@@ -21,7 +22,7 @@ PRIVATE = {
 """Layers of Keras's own applications that Keras itself does not find again in a `.h5` file."""
 
 
-def load_model(path: Path) -> keras.Model:
+def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
     """Load a `.keras` or `.h5` model without running any code stored in it.
 
     Raises:

@@ -9,7 +9,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.lazy import require
+from bctoolkit.contract import COLOURS, pillow_image
 from bctoolkit.statistics.metrics import ReliabilityBin
 
 __all__ = ["confusion", "document", "facts", "picture", "reliability", "section", "table", "tiles"]
@@ -133,10 +133,17 @@ def reliability(bins: Sequence[ReliabilityBin]) -> str:
 
 
 def picture(images: NDArray[np.uint8], caption: str) -> str:
-    """Images N × height × width × 3 side by side as one `<img>` that carries its pixels; `caption` is plain text."""
+    """Images N × height × width × channels side by side as one `<img>` that carries its pixels.
+
+    Args:
+        images: RGB or grey; of other channels the mean is shown.
+        caption: plain text.
+    """
     buffer = io.BytesIO()
     joined = np.concatenate(list(images), axis=1)
-    require("PIL.Image", "images").fromarray(joined).save(buffer, "JPEG", quality=92, subsampling="4:4:4")
+    if joined.shape[2] not in COLOURS:
+        joined = joined.mean(2, keepdims=True).astype(np.uint8)
+    pillow_image(joined).save(buffer, "JPEG", quality=92, subsampling="4:4:4")
     data = base64.b64encode(buffer.getvalue()).decode()
     text = escape(caption)
     return f'<img alt="{text}" title="{text}" src="data:image/jpeg;base64,{data}">'

@@ -29,7 +29,7 @@ def predicted_classes(
     """The class a classifier predicts for each image under each corruption.
 
     Args:
-        predict: images N × height × width × 3 uint8 → probabilities N × classes.
+        predict: images N × height × width × channels uint8 → probabilities N × classes.
         dataset: M images, prepared for it; their hashes seed what is drawn for each.
         batch: images that `predict` is given at a time; a few batches are prepared ahead.
         progress: shows how many images are done.

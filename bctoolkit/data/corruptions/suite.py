@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.contract import COLOURS, in_grey
+from bctoolkit.errors import DatasetError
 from bctoolkit.lazy import require
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "SUITE", "Corruption", "corrupt", "display_name"]
@@ -46,20 +48,30 @@ class Corruption:
 def corrupt(images: NDArray[np.uint8], hashes: NDArray[np.uint8], name: str, severity: str) -> NDArray[np.uint8]:
     """Corrupt a batch of images.
 
+    A grey image is corrupted as the RGB image of three equal channels, which then becomes grey again.
+
     Args:
-        images: N × height × width × 3.
+        images: N × height × width × 3, or 1.
         hashes: N × 32, the content hash of each.
         name: a key of `CORRUPTIONS`.
         severity: one of `SEVERITIES`.
 
     Returns:
         Array of the same shape; the images are left as they are.
+
+    Raises:
+        DatasetError: the images have neither one channel nor three.
     """
+    channels = images.shape[3]
+    if channels not in COLOURS:
+        raise DatasetError(f"the corruption suite is made for RGB and grey images, these have {channels} channels")
     corruption = CORRUPTIONS[name]
     level = corruption.levels[SEVERITIES.index(severity)]
     corrupted = np.empty_like(images)
     for row, (image, key) in enumerate(zip(images, hashes, strict=True)):
-        corrupted[row] = corruption.change(image, _generator(name, severity, key.tobytes()), level)
+        rgb = image if channels == 3 else np.repeat(image, 3, axis=2)
+        changed = corruption.change(rgb, _generator(name, severity, key.tobytes()), level)
+        corrupted[row] = changed if channels == 3 else in_grey(changed)
     return corrupted
 
 

@@ -38,7 +38,7 @@ class ImageArray:
     """Name inside the `.npz`; None for an `.npy`."""
     count: int
     shape: tuple[int, int, int]
-    """Height, width, 3 of each."""
+    """Height, width, channels of each."""
     start: int | None
     """Offset of the first pixel in the file; None where it is compressed."""
 
@@ -221,13 +221,16 @@ def _array(stream: IO[bytes], path: Path, member: str | None, start: int | None)
     name = f"{path}: {member.removesuffix('.npy')!r}" if member else f"{path}"
     if dtype.hasobject:
         raise ValueError("a pickle")
-    if len(shape) != 4 or shape[3] != 3 or dtype != np.uint8:
+    if len(shape) not in (3, 4) or dtype != np.uint8:
         raise DatasetError(f"{name} has shape {shape} and dtype {dtype}; wanted N×height×width×3 uint8 (RGB)")
+    count, height, width, channels = (
+        shape if len(shape) == 4 else (*shape, 1)
+    )  # MedMNIST's grey sets have no axis for it
     if 0 in shape:
         raise DatasetError(f"{name} has shape {shape}: no pixels")
     if fortran:
         raise DatasetError(f"{name} is in Fortran order; save np.ascontiguousarray(images)")
-    return ImageArray(path, member, shape[0], shape[1:], None if start is None else start + stream.tell())
+    return ImageArray(path, member, count, (height, width, channels), None if start is None else start + stream.tell())
 
 
 def _flat(labels: object, path: Path) -> NDArray[Any]:

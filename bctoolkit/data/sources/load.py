@@ -4,13 +4,14 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.contract import InputContract, open_rgb
+from bctoolkit.contract import InputContract, decode
 from bctoolkit.data.dataset import Dataset, content_hash
 from bctoolkit.data.sources.arrays import ArraySet
 from bctoolkit.data.sources.folders import PIECE, ClassFolders, image_files
@@ -26,7 +27,7 @@ MOST_IN_MEMORY = 2**30
 """Bytes of prepared images up to which a set is held in memory: 38,836 images of 96×96 pixels."""
 
 Pieces = Iterable[list[str] | NDArray[np.uint8]]
-"""Images in order, some at a time: names of files, or N × height × width × 3 decoded pixels."""
+"""Images in order, some at a time: names of files, or N × height × width × channels decoded pixels."""
 
 
 def load(
@@ -46,8 +47,8 @@ def load(
         most_in_memory: from which size on the images stay on disk.
 
     Raises:
-        DatasetError: nothing there, an empty class, an unreadable or non-RGB image, arrays that do not fit, or a
-            compressed `.npz` that is too large to be held in memory.
+        DatasetError: nothing there, an empty class, an image that cannot be read or has other colours, arrays that do
+            not fit, or a compressed `.npz` that is too large to be held in memory.
     """
     match open_source(source):
         case ClassFolders() as folders:
@@ -74,6 +75,8 @@ def load_unlabelled(folder: Path, contract: InputContract) -> Dataset:
 
 def load_synthetic(contract: InputContract, per_class: int = 120) -> Dataset:
     """The synthetic set, prepared for `contract`."""
+    if contract.channels not in (1, 3):
+        raise DatasetError(f"synthetic images are RGB or grey; the model wants {contract}")
     pixels, labels, classes = draw(per_class, seed=0, size=max(contract.height, contract.width))
     images = np.empty((len(pixels), *contract.shape), np.uint8)
     hashes = _read([pixels], len(pixels), contract, images, Silent())
@@ -99,13 +102,15 @@ def _read_files(
     pieces = [names[start : start + PIECE].tolist() for start in range(0, len(names), PIECE)]
     if _prepared_bytes(len(names), contract) > most:
         hashes = _read(pieces, len(names), contract, None, progress)
-        return LazyImages(names, _decoded, contract), hashes
+        return LazyImages(names, partial(_decoded, contract=contract), contract), hashes
     images = np.empty((len(names), *contract.shape), np.uint8)
     return images, _read(pieces, len(names), contract, images, progress)
 
 
 def _load_arrays(arrays: ArraySet, contract: InputContract, progress: Progress, most: int) -> Dataset:
-    total = len(arrays.labels)
+    total, channels = len(arrays.labels), arrays.parts[0].shape[2]
+    if channels != contract.channels and not (contract.channels == 1 and channels == 3):
+        raise DatasetError(f"{arrays.path}: its images have {channels} channels; the model wants {contract}")
     images: Images
     if _prepared_bytes(total, contract) > most:
         images = LazyImages(_offsets(arrays, contract, most), arrays.parts[0].read, contract)
@@ -145,7 +150,7 @@ def _read(
     sizes_that_fit = set[tuple[int, ...]]()
 
     def read_row(row: int, item: str | NDArray[np.uint8]) -> None:
-        name, pixels = (item, _decoded(item)) if isinstance(item, str) else (f"image {row}", item)
+        name, pixels = (item, _decoded(item, contract)) if isinstance(item, str) else (f"image {row}", item)
         hashes[row] = np.frombuffer(content_hash(pixels), np.uint8)
         if images is None and pixels.shape in sizes_that_fit:
             return
@@ -163,9 +168,9 @@ def _read(
     return hashes
 
 
-def _decoded(name: str) -> NDArray[np.uint8]:
+def _decoded(name: str, contract: InputContract) -> NDArray[np.uint8]:
     """The pixels of an image file."""
     try:
-        return np.asarray(open_rgb(name))
+        return decode(name, contract)
     except InputMismatch as problem:
         raise DatasetError(str(problem)) from None

@@ -1,9 +1,10 @@
 """Open a file made elsewhere and its reference, and settle what the file does not tell of itself."""
 
 import ast
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings, require_labels
@@ -11,8 +12,11 @@ from bctoolkit.errors import ExportError, RecipeError
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import ForeignModel, read_model
 from bctoolkit.export.adoption.ports import image_axes
-from bctoolkit.export.adoption.reference import FileReference, KerasReference, Reference, file_reference
+from bctoolkit.export.adoption.reference import KerasReference, Reference, file_reference
 from bctoolkit.export.source import open_source
+from bctoolkit.progress import Progress
+from bctoolkit.recipes import ExportRecipe
+from bctoolkit.trust import NOTHING, LoadOptions
 
 __all__ = ["Adoption", "class_names", "open_pair", "quantization_of"]
 
@@ -32,6 +36,10 @@ class Adoption:
     """Which of its outputs, what it lacks to be probabilities, and the classes in its order."""
     reference_input: InputSettings | None = None
     """What the reference eats; None for 0–255 of a Keras network, and for the same as the file of an ONNX reference."""
+    reference_output: str = ""
+    """Which output of a Keras reference with several."""
+    options: LoadOptions = NOTHING
+    """The code that may run while a Keras reference is loaded."""
     quantization: str | None = None
     """Whose limits hold, where the file's operators do not show it."""
     name: str | None = None
@@ -56,7 +64,7 @@ def quantization_of(model: ForeignModel, adoption: Adoption) -> str:
     return stated
 
 
-def open_pair(adoption: Adoption, model: ForeignModel) -> tuple[ForeignClassifier, Reference]:
+def open_pair(adoption: Adoption, model: ForeignModel, progress: Progress) -> tuple[ForeignClassifier, Reference]:
     """The file and its reference, for images of the same shape.
 
     Raises:
@@ -74,15 +82,23 @@ def open_pair(adoption: Adoption, model: ForeignModel) -> tuple[ForeignClassifie
             path,
             other,
             adoption.reference_input or adoption.input,
-            adoption.output,
+            adoption.reference_output or adoption.output.name,
             None if _fixed(other, path) else classifier.shape[:2],
         )
     else:
-        source = open_source(path)
-        reference = KerasReference(dataclasses.replace(source, loaded=source.load()))
-        classifier = _classifier(adoption, model, stated or source.contract.shape[:2])
+        reference = KerasReference(open_source(path, adoption.options, _reference_recipe(adoption, path), progress))
+        classifier = _classifier(adoption, model, stated or reference.source.contract.shape[:2])
     _require_same_network(adoption, classifier, reference)
     return classifier, reference
+
+
+def _reference_recipe(adoption: Adoption, path: Path) -> ExportRecipe:
+    """What a Keras file eats and which of its outputs is compared; a run needs no telling."""
+    settings = adoption.reference_input or InputSettings()
+    if path.is_dir():
+        return ExportRecipe(input=settings)
+    sized = msgspec.structs.replace(settings, size=settings.size or adoption.input.size)
+    return ExportRecipe(input=sized, output=OutputSettings(name=adoption.reference_output))
 
 
 def _classifier(adoption: Adoption, model: ForeignModel, size: tuple[int, int] | None) -> ForeignClassifier:

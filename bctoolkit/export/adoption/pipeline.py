@@ -67,9 +67,11 @@ def adopt(
         RecipeError: something that the file does not tell is missing, or does not go with it.
         WeightsError: Keras cannot load the reference safely.
     """
+    for notice in adoption.options.notices():
+        progress.say(notice)
     model = read_model(adoption.file)
     kind = quantization_of(model, adoption)
-    classifier, reference = open_pair(adoption, model)
+    classifier, reference = open_pair(adoption, model, progress)
     labels = class_names(adoption, model, reference, classifier.classes, _folders(data))
     source = dataclasses.replace(reference.source, name=adoption.name or adoption.file.stem, labels=labels)
     labelled = None if golden is not None and data is None else load_data(source, data, progress)

@@ -143,7 +143,7 @@ class FileReference:
 
 
 def file_reference(
-    path: Path, model: ForeignModel, settings: InputSettings, output: OutputSettings, size: tuple[int, int] | None
+    path: Path, model: ForeignModel, settings: InputSettings, output: str, size: tuple[int, int] | None
 ) -> FileReference:
     """A float file as a reference.
 
@@ -151,7 +151,7 @@ def file_reference(
         path: of the file.
         model: the file as it was read.
         settings: of its input.
-        output: of the adopted file; a name that this one lacks is not looked for.
+        output: name of the output that holds the classes; one that it lacks is not looked for.
         size: of images, where the file leaves it open.
 
     Raises:
@@ -162,8 +162,8 @@ def file_reference(
         raise ExportError(
             f"{path}: {model.format}, {model.arithmetic}; a reference is a Keras file, a run, or an ONNX file in float32"
         )
-    named = output.name in {port.name for port in model.outputs}
-    classifier = ForeignClassifier(path, model, OutputSettings(name=output.name if named else ""), size)
+    named = output in {port.name for port in model.outputs}
+    classifier = ForeignClassifier(path, model, OutputSettings(name=output if named else ""), size)
     height, width, channels = classifier.shape
     contract = InputContract(height=height, width=width, channels=channels)
     source = ModelSource(path.stem, path, contract, Source(path.stem, model.sha256))
