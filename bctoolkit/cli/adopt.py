@@ -123,7 +123,7 @@ def adopt(
             adoption, out or workspace.bundles, progress, data=data, golden=golden, cache=workspace.prediction_cache
         )
     click.echo(bundle.path)
-    click.echo(f"next: bctk bench {bundle.path} {workspace.bundles}/*")
+    click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
 
 
 def settings(kind: type[D], options: dict[str, Any]) -> D:

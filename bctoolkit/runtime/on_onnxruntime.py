@@ -97,7 +97,7 @@ def open_session(model: bytes, provider: str, threads: int, profile: str | None 
     try:
         session = runtime.InferenceSession(model, options, providers=[name])
     except Exception as problem:  # its exception classes are private to a C extension
-        raise BackendError(f"ONNX Runtime cannot open the model: {problem}") from None
+        raise BackendError(f"ONNX Runtime cannot open the model: {' '.join(str(problem).split())}") from None
     _check_runs_on(provider, session)
     return session
 

@@ -4,7 +4,8 @@ An app hands over N × height × width × channels uint8. The file is fed its ow
 scores become one probability per class. Here it is done in numpy, to compare with what is written into the file.
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from bctoolkit.export.adoption.ports import Layout, Port
 __all__ = ["Adapter", "adaptation", "pixels_as_they_are", "to_input", "to_probabilities"]
 
 
-class Adapter(NamedTuple):
+@dataclass(frozen=True)
+class Adapter:
     """What is put around a file."""
 
     input: Port
@@ -61,11 +63,12 @@ def _quantized(values: NDArray[np.float32], port: Port) -> NDArray[Any]:
         return values.astype(dtype)
     scale, zero = port.quantization or (1.0, 0)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(values / np.float32(scale)) + zero, limits.min, limits.max).astype(dtype)
+    integers: NDArray[Any] = np.clip(np.rint(values / np.float32(scale)) + zero, limits.min, limits.max).astype(dtype)
+    return integers
 
 
 def to_probabilities(adapter: Adapter, values: NDArray[Any]) -> NDArray[np.float32]:
-    """N × classes probabilities of what the file's output holds; quantized outputs as the real numbers they stand for."""
+    """N × classes probabilities of the scores that the file's output holds, quantized ones as real numbers."""
     scores = values.reshape(len(values), adapter.count).astype(np.float32)
     if adapter.head == "sigmoid":
         scores = np.exp(-np.logaddexp(np.float32(0), -scores))

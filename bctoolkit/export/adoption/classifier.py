@@ -1,5 +1,6 @@
 """A model file made elsewhere as a classifier: run as it came, with pre- and postprocessing in numpy."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -100,7 +101,7 @@ class ForeignClassifier:
         )
         if self._head is not None:
             return bare
-        return bare._replace(head=self._needed_head(self._scores(bare, images)))
+        return replace(bare, head=self._needed_head(self._scores(bare, images)))
 
     def predict(self, adapter: Adapter, images: NDArray[np.uint8]) -> Probabilities:
         """N × classes probabilities, image by image, with all that `adapter` names done in numpy."""
@@ -146,13 +147,15 @@ class ForeignClassifier:
         if stated is None:
             if fixed[0] is None or fixed[1] is None:
                 port = self.model.input
-                raise RecipeError(f"{self.path}: input {port} leaves the size of the image open; say --size HEIGHTxWIDTH")
+                raise RecipeError(
+                    f"{self.path}: input {port} leaves the size of the image open; say --size HEIGHTxWIDTH"
+                )
             return fixed[0], fixed[1]
         if any(side not in (None, wish) for side, wish in zip(fixed, stated, strict=True)):
             shape = "×".join(str(side or "any") for side in fixed)
             raise RecipeError(
-                f"{self.path}: takes images of {shape} pixels, not {stated[0]}×{stated[1]}; leave out --size, or export "
-                "the file again with that size"
+                f"{self.path}: takes images of {shape} pixels, not {stated[0]}×{stated[1]}; leave out --size, or "
+                "export the file again with that size"
             )
         return stated
 

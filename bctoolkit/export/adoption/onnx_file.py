@@ -14,9 +14,9 @@ from onnx import TensorProto, helper
 
 from bctoolkit.errors import ExportError
 from bctoolkit.export.adoption.adapter import Adapter
-from bctoolkit.export.adoption.ports import Port
 from bctoolkit.export.adoption.onnx_graphs import graphs, tensors
 from bctoolkit.export.adoption.onnx_wrapping import wrap_onnx
+from bctoolkit.export.adoption.ports import Port
 from bctoolkit.files import sha256_bytes
 
 __all__ = ["OnnxFile"]
@@ -93,13 +93,13 @@ class OnnxFile:
     def content(self, output: str) -> bytes:
         """The file with that output alone; the engine drops what leads to the others."""
         if len(self.outputs) == 1:
-            return self.model.SerializeToString()
+            return bytes(self.model.SerializeToString())
         reduced = onnx.ModelProto()
         reduced.CopyFrom(self.model)
         (kept,) = [value for value in self.model.graph.output if value.name == output]
         del reduced.graph.output[:]
         reduced.graph.output.append(kept)
-        return reduced.SerializeToString()
+        return bytes(reduced.SerializeToString())
 
     def last_operator(self, output: str) -> str:
         """The operator that computed an output's values."""
@@ -132,16 +132,17 @@ class OnnxFile:
         """All operators have to be the engine's own."""
         if self.model.functions:
             names = ", ".join(sorted({function.name for function in self.model.functions})[:3])
+            command = f"onnx.save(onnx.inliner.inline_local_functions(onnx.load({str(self._path)!r})), {WHOLE!r})"
             raise ExportError(
-                f"{self._path}: has operators written as functions ({names}); inline them: "
-                f'python -c "import onnx, onnx.inliner as i; onnx.save(i.inline_local_functions(onnx.load({str(self._path)!r})), {WHOLE!r})"'
+                f"{self._path}: has operators written as functions ({names}); write them out: "
+                f'python -c "import onnx.inliner; {command}"'
             )
         for graph in graphs(self.model.graph):
             for node in graph.node:
                 if node.domain not in DOMAINS:
                     raise ExportError(
-                        f"{self._path}: operator {node.op_type} of {node.domain!r} needs a library of its own, which is "
-                        "never loaded; export it again with ONNX's own operators"
+                        f"{self._path}: operator {node.op_type} of {node.domain!r} needs a library of its own, which "
+                        "is never loaded; export it again with ONNX's own operators"
                     )
         if self.opset < LEAST_OPSET:
             raise ExportError(
@@ -201,7 +202,7 @@ def _float_form(nodes: list[onnx.NodeProto], stored: dict[str, int]) -> tuple[st
     return "fp16-weights", "float16 weights, converted before they are used"
 
 
-NUMBERS = {
+NUMBERS: dict[int, str] = {
     helper.np_dtype_to_tensor_dtype(np.dtype(name)): name for name in ("float32", "float16", "float64", "uint8", "int8")
 }
 WANTED = ", ".join(NUMBERS.values())

@@ -1,6 +1,7 @@
 """Write pre- and postprocessing around an ONNX graph; its own nodes stay as they came."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,13 +27,13 @@ class _Nodes:
         while any(name.startswith(self._prefix) for name in names):
             self._prefix = f"_{self._prefix}"
 
-    def add(self, operator: str, *constants: onnx.TensorProto, first: bool = True, **attributes: object) -> None:
+    def add(self, operator: str, *constants: onnx.TensorProto, first: bool = True, **attributes: Any) -> None:
         """Append an operator on the value so far, and on constants after it (`first`) or before it."""
         others = [self._constant(tensor) for tensor in constants]
         inputs = [self.value, *others] if first else [*others, self.value]
         self.add_on(operator, inputs, **attributes)
 
-    def add_on(self, operator: str, inputs: list[str], **attributes: object) -> None:
+    def add_on(self, operator: str, inputs: list[str], **attributes: Any) -> None:
         """Append an operator on named values."""
         self.value = f"{self._prefix}{len(self.nodes)}_{operator}"
         self.nodes.append(helper.make_node(operator, inputs, [self.value], name=self.value, **attributes))
@@ -79,14 +80,12 @@ def wrap_onnx(model: onnx.ModelProto, adapter: Adapter, properties: Mapping[str,
     stored = {tensor.name for tensor in graph.initializer}
     overridable = [value for value in graph.input if value.name in stored]
     del graph.input[:], graph.output[:]
-    graph.input.extend(
-        [helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [batch, *adapter.shape]), *overridable]
-    )
+    graph.input.extend([helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [batch, *adapter.shape]), *overridable])
     graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [batch, adapter.classes]))
     del wrapped.metadata_props[:]
     helper.set_model_props(wrapped, dict(properties))
     onnx.checker.check_model(wrapped)
-    return wrapped.SerializeToString()
+    return bytes(wrapped.SerializeToString())
 
 
 def _preprocess(nodes: _Nodes, adapter: Adapter) -> None:

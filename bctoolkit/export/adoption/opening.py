@@ -1,7 +1,7 @@
 """Open a file made elsewhere and its reference, and settle what the file does not tell of itself."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ __all__ = ["Adoption", "class_names", "open_pair", "quantization_of"]
 MOST_METADATA = 1_000_000
 """Characters of labels inside a file."""
 
+
 @dataclass(frozen=True)
 class Adoption:
     """What the user states of a file made elsewhere."""
@@ -30,9 +31,9 @@ class Adoption:
     file: Path
     reference: Path
     """A run folder, a Keras file or a float ONNX file."""
-    input: InputSettings = InputSettings()
+    input: InputSettings = field(default_factory=InputSettings)
     """What the file eats."""
-    output: OutputSettings = OutputSettings()
+    output: OutputSettings = field(default_factory=OutputSettings)
     """Which of its outputs, what it lacks to be probabilities, and the classes in its order."""
     reference_input: InputSettings | None = None
     """What the reference eats; None for 0–255 of a Keras network, and for the same as the file of an ONNX reference."""
@@ -84,9 +85,11 @@ def open_pair(adoption: Adoption, model: ForeignModel, progress: Progress) -> tu
             adoption.reference_input or adoption.input,
             adoption.reference_output or adoption.output.name,
             None if _fixed(other, path) else classifier.shape[:2],
+            "--scale" if adoption.reference_input is None else "--reference-scale",
         )
     else:
-        reference = KerasReference(open_source(path, adoption.options, _reference_recipe(adoption, path), progress))
+        recipe = _reference_recipe(adoption, path)
+        reference = KerasReference(open_source(path, adoption.options, recipe, progress), recipe.input)
         classifier = _classifier(adoption, model, stated or reference.source.contract.shape[:2])
     _require_same_network(adoption, classifier, reference)
     return classifier, reference
@@ -147,8 +150,8 @@ def class_names(
         return labels
     hint = f"; by the alphabet the images' classes are --labels {','.join(folders)}" if len(folders) == classes else ""
     raise RecipeError(
-        f"{adoption.file}: what its {classes} outputs stand for is not in the file; say it in their order with --labels "
-        f"a,b,… or a text file of one per line{hint}"
+        f"{adoption.file}: what its {classes} outputs stand for is not in the file; say it in their order with "
+        f"--labels a,b,… or a text file of one per line{hint}"
     )
 
 

@@ -4,10 +4,10 @@ import dataclasses
 from pathlib import Path
 
 from bctoolkit.bundle import Adopted, Bundle
+from bctoolkit.data.sources.source import open_source as open_images
 from bctoolkit.documents import Outcome
 from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
-from bctoolkit.documents.preprocessing import PRESETS, InputSettings
-from bctoolkit.data.sources.source import open_source as open_images
+from bctoolkit.documents.preprocessing import PRESETS, InputSettings, OutputSettings
 from bctoolkit.errors import DatasetError, ParityFailed, RecipeError
 from bctoolkit.export.adoption.adapter import Adapter, adaptation
 from bctoolkit.export.adoption.classifier import ForeignClassifier
@@ -47,7 +47,7 @@ def adopt(
     *,
     data: str | None = None,
     golden: str | None = None,
-    recipe: ExportRecipe = ExportRecipe(),
+    recipe: ExportRecipe | None = None,
     cache: Path | None = None,
 ) -> Bundle:
     """Seal a file made elsewhere in a bundle that is checked like one of our own.
@@ -58,7 +58,7 @@ def adopt(
         progress: shows what goes on.
         data: labelled images, where the reference is no run or they have moved.
         golden: None for golden images of the test part, `synthetic`, or a path to images of the user's own.
-        recipe: the gate, and how many golden images.
+        recipe: the gate, and how many golden images; by default as every export.
         cache: a folder that caches the reference's predictions; None for no cache.
 
     Raises:
@@ -67,6 +67,7 @@ def adopt(
         RecipeError: something that the file does not tell is missing, or does not go with it.
         WeightsError: Keras cannot load the reference safely.
     """
+    recipe = recipe or ExportRecipe()
     for notice in adoption.options.notices():
         progress.say(notice)
     model = read_model(adoption.file)
@@ -78,6 +79,8 @@ def adopt(
     check_images = choose_check_images(golden, recipe.golden, labelled, source.contract, progress)
     job = Job(source, recipe, labelled, check_images, target, progress, cache)
     _require_reference_scale(adoption, classifier, reference, job)
+    if labelled is not None:
+        reference.require_right_feeding(labelled, OutputSettings(labels=labels), progress)
     network = reference.network(job.check_images.images)
     baseline = check_network(job, network, ())
     settings = _settings(classifier, adoption.input, kind, baseline)
@@ -105,9 +108,7 @@ def _folders(data: str | None) -> tuple[str, ...]:
     return () if isinstance(images, str) else images.classes
 
 
-def _require_reference_scale(
-    adoption: Adoption, classifier: ForeignClassifier, reference: Reference, job: Job
-) -> None:
+def _require_reference_scale(adoption: Adoption, classifier: ForeignClassifier, reference: Reference, job: Job) -> None:
     """An ONNX file as the reference has to be fed right, too; only labelled images could tell how.
 
     Raises:
@@ -148,7 +149,7 @@ def _check(
     """Compare the artifact with the file as it came, and with the reference.
 
     Raises:
-        ParityFailed: it is further from either than the form allows; the message says under which other scale it is not.
+        ParityFailed: it is further from either than the form allows; the message says with which scale it would not be.
     """
     job, kind = baseline.job, artifact[1]
     images = job.check_images

@@ -78,7 +78,9 @@ def choose_output(outputs: tuple[Port, ...], name: str | None, file: Path) -> Po
     if name is None:
         if len(outputs) == 1:
             return outputs[0]
-        raise RecipeError(f"{file}: has {len(outputs)} outputs, {names}; say which holds the classes with --output NAME")
+        raise RecipeError(
+            f"{file}: has {len(outputs)} outputs, {names}; say which holds the classes with --output NAME"
+        )
     for port in outputs:
         if port.name == name:
             return port

@@ -1,6 +1,8 @@
 """What an adopted file is compared with: a run, a Keras file, or a float ONNX file."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,15 +13,17 @@ from bctoolkit.bundle import Source
 from bctoolkit.contract import InputContract
 from bctoolkit.data.stores import Images
 from bctoolkit.documents.formats import engine_for
-from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
+from bctoolkit.documents.preprocessing import Adaptation, Channels, InputSettings, OutputSettings, Scaling
 from bctoolkit.errors import ExportError, UnsupportedOp
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import ForeignModel
+from bctoolkit.export.checks.feeding import require_right_decisions, require_right_feeding, sample
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.network import Form, Network
-from bctoolkit.export.source import ModelSource
+from bctoolkit.export.source import ModelData, ModelSource
 from bctoolkit.lazy import attribute, require
 from bctoolkit.progress import Progress
+from bctoolkit.recipes import ExportRecipe
 from bctoolkit.runtime.backends import default_threads
 
 __all__ = ["FileReference", "KerasReference", "Reference", "file_reference"]
@@ -30,7 +34,9 @@ BATCH = 32
 class Reference(Protocol):
     """A float network that takes images as an app hands them over."""
 
-    source: ModelSource
+    @property
+    def source(self) -> ModelSource:
+        """Where it comes from, and what is known of it."""
 
     @property
     def classes(self) -> int:
@@ -38,6 +44,13 @@ class Reference(Protocol):
 
     def network(self, images: NDArray[np.uint8]) -> Network:
         """The network, ready to predict; what its scores are may be seen on images N × height × width × channels."""
+
+    def require_right_feeding(self, data: ModelData, stated: OutputSettings, progress: Progress) -> None:
+        """Check on labelled images that it is fed, and its outputs are read, as suits it.
+
+        Raises:
+            ExportError: it is right far more often fed otherwise; the message names the option that feeds it so.
+        """
 
 
 class _Unexported:
@@ -77,6 +90,8 @@ class KerasReference:
     """A run, or a Keras file."""
 
     source: ModelSource
+    settings: InputSettings
+    """What is stated of the input of a file."""
 
     @property
     def classes(self) -> int:
@@ -86,6 +101,13 @@ class KerasReference:
     def network(self, images: NDArray[np.uint8]) -> Network:
         """The network in float32."""
         return _KerasNetwork(self.source.load())
+
+    def require_right_feeding(self, data: ModelData, stated: OutputSettings, progress: Progress) -> None:
+        """As every Keras file; a run's network was measured when it was trained."""
+        if self.source.adapted is not None:
+            recipe = ExportRecipe(input=self.settings, output=stated)
+            with _calling_scale("--reference-scale"):
+                require_right_feeding(self.source, data, recipe, progress)
 
 
 class _FileNetwork(_Unexported):
@@ -128,6 +150,8 @@ class FileReference:
     classifier: ForeignClassifier
     settings: InputSettings | None
     """None where its scale is unknown."""
+    option: str
+    """By which the user states its scale."""
 
     @property
     def classes(self) -> int:
@@ -141,9 +165,47 @@ class FileReference:
         name = f"{self.classifier.path.name} in float32"
         return _FileNetwork(name, self.classifier.model.wrapped(adapter, {}))
 
+    def require_right_feeding(self, data: ModelData, stated: OutputSettings, progress: Progress) -> None:
+        """As every Keras file, run as it came."""
+        assert self.settings is not None
+        dataset, channels = sample(data), self.classifier.shape[2]
+        images = dataset.images[:]
+        scaling = self.settings.scaling.per_channel(channels)
+        assert scaling is not None
+        adapter = self.classifier.adapter(self.settings, images)
+
+        def decide(entry: _Entry) -> NDArray[np.int64]:
+            fed = replace(adapter, scaling=entry.scaling, reversed=entry.reversed)
+            decisions: NDArray[np.int64] = self.classifier.predict(fed, images).argmax(1)
+            return decisions
+
+        entry = _Entry(channels, channels, scaling, self.settings.reversed)
+        recipe = ExportRecipe(input=self.settings, output=stated)
+        with _calling_scale(self.option):
+            require_right_decisions(self.source.name, decide, entry, dataset, recipe, progress)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """How a file is fed."""
+
+    channels: int
+    eaten: int
+    scaling: Scaling
+    reversed: bool
+
+
+@contextmanager
+def _calling_scale(option: str) -> Iterator[None]:
+    """Let an error name the option that holds for the reference."""
+    try:
+        yield
+    except ExportError as problem:
+        raise ExportError(str(problem).replace("--scale", option)) from None
+
 
 def file_reference(
-    path: Path, model: ForeignModel, settings: InputSettings, output: str, size: tuple[int, int] | None
+    path: Path, model: ForeignModel, settings: InputSettings, output: str, size: tuple[int, int] | None, option: str
 ) -> FileReference:
     """A float file as a reference.
 
@@ -153,6 +215,7 @@ def file_reference(
         settings: of its input.
         output: name of the output that holds the classes; one that it lacks is not looked for.
         size: of images, where the file leaves it open.
+        option: by which the user states its scale.
 
     Raises:
         ExportError: it computes in integers or half precision, so that nothing could be measured against it.
@@ -160,11 +223,23 @@ def file_reference(
     """
     if model.format != "onnx" or model.quantization != "fp32":
         raise ExportError(
-            f"{path}: {model.format}, {model.arithmetic}; a reference is a Keras file, a run, or an ONNX file in float32"
+            f"{path}: {model.format}, {model.arithmetic}; a reference is a Keras file, a run, or an ONNX file in "
+            "float32"
         )
     named = output in {port.name for port in model.outputs}
     classifier = ForeignClassifier(path, model, OutputSettings(name=output if named else ""), size)
     height, width, channels = classifier.shape
     contract = InputContract(height=height, width=width, channels=channels)
-    source = ModelSource(path.stem, path, contract, Source(path.stem, model.sha256))
-    return FileReference(source, classifier, classifier.settings(settings))
+    complete = classifier.settings(settings)
+    source = ModelSource(
+        path.stem, path, contract, Source(path.stem, model.sha256), adaptation=_fed(complete, channels)
+    )
+    return FileReference(source, classifier, complete, option)
+
+
+def _fed(settings: InputSettings | None, channels: int) -> Adaptation | None:
+    """How a file is fed, which decides its predictions as much as the file does."""
+    if settings is None:
+        return None
+    colours: Channels = "grey" if channels == 1 else "bgr" if settings.reversed else "rgb"
+    return Adaptation(factor=settings.scaling.factor, offset=settings.scaling.offset, channels=colours)

@@ -46,7 +46,8 @@ def agreeing_settings(
     }
     if not agreeing:
         return ""
-    return f"; with {min(agreeing, key=lambda each: agreeing[each])} it gives the reference's answers on {len(images)} images"
+    best = min(agreeing, key=lambda each: agreeing[each])
+    return f"; with {best} it gives the reference's answers on {len(images)} images"
 
 
 def most_accurate_settings(
@@ -65,13 +66,13 @@ def most_accurate_settings(
         return ""
     images, labels = images[labelled], labels[labelled]
     chance = float(np.bincount(labels).max()) / len(labels)
-    right = {
-        options: metrics.accuracy(labels, observed) for options, observed in _answers(classifier, stated, images)
-    }
+    right = {options: metrics.accuracy(labels, observed) for options, observed in _answers(classifier, stated, images)}
     best = max(right, key=lambda each: right[each], default="")
     if not best or right[best] <= chance + RISE:
         return ""
-    return f"; with {best} it is right on {right[best]:.0%} of {len(labels)} labelled images, more often than with others"
+    return (
+        f"; with {best} it is right on {right[best]:.0%} of {len(labels)} labelled images, more often than with others"
+    )
 
 
 def _answers(

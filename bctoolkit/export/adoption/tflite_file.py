@@ -56,7 +56,9 @@ class TfliteFile:
             reason = " ".join(str(problem).split())[:160] or type(problem).__name__
             raise ExportError(f"{path}: not a whole TFLite file ({reason}); copy the file again") from None
         if self.graph is None:
-            raise UnsupportedOp(f"{path}: has {graphs} graphs; export one without control flow, and one signature alone")
+            raise UnsupportedOp(
+                f"{path}: has {graphs} graphs; export one without control flow, and one signature alone"
+            )
         if codes := self.graph.custom_codes():
             raise ExportError(
                 f"{path}: operator {codes[0]} is not built into LiteRT; convert it again with "
@@ -128,7 +130,9 @@ class TfliteFile:
         """The form, and what shows it."""
         graph = self.graph
         assert graph is not None
-        sources = {o.outputs[0]: o for o, kind in zip(graph.operators, self._kinds, strict=True) if kind == "DEQUANTIZE"}
+        sources = {
+            o.outputs[0]: o for o, kind in zip(graph.operators, self._kinds, strict=True) if kind == "DEQUANTIZE"
+        }
         weighted = [o for o, kind in zip(graph.operators, self._kinds, strict=True) if kind in WEIGHTED_OPS]
         activations = {graph.type_name(operator.inputs[0]) for operator in weighted}
         weights = {_weights_type(graph, operator, sources) for operator in weighted}
@@ -172,4 +176,7 @@ def _count_graphs(content: bytes) -> int:
             arguments += operator.InputsLength() + operator.OutputsLength() + operator.IntermediatesLength()
     if max(counts) > MOST or arguments > MOST_ARGUMENTS:
         raise ValueError(f"{max(*counts, arguments)} entries in one list")
+    buffers = (model.Buffers(index) for index in range(model.BuffersLength()))
+    if sum(max(buffer.DataLength(), buffer.Size()) for buffer in buffers) > len(content):
+        raise ValueError("its constants together are larger than the file")
     return int(model.SubgraphsLength())

@@ -44,8 +44,8 @@ class _Operators:
 def wrap_tflite(content: bytes, adapter: Adapter, properties: Mapping[str, str]) -> bytes:
     """The file with what `adapter` names around its graph.
 
-    Ensures: one input `image`, uint8 1 × height × width × channels; one output `probabilities`, 1 × classes, float32, or
-    the file's own integers where they stand for probabilities already.
+    Ensures: one input `image`, uint8 1 × height × width × channels; one output `probabilities`, 1 × classes, float32,
+    or the file's own integers where they stand for probabilities already.
 
     Args:
         content: a checked file.
@@ -122,7 +122,7 @@ def _plain_params(adapter: Adapter) -> QuantParams:
 
 
 def _pixel_params(adapter: Adapter) -> QuantParams | None:
-    """What pixels stand for, where the file's integers are those of the pixels up to a shift; None where they are not."""
+    """What pixels stand for, where the file's integers are the pixels' up to a shift; None where they are not."""
     if adapter.input.dtype == "float32":
         return None
     scale, zero = adapter.input.quantization or (1.0, 0)

@@ -23,7 +23,7 @@ from bctoolkit.recipes import ExportRecipe
 from bctoolkit.statistics.metrics import exact_interval
 from bctoolkit.statistics.paired import mcnemar
 
-__all__ = ["require_right_feeding"]
+__all__ = ["require_right_decisions", "require_right_feeding", "sample"]
 
 ASKED = 192
 """Labelled images at the most, one of each class in turn."""
@@ -79,8 +79,35 @@ def require_right_feeding(source: ModelSource, data: ModelData, recipe: ExportRe
         ExportError: accuracy rises by more than 10 points, beyond chance, under another preset or another order of the
             labels; or it is no better than chance, where a working network's would be, and nobody stated the labels.
     """
-    dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), ASKED))
-    decide, entry = _decider(source, dataset, progress), source.network().entry
+    dataset = sample(data)
+    require_right_decisions(
+        source.name, _decider(source, dataset, progress), source.network().entry, dataset, recipe, progress
+    )
+
+
+def sample(data: ModelData) -> Dataset:
+    """The labelled images that a network's feeding is judged by, one of each class in turn."""
+    return data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), ASKED))
+
+
+def require_right_decisions(
+    name: str,
+    decide: Callable[[Any], Decisions],
+    entry: Any,
+    dataset: Dataset,
+    recipe: ExportRecipe,
+    progress: Progress,
+) -> None:
+    """As `require_right_feeding`, of anything that can be fed in several ways.
+
+    Args:
+        name: what a message calls it.
+        decide: what it takes each of the images for, fed as an entry says.
+        entry: how it is fed: a dataclass with `scaling`, `reversed`, and the `channels` it takes and has `eaten`.
+        dataset: labelled images.
+        recipe: what was stated.
+        progress: told what was assumed, and how right it is.
+    """
     first = decide(entry)
     everyone = np.arange(len(dataset))
     exported = _Way({}, first == dataset.labels, everyone)
@@ -91,7 +118,7 @@ def require_right_feeding(source: ModelSource, data: ModelData, recipe: ExportRe
         ways = (*scaled, *_reordered({"": first} | decisions, dataset))
         better = [way for way in ways if _rises(exported, way)]
         best = max(better, key=lambda way: way.accuracy - RISE * ("--labels" in way.options), default=None)
-    _judge(_Finding(source.name, exported, best, dataset), recipe, progress)
+    _judge(_Finding(name, exported, best, dataset), recipe, progress)
 
 
 def _decider(source: ModelSource, dataset: Dataset, progress: Progress) -> Callable[[Any], Decisions]:

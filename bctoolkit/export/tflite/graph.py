@@ -69,12 +69,14 @@ class Graph:
 
     Raises:
         UnsupportedOp: the model has control flow.
+        ValueError: a constant lies beyond the end of the file.
     """
 
     def __init__(self, content: bytes) -> None:
         self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
         if len(self._model.subgraphs) != 1:
             raise UnsupportedOp(f"the network needs control flow ({len(self._model.subgraphs)} graphs in TFLite)")
+        _bring_inside(self._model.buffers, content)
         self._body = self._model.subgraphs[0]
         self._size = len(content)
         self.operators: list[Operator] = self._body.operators
@@ -103,7 +105,7 @@ class Graph:
     @property
     def description(self) -> str:
         """What wrote the file, by its own account."""
-        return (self._model.description or b"").decode(errors="replace")
+        return str((self._model.description or b"").decode(errors="replace"))
 
     def type_name(self, tensor: int) -> str:
         """The schema's name of a tensor's type, such as `INT4`."""
@@ -255,6 +257,17 @@ class Graph:
         for holder in holders:
             holder.buffer = buffers.index(holder.buffer)
         self._model.buffers = [self._model.buffers[old] for old in buffers]
+
+
+def _bring_inside(buffers: list[Any], content: bytes) -> None:
+    """Give every buffer its data: those of large files lie behind the flatbuffer, by an offset from its beginning."""
+    for buffer in buffers:
+        if buffer.data is None and buffer.offset > 1:
+            end = buffer.offset + buffer.size
+            if end > len(content):
+                raise ValueError(f"a constant ends at byte {end:,} of {len(content):,}")
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
 
 
 def _fill(entry: Any, **fields: Any) -> Any:
