@@ -18,7 +18,10 @@ from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.trust import NOTHING, LoadOptions
 
-__all__ = ["Adoption", "class_names", "open_pair", "quantization_of"]
+__all__ = ["Adoption", "bundle_name", "class_names", "open_pair", "quantization_of"]
+
+LONGEST_NAME = 100
+"""Characters of a bundle's name, to which format and quantization are added."""
 
 MOST_METADATA = 1_000_000
 """Characters of labels inside a file."""
@@ -45,6 +48,18 @@ class Adoption:
     """Whose limits hold, where the file's operators do not show it."""
     name: str | None = None
     """First part of the bundle's name; None for the file's."""
+
+
+def bundle_name(adoption: Adoption) -> str:
+    """The first part of the bundle's name, which is its folder's.
+
+    Raises:
+        RecipeError: no folder should be called so.
+    """
+    name = adoption.file.stem if adoption.name is None else adoption.name
+    if not name or len(name) > LONGEST_NAME or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):
+        raise RecipeError(f"{name[:80]!r} is no name of a bundle; give one with --name, such as --name torch")
+    return name
 
 
 def quantization_of(model: ForeignModel, adoption: Adoption) -> str:

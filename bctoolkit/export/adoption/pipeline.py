@@ -12,7 +12,7 @@ from bctoolkit.errors import DatasetError, ParityFailed, RecipeError
 from bctoolkit.export.adoption.adapter import Adapter, adaptation
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import read_model
-from bctoolkit.export.adoption.opening import Adoption, class_names, open_pair, quantization_of
+from bctoolkit.export.adoption.opening import Adoption, bundle_name, class_names, open_pair, quantization_of
 from bctoolkit.export.adoption.reference import FileReference, Reference
 from bctoolkit.export.adoption.suggestions import agreeing_settings, most_accurate_settings
 from bctoolkit.export.artifacts import CheckedArtifact
@@ -68,13 +68,14 @@ def adopt(
         WeightsError: Keras cannot load the reference safely.
     """
     recipe = recipe or ExportRecipe()
+    name = bundle_name(adoption)
     for notice in adoption.options.notices():
         progress.say(notice)
     model = read_model(adoption.file)
     kind = quantization_of(model, adoption)
     classifier, reference = open_pair(adoption, model, progress)
     labels = class_names(adoption, model, reference, classifier.classes, _folders(data))
-    source = dataclasses.replace(reference.source, name=adoption.name or adoption.file.stem, labels=labels)
+    source = dataclasses.replace(reference.source, name=name, labels=labels)
     labelled = None if golden is not None and data is None else load_data(source, data, progress)
     check_images = choose_check_images(golden, recipe.golden, labelled, source.contract, progress)
     job = Job(source, recipe, labelled, check_images, target, progress, cache)

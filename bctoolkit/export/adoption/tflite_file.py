@@ -4,13 +4,12 @@ The schema: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/comp
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from bctoolkit.errors import ExportError, UnsupportedOp
+from bctoolkit.errors import BctkError, ExportError, UnsupportedOp
 from bctoolkit.export.adoption.adapter import Adapter
 from bctoolkit.export.adoption.ports import Port
 from bctoolkit.export.adoption.tflite_wrapping import wrap_tflite
@@ -49,46 +48,40 @@ class TfliteFile:
     def __init__(self, path: Path, content: bytes) -> None:
         self._path, self._content, self.sha256 = path, content, sha256_bytes(content)
         try:
-            graphs = _count_graphs(content)
-            self.graph = Graph(content) if graphs == 1 else None
-            self._kinds = [] if self.graph is None else [self.graph.kind(o) for o in self.graph.operators]
+            _require_bounded(content)
+            self.graph = Graph(content)
+            self._kinds = [self.graph.kind(operator) for operator in self.graph.operators]
+            self._require_builtin()
+            self.input = self._port(self._only_input(), "input")
+            self.outputs = tuple(self._port(tensor, "output") for tensor in self.graph.outputs)
+            self.producer = self.graph.description
+            self.quantization, self.arithmetic = self._form()
+        except UnsupportedOp as problem:
+            raise UnsupportedOp(f"{path}: {problem}; convert it again with a single signature") from None
+        except BctkError:
+            raise
         except Exception as problem:  # a damaged flatbuffer leads anywhere
             reason = " ".join(str(problem).split())[:160] or type(problem).__name__
             raise ExportError(f"{path}: not a whole TFLite file ({reason}); copy the file again") from None
-        if self.graph is None:
-            raise UnsupportedOp(
-                f"{path}: has {graphs} graphs; export one without control flow, and one signature alone"
-            )
+
+    def _require_builtin(self) -> None:
         if codes := self.graph.custom_codes():
             raise ExportError(
-                f"{path}: operator {codes[0]} is not built into LiteRT; convert it again with "
+                f"{self._path}: operator {codes[0]} is not built into LiteRT; convert it again with "
                 "tf.lite.OpsSet.TFLITE_BUILTINS alone"
             )
-        if len(self.graph.inputs) != 1:
-            names = ", ".join(self.graph.name(tensor) for tensor in self.graph.inputs) or "none"
-            raise ExportError(f"{path}: has {len(self.graph.inputs)} inputs ({names}); wanted one, the image")
-        self.input = self._port(self.graph, self.graph.inputs[0], "input")
-        self.outputs = tuple(self._port(self.graph, tensor, "output") for tensor in self.graph.outputs)
 
-    @property
-    def producer(self) -> str:
-        """The file's description of itself, by which converters name themselves."""
-        return "" if self.graph is None else self.graph.description
+    def _only_input(self) -> int:
+        inputs = self.graph.inputs
+        if len(inputs) != 1:
+            names = ", ".join(self.graph.name(tensor) for tensor in inputs) or "none"
+            raise ExportError(f"{self._path}: has {len(inputs)} inputs ({names}); wanted one, the image")
+        return inputs[0]
 
     @property
     def metadata(self) -> dict[str, str]:
         """None: what converters store in TFLite files is no text."""
         return {}
-
-    @property
-    def quantization(self) -> str | None:
-        """The form that the operators show."""
-        return self._form[0]
-
-    @property
-    def arithmetic(self) -> str:
-        """What the operators show, in words."""
-        return self._form[1]
 
     def content(self, output: str) -> bytes:
         """The file with that output alone."""
@@ -104,7 +97,6 @@ class TfliteFile:
 
     def last_operator(self, output: str) -> str:
         """The operator that computed an output's values."""
-        assert self.graph is not None
         graph = self.graph
         producers = {o.outputs[0]: (o, kind) for o, kind in zip(graph.operators, self._kinds, strict=True) if o.outputs}
         tensor = next(tensor for tensor in graph.outputs if graph.name(tensor) == output)
@@ -113,7 +105,8 @@ class TfliteFile:
             operator, kind = producers.get(operator.inputs[0], (None, ""))
         return str(kind)
 
-    def _port(self, graph: Graph, tensor: int, role: str) -> Port:
+    def _port(self, tensor: int, role: str) -> Port:
+        graph = self.graph
         dtype, free = graph.dtype(tensor), graph.free_axes(tensor)
         if dtype.name not in PORTS:
             kind = graph.type_name(tensor).lower()
@@ -125,11 +118,9 @@ class TfliteFile:
         meaning = None if params is None else (float(params.scale[0]), params.zero_point)
         return Port(graph.name(tensor), sizes, dtype.name, meaning)
 
-    @cached_property
     def _form(self) -> tuple[str | None, str]:
         """The form, and what shows it."""
         graph = self.graph
-        assert graph is not None
         sources = {
             o.outputs[0]: o for o, kind in zip(graph.operators, self._kinds, strict=True) if kind == "DEQUANTIZE"
         }
@@ -156,13 +147,15 @@ def _weights_type(graph: Graph, operator: Operator, sources: dict[int, Operator]
     return graph.type_name(weights) if source is None else f"DEQUANTIZED {graph.type_name(source.inputs[0])}"
 
 
-def _count_graphs(content: bytes) -> int:
-    """How many graphs the file has, once it is clear that unpacking it takes no more than its size suggests.
+def _require_bounded(content: bytes) -> None:
+    """Make sure that unpacking a file takes no more than its size suggests.
 
     Raises:
-        ValueError: it names more tables than a network has.
+        ValueError: it has no graph, names more tables than a network has, or more constants than it holds.
     """
     model = schema.Model.GetRootAs(content)
+    if not model.SubgraphsLength():
+        raise ValueError("it holds no graph")
     counts = [model.SubgraphsLength(), model.BuffersLength(), model.OperatorCodesLength(), model.MetadataLength()]
     counts += [model.SignatureDefsLength(), model.MetadataBufferLength()]
     arguments = 0
@@ -179,4 +172,3 @@ def _count_graphs(content: bytes) -> int:
     buffers = (model.Buffers(index) for index in range(model.BuffersLength()))
     if sum(max(buffer.DataLength(), buffer.Size()) for buffer in buffers) > len(content):
         raise ValueError("its constants together are larger than the file")
-    return int(model.SubgraphsLength())

@@ -26,7 +26,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.INT8: np.dtype(np.int8),
     schema.TensorType.UINT8: np.dtype(np.uint8),
 }
-TENSOR_TYPES = {code: name for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+TENSOR_TYPES: dict[int, str] = {code: name for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 TYPES = {dtype: code for code, dtype in DTYPES.items()}
 
 
