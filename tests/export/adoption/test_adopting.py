@@ -114,7 +114,7 @@ def test_another_network_is_refused(network: keras.Model, run_folder: Path, tmp_
     kernel = next(tensor for tensor in other.graph.initializer if len(tensor.dims) == 4)
     kernel.CopyFrom(constant(kernel.name, onnx.numpy_helper.to_array(kernel) * 0.99))
     onnx.save(other, tmp_path / "other.onnx")
-    with pytest.raises(ParityFailed, match="float32 Keras → onnx fp32: .*; no bundle was written$"):
+    with pytest.raises(ParityFailed, match=r"float32 Keras → onnx fp32: .*; no bundle was written$"):
         adopted(tmp_path / "out", tmp_path / "other.onnx", run_folder, input=FED)
     assert not (tmp_path / "out").exists()
 
@@ -162,15 +162,15 @@ def test_a_reference_that_is_fed_wrong_is_noticed_by_labelled_images(
         adopted(tmp_path, tints, tints, **stated)
     with pytest.raises(ExportError, match="give --scale caffe"):
         adopted(tmp_path, tints, tints, input=InputSettings(scale="none"), **stated)
+    fed = InputSettings(scale="none")
     with pytest.raises(ExportError, match="give --reference-scale caffe"):
-        fed = InputSettings(scale="none")
         adopted(tmp_path, tints, tints, input=InputSettings(scale="caffe"), reference_input=fed, **stated)
     sealed = adopted(tmp_path, tints, tints, input=InputSettings(scale="caffe"), **stated)
     assert sealed.manifest.parity.max_abs_diff < 1e-6
 
 
 def test_an_app_s_image_has_to_fit_both(tints: Path, run_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="takes images of 40×40×3, the reference .* of 32×32×3"):
+    with pytest.raises(ExportError, match=r"takes images of 40×40×3, the reference .* of 32×32×3"):
         adopted(tmp_path, tints, run_folder, input=InputSettings(scale="none"))
 
 
