@@ -17,7 +17,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from msgspec import field
@@ -36,6 +36,7 @@ __all__ = [
     "Adopted",
     "Bundle",
     "BundleContent",
+    "Float32Error",
     "Golden",
     "IntegerProducts",
     "Manifest",
@@ -79,6 +80,16 @@ class Source(Document, frozen=True):
     recipe_sha256: str = ""
 
 
+class Float32Error(Document, frozen=True, kw_only=True):
+    """How far float32 is from what the network is exactly, on a few of the images."""
+
+    typical: float
+    """`metrics.logit_errors` of the median image."""
+    worst: float
+    """That of the worst image."""
+    max_abs_diff: float
+
+
 class ParityStep(Document, frozen=True, kw_only=True):
     """What one step on the way from the trained network to the artifact changed, on the same images."""
 
@@ -90,6 +101,13 @@ class ParityStep(Document, frozen=True, kw_only=True):
     mean_abs_diff: float
     logit_error: float
     """See `metrics.logit_error`."""
+    exact: Literal["float64", "rounding"] | None = None
+    """Float32 forms only: their errors are distances from the network in float64 or, where that cannot be computed,
+    from the float32 reference, whose own error is then what other rounding changes."""
+    error: Float32Error | None = None
+    """Of the form that this step leads to."""
+    reference_error: Float32Error | None = None
+    """Of the float32 Keras reference: what float32 can hold of the network."""
 
 
 class IntegerProducts(Document, frozen=True):

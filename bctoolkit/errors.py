@@ -12,14 +12,18 @@
     │   └── BundleTooNew          written by a later version of bctoolkit
     ├── ExportError
     │   ├── UnsupportedOp         a layer that has no counterpart in the target format
-    │   └── ParityFailed          the artifact does not behave like the Keras reference
+    │   ├── ParityFailed          the artifact does not behave like the Keras reference
+    │   └── FormsRefused          some of the forms that were asked for could not be made; the others were
     └── BackendError
         ├── ProviderUnavailable   the engine cannot run on what was asked for
         └── InputMismatch         an array or image that breaks the input contract
 
-A message is one line: the fact, the value observed, the remedy. Anything that is not a `BctkError` is a bug and keeps
-its traceback.
+A message is one line: the fact, the value observed, the remedy. Anything that is not a `BctkError` is a bug: one line
+that says so, and with `--debug` a traceback.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 __all__ = [
     "BackendError",
@@ -29,6 +33,7 @@ __all__ = [
     "BundleTooNew",
     "DatasetError",
     "ExportError",
+    "FormsRefused",
     "InputMismatch",
     "MissingExtra",
     "ParityFailed",
@@ -81,6 +86,19 @@ class UnsupportedOp(ExportError):
 
 class ParityFailed(ExportError):
     """The artifact does not behave like the Keras reference."""
+
+
+class FormsRefused(ExportError):
+    """Some of the forms that were asked for could not be made; the others were.
+
+    Args:
+        bundles: those that were made, of type `bundle.Bundle`.
+        refusals: why the others were not, a line each.
+    """
+
+    def __init__(self, bundles: Sequence[Any], refusals: Sequence[ExportError]) -> None:
+        super().__init__("; ".join(map(str, refusals)))
+        self.bundles, self.refusals = tuple(bundles), tuple(refusals)
 
 
 class BackendError(BctkError):

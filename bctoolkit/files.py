@@ -20,6 +20,7 @@ __all__ = [
     "resumable_folder",
     "sha256_bytes",
     "sha256_file",
+    "sha256_folder",
     "sigterm_as_interrupt",
     "unfinished",
 ]
@@ -34,6 +35,14 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file's content in hexadecimal, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_folder(folder: Path) -> str:
+    """SHA-256 of the names and contents of the files below a folder, in hexadecimal."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\0".encode())
+    return total.hexdigest()
 
 
 def atomic_file(path: Path, content: bytes) -> None:

@@ -89,7 +89,9 @@ class Workspace:
         return _newest_unfinished(self.reports, "report")
 
     def model(self, name: str | None) -> Path:
-        """What `bctk export` is asked to export: a finished run by path or name, a model file, or the newest run.
+        """What `bctk export` is asked to export: a finished run by path or name, a model, or the newest run.
+
+        A model is a file, whatever it holds, or the folder of a SavedModel.
 
         Raises:
             ExportError: there is no such run or file.
@@ -99,13 +101,15 @@ class Workspace:
             if not finished:
                 raise ExportError(f"no finished run in {self.runs}; make one with: bctk train --data PATH")
             return finished[-1].parent
-        if name.endswith((".keras", ".h5")):
-            if not Path(name).is_file():
-                raise ExportError(f"{name}: no such file")
-            return Path(name)
         for candidate in (Path(name), self.runs / name):
-            if (candidate / "model.keras").is_file():
+            if any((candidate / file).is_file() for file in ("model.keras", "saved_model.pb")):
                 return candidate
+        if Path(name).exists() and not Path(name).is_dir():
+            return Path(name)
+        if name.endswith((".keras", ".h5", ".hdf5")):
+            raise ExportError(f"{name}: no such file")
+        if Path(name).is_dir():
+            raise ExportError(f"{name}: holds neither a finished run (model.keras) nor a SavedModel (saved_model.pb)")
         names = ", ".join(path.parent.name for path in finished) or "none"
         raise ExportError(f"no finished run {name!r}; runs in {self.runs}: {names}")
 

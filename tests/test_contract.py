@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.contract import InputContract, decode, prepare
+from bctoolkit.contract import InputContract, decode, in_grey, pillow_image, prepare
 from bctoolkit.errors import InputMismatch
 
 SMALL = InputContract(height=8, width=8)
@@ -302,3 +302,77 @@ def test_every_image_divided_by_255_is_caught(image: NDArray[np.uint8]) -> None:
     if len(np.unique(scaled)) > 2:
         with pytest.raises(InputMismatch, match="as if divided by 255"):
             FLOAT.check(scaled)
+
+
+GREY = InputContract(height=8, width=8, channels=1)
+FIVE = InputContract(height=8, width=8, channels=5)
+
+
+@given(image=pictures(8, 24), resize=st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"]))
+def test_an_rgb_image_becomes_grey_as_pillow_s_mode_l_makes_it(image: NDArray[np.uint8], resize: Any) -> None:
+    contract = msgspec.structs.replace(GREY, crop="none", resize=resize)
+    grey = Image.fromarray(image).convert("L")
+    expected = np.asarray(grey.resize((8, 8), Image.Resampling[resize.upper()]))[..., None]
+    assert np.array_equal(prepare(image, contract), expected)
+    assert np.array_equal(prepare(Image.fromarray(image), contract), expected)
+    assert np.array_equal(prepare(np.asarray(grey), contract), expected)
+    assert np.array_equal(prepare(np.asarray(grey)[..., None], contract), expected)
+
+
+def test_every_colour_becomes_the_grey_of_pillow() -> None:
+    colours = np.stack(np.meshgrid(*[np.arange(0, 256, 5, dtype=np.uint8)] * 3), -1).reshape(1, -1, 3)
+    assert np.array_equal(in_grey(colours)[..., 0], np.asarray(Image.fromarray(colours).convert("L")))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_grey_file_is_prepared_for_a_grey_contract_and_refused_for_another(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cell.{suffix}"
+    Image.fromarray(noise(30, 20)).convert("L").save(path)
+    assert prepare(path, GREY).shape == (8, 8, 1)
+    assert np.array_equal(prepare(path, GREY), prepare(np.asarray(Image.open(path)), GREY))
+    with pytest.raises(InputMismatch, match=r"is greyscale .* the model wants RGB, convert it first"):
+        prepare(path, SMALL)
+    with pytest.raises(
+        InputMismatch, match="has 1 or 3 channels; the model wants 5, hand over an array height × width × 5"
+    ):
+        prepare(path, FIVE)
+
+
+@pytest.mark.parametrize("mode", ["1", "LA", "P", "RGBA", "I;16", "F"])
+def test_a_grey_contract_takes_grey_and_rgb_of_eight_bits_only(mode: str) -> None:
+    with pytest.raises(InputMismatch, match=rf"\(mode {mode}\); the model wants grey, convert it first"):
+        prepare(Image.new(mode, (9, 9)), GREY)
+
+
+def test_other_channels_are_resized_each_for_itself() -> None:
+    image = np.concatenate([noise(20, 16, seed) for seed in (0, 1)], 2)[..., :5]
+    prepared = prepare(image, FIVE)
+    for channel in range(5):
+        assert np.array_equal(prepared[..., channel], prepare(image[..., channel], GREY)[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("image", "contract"),
+    [
+        (noise(9, 9)[..., :2], GREY),
+        (noise(9, 9), FIVE),
+        (noise(9, 9)[..., 0], FIVE),
+        (noise(9, 9)[..., 0], SMALL),
+        (np.zeros((0, 9), np.uint8), GREY),
+    ],
+)
+def test_an_array_of_other_channels_is_refused(image: NDArray[Any], contract: InputContract) -> None:
+    with pytest.raises(InputMismatch, match=rf"wanted height × width × {contract.channels}$"):
+        prepare(image, contract)
+
+
+def test_a_contract_says_its_colours() -> None:
+    for contract, words in ((SMALL, "N×8×8×3 (NHWC, RGB)"), (GREY, "N×8×8×1 (NHWC, grey)"), (FIVE, "N×8×8×5 (NHWC)")):
+        assert words in str(contract)
+        batch = np.zeros((2, *contract.shape), np.uint8)
+        assert contract.check(batch) is batch
+
+
+def test_a_picture_of_other_channels_cannot_be_shown() -> None:
+    with pytest.raises(InputMismatch, match="an image of 5 channels is no picture"):
+        pillow_image(np.zeros((8, 8, 5), np.uint8))

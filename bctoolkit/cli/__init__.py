@@ -1,6 +1,7 @@
 """The command line: options → recipe → one call → print. Nothing heavy is imported before a command runs."""
 
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -23,7 +24,8 @@ def cli() -> None:
     bctk export --format onnx       the newest run → a checked bundle in exports/bundles/
     bctk bench --data PATH          the newest bundles → parity and latency in benchmarks/reports/
 
-    Exit codes: 0 done, 1 an error of one line, 2 wrong usage, 3 the verdict failed.
+    Exit codes: 0 done, 1 an error of one line, 2 wrong usage, 3 the verdict failed. Every command takes --debug,
+    which also prints where an error came from.
     """
 
 
@@ -44,10 +46,43 @@ for command in (
     cli.add_command(command)
 
 
+def _add_debug(command: click.Command) -> None:
+    """Give every command that does something the option `--debug`."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _add_debug(inner)
+        return
+    command.params.append(
+        click.Option(
+            ["--debug"],
+            is_flag=True,
+            expose_value=False,
+            callback=lambda context, _, value: context.ensure_object(dict).update(debug=value),
+            help="Also print where an error came from.",
+        )
+    )
+
+
+_add_debug(cli)
+
+
 def main(arguments: list[str] | None = None) -> Any:
-    """Run `bctk`; an error a user can mend is one line on standard error and exit code 1."""
+    """Run `bctk`; an error is one line on standard error and exit code 1, after its traceback with `--debug`."""
+    settings: dict[str, Any] = {}
     try:
-        return cli.main(arguments, prog_name="bctk")
-    except BctkError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        return cli.main(arguments, prog_name="bctk", obj=settings)
+    except Exception as error:
+        if settings.get("debug"):
+            traceback.print_exc()
+        line = str(error) if isinstance(error, BctkError) else _unforeseen(error)
+    click.echo(f"error: {line}", err=True)
+    sys.exit(1)
+
+
+def _unforeseen(error: Exception) -> str:
+    """One line of an error that is nobody's on purpose."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    where = "".join(f" at {note}" for note in getattr(error, "__notes__", [])[:1])
+    reason = "out of memory" if isinstance(error, MemoryError) else " ".join(str(error).split())[:200]
+    return f"unexpected {type(error).__name__}{where}: {reason}; run again with --debug for the traceback"

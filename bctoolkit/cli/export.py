@@ -9,6 +9,7 @@ from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Channels, Head
 from bctoolkit.documents.quantization import Method
+from bctoolkit.errors import FormsRefused
 
 __all__ = ["export"]
 
@@ -152,18 +153,26 @@ def export(
         require_extras("export")
         from bctoolkit.export import export
 
-        bundles = export(
-            path,
-            declared,
-            out or workspace.bundles,
-            progress,
-            data=data,
-            golden=golden,
-            options=LoadOptions(imports, trust_lambda),
-            cache=workspace.prediction_cache,
-            force=force,
-            bisect=bisect,
-        )
+        try:
+            bundles = export(
+                path,
+                declared,
+                out or workspace.bundles,
+                progress,
+                data=data,
+                golden=golden,
+                options=LoadOptions(imports, trust_lambda),
+                cache=workspace.prediction_cache,
+                force=force,
+                bisect=bisect,
+            )
+        except FormsRefused as refused:
+            for bundle in refused.bundles:
+                click.echo(bundle.path)
+            *others, last = refused.refusals
+            for refusal in others:
+                click.echo(f"error: {refusal}", err=True)
+            raise last from None
     for bundle in bundles:
         click.echo(bundle.path)
     click.echo("next: bctk bench" + (f" {out}/*" if out else ""))

@@ -95,7 +95,7 @@ def quiet_engines() -> Iterator[Terminal]:
     """Keep what TensorFlow and the engines chatter off the terminal, and yield a progress that still reaches it.
 
     Their native code writes to file descriptor 2 whatever Python's settings are, so that descriptor is pointed at a
-    file meanwhile. A crash prints what the file holds. `BCTK_VERBOSE=1` lets everything through.
+    file meanwhile. With `--debug` a crash prints what the file holds. `BCTK_VERBOSE=1` lets everything through.
     """
     if os.environ.get("BCTK_VERBOSE"):
         yield Terminal()
@@ -110,10 +110,17 @@ def quiet_engines() -> Iterator[Terminal]:
         except (BctkError, KeyboardInterrupt):
             raise
         except Exception:
-            chatter.seek(0)
-            screen.write(chatter.read().decode(errors="replace"))
+            if _debugging():
+                chatter.seek(0)
+                screen.write(chatter.read().decode(errors="replace"))
             raise
         finally:
             sys.stderr.flush()
             screen.flush()
             os.dup2(original, 2)
+
+
+def _debugging() -> bool:
+    context = click.get_current_context(silent=True)
+    settings = context and context.find_object(dict)
+    return bool(settings and settings.get("debug"))

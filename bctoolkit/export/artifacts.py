@@ -1,6 +1,7 @@
-"""Make each artifact and check it: against what it was made from, against the reference, and by what it holds."""
+"""Make each artifact and judge it: against what it was made from, against the reference, and by what it holds."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from bctoolkit.bundle import IntegerProducts, ParityStep
 from bctoolkit.documents import Outcome
@@ -8,12 +9,21 @@ from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import ParityFailed
 from bctoolkit.export.baseline import Baseline, limits_of
 from bctoolkit.export.cache import digest
-from bctoolkit.export.checks.introspection import require_exact_integers
-from bctoolkit.export.checks.parity_chain import Variant, compare, require_names
+from bctoolkit.export.checks.constants import altered_constant
+from bctoolkit.export.checks.gate import GateResult, check_gate
+from bctoolkit.export.checks.introspection import INTROSPECTORS, require_exact_integers
+from bctoolkit.export.checks.judgement import Judgement
+from bctoolkit.export.checks.parity_chain import (
+    Variant,
+    compare,
+    compare_float32,
+    require_names,
+    require_weights,
+    violations,
+)
 from bctoolkit.export.exporter import Exporter, QuantizationSettings
 from bctoolkit.export.plan import Artifact
-from bctoolkit.export.sensitivity.report import write_report
-from bctoolkit.export.sensitivity.search import SearchTask, Validation, search_mixed_precision
+from bctoolkit.export.sensitivity.search import MixedPrecisionResult, SearchTask, search_mixed_precision
 from bctoolkit.export.variants import artifact_variant, predict_artifact
 
 __all__ = ["CheckedArtifact", "float32_artifact", "quantized_artifact"]
@@ -28,6 +38,8 @@ class CheckedArtifact:
     steps: tuple[ParityStep, ...]
     keep_float: frozenset[str] = frozenset()
     integer_products: IntegerProducts | None = None
+    search: MixedPrecisionResult | None = None
+    """How an integer form was chosen."""
 
 
 def float32_artifact(baseline: Baseline, format_name: str, exporter: Exporter) -> CheckedArtifact:
@@ -37,11 +49,19 @@ def float32_artifact(baseline: Baseline, format_name: str, exporter: Exporter) -
         ParityFailed: it departs from the form it was made from, or from the reference.
         UnsupportedOp: a layer has no counterpart in the format.
     """
-    job, artifact = baseline.job, (format_name, "fp32")
+    job, artifact, introspector = baseline.job, (format_name, "fp32"), INTROSPECTORS.get(format_name)
     job.progress.step(f"{job.name(artifact)}: converting", 0, 1)
     model = exporter.convert("fp32", QuantizationSettings())
     variant = artifact_variant(job, artifact, model, baseline.last)
-    return CheckedArtifact(model, variant, _compare_artifact(baseline, baseline.last, variant, "fp32"))
+    steps = tuple(
+        compare_float32(earlier, variant, baseline.conditioning, job.check_images, job.bisect)
+        for earlier in (baseline.last, baseline.reference)
+    )
+    if introspector is not None:
+        altered = altered_constant(baseline.weights(), introspector.constants(model))
+        require_weights(baseline.last.name, variant.name, altered)
+    require_names(variant, job.labels, baseline.reference, job.check_images)
+    return CheckedArtifact(model, variant, steps)
 
 
 def quantized_artifact(
@@ -62,53 +82,95 @@ def quantized_artifact(
     """
     kind = artifact[1]
     job, row = baseline.job, QUANTIZATIONS[kind]
-    images = baseline.calibration.images if baseline.calibration is not None and row.calibrated else None
-    keep_float = keep_float & frozenset(exporter.quantizable(kind)) if row.gated else frozenset()
-    settings = QuantizationSettings(images, job.recipe.calibration, keep_float)
+    images = baseline.calibration.images if row.calibrated else None
     job.progress.step(f"{job.name(artifact)}: converting", 0, 1)
-    if row.gated and baseline.validation is not None:
-        model, keep_float = _gated(baseline, artifact, exporter, settings, baseline.validation)
-    else:
-        model = exporter.convert(kind, settings)
-    products = require_exact_integers(single.variant.name, artifact, model) if row.gated else None
+    if row.gated:
+        fixed = keep_float & frozenset(exporter.quantizable(kind))
+        settings = QuantizationSettings(images, job.recipe.calibration, fixed)
+        return _integer_artifact(baseline, artifact, exporter, single, settings)
+    model = exporter.convert(kind, QuantizationSettings(images, job.recipe.calibration))
     variant = artifact_variant(job, artifact, model, baseline.last)
-    steps = single.steps + _compare_artifact(baseline, single.variant, variant, kind)
-    return CheckedArtifact(model, variant, steps, keep_float, products)
+    steps = tuple(
+        compare(earlier, variant, limits_of(kind), job.check_images, job.bisect)
+        for earlier in (single.variant, baseline.reference)
+    )
+    require_names(variant, job.labels, baseline.reference, job.check_images)
+    return CheckedArtifact(model, variant, single.steps + steps)
 
 
-def _gated(
-    baseline: Baseline, artifact: Artifact, exporter: Exporter, settings: QuantizationSettings, validation: Validation
-) -> tuple[bytes, frozenset[str]]:
-    """The integer form that the gate lets pass, and the layers it keeps in float for that."""
+def _integer_artifact(
+    baseline: Baseline, artifact: Artifact, exporter: Exporter, single: CheckedArtifact, settings: QuantizationSettings
+) -> CheckedArtifact:
+    """The integer form that is judged well, and the layers it keeps in float for that."""
     job, name = baseline.job, baseline.job.name(artifact)
-    task = SearchTask(
+    judge = _Judge(baseline, artifact, single)
+    result = search_mixed_precision(_search_task(baseline, artifact, exporter, settings, judge))
+    accepted = judge.accepted
+    if result.final.outcome is Outcome.FAILED or accepted is None:
+        total = len(exporter.quantizable(artifact[1]))
+        raise ParityFailed(
+            f"{single.variant.name} → {judge.name}: {result.final.reasons[0]}, with {len(result.keep_float)} of "
+            f"{total} layers in float; no bundle was written; {single.variant.name} passes its checks"
+        )
+    if result.final.outcome is Outcome.UNDECIDED:
+        job.progress.say(f"  {name}: {'; '.join(result.final.reasons)}")
+    return replace(accepted, keep_float=result.keep_float, search=result)
+
+
+def _search_task(
+    baseline: Baseline,
+    artifact: Artifact,
+    exporter: Exporter,
+    settings: QuantizationSettings,
+    judge: Callable[[bytes], Judgement],
+) -> SearchTask:
+    """The search among the layers, on the labelled images or, where there are none, on the check images."""
+    job, validation, source = baseline.job, baseline.validation, baseline.job.source
+    return SearchTask(
         exporter,
         artifact[1],
         settings,
+        judge,
         lambda model, images: predict_artifact(job, artifact, model, images),
-        validation,
-        job.recipe.gate,
-        network=f"{artifact[0]} {digest(job.source.provenance.model_sha256, job.source.adaptation)}",
+        job.check_images.images if validation is None else validation.images,
+        baseline.reference.probabilities if validation is None else validation.reference,
+        network=f"{artifact[0]} {digest(source.provenance.model_sha256, source.code_sha256, source.adaptation)}",
         folder=job.cache or job.target,
         progress=job.progress,
     )
-    result = search_mixed_precision(task)
-    if result.ranking is not None:
-        job.reports.mkdir(parents=True, exist_ok=True)
-        write_report(job.reports, name, job.recipe.gate, result)
-        job.progress.say(f"  {name}: {len(result.keep_float)} layers in float, see {job.reports / name}.md")
-    reasons = "; ".join(result.final.reasons)
-    if result.final.outcome is Outcome.FAILED:
-        raise ParityFailed(f"{artifact[0]} fp32 → {' '.join(artifact)}: {reasons}; no bundle was written")
-    if result.final.outcome is Outcome.UNDECIDED:
-        job.progress.say(f"  {name}: {reasons}")
-    return result.model, result.keep_float
 
 
-def _compare_artifact(baseline: Baseline, before: Variant, after: Variant, kind: str) -> tuple[ParityStep, ...]:
-    """Compare an artifact with what it was made from, with the reference, and with the names of the classes."""
-    job, limits = baseline.job, limits_of(kind)
-    earlier = (before, baseline.reference)
-    steps = tuple(compare(variant, after, limits, job.check_images, job.bisect) for variant in earlier)
-    require_names(after, job.labels, baseline.reference, job.check_images)
-    return steps
+class _Judge:
+    """Judges candidates of one integer form by all that is asked before sealing."""
+
+    def __init__(self, baseline: Baseline, artifact: Artifact, single: CheckedArtifact) -> None:
+        self.name = " ".join(artifact)
+        self.accepted: CheckedArtifact | None = None
+        """The last candidate that nothing spoke against."""
+        self._baseline, self._artifact, self._single = baseline, artifact, single
+
+    def __call__(self, model: bytes) -> Judgement:
+        """Judge a candidate.
+
+        Raises:
+            ParityFailed: its integers are written wrongly, or its labels: no layer in float would mend that.
+        """
+        baseline, single, job = self._baseline, self._single, self._baseline.job
+        products = require_exact_integers(single.variant.name, self._artifact, model)
+        variant = artifact_variant(job, self._artifact, model, baseline.last)
+        limits = limits_of(self._artifact[1])
+        pairs = [violations(earlier, variant, limits) for earlier in (single.variant, baseline.reference)]
+        broken = tuple(dict.fromkeys(reason for reasons, _ in pairs for reason in reasons))
+        judgement = Judgement(self._gate(model), broken)
+        if judgement.outcome is not Outcome.FAILED:
+            require_names(variant, job.labels, baseline.reference, job.check_images)
+            steps = single.steps + tuple(step for _, step in pairs)
+            self.accepted = CheckedArtifact(model, variant, steps, integer_products=products)
+        return judgement
+
+    def _gate(self, model: bytes) -> GateResult | None:
+        validation, job = self._baseline.validation, self._baseline.job
+        if validation is None:
+            return None
+        observed = predict_artifact(job, self._artifact, model, validation.images)
+        return check_gate(validation.labels, validation.reference, observed, validation.classes, job.recipe.gate)

@@ -1,7 +1,7 @@
 """What all artifacts of an export are held against: the reference's predictions, and the forms that led to them."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,11 +14,20 @@ from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
 from bctoolkit.errors import ExportError, ParityFailed
 from bctoolkit.export.calibration import ranges
 from bctoolkit.export.calibration.ranges import Calibration
-from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_trained_accuracy
+from bctoolkit.export.checks.conditioning import Conditioning, Limits, conditioning
+from bctoolkit.export.checks.constants import Weights, altered_weight
+from bctoolkit.export.checks.judgement import Validation
+from bctoolkit.export.checks.parity_chain import (
+    Variant,
+    compare,
+    compare_float32,
+    require_finite,
+    require_trained_accuracy,
+    require_weights,
+)
 from bctoolkit.export.network import Network
 from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.reference import ReferencePredictions
-from bctoolkit.export.sensitivity.search import Validation
 from bctoolkit.export.variants import form_variant
 from bctoolkit.statistics import metrics
 
@@ -43,7 +52,20 @@ class Baseline:
     steps: tuple[ParityStep, ...]
     test_part: Reference | None
     validation: Validation | None
-    calibration: Calibration | None
+    conditioning: Conditioning
+    weights: Callable[[], Weights]
+    """What the last form computes with."""
+    predictions: ReferencePredictions
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """The images that set the ranges of activations.
+
+        Raises:
+            ExportError: no images are known.
+            ParityFailed: they are not those of the training part.
+        """
+        return _calibration(self.job)
 
     @property
     def golden(self) -> Golden:
@@ -74,21 +96,26 @@ def check_network(job: Job, network: Network, artifacts: Iterable[Artifact]) -> 
 
     Raises:
         ParityFailed: a form departs from the one it was made from.
+        ExportError: the network has no answer to some image.
     """
     kinds = [QUANTIZATIONS[kind] for _, kind in artifacts]
     predictions = ReferencePredictions(job, network.reference)
     test_part = predictions.test_part()
     reference = form_variant(job, network.reference, predictions.check_images(test_part))
-    steps = []
+    images, steps = job.check_images, []
     if network.trained is not None:
         trained = form_variant(job, network.trained)
-        steps.append(compare(trained, reference, MIXED_PRECISION, job.check_images, job.bisect))
+        require_finite(trained, network.trained.weights(), images)
+        steps.append(compare(trained, reference, MIXED_PRECISION, images, job.bisect))
+    require_finite(reference, network.reference.weights(), images)
     _require_training(job, reference, test_part)
-    last = reference
+    conditioning = _condition(job, network, reference)
+    last, weights = reference, network.reference.weights
     for twin in network.twins:
         after = form_variant(job, twin)
-        steps.append(compare(last, after, limits_of("fp32"), job.check_images, job.bisect))
-        last = after
+        steps.append(compare_float32(last, after, conditioning, images, job.bisect))
+        require_weights(last.name, after.name, altered_weight(weights(), twin.weights()))
+        last, weights = after, twin.weights
     return Baseline(
         job,
         # From here on the last form's layers stand for the reference's, whose network is needed no more.
@@ -97,8 +124,25 @@ def check_network(job: Job, network: Network, artifacts: Iterable[Artifact]) -> 
         steps=tuple(steps),
         test_part=test_part,
         validation=predictions.validation() if any(kind.gated for kind in kinds) else None,
-        calibration=_calibration(job) if any(kind.calibrated for kind in kinds) else None,
+        conditioning=conditioning,
+        weights=weights,
+        predictions=predictions,
     )
+
+
+def _condition(job: Job, network: Network, reference: Variant) -> Conditioning:
+    """What float32 can hold of the network; said where it is less than is asked of others."""
+    few = job.check_images.few
+    images = job.check_images.images[few]
+    job.progress.step("reference in float64", 0, 1)
+    float64 = network.float64(images)
+    result = conditioning(reference.probabilities[few], float64, lambda: network.rounded(images), few)
+    if result.limit.max_abs_diff > QUANTIZATIONS["fp32"].tolerance.max_abs_diff:
+        job.progress.say(
+            f"  float32 holds this network's probabilities to {result.reference.max_abs_diff:.0e} only "
+            f"(against {'float64' if result.method == 'float64' else 'other rounding'})"
+        )
+    return result
 
 
 def limits_of(kind: str) -> Limits:

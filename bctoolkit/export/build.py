@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -9,49 +10,83 @@ import msgspec
 from bctoolkit import bundle
 from bctoolkit.bundle import Bundle, BundleContent, Processor
 from bctoolkit.documents.formats import QUANTIZATIONS
-from bctoolkit.errors import RecipeError
+from bctoolkit.errors import ExportError, RecipeError
 from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, quantized_artifact
 from bctoolkit.export.baseline import Baseline, check_network
 from bctoolkit.export.cache import TOOLS
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.keras_network import KerasNetwork
+from bctoolkit.export.network import Network
 from bctoolkit.export.plan import Artifact, Job
+from bctoolkit.export.sensitivity.report import write_report
+from bctoolkit.export.sensitivity.search import MixedPrecisionResult
 from bctoolkit.statistics import metrics
 from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 
-__all__ = ["build_bundles", "export_properties", "seal"]
+__all__ = ["Built", "build_bundles", "export_properties", "seal"]
 
 
-def build_bundles(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundle]:
+@dataclass(frozen=True)
+class Built:
+    """What became of the artifacts."""
+
+    bundles: dict[Artifact, Bundle] = field(default_factory=dict)
+    refusals: dict[Artifact, ExportError] = field(default_factory=dict)
+
+
+def build_bundles(job: Job, inputs: dict[Artifact, str]) -> Built:
     """Build artifacts, check each, and seal each in a bundle of its own.
 
     Args:
         job: what they share.
         inputs: artifact → hash of all that decides it, for its manifest.
 
+    Returns:
+        The bundles, and why an artifact could not be made: nothing is left of it.
+
     Raises:
-        ParityFailed: a parity step fails. No bundle is left of the artifact.
-        UnsupportedOp: a layer has no form in a format.
+        ParityFailed: the network's forms depart from it, so that there is no artifact to make.
+        UnsupportedOp: a layer has no form at all.
         RecipeError: a pattern of layers to keep in float fits none.
     """
     job.progress.step("loading the network", 0, 1)
     network = KerasNetwork(job.source.load())
-    settings = ExportSettings(job.contract, job.recipe.opset, export_properties(job))
-    exporters = {name: network.exporter(name, settings) for name, _ in inputs}
+    built = Built()
+    exporters = _exporters(job, network, inputs, built)
+    if not exporters:
+        return built
     keep_float = _matching_layers(job.recipe.keep_float, exporters, inputs)
     baseline = check_network(job, network, inputs)
     del network  # only its last form is needed from here on
-    result: dict[Artifact, Bundle] = {}
     for name in list(exporters):
         exporter = exporters.pop(name)  # so that its graph goes when it is done
-        single = float32_artifact(baseline, name, exporter)
-        for artifact in (artifact for artifact in inputs if artifact[0] == name):
+        forms = [artifact for artifact in inputs if artifact[0] == name]
+        try:
+            single = float32_artifact(baseline, name, exporter)
+        except ExportError as refusal:
+            built.refusals.update(dict.fromkeys(forms, refusal))
+            continue
+        for artifact in forms:
             is_single = artifact[1] == "fp32"
-            checked = single if is_single else quantized_artifact(baseline, artifact, exporter, single, keep_float)
-            result[artifact] = seal(
-                baseline, artifact, checked, adaptation=job.source.adaptation, inputs_sha256=inputs[artifact]
-            )
-    return result
+            try:
+                checked = single if is_single else quantized_artifact(baseline, artifact, exporter, single, keep_float)
+            except ExportError as refusal:
+                built.refusals[artifact] = refusal
+            else:
+                facts = {"adaptation": job.source.adaptation, "inputs_sha256": inputs[artifact]}
+                built.bundles[artifact] = seal(baseline, artifact, checked, **facts)
+    return built
+
+
+def _exporters(job: Job, network: Network, artifacts: Iterable[Artifact], built: Built) -> dict[str, Exporter]:
+    """An exporter for each format; the artifacts of a format without one are refused."""
+    settings, exporters = ExportSettings(job.contract, job.recipe.opset, export_properties(job)), {}
+    for name in dict.fromkeys(name for name, _ in artifacts):
+        try:
+            exporters[name] = network.exporter(name, settings)
+        except ExportError as refusal:
+            built.refusals.update({artifact: refusal for artifact in artifacts if artifact[0] == name})
+    return exporters
 
 
 def export_properties(job: Job) -> dict[str, str]:
@@ -118,6 +153,8 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         **facts,
     )
     sealed = bundle.write(job.target / job.name(artifact), content)
+    baseline.predictions.keep()
+    _report(job, sealed.manifest.name, checked.search)
     parity, floats = content.parity, len(content.keep_float)
     job.progress.say(
         f"  {sealed.manifest.name}  {len(checked.model) / 1e6:.1f} MB  {parity.count} {golden.kind} golden images: "
@@ -125,3 +162,12 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         + (f", {floats} layers in float" if floats else "")
     )
     return sealed
+
+
+def _report(job: Job, name: str, search: MixedPrecisionResult | None) -> None:
+    """Write down how layers returned to float, where some had to."""
+    if search is None or search.ranking is None:
+        return
+    job.reports.mkdir(parents=True, exist_ok=True)
+    write_report(job.reports, name, job.recipe.gate, search)
+    job.progress.say(f"  {name}: {len(search.keep_float)} layers in float, see {job.reports / name}.md")

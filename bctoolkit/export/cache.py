@@ -20,12 +20,12 @@ from bctoolkit.errors import BundleError
 from bctoolkit.files import atomic_file
 from bctoolkit.system import versions
 
-__all__ = ["TOOLS", "cached_predictions", "digest", "earlier_bundle"]
+__all__ = ["TOOLS", "PredictionCache", "digest", "earlier_bundle"]
 
-TOOLS = ("bctoolkit", "keras", "tensorflow", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
+TOOLS = ("bctoolkit", "keras", "tensorflow", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "tf-keras")
 """Packages whose versions decide what an export writes."""
 
-EDITION = 2
+EDITION = 3
 """Raised when the same versions of all tools come to write other artifacts than before."""
 
 MAX_BYTES = 64 * 2**20
@@ -54,30 +54,46 @@ def earlier_bundle(path: Path, inputs_sha256: str) -> bundle.Bundle | None:
     return earlier
 
 
-def cached_predictions(
-    folder: Path | None, key: str, predict: Callable[[], NDArray[np.float32]], max_bytes: int = MAX_BYTES
-) -> NDArray[np.float32]:
-    """The array cached under `key` in `folder`, or the result of `predict`, which is then cached.
+class PredictionCache:
+    """Predictions of earlier exports, and those of this one that the next may use; nothing is written before `keep`."""
 
-    Args:
-        folder: None for no cache.
-        key: hash of all that decides the predictions.
-        predict: computes the array.
-        max_bytes: that the folder may hold; the files used longest ago are removed.
-    """
-    if folder is None:
-        return predict()
-    path = folder / f"predictions-{key[:32]}.npz"
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            cached: NDArray[np.float32] = arrays["probabilities"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or no longer readable
-        probabilities = predict()
-        _store(path, probabilities)
-        _shrink(folder, max_bytes)
-        return probabilities
-    path.touch()
-    return cached
+    def __init__(self, folder: Path | None, max_bytes: int = MAX_BYTES) -> None:
+        """Read from a folder.
+
+        Args:
+            folder: None for no cache.
+            max_bytes: that the folder may hold; the files used longest ago are removed.
+        """
+        self._folder, self._max_bytes = folder, max_bytes
+        self._pending: dict[Path, NDArray[np.float32]] = {}
+
+    def lookup(self, key: str, predict: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The array cached under `key`, or the result of `predict`.
+
+        Args:
+            key: hash of all that decides the predictions.
+            predict: computes the array.
+        """
+        if self._folder is None:
+            return predict()
+        path = self._folder / f"predictions-{key[:32]}.npz"
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                cached: NDArray[np.float32] = arrays["probabilities"]
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or no longer readable
+            if path not in self._pending:
+                self._pending[path] = predict()
+            return self._pending[path]
+        path.touch()
+        return cached
+
+    def keep(self) -> None:
+        """Write down the predictions that were computed, for the next export."""
+        for path, probabilities in self._pending.items():
+            _store(path, probabilities)
+        if self._pending and self._folder is not None:
+            _shrink(self._folder, self._max_bytes)
+        self._pending.clear()
 
 
 def _store(path: Path, probabilities: NDArray[np.float32]) -> None:

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents.formats import FORMATS
+from bctoolkit.export.checks.constants import Weights
 from bctoolkit.export.checks.locate import layer_outputs
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.keras_graph import precision
 from bctoolkit.export.keras_graph.twin import fold, freeze
-from bctoolkit.export.network import Form, Weights
+from bctoolkit.export.network import Form
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import leaves
 from bctoolkit.networks.inference import in_float32, predict

@@ -1,21 +1,19 @@
 """What an export needs of a network, whatever it is made of: its float32 forms, an exporter per format, float64."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.data.stores import Images
+from bctoolkit.export.checks.constants import Weights
 from bctoolkit.export.checks.locate import LayerOutput
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.progress import Progress
 
-__all__ = ["Form", "Network", "Weights"]
-
-Weights = Iterable[tuple[str, NDArray[Any]]]
-"""Names of layers, each with one of its arrays."""
+__all__ = ["Form", "Network"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ loaded.
 from pathlib import Path
 
 from bctoolkit.bundle import Bundle
+from bctoolkit.errors import FormsRefused
 from bctoolkit.export.cache import earlier_bundle
 from bctoolkit.export.checks.feeding import require_right_feeding
 from bctoolkit.export.checks.images import choose_check_images
@@ -50,9 +51,10 @@ def export(
         The bundles, in the order of the recipe.
 
     Raises:
-        ParityFailed: an artifact departs from the Keras reference; the message names the parity step. No bundle is
-            left of it.
-        UnsupportedOp: a layer has no form in a format.
+        ParityFailed: all artifacts depart from the Keras reference; the message names the parity step.
+        UnsupportedOp: a layer has no form in any of the formats.
+        FormsRefused: some artifacts were refused, for these reasons, or all for several. Nothing is left of them; the
+            bundles of the others are with the error.
         ExportError: there is nothing to export, nothing to check it on, or the network wants to be fed another scale.
     """
     artifacts = plan(recipe)
@@ -66,12 +68,18 @@ def export(
     bundles = {} if force else _reusable(job, inputs)
     missing = {artifact: inputs[artifact] for artifact in artifacts if artifact not in bundles}
     if missing:
-        if model_data is not None and source.adapted is not None:
+        if source.adapted is not None:
             require_right_feeding(source, model_data, recipe, progress)
         progress.step("starting TensorFlow", 0, 1)
         from bctoolkit.export.build import build_bundles
 
-        bundles |= build_bundles(job, missing)
+        built = build_bundles(job, missing)
+        bundles |= built.bundles
+        refusals = list({str(refusal): refusal for refusal in built.refusals.values()}.values())
+        if len(refusals) == 1 and not bundles:
+            raise refusals[0]
+        if refusals:
+            raise FormsRefused([bundles[artifact] for artifact in artifacts if artifact in bundles], refusals)
     return [bundles[artifact] for artifact in artifacts]
 
 

@@ -64,7 +64,7 @@ class Job:
         """Hash of all that decides an artifact and its bundle."""
         recipe = msgspec.structs.replace(self.recipe, formats=artifact[:1], quantizations=artifact[1:])
         images = self.check_images
-        facts = (self.source.name, self.source.provenance, self.labels, self.contract, recipe)
+        facts = (self.source.name, self.source.provenance, self.labels, self.contract, recipe, self.source.code_sha256)
         checks = (images.hashes, images.golden, images.kind, images.truth)
         if self.data is None:
             return digest(*facts, *checks)

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from bctoolkit.bundle import Reference
 from bctoolkit.data.dataset import positions, stratified
 from bctoolkit.data.stores import Images
-from bctoolkit.export.cache import cached_predictions, digest
+from bctoolkit.export.cache import PredictionCache, digest
+from bctoolkit.export.checks.judgement import Validation
 from bctoolkit.export.network import Form
 from bctoolkit.export.plan import Job
-from bctoolkit.export.sensitivity.search import Validation
 
 __all__ = ["ReferencePredictions"]
 
@@ -21,7 +21,11 @@ class ReferencePredictions:
     """The float32 reference's predictions on the parts of the set: each part once per network and set."""
 
     def __init__(self, job: Job, form: Form) -> None:
-        self._job, self._form = job, form
+        self._job, self._form, self._cache = job, form, PredictionCache(job.cache)
+
+    def keep(self) -> None:
+        """Write down what was predicted, for the next export."""
+        self._cache.keep()
 
     def test_part(self) -> Reference | None:
         """The whole test part, keyed by content hash; None where it is unknown or not to travel."""
@@ -54,5 +58,5 @@ class ReferencePredictions:
     def _cached(self, images: Images, hashes: NDArray[np.uint8], label: str) -> NDArray[np.float32]:
         job = self._job
         source = job.source
-        key = digest(source.provenance.model_sha256, source.contract, source.adaptation, hashes)
-        return cached_predictions(job.cache, key, lambda: self._form.predict(images, label, job.progress))
+        key = digest(source.provenance.model_sha256, source.code_sha256, source.contract, source.adaptation, hashes)
+        return self._cache.lookup(key, lambda: self._form.predict(images, label, job.progress))

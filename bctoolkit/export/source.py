@@ -19,7 +19,7 @@ from bctoolkit.data.split import read as read_split
 from bctoolkit.documents import read_json
 from bctoolkit.documents.preprocessing import Adaptation, InputSettings, OutputSettings
 from bctoolkit.errors import DatasetError, ExportError, RecipeError
-from bctoolkit.files import sha256_file
+from bctoolkit.files import sha256_file, sha256_folder
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.recipes import ExportRecipe, Split
 from bctoolkit.run import TestMetrics
@@ -51,6 +51,8 @@ class ModelSource:
     """What training measured on the test part of the set `provenance.dataset_sha256`."""
     options: LoadOptions = NOTHING
     """The code that may run while it is loaded."""
+    code_sha256: str = ""
+    """Hash of that code; "" where none runs."""
     adapted: "AdaptedNetwork | None" = None
     """The network of a bare file, between what an app hands over and what it reads."""
     adaptation: Adaptation | None = None
@@ -86,7 +88,7 @@ def open_source(
     recipe: ExportRecipe | None = None,
     progress: Progress | None = None,
 ) -> ModelSource:
-    """Open a run folder or a `.keras` / `.h5` file.
+    """Open a run folder, a `.keras` / `.h5` file, or the folder of a SavedModel.
 
     Args:
         path: of either.
@@ -97,13 +99,12 @@ def open_source(
     Raises:
         ExportError: a run without its facts, or a network that is no image classifier.
         RecipeError: settings that a run's network has no use for, or labels of another number than its outputs.
-        UnsupportedOp: a subclassed model, which has no graph.
         WeightsError: a file that Keras cannot load safely.
     """
     recipe = recipe or ExportRecipe()
-    return (
-        _open_run(path, options, recipe) if path.is_dir() else _open_file(path, options, recipe, progress or Silent())
-    )
+    if (path / run.MODEL).exists():
+        return _open_run(path, options, recipe)
+    return _open_file(path, options, recipe, progress or Silent())
 
 
 def _open_run(path: Path, options: LoadOptions, recipe: ExportRecipe) -> ModelSource:
@@ -153,13 +154,15 @@ def _open_file(path: Path, options: LoadOptions, recipe: ExportRecipe, progress:
     contract = InputContract(height=entry.height, width=entry.width, channels=entry.channels)
     if preprocessor is not None:
         contract = msgspec.structs.replace(contract, crop=preprocessor.crop, resize=preprocessor.resize)
+    name = path.resolve().name if path.is_dir() else path.stem
     return ModelSource(
-        name=path.stem,
+        name=name,
         file=path,
         contract=contract,
-        provenance=Source(path.stem, sha256_file(path)),
+        provenance=Source(name, sha256_folder(path) if path.is_dir() else sha256_file(path)),
         labels=labels,
         options=options,
+        code_sha256=_code_sha256(options),
         adapted=adapted,
         adaptation=adaptation,
     )
@@ -200,6 +203,13 @@ def _adapted(
     from bctoolkit.networks import load_model
 
     return adapt_network(load_model(path, options), settings, str(path), output, loss)
+
+
+def _code_sha256(options: LoadOptions) -> str:
+    """Hash of the modules that were run for the network."""
+    from bctoolkit.networks.code import sha256_of_modules
+
+    return sha256_of_modules(options.imports) if options.imports else ""
 
 
 def _test_metrics(path: Path) -> TestMetrics | None:

@@ -14,9 +14,6 @@ from bctoolkit.statistics.metrics import Probabilities
 
 __all__ = ["artifact_variant", "form_variant", "predict_artifact"]
 
-FEW = 16
-"""Images on which two forms are compared: what is wrong with a layer's form shows on any image."""
-
 
 def form_variant(job: Job, form: Form, probabilities: Probabilities | None = None) -> Variant:
     """A form of the network with its predictions.
@@ -24,15 +21,18 @@ def form_variant(job: Job, form: Form, probabilities: Probabilities | None = Non
     Args:
         job: whose check images are predicted.
         form: of the network.
-        probabilities: its predictions on the check images; by default it predicts the first few of them.
+        probabilities: its predictions on all check images; by default it predicts a few of them.
     """
+    few = None
     if probabilities is None:
-        probabilities = form.predict(job.check_images.images[:FEW], form.name, job.progress)
+        few = job.check_images.few
+        probabilities = form.predict(job.check_images.images[few], form.name, job.progress)
     return Variant(
         form.name,
         probabilities,
         layers=form.layers,
         tensors=lambda image: [output.value for output in form.layers(image)],
+        images=few,
     )
 
 

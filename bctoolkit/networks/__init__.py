@@ -5,7 +5,7 @@ Importing this package registers the layers that a saved `.keras` file of ours n
 
 from bctoolkit.networks.build import NETWORKS, build
 from bctoolkit.networks.files import load_model
-from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth, leaves
+from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth, has_graph, leaves
 from bctoolkit.networks.weights import load_weights
 from bctoolkit.trust import LoadOptions
 
@@ -16,6 +16,7 @@ __all__ = [
     "LoadOptions",
     "StochasticDepth",
     "build",
+    "has_graph",
     "leaves",
     "load_model",
     "load_weights",

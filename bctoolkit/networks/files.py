@@ -1,63 +1,174 @@
-"""Open a saved Keras model safely, or say in one line why not."""
+"""Open a saved network, or say in one line why not. Nobody's code is run that was not asked for by name."""
 
 import contextlib
 import os
+import re
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.applications import convnext, inception_resnet_v2
 
 from bctoolkit.errors import WeightsError
-from bctoolkit.networks.saved import damage, python_code, read_config, unknown_class
+from bctoolkit.networks.code import custom_objects, import_modules, lend_names
+from bctoolkit.networks.graphless import with_graph
+from bctoolkit.networks.keras2 import load_keras_2
+from bctoolkit.networks.saved import (
+    Config,
+    Saved,
+    UnknownClass,
+    damage,
+    lost_code,
+    python_code,
+    read_saved,
+    unknown_classes,
+)
+from bctoolkit.networks.saved_model import load_saved_model
 from bctoolkit.trust import NOTHING, LoadOptions
 
-__all__ = ["LoadOptions", "load_model"]
+__all__ = ["load_model"]
+
+
+class _Depthwise(keras.layers.DepthwiseConv2D):
+    """Keras's layer, from the description that Keras 2 gives of it."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The layer; Keras 2 also wrote how many groups there are, which were never more than one."""
+        if config.get("groups") == 1:
+            config = {key: value for key, value in config.items() if key != "groups"}
+        return keras.layers.DepthwiseConv2D.from_config(config)
+
 
 PRIVATE = {
+    "DepthwiseConv2D": _Depthwise,
     "CustomScaleLayer": inception_resnet_v2.CustomScaleLayer,
     "LayerScale": convnext.LayerScale,
     "StochasticDepth": convnext.StochasticDepth,
 }
-"""Layers of Keras's own applications that Keras itself does not find again in a `.h5` file."""
+"""Layers that Keras itself does not find again in a `.h5` file: those of its own applications, and one of Keras 2's."""
+
+UNNAMED = "FILE.py"
+"""What to import for a class of which the file names no module."""
+
+KERAS_2 = (
+    "ClassMethod", "CuDNNGRU", "CuDNNLSTM", "DenseFeatures", "InstanceMethod", "InstanceProperty",
+    "LocallyConnected1D", "LocallyConnected2D", "Policy", "SlicingOpLambda", "SyncBatchNormalization",
+    "TFOpLambda", "TensorFlowOpLayer", "ThresholdedReLU",
+)  # fmt: skip
+"""Classes that only Keras 2 has; its files name them without a module."""
 
 
 def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
-    """Load a `.keras` or `.h5` model without running any code stored in it.
+    """Load a network from a `.keras` or `.h5` file of Keras 3 or 2, or from the folder of a SavedModel.
+
+    Args:
+        path: the file or folder.
+        options: the code that may run for it: modules with the classes it names, the code inside it.
+
+    Returns:
+        A model with a graph. What has none, as a subclassed model or a SavedModel, is one operation of it.
 
     Raises:
-        WeightsError: missing, damaged, not a Keras model, of a class that is not registered, or it holds Python code (a
-            lambda), which safe loading refuses; the message names the layer.
+        WeightsError: missing, damaged, not a network, or it needs code that `options` does not name; the message names
+            the layer and the option.
+        MissingExtra: only the Keras 2 of the extra `keras2` could load it.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
-    config = read_config(path)
-    layer = python_code(config)
+    if path.is_dir():
+        return load_saved_model(path)
+    saved = read_saved(path)
+    try:
+        layer = None if options.trust_lambda else python_code(saved.config)
+        modules = () if layer else import_modules(options.imports)
+        unknown = list(unknown_classes(saved.config))
+        objects = custom_objects(unknown, modules)
+    except RecursionError:
+        raise WeightsError(f"{path}: not a Keras model that can be loaded (nested too deeply)") from None
     if layer is not None:
         raise WeightsError(
-            f"{path}: {layer} holds a Python lambda, which is never run from a file; where the network is built put a "
-            "layer in its place (keras.layers.Rescaling, a registered class), copy the weights and save again"
+            f"{path}: {layer} holds Python code, which runs only if you trust it: "
+            f"bctk export {shlex.quote(str(path))} --trust-lambda"
         )
+    elsewhere = {*objects, *PRIVATE, *(KERAS_2 if saved.is_keras_2 else ())}
+    missing = [item for item in unknown if item.registered not in elsewhere]
+    if any(item.module for item in missing):  # Keras imports the modules of some packages by itself
+        raise WeightsError(f"{path}: {_advice(path, missing, options)}")
+    if options.trust_lambda:
+        lend_names(modules)
+    model = with_graph(_load(path, saved, objects, missing, options), path)
+    if options.trust_lambda:
+        _require_names(model, path)
+    return model
+
+
+def _require_names(model: keras.Model, path: Path) -> None:
+    """Run the network's lambdas once, on no image: each came without the names of the module it was written in."""
+    try:
+        signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
+        tf.function(lambda *images: model(list(images) if len(images) > 1 else images[0])).get_concrete_function(
+            *signature
+        )
+    except NameError as problem:
+        lacking = re.search(r"'\w+'", str(problem)[str(problem).rfind("name '") :])
+        raise WeightsError(
+            f"{path}: its Python code needs the name {lacking[0] if lacking else problem}, which it was written with; "
+            "give the module or .py file that has it: --import MODULE"
+        ) from problem
+
+
+def _line(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:200]
+
+
+def _load(
+    path: Path, saved: Saved, objects: Mapping[str, Any], missing: list[UnknownClass], options: LoadOptions
+) -> keras.Model:
     try:
         with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
-            model = keras.models.load_model(path, custom_objects=PRIVATE, compile=False, safe_mode=True)
+            model = keras.models.load_model(
+                path, custom_objects={**PRIVATE, **objects}, compile=False, safe_mode=not options.trust_lambda
+            )
     except Exception as problem:  # Keras raises many kinds here, all of them about the file
-        raise WeightsError(f"{path}: {_reason(path, config, problem)}") from None
+        broken = damage(path)
+        if broken is not None:
+            raise WeightsError(f"{path}: damaged, {broken} fails its checksum; copy the file again") from None
+        if saved.is_keras_2 and not missing:
+            return load_keras_2(path, saved, objects, problem)
+        raise WeightsError(f"{path}: {_reason(path, saved.config, missing, options, problem)}") from problem
     if not isinstance(model, keras.Model):
         raise WeightsError(f"{path}: holds a {type(model).__name__}, not a model")
     return model
 
 
-def _reason(path: Path, config: Any, problem: Exception) -> str:
-    broken = damage(path)
-    if broken is not None:
-        return f"damaged, {broken} fails its checksum; copy the file again"
-    unknown = unknown_class(config)
-    if unknown is None:
-        return f"not a Keras model that can be loaded ({' '.join(str(problem).split())[:200]})"
-    layer, name, module, registered = unknown
-    what = f"{layer} needs {name!r}{f' of module {module}' if module else ''}"
-    if registered:
-        start = f"import {module or 'MODULE'}; from bctoolkit.cli import main; main()"
-        return f"{what}; import the module that registers it first: python -c '{start}' export {path}"
-    return f"{what}, which is not registered; decorate it with @keras.saving.register_keras_serializable(), save again"
+def _reason(path: Path, config: Config, missing: list[UnknownClass], options: LoadOptions, problem: Exception) -> str:
+    if missing:
+        return _advice(path, missing, options)
+    layer = lost_code(config)
+    if layer is not None:
+        remedy = "make it a layer of its own, Lambda or another, and save again"
+        return f"{layer} has a lambda as an argument, which Keras saves but never loads; {remedy}"
+    return f"not a Keras model that can be loaded ({_line(problem)})"
+
+
+def _advice(path: Path, missing: list[UnknownClass], options: LoadOptions) -> str:
+    """What an unknown class is, and the command that runs the code of all that are missing."""
+    first = missing[0]
+    what = f"{first.layer} needs {first.name!r}{f' of module {first.module}' if first.module else ''}"
+    if options.imports:
+        return f"{what}, which {', '.join(options.imports)} does not define; --import its module or .py file too"
+    modules = dict.fromkeys(_public(item.module) for item in missing)
+    command = " ".join((f"bctk export {shlex.quote(str(path))}", *(f"--import {module}" for module in modules)))
+    file = f", where {UNNAMED} defines it" if UNNAMED in modules else ""
+    return f"{what}; if you trust that code, run it: {command}{file}"
+
+
+def _public(module: str) -> str:
+    """The module to import for a class: the public one around a private one, and a file where no module is named."""
+    if module in ("", "__main__"):
+        return UNNAMED
+    parts = module.split(".")
+    private = next((i for i, part in enumerate(parts) if i and (part.startswith("_") or part == "src")), len(parts))
+    return ".".join(parts[:private])

@@ -1,6 +1,7 @@
 """A trained network at inference: in float32, whatever precision trained it, and over many images in batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -9,10 +10,11 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
+from bctoolkit.errors import UnsupportedOp
 from bctoolkit.networks.layers import leaves
 from bctoolkit.progress import Progress
 
-__all__ = ["float32_copy", "in_float32", "predict", "predictor"]
+__all__ = ["alias", "float32_copy", "in_float32", "predict", "predictor"]
 
 BATCH = 32
 
@@ -33,13 +35,54 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def float32_copy(operation: Any) -> Any:
-    """A layer with the same arguments that computes in float32; an operation without weights is used as it is."""
+    """An operation that does the same in float32: a layer is built anew from its arguments.
+
+    A layer of neither Keras nor ours, or one that its own arguments do not build, is used as it is where it computes in
+    float32 already; the copy then shares its weights.
+
+    Raises:
+        UnsupportedOp: it computes in another dtype, and its arguments do not build it anew.
+    """
     if not isinstance(operation, layers.Layer):
-        return operation
-    config = operation.get_config() | {"dtype": "float32"}
-    if type(operation) is layers.Normalization:  # what it was adapted to would stay behind: it computes with constants
-        config |= {"mean": np.squeeze(operation.mean), "variance": np.squeeze(operation.variance)}
-    return type(operation).from_config(config)
+        return _float32_operation(operation)
+    as_it_is = _computes_in_float32(operation)
+    if as_it_is and type(operation).__module__.split(".")[0] not in ("keras", "bctoolkit"):
+        return alias(operation, operation.name)
+    if type(operation) is layers.Lambda:  # its code is not taken apart and put together again
+        shape, mask, arguments = operation._output_shape, operation.mask, operation.arguments
+        return layers.Lambda(operation.function, shape, mask, arguments, dtype="float32", name=operation.name)
+    try:
+        config = operation.get_config() | {"dtype": "float32"}
+        if type(operation) is layers.Normalization:  # what it was adapted to would stay behind
+            config |= {"mean": np.squeeze(operation.mean), "variance": np.squeeze(operation.variance)}
+        return type(operation).from_config(config)
+    except Exception as problem:  # whatever a library's or a user's constructor raises
+        if as_it_is:
+            return alias(operation, operation.name)
+        reason = " ".join(str(problem).split())[:120]
+        raise UnsupportedOp(
+            f"layer {operation.name!r} ({type(operation).__name__}) computes in {operation.compute_dtype} and its "
+            f"get_config() does not build it anew ({reason}); build the network with dtype='float32', copy the weights"
+        ) from problem
+
+
+def alias(operation: Any, name: str) -> Any:
+    """The same operation under another name, for use in another graph: it shares the weights, and no call of it."""
+    copy = object.__new__(type(operation))
+    copy.__dict__.update(operation.__dict__, name=name, _inbound_nodes=[], _outbound_nodes=[])
+    return copy
+
+
+def _float32_operation(operation: Any) -> Any:
+    """An operation; one that casts to another float casts to float32."""
+    copy = alias(operation, operation.name)
+    if type(operation).__name__ in ("Cast", "SaturateCast") and "float" in str(operation.dtype):
+        copy.dtype = "float32"
+    return copy
+
+
+def _computes_in_float32(layer: Any) -> bool:
+    return all(each.compute_dtype == "float32" for each in layer._flatten_layers())
 
 
 def predictor(model: keras.Model, shape: tuple[int, ...]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
@@ -48,10 +91,26 @@ def predictor(model: keras.Model, shape: tuple[int, ...]) -> Callable[[NDArray[A
     compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
 
     def call(images: NDArray[Any]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = compiled(images.astype(np.float32)).numpy()
+        with _unfused():
+            probabilities: NDArray[np.float32] = compiled(images.astype(np.float32)).numpy()
         return probabilities
 
     return call
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Operators as they were written, for functions that are called meanwhile.
+
+    On a CPU TensorFlow 2.21 makes one operator of a convolution, its bias, a sum and a LeakyReLU, and loses the slope:
+    0.2 is used for any other. Keras's own `predict` has that fault, its eager call has not.
+    """
+    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
 
 
 def predict(

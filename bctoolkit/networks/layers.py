@@ -8,17 +8,26 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from keras.src.models.functional import Functional
 
-__all__ = ["Gelu", "LayerScale", "StochasticDepth", "leaves"]
+__all__ = ["Gelu", "LayerScale", "StochasticDepth", "has_graph", "leaves"]
 
 
 def leaves(model: keras.Model) -> Iterator[Any]:
-    """The layers of a model, those of the models inside it included."""
+    """The layers of a model, those of the models inside it included; a model without a graph is one layer."""
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
+        if isinstance(layer, keras.Model) and has_graph(layer):
             yield from leaves(layer)
         else:
             yield layer
+
+
+def has_graph(model: keras.Model) -> bool:
+    """Whether a model is the graph that Keras knows: built, and with no `call` of its own."""
+    kind = type(model)
+    if isinstance(model, keras.Sequential):
+        return bool(model.built) and kind.call is keras.Sequential.call
+    return isinstance(model, Functional) and kind.call is Functional.call
 
 
 @keras.saving.register_keras_serializable(package="bctoolkit")

@@ -1,19 +1,46 @@
 """What a saved Keras file holds, read without running anything in it."""
 
 import json
+import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from bctoolkit.errors import WeightsError
 
-__all__ = ["damage", "python_code", "read_config", "unknown_class"]
+__all__ = [
+    "Config",
+    "Saved",
+    "UnknownClass",
+    "class_name",
+    "damage",
+    "is_keras",
+    "lost_code",
+    "nodes",
+    "python_code",
+    "read_saved",
+    "unknown_classes",
+]
 
 ZIP, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 """First bytes of a `.keras` archive and of a `.h5` file."""
+
+SUFFIXES = {".keras": (".keras",), ".h5": (".h5", ".hdf5")}
+"""Kind of file → the suffixes it goes by."""
+
+LARGEST = 1 << 26
+"""Bytes of a description; that of NASNetLarge takes 1.5 MB."""
+
+UNREADABLE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError),
+    *(ValueError, struct.error, zipfile.BadZipFile, zlib.error),
+)
+"""What zipfile, h5py and json raise of a damaged file."""
 
 Config = Any
 """Nested dictionaries and lists; objects are dictionaries with a `class_name` and a `config`."""
@@ -21,45 +48,88 @@ Config = Any
 PUBLIC = (keras.layers, keras.models, keras.initializers, keras.regularizers, keras.constraints, keras.activations)
 """Where Keras looks up what a file names without its module: functions, and in a `.h5` file classes too."""
 
-MARSHALLED = "4w"
-"""How the code of a Python function begins in base64: 0xE3 (https://docs.python.org/3/library/marshal.html)."""
+
+class Saved(NamedTuple):
+    """The description of a network, and the Keras that wrote it."""
+
+    config: Config
+    version: str
+    """Such as "2.13.1"; "" where the file does not tell."""
+
+    @property
+    def is_keras_2(self) -> bool:
+        """Whether Keras 2 wrote the file, or something that writes as it did."""
+        return self.version[:2] in ("1.", "2.")
 
 
-def read_config(path: Path) -> Config:
-    """The description of the network inside a `.keras` or `.h5` file.
+class UnknownClass(NamedTuple):
+    """A class or function that Keras does not know here."""
+
+    layer: str
+    """The layer that needs it."""
+    name: str
+    registered: str
+    """The name it is registered by; its own where it is not."""
+    module: str
+    """Where it was defined; "" where the file does not tell."""
+
+
+def read_saved(path: Path) -> Saved:
+    """The description of the network inside a `.keras`, `.h5` or `.hdf5` file.
 
     Raises:
         WeightsError: another kind of file, a damaged one, or one that holds weights only.
     """
-    with path.open("rb") as file:
-        magic = file.read(8)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise WeightsError(f"{path}: is no file; expected a .keras or .h5 file, or the folder of a SavedModel")
+        with path.open("rb") as file:
+            magic = file.read(8)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except OSError as problem:
+        raise WeightsError(f"{path}: {problem.strerror}") from None
     kind = ".keras" if magic.startswith(ZIP) else ".h5" if magic == HDF5 else None
-    suffix = {".hdf5": ".h5"}.get(path.suffix, path.suffix)
-    if kind is None or suffix not in (".keras", ".h5"):
+    if kind is None or not any(path.suffix in suffixes for suffixes in SUFFIXES.values()):
         raise WeightsError(f"{path}: not a Keras model; expected a .keras or .h5 file written by model.save()")
-    if suffix != kind:
+    if path.suffix not in SUFFIXES[kind]:
         raise WeightsError(f"{path}: is a {kind} file by its content; rename it to {path.stem}{kind}")
     try:
-        config = _from_archive(path) if kind == ".keras" else _from_hdf5(path)
-    except (OSError, zipfile.BadZipFile, ValueError) as problem:
+        saved = _from_archive(path) if kind == ".keras" else _from_hdf5(path)
+    except UNREADABLE as problem:
         reason = " ".join(str(problem).split())[:120]
         raise WeightsError(f"{path}: not a whole Keras model ({reason}); copy the file again") from None
-    if config is None:
+    if saved is None:
         raise WeightsError(f"{path}: holds weights only; save the whole network with model.save()")
-    return config
+    if not isinstance(saved.config, dict):
+        raise WeightsError(f"{path}: not a whole Keras model (no class in its description); save it again")
+    return saved
 
 
-def _from_archive(path: Path) -> Config:
+def _from_archive(path: Path) -> Saved | None:
     with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read("config.json")) if "config.json" in archive.namelist() else None
+        if "config.json" not in archive.namelist():
+            return None
+        version = ""
+        if "metadata.json" in archive.namelist():
+            metadata = json.loads(_read(archive, "metadata.json"))
+            version = str(metadata.get("keras_version", ""))
+        return Saved(json.loads(_read(archive, "config.json")), version)
 
 
-def _from_hdf5(path: Path) -> Config:
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    size = archive.getinfo(name).file_size
+    if size > LARGEST:
+        raise ValueError(f"{name} has {size:,} bytes")
+    return archive.read(name)
+
+
+def _from_hdf5(path: Path) -> Saved | None:
     import h5py
 
     with h5py.File(path) as file:
         content = file.attrs.get("model_config")
-    return None if content is None else json.loads(content)
+        return None if content is None else Saved(json.loads(content), str(file.attrs.get("keras_version", "")))
 
 
 def damage(path: Path) -> str | None:
@@ -73,44 +143,71 @@ def damage(path: Path) -> str | None:
 def python_code(config: Config) -> str | None:
     """The first layer that holds Python code, which only unsafe loading would run; None where there is none.
 
-    Such code is code, defaults and closure of a function, in a row or by name.
+    Judged by what a node is, not by how its bytes are spelled: a function stored by value, or a `Lambda` layer of
+    which any function is not merely named.
     """
-    for node, layer in _nodes(config):
-        if isinstance(node, dict):
-            if node.get("class_name") == "__lambda__":
+    for node, layer in nodes(config):
+        if class_name(node) == "__lambda__":
+            return layer
+        if class_name(node) == "Lambda":
+            inner = node.get("config")
+            functions = (
+                [inner.get(key) for key in ("function", "mask", "output_shape")] if isinstance(inner, dict) else [None]
+            )
+            if functions[0] is None or any(_is_code(function) for function in functions):
                 return layer
-        elif len(node) == 3 and isinstance(node[0], str) and node[0].startswith(MARSHALLED):
+    return None
+
+
+def _is_code(function: Config) -> bool:
+    """Whether a `Lambda` layer's argument is neither absent, a shape, nor a function by its name."""
+    if function is None or (isinstance(function, list) and all(isinstance(size, int | None) for size in function)):
+        return False
+    return class_name(function) != "function"
+
+
+def lost_code(config: Config) -> str | None:
+    """The first layer with a lambda as an argument, which Keras saves in a form that it never loads; None if none."""
+    for node, layer in nodes(config):
+        value = node.get("value") if isinstance(node, dict) and len(node) == 1 else None
+        if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
             return layer
     return None
 
 
-def unknown_class(config: Config) -> tuple[str, str, str, bool] | None:
-    """The first class or function that Keras does not know here.
+def class_name(node: Config) -> str:
+    """The bare name of the class that a node is an object of; "" where it is none."""
+    name = node.get("class_name") if isinstance(node, dict) else None
+    return name.replace(">", ".").rpartition(".")[2] if isinstance(name, str) else ""
 
-    Returns:
-        The layer that needs it, its name, the module it was defined in ("" where the file does not tell), and whether
-        it was registered when the file was saved.
-    """
-    for node, layer in _nodes(config):
+
+def unknown_classes(config: Config) -> Iterator[UnknownClass]:
+    """Every class and function that Keras does not know here, in the order of the file."""
+    for node, layer in nodes(config):
         if not isinstance(node, dict) or not isinstance(node.get("class_name"), str):
             continue
         module, name = node.get("module") or "", node["class_name"]
+        registered = node.get("registered_name") or name
         if name == "function":
-            name = registered = node["config"]
-        else:
-            registered = node.get("registered_name") or name
-        if keras.saving.get_registered_object(registered) is None and not _is_keras(module, name):
-            return layer, name, module.removeprefix("builtins"), ">" in registered
-    return None
+            name = registered = node.get("config")
+        if name == "module" or not all(isinstance(part, str) for part in (module, name, registered)):
+            continue  # a module is part of the code of a lambda
+        if keras.saving.get_registered_object(registered) is None and not _is_known(module, name):
+            yield UnknownClass(layer, name, registered, module.removeprefix("builtins"))
 
 
-def _is_keras(module: str, name: str) -> bool:
+def _is_known(module: str, name: str) -> bool:
     if module in ("", "builtins"):
         return name == "Functional" or name.startswith("__") or any(hasattr(public, name) for public in PUBLIC)
-    return module.split(".")[0] == "keras"
+    return is_keras(module)
 
 
-def _nodes(node: Config, layer: str = "the network") -> Iterator[tuple[Config, str]]:
+def is_keras(module: str) -> bool:
+    """Whether a module is Keras's own."""
+    return module.split(".")[0] in ("keras", "tf_keras")
+
+
+def nodes(node: Config, layer: str = "the network") -> Iterator[tuple[Config, str]]:
     """Every dictionary and list, and the layer it is or belongs to; losses and optimizers are not loaded."""
     if isinstance(node, dict):
         inner = node.get("config")
@@ -119,8 +216,8 @@ def _nodes(node: Config, layer: str = "the network") -> Iterator[tuple[Config, s
         yield node, layer
         for key, value in node.items():
             if key != "compile_config":
-                yield from _nodes(value, layer)
+                yield from nodes(value, layer)
     elif isinstance(node, list):
         yield node, layer
         for item in node:
-            yield from _nodes(item, layer)
+            yield from nodes(item, layer)

@@ -23,6 +23,7 @@ __all__ = [
     "kl_divergence",
     "limit_violations",
     "logit_error",
+    "logit_errors",
     "macro_f1",
     "margin",
     "parity",
@@ -36,6 +37,9 @@ __all__ = [
 
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.integer[Any]]
+
+TINY = float(np.finfo(np.float32).tiny)
+"""Below it float32 loses digits, and engines give 0."""
 
 
 class Parity(Document, frozen=True):
@@ -115,22 +119,37 @@ def margin(probabilities: Probabilities) -> NDArray[np.float32]:
 
 
 def logit_error(reference: Probabilities, observed: Probabilities) -> float:
-    """How far the observed logits are from the reference's, relative to their size: ‖z' − z‖ / max(‖z‖, 1) in RMS.
-
-    Where a network is sure of itself its probabilities hardly move whatever becomes of the logits, so a fault stays
-    below any limit on |Δp|. z = log p less its mean over the classes, which for a softmax is the logits up to a
-    constant. Probabilities below the least one that the observed form can tell from zero count as that.
+    """How far the observed logits are from the reference's, in RMS over all images: see `logit_errors`.
 
     Args:
         reference: N × classes.
         observed: N × classes.
     """
+    return float(np.sqrt((logit_errors(reference, observed) ** 2).mean()))
+
+
+def logit_errors(reference: NDArray[np.floating[Any]], observed: Probabilities) -> NDArray[np.float64]:
+    """How far the observed logits of each image are from the reference's, relative to the size of all logits.
+
+    Where a network is sure of itself its probabilities hardly move whatever becomes of the logits, so a fault stays
+    below any limit on |Δp|. z = log p less its mean over the classes, which for a softmax is the logits up to a
+    constant; the error is ‖z' − z‖ of an image / max(‖z‖ over all images, 1), in RMS. Probabilities below the least one
+    that the observed form can tell from zero count as that, and so do those that float32 cannot hold with all digits.
+
+    Args:
+        reference: N × classes.
+        observed: N × classes.
+
+    Returns:
+        N errors.
+    """
     positive = observed[observed > 0]
-    floor = float(positive.min()) if positive.size else 1.0
+    floor = max(float(positive.min()), TINY) if positive.size else 1.0
     before, after = (_logits(each, floor) for each in (reference, observed))
     before, after = (each - each.mean(1, keepdims=True) for each in (before, after))
     size = max(float(np.sqrt((before**2).mean())), 1.0)
-    return float(np.sqrt(((after - before) ** 2).mean())) / size
+    errors: NDArray[np.float64] = np.sqrt(((after - before) ** 2).mean(1)) / size
+    return errors
 
 
 def kl_divergence(p: NDArray[Any], q: NDArray[Any]) -> NDArray[np.float64]:
@@ -245,8 +264,8 @@ def tempered(probabilities: Probabilities, temperature: float) -> NDArray[np.flo
     return shares
 
 
-def _logits(probabilities: Probabilities, floor: float = float(np.finfo(np.float32).tiny)) -> NDArray[np.float64]:
-    """Logarithms; what is below `floor`, by default what float32 rounds to 0, counts as that."""
+def _logits(probabilities: NDArray[np.floating[Any]], floor: float = TINY) -> NDArray[np.float64]:
+    """Logarithms; what is below `floor` counts as that."""
     logits: NDArray[np.float64] = np.log(np.maximum(probabilities.astype(np.float64), floor))
     return logits
 

@@ -133,7 +133,7 @@ def floats(folder: Path) -> str:
 
 def greyscale(folder: Path) -> str:
     np.save(folder / "images.npy", np.zeros((6, 8, 8), np.uint8))
-    return "images.npy has shape (6, 8, 8) and dtype uint8; wanted"
+    return f"{folder}: its images are 8×8×1; the model wants uint8 array N×8×8×3 (NHWC, RGB)"
 
 
 def fortran(folder: Path) -> str:

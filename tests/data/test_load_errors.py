@@ -146,10 +146,20 @@ def test_wrong_dtype(make_images: MakeImages, save_npz: Save, eight: InputContra
     assert f"dtype {dtype}; wanted N×height×width×3 uint8" in message
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 1), (2, 8, 8, 4), (2, 3, 8, 8), (384,)])
-def test_wrong_shape(save_npz: Save, eight: InputContract, shape: tuple[int, ...]) -> None:
-    message = refusal(save_npz(images=np.zeros(shape, np.uint8), labels=[0, 1]), eight)
-    assert f"shape {shape}" in message
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2, 8, 8), "its images are 8×8×1; the model wants uint8 array N×8×8×3 (NHWC, RGB)"),
+        ((2, 8, 8, 1), "its images are 8×8×1; the model wants"),
+        ((2, 8, 8, 4), "its images are 8×8×4; the model wants"),
+        ((2, 3, 8, 8), "its images are 3×8×8; the model wants"),
+        ((384,), "shape (384,)"),
+        ((2, 384), "shape (2, 384)"),
+        ((2, 1, 8, 8, 3), "shape (2, 1, 8, 8, 3)"),
+    ],
+)
+def test_wrong_shape(save_npz: Save, eight: InputContract, shape: tuple[int, ...], message: str) -> None:
+    assert message in refusal(save_npz(images=np.zeros(shape, np.uint8), labels=[0, 1]), eight)
 
 
 def test_medmnist_parts_of_different_sizes(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:

@@ -46,9 +46,37 @@ def test_a_preset_does_what_keras_does_before_the_network_and_its_twin_too(
     assert (result.adaptation.scale, result.adaptation.channels) == (preset, "bgr" if preset == "caffe" else "rgb")
 
 
-def test_a_scale_before_an_unpadded_convolution_leaves_no_layer() -> None:
-    twin = fold(freeze(adapt_network(network(), InputSettings(scale="imagenet"), "net").model))
-    assert not [layer for layer in leaves(twin) if isinstance(layer, layers.Rescaling)]
+@pytest.mark.parametrize(
+    ("preset", "padding", "left"),
+    [("imagenet", "valid", 0), ("caffe", "valid", 0), ("0-1", "same", 0), ("caffe", "same", 1), ("-1-1", "same", 1)],
+)
+def test_what_is_exact_is_moved_into_the_first_convolution(preset: Any, padding: str, left: int) -> None:
+    """A constant before zero padding is the one thing that is not; reversed channels are always."""
+    twin = fold(freeze(adapt_network(network(padding=padding), InputSettings(scale=preset), "net").model))
+    assert len([layer for layer in leaves(twin) if isinstance(layer, layers.Rescaling)]) == left
+    assert not [operation for operation in twin.operations if type(operation).__name__ == "GetItem"]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        lambda x: x[..., ::-1],
+        lambda x: x[:, :, :, ::-1],
+        lambda x: keras.ops.flip(x, axis=-1),
+        lambda x: x[:, ::-1],
+        lambda x: keras.ops.flip(x, axis=1),
+        lambda x: x[..., ::-1, :],
+        lambda x: keras.ops.flip(x),
+    ],
+)
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_only_reversed_channels_are_taken_for_such(turn: Any, use_bias: bool) -> None:
+    image, x = keras.Input((8, 8, 3)), images(8, 8, 3)
+    body = layers.Flatten()(layers.Conv2D(4, 3, padding="same", use_bias=use_bias)(turn(image)))
+    model = keras.Model(image, layers.Dense(3, activation="softmax")(body))
+    for weight in model.weights:
+        weight.assign(RNG.normal(0, 0.02, weight.shape))
+    assert np.abs(np.asarray(fold(freeze(model))(x)) - np.asarray(model(x))).max() < 2e-6
 
 
 def test_numbers_of_each_channel_count_in_the_network_s_own_order() -> None:
@@ -113,7 +141,7 @@ def test_an_open_size_is_fixed(shape: tuple[int | None, ...], size: Any, expecte
 
 
 @pytest.mark.parametrize(
-    ("shape", "settings", "said"),
+    ("shape", "settings", "message"),
     [
         (
             (None, None, 3),
@@ -139,12 +167,12 @@ def test_an_open_size_is_fixed(shape: tuple[int | None, ...], size: Any, expecte
     ],
 )
 def test_settings_that_do_not_go_with_a_network_are_refused(
-    shape: tuple[int | None, ...], settings: dict[str, Any], said: str
+    shape: tuple[int | None, ...], settings: dict[str, Any], message: str
 ) -> None:
     model = (
         keras.Sequential([keras.Input(shape), layers.GlobalAveragePooling2D()]) if None in shape[2:] else network(shape)
     )
-    with pytest.raises(ExportError, match=r"^net\.keras: .*" + said):
+    with pytest.raises(ExportError, match=r"^net\.keras: .*" + message):
         adapt_network(model, InputSettings(**settings), "net.keras")
 
 

@@ -140,12 +140,13 @@ def test_the_loss_tells_logits_of_one_class_from_those_of_each_by_itself() -> No
 @pytest.mark.parametrize("head", ["softmax", "sigmoid", "none"])
 def test_what_the_user_says_of_the_outputs_is_done(head: str) -> None:
     model = dense(3, "tanh")
-    expected = {"softmax": softmax, "sigmoid": sigmoid, "none": lambda z: z}[head](answers(model))
+    logits = answers(model)
+    expected = {"softmax": softmax(logits), "sigmoid": sigmoid(logits), "none": logits}[head]
     assert np.abs(answers(adapted(model, head).model) - expected).max() < 1e-6
 
 
 @pytest.mark.parametrize(
-    ("make", "options", "said"),
+    ("make", "options", "message"),
     [
         (lambda: dense(3, "tanh"), {}, r"layer 'head' \(Dense, tanh\): its outputs, -\S+ to \S+ on 12 images, may be"),
         (
@@ -167,9 +168,9 @@ def test_what_the_user_says_of_the_outputs_is_done(head: str) -> None:
     ],
 )
 def test_outputs_that_cannot_be_told_are_refused_with_an_option_that_tells_them(
-    make: Any, options: dict[str, Any], said: str
+    make: Any, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ExportError, match=r"^net\.keras: .*" + said):
+    with pytest.raises(ExportError, match=r"^net\.keras: .*" + message):
         adapted(make(), **options)
 
 

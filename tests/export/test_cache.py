@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bctoolkit.export import cache
-from bctoolkit.export.cache import cached_predictions, digest
+from bctoolkit.export.cache import PredictionCache, digest
 
 PREDICTIONS = np.array([[0.25, 0.75]], np.float32)
 
@@ -24,6 +24,26 @@ class Counted:
     def __call__(self) -> NDArray[np.float32]:
         self.times += 1
         return PREDICTIONS
+
+
+def cached_predictions(
+    folder: Path | None, key: str, predict: Counted, max_bytes: int = cache.MAX_BYTES
+) -> NDArray[np.float32]:
+    """What one export after another gets."""
+    predictions = PredictionCache(folder, max_bytes)
+    result = predictions.lookup(key, predict)
+    predictions.keep()
+    return result
+
+
+def test_nothing_is_written_before_it_is_to_be_kept(tmp_path: Path) -> None:
+    predict, predictions = Counted(), PredictionCache(tmp_path / "new" / "folder")
+    for _ in range(2):
+        assert np.array_equal(predictions.lookup("a" * 64, predict), PREDICTIONS)
+    assert predict.times == 1
+    assert not list(tmp_path.iterdir())
+    predictions.keep()
+    assert len(list((tmp_path / "new" / "folder").iterdir())) == 1
 
 
 def test_a_prediction_is_made_once(tmp_path: Path) -> None:

@@ -1,15 +1,26 @@
 """Two variants and their predictions: what counts as agreeing, and what a failure says."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bctoolkit.bundle import ParityStep
 from bctoolkit.documents.formats import Tolerance
 from bctoolkit.errors import ExportError, ParityFailed
+from bctoolkit.export.checks.conditioning import Limits, conditioning
 from bctoolkit.export.checks.images import CheckImages
-from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_names, require_trained_accuracy
+from bctoolkit.export.checks.locate import LayerOutput
+from bctoolkit.export.checks.parity_chain import (
+    Variant,
+    compare,
+    compare_float32,
+    require_finite,
+    require_names,
+    require_trained_accuracy,
+)
 from bctoolkit.run import TestMetrics
 
 LIMITS = Limits(Tolerance(1e-4, 1e-5, 1.0), 1e-5)
@@ -55,10 +66,11 @@ def test_a_step_that_passes_keeps_its_figures(logits: NDArray[np.float64], check
 def test_variants_are_compared_on_the_images_both_have_predicted(
     logits: NDArray[np.float64], check_images: CheckImages
 ) -> None:
-    predictions = softmax(logits)
-    assert (
-        compare(variant("a", predictions), variant("b", predictions[:5]), LIMITS, check_images, bisect=False).count == 5
-    )
+    predictions, few = softmax(logits), np.array([1, 4, 6, 11])
+    some = dataclasses.replace(variant("b", predictions[few]), images=few)
+    for pair in ((variant("a", predictions), some), (some, variant("a", predictions)), (some, some)):
+        step = compare(*pair, LIMITS, check_images, bisect=False)
+        assert (step.count, step.max_abs_diff) == (4, 0)
 
 
 def test_a_failure_names_the_images_on_which_it_shows_most(
@@ -105,6 +117,112 @@ def test_an_engine_that_shows_no_tensors_says_so(logits: NDArray[np.float64], ch
     predictions = softmax(logits)
     with pytest.raises(ParityFailed, match="its engine exposes no intermediate outputs"):
         compare(variant("a", predictions), variant("b", predictions[::-1]), LIMITS, check_images, bisect=True)
+
+
+FEW = np.array([0, 3, 5, 8, 10, 11])
+
+
+def judged(logits: NDArray[Any], rounding: float, observed: NDArray[Any], images: CheckImages) -> ParityStep:
+    """The judgement of a float32 form of a network whose reference is so far from float64."""
+    noise = np.random.default_rng(1).normal(0, rounding, logits.shape)
+    reference, exact = softmax(logits + noise), softmax64(logits[FEW])
+    again = softmax(logits - noise)[FEW]
+    known = conditioning(reference[FEW], exact, lambda: again, FEW)
+    return compare_float32(variant("a", reference), variant("b", softmax(observed)), known, images, bisect=False)
+
+
+def softmax64(logits: NDArray[Any]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    exact: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return exact
+
+
+@pytest.mark.parametrize("rounding", [1e-7, 1e-5, 1e-3])
+def test_a_form_as_far_from_float64_as_the_reference_passes_whatever_the_network(
+    logits: NDArray[np.float64], check_images: CheckImages, rounding: float
+) -> None:
+    noise = np.random.default_rng(2).normal(0, rounding, logits.shape)
+    step = judged(logits, rounding, logits + noise, check_images)
+    assert step.exact == "float64"
+    assert step.error is not None
+    assert step.reference_error is not None
+    assert step.error.typical < 4 * max(step.reference_error.typical, 1e-7)
+
+
+@pytest.mark.parametrize(("rounding", "fault"), [(1e-7, 1e-5), (1e-5, 1e-3), (1e-3, 0.1)])
+def test_a_form_much_farther_from_float64_than_the_reference_fails_however_badly_conditioned(
+    logits: NDArray[np.float64], check_images: CheckImages, rounding: float, fault: float
+) -> None:
+    noise = np.random.default_rng(2).normal(0, fault, logits.shape)
+    with pytest.raises(ParityFailed, match=r"a → b: logit error \S+ from float64 > \S+ \(float32 Keras: "):
+        judged(logits, rounding, logits + noise, check_images)
+
+
+def test_a_fault_on_one_image_shows_though_the_others_are_right(
+    logits: NDArray[np.float64], check_images: CheckImages
+) -> None:
+    off = logits.copy()
+    off[5] += [0, 1e-3, 0]
+    with pytest.raises(ParityFailed, match="a → b: logit error of the worst image "):
+        judged(logits, 1e-7, off, check_images)
+
+
+def test_one_image_that_float32_cannot_hold_is_no_free_pass_for_the_others(
+    logits: NDArray[np.float64], check_images: CheckImages
+) -> None:
+    reference, few = softmax(logits), FEW
+    reference[5] = softmax(logits[5:6] + np.array([0, 0.5, 0]))[0]
+    known = conditioning(reference[few], softmax64(logits[few]), lambda: reference[few], few)
+    after = variant("b", softmax(logits + np.random.default_rng(2).normal(0, 1e-3, logits.shape)))
+    with pytest.raises(ParityFailed, match="a → b: logit error "):
+        compare_float32(variant("a", reference), after, known, check_images, bisect=False)
+
+
+def test_an_image_outside_the_few_counts_too(logits: NDArray[np.float64], check_images: CheckImages) -> None:
+    off = logits.copy()
+    off[7] += [0, 0.3, 0]
+    assert 7 not in FEW
+    with pytest.raises(ParityFailed, match=r"max \|Δp\| .* worst: 7\.png"):
+        judged(logits, 1e-7, off, check_images)
+
+
+def test_float64_that_other_rounding_does_not_confirm_is_not_believed(logits: NDArray[np.float64]) -> None:
+    reference, wrong = softmax(logits), softmax64(logits + np.array([0, 0.3, 0]))
+    known = conditioning(reference, wrong, lambda: softmax(logits + 1e-7), np.arange(12))
+    assert known.method == "rounding"
+    assert known.limit.typical < 1e-5
+    confirmed = conditioning(reference, wrong, lambda: softmax(logits + np.array([0, 0.1, 0])), np.arange(12))
+    assert confirmed.method == "float64"
+
+
+def test_without_float64_another_rounding_of_the_reference_shows_what_float32_holds(
+    logits: NDArray[np.float64],
+) -> None:
+    reference = softmax(logits)
+    known = conditioning(reference, None, lambda: softmax(logits * (1 + 1e-5)), np.arange(12))
+    assert known.method == "rounding"
+    assert 1e-6 < known.reference.typical < 1e-4
+    assert not known.violations(softmax(logits * (1 - 2e-5)))
+    assert known.violations(softmax(logits * (1 - 2e-4)))
+
+
+def test_a_network_without_an_answer_is_refused_with_the_layer(check_images: CheckImages) -> None:
+    predictions = np.full((12, 3), 1 / 3, np.float32)
+    require_finite(variant("float32 Keras", predictions), [], check_images)
+    predictions[4:6, 1] = np.nan
+    broken = variant("float32 Keras", predictions)
+    bad = [("fine", np.zeros(3)), ("stem", np.array([1, np.nan]))]
+    with pytest.raises(ExportError, match=r"answers 2 of 12 images with NaN \(4\.png\): layer 'stem' has weights"):
+        require_finite(broken, bad, check_images)
+    outputs = [
+        LayerOutput("a", (), np.ones(3, np.float32)),
+        LayerOutput("b", ("a",), np.array([1, np.inf], np.float32)),
+    ]
+    overflowing = dataclasses.replace(broken, layers=lambda image: outputs)
+    with pytest.raises(ExportError, match="its values leave float32 at layer 'b'"):
+        require_finite(overflowing, [], check_images)
+    with pytest.raises(ExportError, match="some value leaves float32 on the way"):
+        require_finite(broken, [], check_images)
 
 
 def trained(confusion: list[list[int]]) -> TestMetrics:

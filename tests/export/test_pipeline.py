@@ -13,6 +13,7 @@ from PIL import Image
 from bctoolkit import bundle as bundles
 from bctoolkit import networks
 from bctoolkit.documents.formats import FORMATS
+from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
 from bctoolkit.export import build, export, keras_network, variants
 from bctoolkit.export.plan import plan
@@ -107,13 +108,17 @@ def test_golden_images_may_be_the_users_own(tiny: Path, tmp_path: Path) -> None:
     assert sealed.golden().images.shape == (10, 32, 32, 3)
 
 
-def test_a_bare_keras_file_exports_with_the_labels_of_its_images(
+def test_a_bare_keras_file_exports_with_the_labels_that_are_stated(
     class_folders: Path, stock_convnext: keras.Model, tmp_path: Path
 ) -> None:
     base = stock_convnext.layers[1]
     inputs = keras.Input((32, 32, 3))
     keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(base(inputs))).save(tmp_path / "mine.keras")
-    recipe = ExportRecipe(formats=("onnx", "tflite"), input="float32")
+    recipe = ExportRecipe(
+        formats=("onnx", "tflite"),
+        input=InputSettings(dtype="float32"),
+        output=OutputSettings(labels=("left", "right", "up")),
+    )
     sealed = export(tmp_path / "mine.keras", recipe, tmp_path / "out", Silent(), data=str(class_folders))
     assert [bundle.manifest.name for bundle in sealed] == ["mine-onnx-fp32", "mine-tflite-fp32"]
     assert {bundle.manifest.labels for bundle in sealed} == {("left", "right", "up")}
@@ -192,7 +197,7 @@ def test_a_form_that_a_format_lacks_is_refused_with_those_it_has() -> None:
     with pytest.raises(RecipeError, match="onnx has no quantization 'int8-full'; it has fp32, "):
         plan(ExportRecipe(quantizations=("int8-full",)))
     with pytest.raises(RecipeError, match="tflite int8-full takes uint8 images; leave out --input float32"):
-        plan(ExportRecipe(formats=("tflite",), quantizations=("int8-full",), input="float32"))
+        plan(ExportRecipe(formats=("tflite",), quantizations=("int8-full",), input=InputSettings(dtype="float32")))
 
 
 def test_layers_kept_in_float_are_in_the_manifest(tiny: Path, tmp_path: Path) -> None:
@@ -242,12 +247,16 @@ def test_a_bare_file_without_images_asks_for_some(tmp_path: Path) -> None:
 
 def test_images_of_other_classes_are_refused(class_folders: Path, tmp_path: Path) -> None:
     networks.build("baseline_cnn", 5, (32, 32, 3)).save(tmp_path / "m.keras")
-    with pytest.raises(DatasetError, match="3 classes, but m has 5 outputs"):
+    with pytest.raises(
+        DatasetError, match="3 classes, but m has 5 outputs; name the outputs, in their order, with --labels"
+    ):
         export(tmp_path / "m.keras", FP32, tmp_path / "out", Silent(), data=str(class_folders))
 
 
 def test_a_network_that_is_no_image_classifier_is_refused(tmp_path: Path) -> None:
     inputs = keras.Input((4,))
     keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(tmp_path / "m.keras")
-    with pytest.raises(ExportError, match=r"wanted N×height×width×3 in, N×classes out"):
+    with pytest.raises(
+        ExportError, match=r"m\.keras: its input has shape \(None, 4\); wanted images N×height×width×channels"
+    ):
         export(tmp_path / "m.keras", FP32, tmp_path / "out", Silent(), golden="synthetic")

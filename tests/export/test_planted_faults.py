@@ -18,16 +18,19 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from bctoolkit import networks
+from bctoolkit.bundle import ParityStep
 from bctoolkit.contract import prepare
 from bctoolkit.data import stores
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import ParityFailed
 from bctoolkit.export import export, keras_network
 from bctoolkit.export.calibration import ranges
+from bctoolkit.export.checks.conditioning import Conditioning, Limits, conditioning
 from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.checks.introspection import require_exact_integers
-from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_trained_accuracy
+from bctoolkit.export.checks.parity_chain import Variant, compare, compare_float32, require_trained_accuracy
 from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
+from bctoolkit.export.keras_graph import precision
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.keras_network import keras_form
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
@@ -45,6 +48,7 @@ from tests.support.faults import (
     bgr,
     coarse_norms,
     divided_twice,
+    in_bfloat16,
     softmax_twice,
     turned,
     with_layers,
@@ -70,6 +74,7 @@ class Chain:
     frozen_twin: Variant
     folded_twin: Variant
     exporters: dict[str, Exporter]
+    conditioning: Conditioning
 
     def keras(self, name: str, model: keras.Model) -> Variant:
         return form_variant(self.job, keras_form(name, model))
@@ -79,10 +84,17 @@ class Chain:
 
     def fault(self, before: Variant, after: Variant, kind: str = "fp32") -> str:
         """The message of a comparison that must fail."""
-        limits = Limits(QUANTIZATIONS[kind].tolerance, QUANTIZATIONS[kind].logit_error)
         with pytest.raises(ParityFailed) as caught:
-            compare(before, after, limits, self.job.check_images, bisect=True)
+            self.compare(before, after, kind)
         return str(caught.value)
+
+    def compare(self, before: Variant, after: Variant, kind: str = "fp32") -> ParityStep:
+        """As the export compares them."""
+        images = self.job.check_images
+        if kind == "fp32":
+            return compare_float32(before, after, self.conditioning, images, bisect=True)
+        limits = Limits(QUANTIZATIONS[kind].tolerance, QUANTIZATIONS[kind].logit_error)
+        return compare(before, after, limits, images, bisect=True)
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +108,8 @@ def chain(run_folder: Path) -> Chain:
     folded = fold(frozen)
     probabilities = predict(network, check_images.images, "reference", Silent())
     settings = ExportSettings(job.contract)
+    few = check_images.few
+    exact = precision.float64(network, check_images.images[few])
     return Chain(
         job,
         network,
@@ -105,6 +119,7 @@ def chain(run_folder: Path) -> Chain:
         form_variant(job, keras_form("frozen twin", frozen)),
         form_variant(job, keras_form("folded twin", folded)),
         {name: attribute(row.exporter)(folded, settings) for name, row in FORMATS.items()},
+        conditioning(probabilities[few], exact, lambda: pytest.fail("float64 is enough"), few),
     )
 
 
@@ -124,7 +139,6 @@ def refused(run: Path, target: Path, formats: tuple[str, ...] = ("onnx",), kind:
 
 
 def test_the_honest_chain_holds(chain: Chain, float32: dict[str, bytes]) -> None:
-    limits = Limits(QUANTIZATIONS["fp32"].tolerance, QUANTIZATIONS["fp32"].logit_error)
     artifacts = [chain.artifact(name, "fp32", model) for name, model in float32.items()]
     for before, after in (
         (chain.original, chain.frozen_twin),
@@ -132,7 +146,9 @@ def test_the_honest_chain_holds(chain: Chain, float32: dict[str, bytes]) -> None
         *((chain.folded_twin, artifact) for artifact in artifacts),
         *((chain.original, artifact) for artifact in artifacts),
     ):
-        assert compare(before, after, limits, chain.job.check_images, bisect=True).max_abs_diff <= 1e-4
+        step = chain.compare(before, after)
+        assert step.max_abs_diff <= 1e-4
+        assert step.exact == "float64"
 
 
 KERAS_STEPS = {
@@ -144,6 +160,7 @@ KERAS_STEPS = {
     "kernel transposed": turned,
     "softmax twice": softmax_twice,
     "/255 twice": divided_twice,
+    "a convolution in bfloat16": in_bfloat16,
 }
 """Mistakes that `freeze` and `fold` could make."""
 
@@ -229,6 +246,22 @@ def test_a_tanh_gelu_in_the_onnx_graph_is_blamed_on_it(chain: Chain, float32: di
     message = chain.fault(chain.folded_twin, chain.artifact("onnx", "fp32", model.SerializeToString()))
     assert message.startswith("folded twin → onnx fp32: logit error ")  # no probability moves by a ten-thousandth
     assert "layer 'block_0_gelu', those of block_0_expand still agree" in message
+
+
+def test_a_convolution_of_the_onnx_graph_in_bfloat16_is_blamed_on_it(chain: Chain, float32: dict[str, bytes]) -> None:
+    model = onnx.load_from_string(float32["onnx"])
+    index, conv = next((i, n) for i, n in enumerate(model.graph.node) if n.op_type == "Conv")
+    for place, name in enumerate(conv.input[:2]):
+        narrow, wide = f"{name}/bfloat16", f"{name}/again"
+        for node in (
+            helper.make_node("Cast", [narrow], [wide], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Cast", [name], [narrow], to=onnx.TensorProto.BFLOAT16),
+        ):
+            model.graph.node.insert(index, node)
+        conv.input[place] = wide
+    message = chain.fault(chain.folded_twin, chain.artifact("onnx", "fp32", model.SerializeToString()))
+    assert message.startswith("folded twin → onnx fp32: logit error ")
+    assert "layer 'stem_conv'" in message
 
 
 def test_channels_read_in_another_order_are_blamed_on_the_onnx_graph(chain: Chain, float32: dict[str, bytes]) -> None:

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.quantization import Gate
 from bctoolkit.errors import ExportError
+from bctoolkit.export.checks.gate import check_gate
+from bctoolkit.export.checks.judgement import Judgement, Validation
 from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.onnx.exporter import OnnxExporter
 from bctoolkit.export.sensitivity.search import (
     LEAST,
     MOST,
     MixedPrecisionResult,
+    Predict,
     SearchTask,
-    Validation,
     mean_divergence,
     search_mixed_precision,
 )
@@ -96,6 +98,10 @@ def drawn(count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
 
 
+STRICT = Gate()
+"""What a recipe asks for by default."""
+
+
 @dataclass
 class Case:
     """A network, its exporter and images labelled as the network itself would."""
@@ -105,9 +111,14 @@ class Case:
     folder: Path
     log: Recorder = field(default_factory=Recorder)
 
-    def search(self, **changes: Any) -> MixedPrecisionResult:
+    def search(self, gate: Gate = STRICT, predict: Predict = run, **changes: Any) -> MixedPrecisionResult:
+        images, labels, reference, classes = (getattr(self.validation, each.name) for each in fields(Validation))
+
+        def judge(model: bytes) -> Judgement:
+            return Judgement(check_gate(labels, reference, predict(model, images), classes, gate))
+
         task = SearchTask(
-            self.exporter, KIND, QuantizationSettings(), run, self.validation, Gate(), network="tiny",
+            self.exporter, KIND, QuantizationSettings(), judge, predict, images, reference, network="tiny",
             folder=self.folder, progress=self.log, seconds=60.0,
         )  # fmt: skip
         return search_mixed_precision(replace(task, **changes))
@@ -152,7 +163,8 @@ def test_the_hostile_layer_comes_first_and_alone_returns_to_float(case: Callable
     assert first.kl_divergence > 20 * second.kl_divergence
     assert {entry.layer for entry in result.ranking.layers} == set(tested.exporter.quantizable(KIND))
     observed = run(result.model, tested.validation.images)
-    assert (observed.argmax(1) == tested.validation.labels).mean() == result.final.accuracy
+    assert result.final.gate is not None
+    assert (observed.argmax(1) == tested.validation.labels).mean() == result.final.gate.accuracy
 
 
 def test_several_hostile_layers_mask_each_other_and_all_return(case: Callable[..., Case]) -> None:
@@ -180,6 +192,24 @@ def test_a_network_that_fails_with_all_layers_in_float_says_so(case: Callable[..
     result = tested.search()
     assert result.final.outcome == "failed"
     assert result.keep_float == set(tested.exporter.quantizable(KIND))
+
+
+def test_the_search_goes_on_until_nothing_speaks_against_the_artifact(case: Callable[..., Case]) -> None:
+    """Labels or none: here the distance from the reference alone asks for it."""
+    tested = case("dense_2")
+    images, reference = tested.validation.images, tested.validation.reference
+    far = [np.abs(run(tested.exporter.convert(KIND, QuantizationSettings()), images) - reference).max()]
+
+    def judge(model: bytes) -> Judgement:
+        far.append(np.abs(run(model, images) - reference).max())
+        return Judgement(None, () if far[-1] < far[0] / 2 else (f"max |Δp| {far[-1]:.1e} > {far[0] / 2:.1e}",))
+
+    result = tested.search(judge=judge)
+    assert (result.first.outcome, result.final.outcome) == ("failed", "passed")
+    assert result.keep_float == {"dense_2"}
+    assert np.abs(run(result.model, images) - reference).max() < far[0] / 2
+    assert any(f"not as it is: max |Δp| {far[0]:.1e} > " in line for line in tested.log.lines)
+    assert any("1 of 5 layers in float: passed" in line for line in tested.log.lines)
 
 
 def test_too_few_images_are_no_reason_to_search_and_are_reported(case: Callable[..., Case]) -> None:
@@ -253,7 +283,7 @@ def test_time_allowed_decides_how_many_images_are_used(case: Callable[..., Case]
     assert generous.ranking is not None
     assert hurried.ranking is not None
     assert (generous.ranking.images, hurried.ranking.images) == (MOST, LEAST)
-    assert "ranking 5 layers by sensitivity on 32 validation images: about" in tested.log.lines[1]
+    assert "ranking 5 layers by sensitivity on 32 images: about" in tested.log.lines[1]
 
 
 def test_divergence_by_hand() -> None:

@@ -1,5 +1,6 @@
 """The report of a quantization: what is written, and that it says what happened."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -9,19 +10,20 @@ from PIL import Image
 
 from bctoolkit.documents import to_json
 from bctoolkit.documents.quantization import Gate
-from bctoolkit.export.checks.gate import GateResult, check_gate
+from bctoolkit.export.checks.gate import check_gate
+from bctoolkit.export.checks.judgement import Judgement
 from bctoolkit.export.sensitivity.report import QuantizationReport, markdown, write_report
 from bctoolkit.export.sensitivity.search import LayerSensitivity, MixedPrecisionResult, Ranking
 
 GATE = Gate()
 
 
-def result(lost: int) -> GateResult:
+def result(lost: int) -> Judgement:
     labels = np.arange(2000) % 2
     reference = np.eye(2, dtype=np.float32)[labels]
     observed = reference.copy()
     observed[: 2 * lost : 2] = reference[1]
-    return check_gate(labels, reference, observed, ("ant", "bee"), GATE)
+    return Judgement(check_gate(labels, reference, observed, ("ant", "bee"), GATE))
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_the_page_shows_before_and_after_and_the_ranking(tmp_path: Path, mixed: 
     assert "| layers in float: 1 | passed | 0.05% |" in page
     assert "| 1 | `head` | 3.00e-01 | 75.0% | float |" in page
     assert "| 3 | `project` | 0.00e+00 | 0.0% | int8 |" in page
-    assert "on 128 validation images" in page
+    assert "on 128 images" in page
 
 
 def test_without_a_ranking_there_is_no_picture(tmp_path: Path) -> None:
@@ -64,3 +66,18 @@ def test_reasons_are_listed(tmp_path: Path) -> None:
     write_report(tmp_path, "tiny", GATE, MixedPrecisionResult(b"", failing, frozenset(), failing, None))
     page = (tmp_path / "tiny.md").read_text()
     assert all(f"- {reason}" in page for reason in failing.reasons)
+
+
+def test_what_was_too_far_from_the_reference_is_shown_with_labelled_images_or_without(
+    tmp_path: Path, mixed: MixedPrecisionResult
+) -> None:
+    far = ("max |Δp| 6.2e-01 > 0.5",)
+    labelled = replace(mixed, first=replace(result(0), violations=far))
+    page = markdown(write_report(tmp_path, "tiny", GATE, labelled))
+    assert "| nothing returned to float | too far from the reference | 0.00% |" in page
+    assert f"- {far[0]}" in page
+    unlabelled = replace(mixed, first=Judgement(None, far), final=Judgement(None))
+    page = markdown(write_report(tmp_path, "tiny", GATE, unlabelled))
+    assert "No labelled validation images are known" in page
+    assert "| nothing returned to float | too far from the reference | – | – | – |" in page
+    assert "| layers in float: 1 | passed | – | – | – |" in page

@@ -71,3 +71,13 @@ def test_images_are_predicted_in_batches_of_any_dtype_the_last_one_smaller() -> 
     np.testing.assert_allclose(predicted, exact(model), atol=1e-6)
     call = predictor(model, (32, 32, 3))
     np.testing.assert_array_equal(call(images()), call(images().astype(np.float64)))
+
+
+def test_the_slope_of_a_leaky_relu_after_a_sum_is_its_own() -> None:
+    """TensorFlow's fused operator would use another one."""
+    inputs = keras.Input((8, 8, 4))
+    x = keras.layers.Add()([keras.layers.Conv2D(4, 1, bias_initializer="ones")(inputs), inputs])
+    model = keras.Model(inputs, keras.layers.LeakyReLU(0.01)(x))
+    images = np.random.default_rng(0).normal(0, 9, (2, 8, 8, 4)).astype(np.float32)
+    expected = np.asarray(model(images, training=False))
+    np.testing.assert_allclose(predictor(model, (8, 8, 4))(images), expected, atol=1e-4)

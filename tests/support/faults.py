@@ -51,6 +51,17 @@ def coarse_norms(operation: Any) -> Any:
     )
 
 
+def fine_norms(operation: Any) -> Any:
+    """PyTorch's epsilon in place of Keras's ConvNeXt's."""
+    return (
+        again(operation, epsilon=1e-5) if isinstance(operation, keras.layers.LayerNormalization) else again(operation)
+    )
+
+
+def bfloat16_stem(operation: Any) -> Any:
+    return again(operation, dtype="mixed_bfloat16") if operation.name == "stem_conv" else again(operation)
+
+
 @keras.saving.register_keras_serializable("planted")
 def tanh_gelu(x: Any) -> Any:
     return keras.activations.gelu(x, approximate=True)
@@ -81,3 +92,4 @@ def divided_twice(model: keras.Model) -> keras.Model:
 
 bgr = with_weights("stem_conv", lambda kernel: kernel[:, :, ::-1])
 turned = with_weights("block_1_depthwise", lambda kernel: kernel.transpose(1, 0, 2, 3))
+in_bfloat16 = with_layers(bfloat16_stem)

@@ -118,7 +118,8 @@ def _left_out(folders: ClassFolders) -> list[str]:
 def _of_arrays(source: str, arrays: ArraySet) -> Collection:
     channels = arrays.parts[0].shape[2]
     if channels != 3:
-        raise DatasetError(f"{source}: its images have {channels} channels; only RGB images are looked at")
+        kind = "1 channel" if channels == 1 else f"{channels} channels"
+        raise DatasetError(f"{source}: images of {kind}; only RGB images are inspected")
     parts = {part.name: part.count for part in arrays.parts}
     names = tuple(f"{name}[{i}]" for name, count in parts.items() for i in range(count))
     prefixes = {name.removesuffix("images"): count for name, count in parts.items()}

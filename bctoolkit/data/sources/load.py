@@ -108,9 +108,9 @@ def _read_files(
 
 
 def _load_arrays(arrays: ArraySet, contract: InputContract, progress: Progress, most: int) -> Dataset:
-    total, channels = len(arrays.labels), arrays.parts[0].shape[2]
-    if channels != contract.channels and not (contract.channels == 1 and channels == 3):
-        raise DatasetError(f"{arrays.path}: its images have {channels} channels; the model wants {contract}")
+    total, shape = len(arrays.labels), arrays.parts[0].shape
+    if shape[2] != contract.channels and not (contract.channels == 1 and shape[2] == 3):
+        raise DatasetError(f"{arrays.path}: its images are {'×'.join(map(str, shape))}; the model wants {contract}")
     images: Images
     if _prepared_bytes(total, contract) > most:
         images = LazyImages(_offsets(arrays, contract, most), arrays.parts[0].read, contract)

@@ -25,7 +25,7 @@ from bctoolkit.statistics.paired import mcnemar
 
 __all__ = ["require_right_decisions", "require_right_feeding", "sample"]
 
-ASKED = 192
+SAMPLE = 192
 """Labelled images at the most, one of each class in turn."""
 
 RISE = 0.10
@@ -39,6 +39,9 @@ AT_CHANCE = 0.01
 
 ORDERED = 20
 """Classes up to which the order of the outputs is looked for, by halves of the images."""
+
+ORDER_FITS = 0.8
+"""Least accuracy of an order: outputs drawn by chance, read in the order that suits them, can be right on half."""
 
 BATCH = 32
 
@@ -64,14 +67,16 @@ class _Way:
         return " ".join(f"{option} {value}" for option, value in self.options.items())
 
 
-def require_right_feeding(source: ModelSource, data: ModelData, recipe: ExportRecipe, progress: Progress) -> None:
+def require_right_feeding(
+    source: ModelSource, data: ModelData | None, recipe: ExportRecipe, progress: Progress
+) -> None:
     """Stop an export whose network is better by far when it is fed, or read, in another way.
 
     What the user stated, scale or labels, is only warned of, unless the network is no better than chance by it.
 
     Args:
         source: a bare model file; a run's network was measured when it was trained.
-        data: labelled images.
+        data: labelled images; None where there are none, of which the user is told.
         recipe: what was stated.
         progress: told what was assumed, and how right it is.
 
@@ -79,6 +84,12 @@ def require_right_feeding(source: ModelSource, data: ModelData, recipe: ExportRe
         ExportError: accuracy rises by more than 10 points, beyond chance, under another preset or another order of the
             labels; or it is no better than chance, where a working network's would be, and nobody stated the labels.
     """
+    if data is None:
+        if recipe.input.scale is None and (source.adaptation is None or source.adaptation.scale == "none"):
+            progress.say(
+                f"  {source.name} is fed values 0–255; no labelled images tell whether it wants another --scale"
+            )
+        return
     dataset = sample(data)
     require_right_decisions(
         source.name, _decider(source, dataset, progress), source.network().entry, dataset, recipe, progress
@@ -87,7 +98,7 @@ def require_right_feeding(source: ModelSource, data: ModelData, recipe: ExportRe
 
 def sample(data: ModelData) -> Dataset:
     """The labelled images that a network's feeding is judged by, one of each class in turn."""
-    return data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), ASKED))
+    return data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), SAMPLE))
 
 
 def require_right_decisions(
@@ -164,10 +175,11 @@ def _reordered(decisions: dict[str, Decisions], dataset: Dataset) -> Iterator[_W
         counts = np.zeros((count, count))
         np.add.at(counts, (decision[fitted], labels[fitted]), 1)
         order = assign(counts, maximize=True)[1]
-        if (order != np.arange(count)).any():
+        right = order[decision[judged]] == labels[judged]
+        if (order != np.arange(count)).any() and right.mean() >= ORDER_FITS:
             options = {"--scale": preset} if preset else {}
             names = ",".join(dataset.classes[i] for i in order)
-            yield _Way(options | {"--labels": names}, order[decision[judged]] == labels[judged], judged)
+            yield _Way(options | {"--labels": names}, right, judged)
 
 
 def _rises(exported: _Way, way: _Way) -> bool:

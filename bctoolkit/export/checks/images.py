@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ SPARE = 16
 FURTHER = 64
 """Images of the test part that an artifact is checked on besides the golden ones."""
 
+FEW = 16
+"""Images, chosen among all by lot, on which the forms of a network are compared, and in float64."""
+
 
 @dataclass(frozen=True)
 class CheckImages:
@@ -43,6 +47,11 @@ class CheckImages:
     candidates: int
     """They are chosen from this many of the first."""
     kind: ImageKind
+
+    @cached_property
+    def few(self) -> NDArray[np.intp]:
+        """Which of them the forms of a network are compared on: what is wrong with a layer shows on any image."""
+        return np.sort(np.random.default_rng(0).permutation(len(self.images))[:FEW])
 
 
 def choose_check_images(

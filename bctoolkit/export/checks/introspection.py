@@ -38,6 +38,8 @@ class Introspector(NamedTuple):
     tensors: Callable[[bytes, NDArray[Any]], list[Tensor]]
     """Every tensor computed on one image 1 × height × width × channels; integers as what they stand for."""
     integers: Callable[[bytes], Integers]
+    constants: Callable[[bytes], list[NDArray[np.float32]]]
+    """Every float32 constant, in whatever layout."""
 
 
 def coarse_channel(weights: dict[str, NDArray[np.int8]]) -> str | None:
@@ -109,9 +111,20 @@ def _integers_of_tflite(model: bytes) -> Integers:
     return Integers(weights, None)
 
 
+def _constants_of_onnx(model: bytes) -> list[NDArray[np.float32]]:
+    tensors = onnx.load_from_string(model).graph.initializer
+    return [numpy_helper.to_array(tensor) for tensor in tensors if tensor.data_type == TensorProto.FLOAT]
+
+
+def _constants_of_tflite(model: bytes) -> list[NDArray[np.float32]]:
+    graph = Graph(model)
+    arrays = map(graph.constant, {tensor for operator in graph.operators for tensor in operator.inputs})
+    return [array for array in arrays if array is not None and array.dtype == np.float32]
+
+
 INTROSPECTORS: dict[str, Introspector] = {
-    "onnx": Introspector(_tensors_of_onnx, _integers_of_onnx),
-    "tflite": Introspector(_tensors_of_tflite, _integers_of_tflite),
+    "onnx": Introspector(_tensors_of_onnx, _integers_of_onnx, _constants_of_onnx),
+    "tflite": Introspector(_tensors_of_tflite, _integers_of_tflite, _constants_of_tflite),
 }
 
 

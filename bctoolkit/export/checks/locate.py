@@ -6,6 +6,7 @@ form holds the same values, and the fault begins at the earliest of the outputs 
 that do not agree lead to the network's output.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,19 +43,29 @@ class Departure:
 
 
 def layer_outputs(model: keras.Model, image: NDArray[np.uint8]) -> list[LayerOutput]:
-    """The output of every layer and operation, in the order they run, on images 1 × height × width × channels."""
+    """The outputs of every layer and operation, in the order they run, on images 1 × height × width × channels.
+
+    The second output of a layer, or that of its second use, is called `name:2`. What is no float is left out.
+    """
     outputs: list[LayerOutput] = []
-    producers: dict[int, str] = {}
+    producers: dict[int, tuple[str, ...]] = {}
     alive: list[Any] = []  # an id is only unique while its object lives
+    count: Counter[str] = Counter()
 
     def visit(operation: Any, *args: Any, **kwargs: Any) -> Any:
         result = operation(*args, **kwargs)
-        sources = (producers.get(id(leaf)) for leaf in keras.tree.flatten((args, kwargs)))
-        inputs = tuple(dict.fromkeys(name for name in sources if name is not None))
+        sources = (producers.get(id(leaf), ()) for leaf in keras.tree.flatten((args, kwargs)))
+        inputs = tuple(dict.fromkeys(name for names in sources for name in names))
         for tensor in keras.tree.flatten(result):
-            producers[id(tensor)] = operation.name
             alive.append(tensor)
-            outputs.append(LayerOutput(operation.name, inputs, np.asarray(keras.ops.cast(tensor, "float32"))))
+            if "float" not in keras.backend.standardize_dtype(tensor.dtype):
+                producers[id(tensor)] = inputs  # an artifact's tensors are known by their floats
+                continue
+            count[operation.name] += 1
+            number = count[operation.name]
+            name = operation.name if number == 1 else f"{operation.name}:{number}"
+            producers[id(tensor)] = (name,)
+            outputs.append(LayerOutput(name, inputs, np.asarray(keras.ops.cast(tensor, "float32"))))
         return result
 
     walk(model, keras.ops.convert_to_tensor(image, "float32"), visit)

@@ -1,5 +1,6 @@
 """Factors and offsets per channel, and how a neighbouring kernel takes them over. Computed in float64."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,10 +16,13 @@ __all__ = [
     "Weights",
     "absorb_after",
     "absorb_before",
+    "absorb_reversal",
     "affine_of",
     "affine_of_norm",
     "is_linear",
     "is_unpadded",
+    "mixes_channels",
+    "reverses_channels",
 ]
 
 Weights = list[NDArray[Any]]
@@ -33,19 +37,38 @@ def is_linear(operation: Operation) -> bool:
     return type(operation) in kinds and operation.activation is keras.activations.linear
 
 
+def mixes_channels(operation: Operation) -> bool:
+    """A dense layer or convolution each of whose outputs sees all channels of its input."""
+    return type(operation) is layers.Dense or (type(operation) is layers.Conv2D and operation.groups == 1)
+
+
 def is_unpadded(operation: Operation) -> bool:
     """A dense layer or convolution that sees nothing but its input.
 
     A constant added before a zero-padded convolution would be missing from the padding.
     """
-    if type(operation) is layers.Conv2D:
-        return bool(operation.padding == "valid" and operation.groups == 1)
-    return type(operation) is layers.Dense
+    return mixes_channels(operation) and getattr(operation, "padding", "valid") == "valid"
+
+
+def reverses_channels(operation: Operation) -> bool:
+    """`x[..., ::-1]` or a flip of the last axis: what makes BGR of RGB."""
+    if type(operation).__name__ == "Flip":
+        return operation.axis in (-1, len(operation.output.shape) - 1)
+    if type(operation).__name__ != "GetItem" or len(operation._inbound_nodes) != 1:
+        return False
+    arguments = operation._inbound_nodes[0].arguments
+    key = arguments.kwargs.get("key", arguments.args[1] if len(arguments.args) > 1 else None)
+    rank = len(operation.output.shape)
+    *others, last = tuple(key) if isinstance(key, (tuple, list)) else (key,)
+    whole = others == [Ellipsis] or others == [slice(None)] * (rank - 1)
+    return whole and last == slice(None, None, -1)
 
 
 def affine_of(operation: Operation) -> Affine | None:
     """Factor and offset of an operation that is nothing else; None for any other operation."""
     kind = type(operation)
+    if kind.__name__ in ARITHMETIC and not isinstance(operation, layers.Layer):
+        return _affine_of_arithmetic(operation)
     if kind not in (LayerScale, layers.BatchNormalization, layers.Rescaling, layers.Normalization):
         return None
     shape = operation.output.shape
@@ -71,6 +94,33 @@ def affine_of(operation: Operation) -> Affine | None:
     return np.broadcast_to(factor, shape[-1]), np.broadcast_to(offset, shape[-1])
 
 
+def _affine_of_arithmetic(operation: Operation) -> Affine | None:
+    """Factor and offset of `x * constant` and the like."""
+    (node,) = operation._inbound_nodes
+    args, shape = node.arguments.args, operation.output.shape
+    symbolic = [isinstance(arg, keras.KerasTensor) for arg in args]
+    if node.arguments.kwargs or symbolic not in ([True, False], [False, True]) or len(shape) < 2:
+        return None
+    tensor, other = args if symbolic[0] else args[::-1]
+    if not isinstance(other, int | float | np.ndarray | np.generic) or tuple(tensor.shape) != tuple(shape):
+        return None
+    constant = np.asarray(other, np.float64)
+    if constant.size not in (1, constant.shape[-1:][0] if constant.ndim else 1) or constant.size not in (1, shape[-1]):
+        return None
+    coefficients = ARITHMETIC[type(operation).__name__](np.broadcast_to(constant.reshape(-1), shape[-1]), symbolic[0])
+    return None if coefficients is None else tuple(np.broadcast_to(each, shape[-1]) for each in coefficients)
+
+
+ARITHMETIC: dict[str, Callable[[NDArray[Any], bool], tuple[Any, Any] | None]] = {
+    "Add": lambda constant, first: (1.0, constant),
+    "Subtract": lambda constant, first: (1.0, -constant) if first else (-1.0, constant),
+    "Multiply": lambda constant, first: (constant, 0.0),
+    "Divide": lambda constant, first: (1 / constant, 0.0) if first and constant.all() else None,
+    "TrueDivide": lambda constant, first: (1 / constant, 0.0) if first and constant.all() else None,
+}
+"""Operations with one constant, by class name: its factor and offset, given whether the tensor comes first."""
+
+
 def affine_of_norm(operation: Operation) -> Affine | None:
     """Factor and offset that a LayerNormalization over the channels ends with; None for any other operation."""
     if type(operation) is not layers.LayerNormalization or not (operation.center and operation.scale):
@@ -86,6 +136,12 @@ def absorb_before(weights: Weights, factor: NDArray[Any], offset: NDArray[Any]) 
     kernel, bias = _in_float64(weights)
     added = (kernel * offset[:, None]).reshape(-1, kernel.shape[-1]).sum(0)
     return [(kernel * factor[:, None]).astype(np.float32), (bias + added).astype(np.float32)]
+
+
+def absorb_reversal(weights: Weights) -> Weights:
+    """Kernel and bias that do `kernel · reversed(x) + bias`; the kernel's last axes are input, output."""
+    kernel, *bias = weights
+    return [kernel[..., ::-1, :], *(bias or [np.zeros(kernel.shape[-1], kernel.dtype)])]
 
 
 def absorb_after(layer: Operation, weights: Weights, factor: NDArray[Any], offset: NDArray[Any]) -> Weights:

@@ -11,7 +11,7 @@ import msgspec
 from bctoolkit.contract import Resize
 from bctoolkit.documents.preprocessing import InputSettings
 from bctoolkit.errors import WeightsError
-from bctoolkit.networks.saved import read_config
+from bctoolkit.networks.saved import read_saved
 
 __all__ = ["FileFacts", "Preprocessor", "facts_of"]
 
@@ -52,7 +52,7 @@ class FileFacts(NamedTuple):
 def facts_of(path: Path) -> FileFacts:
     """Read the description inside a `.keras` file; other files tell nothing."""
     try:
-        config = read_config(path)
+        config = read_saved(path).config
     except (WeightsError, OSError):
         return FileFacts()
     if not isinstance(config, dict):
@@ -84,14 +84,14 @@ def _preprocessor(stored: dict[str, Any]) -> Preprocessor:
         return _unreadable(f"{name} does more than scale and resize: {', '.join(unknown)}")
     if options.get("pad_to_aspect_ratio"):
         return _unreadable("it pads images to an aspect ratio, which an input contract cannot say")
-    size, crop = options.get("image_size"), options.get("crop_to_aspect_ratio", True)
-    if crop and size and size[0] != size[1]:
-        return _unreadable(f"it crops images to {size[0]}×{size[1]}, and an input contract only to squares")
     numbers = (_number(options.get("scale"), 1.0), _number(options.get("offset"), 0.0))
     try:
-        settings = msgspec.convert({"scale": numbers, "size": size}, InputSettings)
+        settings = msgspec.convert({"scale": numbers, "size": options.get("image_size")}, InputSettings)
     except msgspec.ValidationError as problem:
         return _unreadable(str(problem).replace("`", ""))
+    size, crop = settings.size, bool(options.get("crop_to_aspect_ratio", True))
+    if crop and isinstance(size, tuple) and size[0] != size[1]:
+        return _unreadable(f"it crops images to {size[0]}×{size[1]}, and an input contract only to squares")
     resize = RESIZE.get(options.get("interpolation", "bilinear"))
     if resize is None:
         return _unreadable(f"it resizes by {str(options['interpolation'])[:40]!r}")

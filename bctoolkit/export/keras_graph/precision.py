@@ -4,6 +4,7 @@ Neither needs a copy of the network: for the time of tracing, its layers compute
 that they have, so that layers with states, sublayers or arguments of their own take part as they are.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
+from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.walk import Operation, walk
 from bctoolkit.networks import leaves
 
@@ -52,7 +54,7 @@ def float64(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float64
         if _computes_in_float32(compiled):
             return None
         return _evaluate(compiled, images.astype(np.float64))
-    except (tf.errors.OpError, TypeError, ValueError, NotImplementedError):  # no kernel, or a dtype it does not take
+    except (tf.errors.OpError, TypeError, ValueError, NotImplementedError, ExportError):  # no kernel, or another dtype
         return None
 
 
@@ -75,7 +77,7 @@ def rounded(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32
         nonlocal count
         count += 1
         seed = count
-        return keras.tree.map_structure(lambda value: _moved(value, seed), operation(*args, **kwargs))
+        return keras.tree.map_structure(lambda value: _moved(value, seed), _at_inference(operation, *args, **kwargs))
 
     signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
     compiled = tf.function(lambda batch: walk(model, batch, visit)).get_concrete_function(signature)
@@ -112,6 +114,16 @@ def _visit(operation: Operation, *args: Any, **kwargs: Any) -> Any:
         return args[0]
     if isinstance(operation, layers.Resizing) and operation.interpolation == "bilinear" and _is_plain(operation):
         return _resized(args[0], operation.height, operation.width)
+    if isinstance(operation, layers.UpSampling2D) and operation.interpolation == "bilinear":
+        height, width = operation.size
+        return _resized(args[0], height * args[0].shape[1], width * args[0].shape[2])
+    return _at_inference(operation, *args, **kwargs)
+
+
+def _at_inference(operation: Operation, *args: Any, **kwargs: Any) -> Any:
+    """Run an operation; augmentation takes itself to be training unless it is called otherwise."""
+    if isinstance(operation, layers.Layer) and "training" in inspect.signature(operation.call).parameters:
+        kwargs.setdefault("training", False)
     return operation(*args, **kwargs)
 
 

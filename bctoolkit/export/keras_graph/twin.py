@@ -4,21 +4,33 @@
 up to float32 rounding, and both are checked against the trained network before anything is exported.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import layers
+from keras.src.applications import convnext, inception_resnet_v2
 
-from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.keras_graph.affine import (
     Weights,
     absorb_after,
     absorb_before,
+    absorb_reversal,
     affine_of,
     affine_of_norm,
     is_linear,
     is_unpadded,
+    mixes_channels,
+    reverses_channels,
 )
+from bctoolkit.export.keras_graph.channels_first import (
+    ChannelsLast,
+    ElementWise,
+    channels_last_copy,
+    is_channels_first,
+    is_elementwise,
+)
+from bctoolkit.export.keras_graph.state import require_finite
 from bctoolkit.export.keras_graph.walk import Operation, edges, rebuild
 from bctoolkit.networks import Gelu, LayerScale
 from bctoolkit.networks.inference import float32_copy
@@ -28,6 +40,8 @@ __all__ = ["fold", "freeze"]
 IDLE = ("Dropout", "StochasticDepth", "GaussianNoise", "ActivityRegularization", "Identity")
 """Layers that do nothing at inference; their class names contain one of these."""
 
+LAST: dict[str, Any] = {"data_format": "channels_last", "dtype": "float32"}
+
 AUGMENTATION = ("Random", "AugMix", "CutMix", "MixUp", "RandAugment")
 """So do Keras's augmentation layers, but for RandomCrop, which cuts at inference too."""
 
@@ -35,40 +49,48 @@ AUGMENTATION = ("Random", "AugMix", "CutMix", "MixUp", "RandAugment")
 def freeze(model: keras.Model) -> keras.Model:
     """The float32 twin of a trained classifier.
 
-    Requires: a functional or sequential model with one input and one output. Ensures: a flat float32 functional model
-    with the same outputs at inference; no layer that acts only while training; no grouped convolution with one channel
-    per group; no separable convolution; every input normalization is given by constants; every LayerScale is ours; no
-    Gelu is.
+    Requires: a functional or sequential model. Ensures: a flat float32 functional model with the same outputs at
+    inference; no layer that is made of others and could be taken apart; no layer that acts only while training, or
+    wants channels first; no grouped convolution with one channel per group; no separable convolution; every input
+    normalization is given by constants; every LayerScale is ours; no Gelu is.
 
     Raises:
-        UnsupportedOp: a layer wants channels first, or a model is a subclass without a graph.
+        UnsupportedOp: a layer cannot be built in float32, or a model is a subclass without a graph.
+        ExportError: a weight is no number, or infinite; the message names the layer.
     """
+    require_finite(model)
     weights: dict[int, Weights] = {}
 
     def replace(operation: Operation) -> list[Operation]:
-        if getattr(operation, "data_format", None) == "channels_first":
-            raise UnsupportedOp(
-                f"layer {operation.name!r} ({type(operation).__name__}) wants channels first; "
-                "build the network with data_format='channels_last'"
-            )
         if _is_idle(operation):
             return []
-        if _is_depthwise(operation):
-            kernel, *bias = operation.get_weights()
-            height, width, _, filters = kernel.shape
-            weights[id(operation)] = [kernel.reshape(height, width, operation.groups, -1), *bias]
-            return [_depthwise(operation, filters // operation.groups)]
-        if type(operation) is layers.SeparableConv2D:
-            return _separate(operation)
-        if type(operation).__name__ == "LayerScale":  # Keras's own, which is not public
-            return [LayerScale(dtype="float32", name=operation.name)]
-        if type(operation).__name__ == "CustomScaleLayer":  # that of Keras's InceptionResNetV2
-            return [_scaled_sum(operation)]
-        if isinstance(operation, Gelu):
-            return [layers.Activation("gelu", dtype="float32", name=operation.name)]
-        return [float32_copy(operation)]
+        if is_channels_first(operation):
+            return [ChannelsLast(layer) for layer in _frozen(operation, weights, channels_last_copy)]
+        if is_elementwise(operation):
+            return [ElementWise(layer) for layer in _frozen(operation, weights)]
+        return _frozen(operation, weights)
 
     return rebuild(model, replace, weights)
+
+
+def _frozen(
+    operation: Operation, weights: dict[int, Weights], copy: Callable[[Operation], Operation] = float32_copy
+) -> list[Operation]:
+    """The operations that do what one does, computing in float32; `weights` gets theirs where they are others."""
+    if _is_depthwise(operation):
+        kernel, *bias = operation.get_weights()
+        height, width, _, filters = kernel.shape
+        weights[id(operation)] = [kernel.reshape(height, width, operation.groups, -1), *bias]
+        return [_depthwise(operation, filters // operation.groups)]
+    if type(operation) is layers.SeparableConv2D:
+        return _separate(operation)
+    if isinstance(operation, convnext.LayerScale):
+        return [LayerScale(dtype="float32", name=operation.name)]
+    if isinstance(operation, inception_resnet_v2.CustomScaleLayer):
+        return [_scaled_sum(operation)]
+    if isinstance(operation, Gelu):
+        return [layers.Activation("gelu", dtype="float32", name=operation.name)]
+    return [copy(operation)]
 
 
 def fold(twin: keras.Model) -> keras.Model:
@@ -76,8 +98,8 @@ def fold(twin: keras.Model) -> keras.Model:
 
     Requires: a model made by `freeze`. Ensures: a flat float32 model with the same outputs in which these are part of
     the layer's kernel and bias: every batch normalization, rescaling and LayerScale that alone follows a convolution or
-    dense layer without activation; every one, and every LayerNormalization's affine, that feeds exactly one unpadded
-    convolution or dense layer.
+    dense layer without activation; every one, and every LayerNormalization's affine, that feeds exactly one convolution
+    or dense layer, which is unpadded where something is added; every reversal of channels that feeds exactly one.
     """
     weights: dict[int, Weights] = {}
     home: dict[int, Operation] = {}  # the layer that does the work of one which is gone
@@ -95,11 +117,15 @@ def fold(twin: keras.Model) -> keras.Model:
             home[id(consumer)] = linear
     for producer, consumer in reversed(pairs):
         linear = home.get(id(consumer), consumer)
-        if id(producer) in home or not is_unpadded(linear):
+        if id(producer) in home or not mixes_channels(linear):
+            continue
+        if reverses_channels(producer):
+            weights[id(linear)] = absorb_reversal(weights_of(linear))
+            home[id(producer)] = linear
             continue
         norm = affine_of_norm(producer)
         affine = norm or affine_of(producer)
-        if affine is not None:
+        if affine is not None and (is_unpadded(linear) or not affine[1].any()):
             weights[id(linear)] = absorb_before(weights_of(linear), *affine)
             if norm:
                 plain.add(id(producer))
@@ -120,8 +146,12 @@ def fold(twin: keras.Model) -> keras.Model:
 
 
 def _like(layer: Operation, **changes: Any) -> Operation:
-    """A new layer with the same arguments but for `changes`, computing in float32."""
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32", **changes})
+    """A new layer with the same arguments but for `changes`, computing in float32.
+
+    Its activation is the same object, for a user's own may not be built from its name.
+    """
+    same = {"activation": layer.activation} if hasattr(layer, "activation") else {}
+    return type(layer).from_config({**layer.get_config(), **same, "dtype": "float32", **changes})
 
 
 def _is_idle(operation: Operation) -> bool:
@@ -148,7 +178,7 @@ def _is_depthwise(operation: Operation) -> bool:
 def _depthwise(conv: Operation, multiplier: int) -> Operation:
     config = {key: getattr(conv, key) for key in ("kernel_size", "strides", "padding", "dilation_rate", "use_bias")}
     return layers.DepthwiseConv2D(
-        **config, depth_multiplier=multiplier, activation=conv.activation, dtype="float32", name=conv.name
+        **config, **LAST, depth_multiplier=multiplier, activation=conv.activation, name=conv.name
     )
 
 
@@ -157,14 +187,12 @@ def _separate(conv: Operation) -> list[Operation]:
     config = {key: getattr(conv, key) for key in ("kernel_size", "strides", "padding", "dilation_rate")}
     first = layers.DepthwiseConv2D(
         **config,
+        **LAST,
         depth_multiplier=conv.depth_multiplier,
         use_bias=False,
-        dtype="float32",
         name=f"{conv.name}_depthwise",
     )
-    second = layers.Conv2D(
-        conv.filters, 1, use_bias=conv.use_bias, activation=conv.activation, dtype="float32", name=conv.name
-    )
+    second = layers.Conv2D(conv.filters, 1, **LAST, use_bias=conv.use_bias, activation=conv.activation, name=conv.name)
     return [first, second]
 
 

@@ -1,5 +1,6 @@
 """Write a float32 twin as ONNX, layer by layer, and its quantizations as passes over that graph."""
 
+from collections import Counter
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +25,7 @@ from bctoolkit.export.onnx.passes.int8 import (
 )
 from bctoolkit.export.onnx.probe import observe
 
-__all__ = ["OnnxExporter", "graph_of"]
+__all__ = ["OnnxExporter", "fallbacks", "graph_of"]
 
 OPSET = 20
 """The first with Gelu; ONNX Runtime reads it since 1.17."""
@@ -103,18 +104,33 @@ def graph_of(twin: keras.Model, settings: ExportSettings, form: Form = "Conv") -
         UnsupportedOp: a layer has no ONNX form.
         ExportError: the operators are not written for this opset.
     """
+    graph, image, value = _written(twin, settings, form)
+    return graph.model(
+        (image, ELEMENT[settings.contract.dtype], ["batch", *settings.contract.shape]),
+        (graph.last(value), ["batch", *value.shape[1:]]),
+        settings.properties,
+    )
+
+
+def fallbacks(twin: keras.Model, settings: ExportSettings) -> Counter[str]:
+    """How many operations of the twin tf2onnx has to write, by their class name.
+
+    Raises:
+        UnsupportedOp: a layer has no ONNX form.
+        ExportError: the operators are not written for this opset.
+    """
+    return _written(twin, settings, "Conv")[0].fallbacks
+
+
+def _written(twin: keras.Model, settings: ExportSettings, form: Form) -> tuple[Graph, str, Value]:
+    """The graph, the name of its input, and its output."""
     contract = settings.contract
     graph = Graph(twin.name, OPSET if settings.opset is None else settings.opset, form)
     name = "image"
     image = name if contract.dtype == "float32" else graph.add("Cast", [name], to=TensorProto.FLOAT)
 
-    def visit(operation: Any, *args: Any, **kwargs: Any) -> Value:
+    def visit(operation: Any, *args: Any, **kwargs: Any) -> Any:
         return emit(graph, operation, *args, **kwargs)
 
-    output = walk(twin, Value((None, *contract.shape), last=image), visit)
-    value = output[0] if isinstance(output, list | tuple) else output
-    return graph.model(
-        (name, ELEMENT[contract.dtype], ["batch", *contract.shape]),
-        (graph.last(value), ["batch", *value.shape[1:]]),
-        settings.properties,
-    )
+    (value,) = keras.tree.flatten(walk(twin, Value((None, *contract.shape), last=image), visit))
+    return graph, name, value

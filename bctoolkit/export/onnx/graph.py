@@ -1,6 +1,7 @@
 """An ONNX graph under construction: nodes, constants stored once, and values that remember their layout."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bctoolkit.errors import ExportError
 
-__all__ = ["TO_CHANNELS_FIRST", "Form", "Graph", "Value"]
+__all__ = ["Form", "Graph", "Value", "to_channels_first", "to_channels_last"]
 
 Form = Literal["Conv", "MatMul"]
 """The operator that a layer's matrix product over the pixels of an image is written as."""
@@ -19,7 +20,15 @@ Form = Literal["Conv", "MatMul"]
 OPSETS = range(18, onnx.defs.onnx_opset_version() + 1)
 """Since 18, ReduceMean, ReduceMax and Pad take their axes as an input, as they are written here."""
 
-TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
+def to_channels_first(rank: int) -> tuple[int, ...]:
+    """The order of axes that moves the last one behind the batch."""
+    return (0, rank - 1, *range(1, rank - 1))
+
+
+def to_channels_last(rank: int) -> tuple[int, ...]:
+    """The order of axes that moves the one behind the batch to the end."""
+    return (0, *range(2, rank), 1)
 
 
 class Value:
@@ -29,10 +38,17 @@ class Value:
     order is transposed at most once, and only if the other is read.
     """
 
-    def __init__(self, shape: tuple[int | None, ...], last: str | None = None, first: str | None = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int | None, ...],
+        last: str | None = None,
+        first: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
         self.shape = shape
         self.last = last
         self.first = first
+        self.dtype = dtype
 
 
 class Graph:
@@ -56,6 +72,8 @@ class Graph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
         self._count: dict[str, int] = {}
         self.scope = name
+        self.fallbacks: Counter[str] = Counter()
+        """How often tf2onnx had to write an operation, by its class name."""
 
     def add(self, operator: str, inputs: list[str], **attributes: Any) -> str:
         """Append a node with one output and return that output's name, which carries the Keras layer's."""
@@ -76,18 +94,26 @@ class Graph:
             self._constants[key] = numpy_helper.from_array(array, self._name_for(role))
         return str(self._constants[key].name)
 
+    def integers(self, *numbers: int) -> str:
+        """The name of a constant row of int64, such as axes or a shape."""
+        return self.constant(np.array(numbers, np.int64), "integers")
+
+    def scalar(self, number: float) -> str:
+        """The name of a constant float32 number."""
+        return self.constant(np.array(number, np.float32), "constant")
+
     def last(self, value: Value) -> str:
         """The channels-last name of a value, transposing it if it has none yet."""
         if value.last is None:
             assert value.first is not None
-            value.last = self.add("Transpose", [value.first], perm=TO_CHANNELS_LAST)
+            value.last = self.add("Transpose", [value.first], perm=to_channels_last(len(value.shape)))
         return value.last
 
     def first(self, value: Value) -> str:
-        """The channels-first name of a value of rank 4, transposing it if it has none yet."""
+        """The channels-first name of a value of rank 3 or more, transposing it if it has none yet."""
         if value.first is None:
             assert value.last is not None
-            value.first = self.add("Transpose", [value.last], perm=TO_CHANNELS_FIRST)
+            value.first = self.add("Transpose", [value.last], perm=to_channels_first(len(value.shape)))
         return value.first
 
     def model(

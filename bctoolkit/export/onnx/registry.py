@@ -7,12 +7,25 @@ import keras
 import numpy as np
 
 from bctoolkit.export.keras_graph.walk import Operation
-from bctoolkit.export.onnx.graph import TO_CHANNELS_FIRST, Graph, Value
+from bctoolkit.export.onnx.graph import Graph, Value, to_channels_first
 
-__all__ = ["Emitter", "Registry", "elementwise", "is_first", "shape_of"]
+__all__ = [
+    "Emitter",
+    "Registry",
+    "axis_in",
+    "elementwise",
+    "is_first",
+    "ordered",
+    "shape_of",
+    "specs_of",
+    "value_in",
+]
 
-Emitter = Callable[..., Value]
-"""Called with the graph, the operation, and the operation's arguments with a `Value` in place of each tensor."""
+Emitter = Callable[..., Any]
+"""Called with the graph, the operation, and the operation's arguments with a `Value` in place of each tensor.
+
+It returns a `Value` for each output: one, or a list of several.
+"""
 
 
 class Registry(dict[Any, Emitter]):
@@ -35,18 +48,41 @@ class Registry(dict[Any, Emitter]):
 
 
 def shape_of(operation: Operation, *args: Any, **kwargs: Any) -> tuple[int | None, ...]:
-    """Shape of the output for these arguments; an operation used twice may have two."""
+    """Shape of the only output for these arguments; an operation used twice may have two."""
+    (spec,) = keras.tree.flatten(specs_of(operation, *args, **kwargs))
+    return tuple(spec.shape)
+
+
+def specs_of(operation: Operation, *args: Any, **kwargs: Any) -> Any:
+    """Shape and dtype of the outputs for these arguments, in the operation's own structure."""
 
     def symbolic(leaf: Any) -> Any:
-        return keras.KerasTensor(leaf.shape) if isinstance(leaf, Value) else leaf
+        return keras.KerasTensor(leaf.shape, leaf.dtype) if isinstance(leaf, Value) else leaf
 
     args, kwargs = keras.tree.map_structure(symbolic, (args, kwargs))
-    return tuple(operation.compute_output_spec(*args, **kwargs).shape)
+    return operation.compute_output_spec(*args, **kwargs)
 
 
 def is_first(*values: Value) -> bool:
     """Whether an operator that takes either order of channels should run channels first: it saves transposes."""
-    return all(value.first is not None for value in values) and any(value.last is None for value in values)
+    one_rank = len({len(value.shape) for value in values}) == 1
+    return one_rank and all(v.first is not None for v in values) and any(v.last is None for v in values)
+
+
+def axis_in(axis: int, rank: int, first: bool) -> int:
+    """Where an axis of a tensor in Keras's layout lies in the order of channels that is written."""
+    axis %= rank
+    return to_channels_first(rank).index(axis) if first else axis
+
+
+def ordered(graph: Graph, x: Value, first: bool) -> str:
+    """The name of a value in one order of channels."""
+    return graph.first(x) if first else graph.last(x)
+
+
+def value_in(name: str, shape: tuple[int | None, ...], first: bool) -> Value:
+    """A value that has been written in one order of channels."""
+    return Value(shape, first=name) if first else Value(shape, last=name)
 
 
 def elementwise(graph: Graph, write: Callable[..., str], shape: tuple[int | None, ...], *operands: Any) -> Value:
@@ -58,15 +94,16 @@ def elementwise(graph: Graph, write: Callable[..., str], shape: tuple[int | None
         shape: of the result, which the operands broadcast to.
         operands: values, and constants in channels-last order.
     """
-    first = is_first(*(operand for operand in operands if isinstance(operand, Value)))
+    values = [operand for operand in operands if isinstance(operand, Value)]
+    rank = len(shape)
+    first = is_first(*values) and all(len(value.shape) == rank for value in values)
 
     def name(operand: Any) -> str:
         if isinstance(operand, Value):
-            return graph.first(operand) if first else graph.last(operand)
+            return ordered(graph, operand, first)
         array = np.asarray(operand, np.float32)
         if first and array.ndim:
-            array = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(TO_CHANNELS_FIRST)
+            array = array.reshape((1,) * (rank - array.ndim) + array.shape).transpose(to_channels_first(rank))
         return graph.constant(array, "constant")
 
-    result = write(*(name(operand) for operand in operands))
-    return Value(shape, first=result) if first else Value(shape, last=result)
+    return value_in(write(*(name(operand) for operand in operands)), shape, first)

@@ -23,10 +23,12 @@ class QuantizationReport(Document, frozen=True, kw_only=True):
     schema: int = 1
     name: str
     gate: Gate
-    first: GateResult
-    """With no layer in float but those of the recipe."""
-    final: GateResult
+    first: GateResult | None
+    """With no layer in float but those of the recipe; None where no labelled images were known."""
+    final: GateResult | None
     """Of the artifact as it is."""
+    first_violations: tuple[str, ...] = ()
+    """What broke the limits on the distance from the reference, with no layer in float but those of the recipe."""
     keep_float: tuple[str, ...] = field(default_factory=tuple)
     """Layers in float, of the recipe or returned."""
     ranking: Ranking | None = None
@@ -38,8 +40,9 @@ def write_report(folder: Path, name: str, gate: Gate, result: MixedPrecisionResu
     report = QuantizationReport(
         name=name,
         gate=gate,
-        first=result.first,
-        final=result.final,
+        first=result.first.gate,
+        final=result.final.gate,
+        first_violations=result.first.violations,
         keep_float=tuple(sorted(result.keep_float)),
         ranking=result.ranking,
     )
@@ -52,32 +55,44 @@ def write_report(folder: Path, name: str, gate: Gate, result: MixedPrecisionResu
 
 def markdown(report: QuantizationReport) -> str:
     """The report as people read it."""
-    gate, final = report.gate, report.final
-    rows = [("nothing returned to float", report.first)]
+    rows = [("nothing returned to float", report.first, report.first_violations)]
     if report.ranking is not None:
-        rows.append((f"layers in float: {len(report.keep_float)}", final))
+        rows.append((f"layers in float: {len(report.keep_float)}", report.final, ()))
     lines = [
         f"# Quantization of {report.name}",
         "",
-        f"On {final.count} labelled validation images, against the float32 reference. Allowed: accuracy drop up to "
-        f"{gate.max_accuracy_drop:.2%} (upper end of its 95 % interval), significant recall drop "
-        f"of any class up to {gate.max_recall_drop:.2%}.",
+        _measure(report),
         "",
         "| | gate | accuracy drop | 95 % interval | largest recall drop |",
         "|---|---|---|---|---|",
-        *(f"| {label} | {_cells(result)} |" for label, result in rows),
+        *(f"| {label} | {_cells(result, violations)} |" for label, result, violations in rows),
     ]
-    if final.reasons:
-        lines += ["", *(f"- {reason}" for reason in final.reasons)]
+    reasons = report.first_violations + (() if report.final is None else report.final.reasons)
+    if reasons:
+        lines += ["", *(f"- {reason}" for reason in reasons)]
     if report.ranking is not None:
         lines += ["", *_table(report, report.ranking)]
     return "\n".join(lines) + "\n"
 
 
-def _cells(result: GateResult) -> str:
+def _measure(report: QuantizationReport) -> str:
+    if report.final is None:
+        return "No labelled validation images are known: judged by its distance from the float32 reference alone."
+    gate = report.gate
+    return (
+        f"On {report.final.count} labelled validation images, against the float32 reference. Allowed: accuracy drop up "
+        f"to {gate.max_accuracy_drop:.2%} (upper end of its 95 % interval), significant recall drop of any class up to "
+        f"{gate.max_recall_drop:.2%}."
+    )
+
+
+def _cells(result: GateResult | None, violations: tuple[str, ...]) -> str:
+    far = "too far from the reference" if violations else "passed"
+    if result is None:
+        return f"{far} | – | – | –"
     low, high = result.accuracy_drop_ci95
     return (
-        f"{result.outcome} | {result.accuracy_drop:.2%} | {low:.2%} … {high:.2%} | "
+        f"{far if violations else result.outcome} | {result.accuracy_drop:.2%} | {low:.2%} … {high:.2%} | "
         f"{result.worst_recall_drop:.2%} ({result.worst_class})"
     )
 
@@ -90,7 +105,7 @@ def _table(report: QuantizationReport, ranking: Ranking) -> list[str]:
         for rank, entry in enumerate(ranking.layers, 1)
     ]
     return [
-        f"Each layer quantized alone, all others float, on {ranking.images} validation images: mean Kullback-Leibler "
+        f"Each layer quantized alone, all others float, on {ranking.images} images: mean Kullback-Leibler "
         "divergence of the predictions from the reference's.",
         "",
         "| | layer | sensitivity (nats) | of all | stays |",
@@ -109,11 +124,11 @@ def _draw(path: Path, report: QuantizationReport, ranking: Ranking) -> None:
         ax.barh(bars, [max(top[index].kl_divergence, 1e-12) for index in bars], color=colour, label=label)
     ax.set_yticks(range(len(top)), [entry.layer for entry in top], fontsize=8)
     ax.set_ylim(len(top) - 0.4, -0.6)
-    first, final = report.first.accuracy_drop, report.final.accuracy_drop
+    drops = [f"{gate.accuracy_drop:.2%}" if gate else "unknown" for gate in (report.first, report.final)]
     ax.set(
         xscale="log",
         xlabel="sensitivity: mean KL divergence from the float32 reference (nats)",
-        title=f"{report.name}: accuracy drop {first:.2%}, with {sum(in_float)} layers in float {final:.2%}",
+        title=f"{report.name}: accuracy drop {drops[0]}, with {sum(in_float)} layers in float {drops[1]}",
     )
     ax.grid(alpha=0.3, axis="x")
     ax.legend()

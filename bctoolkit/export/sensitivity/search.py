@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document, Outcome, read_json, to_json
-from bctoolkit.documents.quantization import Gate
 from bctoolkit.errors import ExportError
-from bctoolkit.export.checks.gate import GateResult, check_gate
+from bctoolkit.export.checks.judgement import Judgement
 from bctoolkit.export.exporter import Exporter, QuantizationSettings
 from bctoolkit.files import atomic_file, sha256_bytes
 from bctoolkit.progress import Progress, duration
@@ -24,7 +23,6 @@ __all__ = [
     "Predict",
     "Ranking",
     "SearchTask",
-    "Validation",
     "mean_divergence",
     "search_mixed_precision",
 ]
@@ -34,19 +32,6 @@ Predict = Callable[[bytes, NDArray[np.uint8]], Probabilities]
 
 LEAST, MOST = 32, 256
 """Images a layer's sensitivity is measured on: below, chance would order the layers; above, the order stays."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The labelled images an artifact is compared on: those of the validation part."""
-
-    images: NDArray[np.uint8]
-    """N × height × width × channels, in an order in which every class has its turn, as `stratified` gives it."""
-    labels: NDArray[np.int64]
-    """N true classes."""
-    reference: NDArray[np.float32]
-    """N × classes: probabilities of the float32 reference."""
-    classes: tuple[str, ...]
 
 
 class LayerSensitivity(Document, frozen=True):
@@ -63,7 +48,7 @@ class Ranking(Document, frozen=True, kw_only=True):
     schema: int = 1
     layers: tuple[LayerSensitivity, ...] = ()
     images: int
-    """Validation images each layer was measured on."""
+    """Images each layer was measured on."""
     seconds: float = 0.0
     """Measuring time in total, over all interruptions."""
 
@@ -73,11 +58,11 @@ class MixedPrecisionResult:
     """An artifact, and what had to stay in float for it."""
 
     model: bytes = field(repr=False)
-    final: GateResult
+    final: Judgement
     """Of `model`; it may have failed even so."""
     keep_float: frozenset[str]
     """Layers in float: those of the recipe and those returned."""
-    first: GateResult
+    first: Judgement
     """Of the artifact with nothing returned to float; the same as `final` where that did not fail."""
     ranking: Ranking | None
     """None where no ranking was needed."""
@@ -85,7 +70,7 @@ class MixedPrecisionResult:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """One network, one integer form, and the images and limits it is compared on."""
+    """One network, one integer form, and how its candidates are judged and its layers ranked."""
 
     exporter: Exporter
     """Of the network and format; it converts some times more often than the network has layers."""
@@ -93,9 +78,13 @@ class SearchTask:
     """One of the format's."""
     settings: QuantizationSettings
     """Calibration images and method, and the layers that stay in float in any case."""
+    judge: Callable[[bytes], Judgement]
+    """All that is asked of an artifact before it is sealed."""
     predict: Predict
-    validation: Validation
-    gate: Gate
+    images: NDArray[np.uint8]
+    """N × height × width × channels, on which layers are ranked; of the first ones each class has its turn."""
+    reference: NDArray[np.float32]
+    """N × classes: the float32 reference's probabilities of them."""
     network: str
     """Names format, network (its hash) and tools: a ranking is resumed only for the same."""
     folder: Path
@@ -109,28 +98,28 @@ class SearchTask:
         """The artifact with these layers in float."""
         return self.exporter.convert(self.quantization, replace(self.settings, keep_float=keep_float))
 
-    def attempt(self, keep_float: frozenset[str]) -> tuple[bytes, GateResult]:
-        """The artifact with these layers in float, and what the gate says of it."""
-        model, validation = self.convert(keep_float), self.validation
-        observed = self.predict(model, validation.images)
-        return model, check_gate(validation.labels, validation.reference, observed, validation.classes, self.gate)
+    def attempt(self, keep_float: frozenset[str]) -> tuple[bytes, Judgement]:
+        """The artifact with these layers in float, and how it is judged."""
+        model = self.convert(keep_float)
+        return model, self.judge(model)
 
 
 def search_mixed_precision(task: SearchTask) -> MixedPrecisionResult:
-    """Quantize, and where the gate fails return the most sensitive layers to float until it passes.
+    """Quantize, and where the judgement is bad return the most sensitive layers to float until it is good.
 
     Returns:
-        The artifact; where it fails the gate even with all layers in float, its result says so.
+        The artifact; where it fails even with all layers in float, its judgement says so.
 
     Raises:
         ExportError: a stored ranking is damaged.
+        ParityFailed: a candidate is at fault in a way that no layer in float would mend.
     """
     fixed = task.settings.keep_float
     model, first = task.attempt(fixed)
     layers = tuple(name for name in task.exporter.quantizable(task.quantization) if name not in fixed)
     if first.outcome is not Outcome.FAILED or not layers:
         return MixedPrecisionResult(model, first, fixed, first, None)
-    task.progress.say(f"  {task.quantization}: the gate fails: {'; '.join(first.reasons)}")
+    task.progress.say(f"  {task.quantization}: not as it is: {'; '.join(first.reasons)}")
     ranking = _rank(task, layers)
     model, final, returned = _return_to_float(task, [entry.layer for entry in ranking.layers])
     return MixedPrecisionResult(model, final, fixed | returned, first, ranking)
@@ -164,15 +153,13 @@ def _rank(task: SearchTask, layers: tuple[str, ...]) -> Ranking:
     todo = [name for name in layers if name not in done]
     if todo:
         start = f"resuming the ranking after {len(done)} of {len(layers)}" if done else f"ranking {len(layers)}"
-        progress.say(
-            f"  {start} layers by sensitivity on {ranking.images} validation images: about {duration(each * len(todo))}"
-        )
+        progress.say(f"  {start} layers by sensitivity on {ranking.images} images: about {duration(each * len(todo))}")
     path.parent.mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(todo):
         left = each * (len(todo) - index)
         progress.step("ranking layers", len(done) + index, len(layers), f"{name}, about {duration(left)} left")
         start_time = time.perf_counter()
-        images, reference = task.validation.images[: ranking.images], task.validation.reference[: ranking.images]
+        images, reference = task.images[: ranking.images], task.reference[: ranking.images]
         divergence = mean_divergence(reference, task.predict(task.convert(_all_but(task, layers, name)), images))
         ranking = Ranking(
             layers=(*ranking.layers, LayerSensitivity(name, divergence)),
@@ -188,7 +175,7 @@ def _rank(task: SearchTask, layers: tuple[str, ...]) -> Ranking:
 
 def _affordable(task: SearchTask, layers: tuple[str, ...]) -> tuple[int, float]:
     """How many images each layer can be measured on, and how long one layer then takes, from timing the first."""
-    images = task.validation.images
+    images = task.images
     marks = [time.perf_counter()]
     model = task.convert(_all_but(task, layers, layers[0]))
     marks.append(time.perf_counter())
@@ -206,15 +193,13 @@ def _all_but(task: SearchTask, layers: tuple[str, ...], name: str) -> frozenset[
     return task.settings.keep_float | frozenset(layers) - {name}
 
 
-def _return_to_float(task: SearchTask, ranked: list[str]) -> tuple[bytes, GateResult, frozenset[str]]:
-    """Return the fewest of the worst layers with which the gate passes, or all: doubling first, then bisection."""
+def _return_to_float(task: SearchTask, ranked: list[str]) -> tuple[bytes, Judgement, frozenset[str]]:
+    """Return the fewest of the worst layers for a good judgement, or all: doubling first, then bisection."""
 
-    def attempt(count: int) -> tuple[bytes, GateResult, frozenset[str]]:
+    def attempt(count: int) -> tuple[bytes, Judgement, frozenset[str]]:
         returned = frozenset(ranked[:count])
         model, result = task.attempt(task.settings.keep_float | returned)
-        task.progress.say(
-            f"  {count} of {len(ranked)} layers in float: {result.outcome}, accuracy drop {result.accuracy_drop:.2%}"
-        )
+        task.progress.say(f"  {count} of {len(ranked)} layers in float: {result.summary}")
         return model, result, returned
 
     failing, count = 0, 1
@@ -235,5 +220,5 @@ def _return_to_float(task: SearchTask, ranked: list[str]) -> tuple[bytes, GateRe
 def _key(task: SearchTask, layers: tuple[str, ...]) -> str:
     """A hash of all that the ranking depends on."""
     settings = (task.settings.ranges_key, sorted(task.settings.keep_float))
-    images = sha256_bytes(task.validation.images.tobytes())
+    images = sha256_bytes(task.images.tobytes())
     return sha256_bytes(to_json((task.network, task.quantization, settings, layers, images)))

@@ -30,14 +30,14 @@ def float_file(twin: keras.Model, shape: tuple[int, ...]) -> bytes:
             return operation(*args, **kwargs)
 
     def probabilities(image: Any) -> Any:
-        output = walk(twin, image, visit)
-        return output[0] if isinstance(output, list | tuple) else output
+        (output,) = keras.tree.flatten(walk(twin, image, visit))
+        return output
 
     try:
         return _convert(probabilities, [tf.TensorSpec((1, *shape), tf.float32, name="image")])
     except Exception as problem:  # the converter raises its compiler's errors as plain exceptions
         name, reason = _blame(calls) or (twin.name, _reason(problem))
-        raise UnsupportedOp(f"{name} has no TFLite form: {reason}") from None
+        raise UnsupportedOp(f"{name} has no TFLite form: {reason}") from problem
 
 
 def scope_of(operation: Operation) -> str:
@@ -50,7 +50,7 @@ def _convert(function: Any, signature: list[tf.TensorSpec]) -> bytes:
 
     Given a traced function, it first copies them into a graph in Python: 2 GB more for ConvNeXtSmall, and slower.
     """
-    traced = tf.function(function, input_signature=signature).get_concrete_function()
+    traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
     module = tf.Module()
     module.held = traced.variables
     with tempfile.TemporaryDirectory(prefix="bctk-") as folder:

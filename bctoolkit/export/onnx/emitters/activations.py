@@ -10,17 +10,13 @@ from keras import activations, layers
 from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.onnx.emitters.tf2onnx_fallback import convert_layer
 from bctoolkit.export.onnx.graph import Graph, Value
-from bctoolkit.export.onnx.registry import Registry, elementwise
+from bctoolkit.export.onnx.registry import Registry, axis_in, elementwise, is_first, ordered, value_in
 
 __all__ = ["EMITTERS", "activate"]
 
 EMITTERS = Registry()
 
 Write = Callable[[Graph, str], str]
-
-
-def _relu6(graph: Graph, x: str) -> str:
-    return _clip(graph, x, 0.0, 6.0)
 
 
 def _clip(graph: Graph, x: str, low: float, high: float) -> str:
@@ -37,19 +33,51 @@ def _exact_gelu(graph: Graph, x: str) -> str:
     return graph.add("Mul", [graph.add("Mul", [x, twice]), half])
 
 
+def _threshold(graph: Graph, x: str, threshold: float, default: float) -> str:
+    above = graph.add("Greater", [x, graph.scalar(threshold)])
+    return graph.add("Where", [above, x, graph.scalar(default)])
+
+
+def _sparse_plus(graph: Graph, x: str) -> str:
+    """0 below -1, x above 1, and (x + 1)² / 4 between: the parabola on what is clipped, and what lies beyond it."""
+    inner = graph.add("Add", [_clip(graph, x, -1.0, 1.0), graph.scalar(1.0)])
+    beyond = graph.add("Relu", [graph.add("Sub", [x, graph.scalar(1.0)])])
+    parabola = graph.add("Mul", [graph.add("Mul", [inner, inner]), graph.scalar(0.25)])
+    return graph.add("Add", [parabola, beyond])
+
+
+def _squareplus(graph: Graph, x: str, b: float) -> str:
+    root = graph.add("Sqrt", [graph.add("Add", [graph.add("Mul", [x, x]), graph.scalar(b)])])
+    return graph.add("Mul", [graph.add("Add", [x, root]), graph.scalar(0.5)])
+
+
+def _shrink(graph: Graph, x: str, threshold: float, bias: float) -> str:
+    return graph.add("Shrink", [x], lambd=threshold, bias=bias)
+
+
 FUNCTIONS: dict[Any, Write] = {
     activations.relu: lambda g, x: g.add("Relu", [x]),
-    activations.relu6: _relu6,
+    activations.relu6: lambda g, x: _clip(g, x, 0.0, 6.0),
     activations.leaky_relu: lambda g, x: g.add("LeakyRelu", [x], alpha=0.2),
     activations.elu: lambda g, x: g.add("Elu", [x], alpha=1.0),
     activations.selu: lambda g, x: g.add("Selu", [x]),
+    activations.celu: lambda g, x: g.add("Celu", [x], alpha=1.0),
     activations.sigmoid: lambda g, x: g.add("Sigmoid", [x]),
+    activations.log_sigmoid: lambda g, x: g.add("Neg", [g.add("Softplus", [g.add("Neg", [x])])]),
+    activations.sparse_sigmoid: lambda g, x: g.add("HardSigmoid", [x], alpha=0.5, beta=0.5),
     activations.tanh: lambda g, x: g.add("Tanh", [x]),
+    activations.hard_tanh: lambda g, x: _clip(g, x, -1.0, 1.0),
+    activations.tanh_shrink: lambda g, x: g.add("Sub", [x, g.add("Tanh", [x])]),
     activations.softplus: lambda g, x: g.add("Softplus", [x]),
+    activations.sparse_plus: _sparse_plus,
+    activations.squareplus: lambda g, x: _squareplus(g, x, 4.0),
     activations.softsign: lambda g, x: g.add("Softsign", [x]),
+    activations.soft_shrink: lambda g, x: _shrink(g, x, 0.5, 0.5),
+    activations.hard_shrink: lambda g, x: _shrink(g, x, 0.5, 0.0),
     activations.exponential: lambda g, x: g.add("Exp", [x]),
     activations.gelu: _exact_gelu,
     activations.silu: lambda g, x: g.add("Mul", [x, g.add("Sigmoid", [x])]),
+    activations.mish: lambda g, x: g.add("Mish", [x]),
     activations.hard_sigmoid: lambda g, x: g.add("HardSigmoid", [x], alpha=1 / 6, beta=0.5),
     activations.hard_silu: lambda g, x: g.add("HardSwish", [x]),
 }
@@ -67,6 +95,11 @@ OPERATIONS: dict[str, Any] = {
     "HardSigmoid": activations.hard_sigmoid,
     "HardSilu": activations.hard_silu,
     "Exp": activations.exponential,
+    "LogSigmoid": activations.log_sigmoid,
+    "SparseSigmoid": activations.sparse_sigmoid,
+    "HardTanh": activations.hard_tanh,
+    "TanhShrink": activations.tanh_shrink,
+    "SparsePlus": activations.sparse_plus,
 }
 """Operations without arguments of their own, by class name."""
 
@@ -78,6 +111,10 @@ def activate(graph: Graph, layer: Any, x: Value) -> Value:
         return x
     if function is activations.softmax:
         return _softmax_along(graph, x, -1)
+    if function is activations.log_softmax:
+        return _softmax_along(graph, x, -1, "LogSoftmax")
+    if function is activations.glu:
+        return _glu_along(graph, x, -1)
     if function in FUNCTIONS:
         return elementwise(graph, partial(FUNCTIONS[function], graph), x.shape, x)
     return convert_layer(graph, layers.Activation(function, dtype="float32", name=layer.name), x)
@@ -103,10 +140,33 @@ def _gelu(graph: Graph, operation: Any, x: Value) -> Value:
     return elementwise(graph, lambda name: graph.add("Gelu", [name], approximate="tanh"), x.shape, x)
 
 
-@EMITTERS.register(layers.ReLU)
-def _relu(graph: Graph, layer: Any, x: Value) -> Value:
+Parametric = Callable[[Graph, str, Any], str]
+
+PARAMETRIC: dict[Any, Parametric] = {
+    layers.LeakyReLU: lambda g, x, op: g.add("LeakyRelu", [x], alpha=float(op.negative_slope)),
+    "LeakyRelu": lambda g, x, op: g.add("LeakyRelu", [x], alpha=float(op.negative_slope)),
+    layers.ELU: lambda g, x, op: g.add("Elu", [x], alpha=float(op.alpha)),
+    "Elu": lambda g, x, op: g.add("Elu", [x], alpha=float(op.alpha)),
+    "Celu": lambda g, x, op: g.add("Celu", [x], alpha=float(op.alpha)),
+    "SoftShrink": lambda g, x, op: _shrink(g, x, float(op.threshold), float(op.threshold)),
+    "HardShrink": lambda g, x, op: _shrink(g, x, float(op.threshold), 0.0),
+    "Threshold": lambda g, x, op: _threshold(g, x, op.threshold, op.default_value),
+    "Squareplus": lambda g, x, op: _squareplus(g, x, float(op.b)),
+}
+"""Layers and operations with an argument of their own."""
+
+
+@EMITTERS.register(*PARAMETRIC)
+def _parametric(graph: Graph, operation: Any, x: Value) -> Value:
+    kind = type(operation)
+    write = PARAMETRIC[kind if kind in PARAMETRIC else kind.__name__]
+    return elementwise(graph, lambda name: write(graph, name, operation), x.shape, x)
+
+
+@EMITTERS.register(layers.ReLU, "ReLU")
+def _relu(graph: Graph, layer: Any, x: Value) -> Value | None:
     if layer.threshold or (layer.negative_slope and layer.max_value is not None):
-        return convert_layer(graph, layer, x)
+        return None
 
     def write(name: str) -> str:
         if layer.negative_slope:
@@ -116,18 +176,6 @@ def _relu(graph: Graph, layer: Any, x: Value) -> Value:
         return graph.add("Relu", [name])
 
     return elementwise(graph, write, x.shape, x)
-
-
-@EMITTERS.register(layers.LeakyReLU, "LeakyRelu")
-def _leaky_relu(graph: Graph, layer: Any, x: Value) -> Value:
-    slope = float(layer.negative_slope)
-    return elementwise(graph, lambda name: graph.add("LeakyRelu", [name], alpha=slope), x.shape, x)
-
-
-@EMITTERS.register(layers.ELU, "Elu")
-def _elu(graph: Graph, layer: Any, x: Value) -> Value:
-    alpha = float(layer.alpha)
-    return elementwise(graph, lambda name: graph.add("Elu", [name], alpha=alpha), x.shape, x)
 
 
 @EMITTERS.register(layers.PReLU)
@@ -141,12 +189,26 @@ def _clip_operation(graph: Graph, operation: Any, x: Value) -> Value:
     return elementwise(graph, lambda name: _clip(graph, name, low, high), x.shape, x)
 
 
-@EMITTERS.register(layers.Softmax, "Softmax")
-def _softmax(graph: Graph, layer: Any, x: Value) -> Value:
+@EMITTERS.register(layers.Softmax, "Softmax", "LogSoftmax")
+def _softmax(graph: Graph, layer: Any, x: Value) -> Value | None:
     if not isinstance(layer.axis, int):
-        return convert_layer(graph, layer, x)
-    return _softmax_along(graph, x, layer.axis)
+        return None
+    return _softmax_along(graph, x, layer.axis, type(layer).__name__)
 
 
-def _softmax_along(graph: Graph, x: Value, axis: int) -> Value:
-    return Value(x.shape, last=graph.add("Softmax", [graph.last(x)], axis=axis))
+@EMITTERS.register("Glu")
+def _glu(graph: Graph, operation: Any, x: Value) -> Value:
+    return _glu_along(graph, x, operation.axis)
+
+
+def _softmax_along(graph: Graph, x: Value, axis: int, operator: str = "Softmax") -> Value:
+    return Value(x.shape, last=graph.add(operator, [graph.last(x)], axis=axis))
+
+
+def _glu_along(graph: Graph, x: Value, axis: int) -> Value:
+    """Half of the channels, gated by the others."""
+    rank, first = len(x.shape), is_first(x)
+    half = (x.shape[axis] or 0) // 2
+    a, b = graph.add_many("Split", [ordered(graph, x, first)], 2, axis=axis_in(axis, rank, first), num_outputs=2)
+    shape = tuple(half if index == axis % rank else size for index, size in enumerate(x.shape))
+    return value_in(graph.add("Mul", [a, graph.add("Sigmoid", [b])]), shape, first)

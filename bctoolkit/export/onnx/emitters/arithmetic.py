@@ -26,6 +26,11 @@ OPERATORS = {
     "Abs": "Abs",
     "Sqrt": "Sqrt",
     "Log": "Log",
+    "Reciprocal": "Reciprocal",
+    "Erf": "Erf",
+    "Sin": "Sin",
+    "Cos": "Cos",
+    "Sign": "Sign",
 }
 """Class names of layers and operations, and the ONNX operators that they are."""
 
@@ -49,6 +54,23 @@ def _average(graph: Graph, layer: Any, args: list[Value]) -> Value:
         return graph.add("Mul", [reduce(lambda a, b: graph.add("Add", [a, b]), terms), share])
 
     return elementwise(graph, write, shape_of(layer, args), *args, 1 / len(args))
+
+
+@EMITTERS.register("Square")
+def _square(graph: Graph, operation: Any, x: Value) -> Value:
+    return elementwise(graph, lambda name: graph.add("Mul", [name, name]), x.shape, x)
+
+
+@EMITTERS.register("Rsqrt")
+def _reciprocal_root(graph: Graph, operation: Any, x: Value) -> Value:
+    return elementwise(graph, lambda name: graph.add("Reciprocal", [graph.add("Sqrt", [name])]), x.shape, x)
+
+
+@EMITTERS.register("Cast", "SaturateCast", "Copy", "StopGradient", "ConvertToTensor")
+def _same(graph: Graph, operation: Any, x: Value) -> Value | None:
+    """What leaves a float32 tensor as it is."""
+    dtype = getattr(operation, "dtype", None) or x.dtype
+    return x if str(dtype) == x.dtype else None
 
 
 def _operands(args: tuple[Any, ...]) -> tuple[Any, ...]:

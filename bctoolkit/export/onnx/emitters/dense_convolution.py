@@ -30,30 +30,34 @@ Array = NDArray[np.float32]
 def _dense(graph: Graph, layer: Any, x: Value) -> Value:
     kernel = np.asarray(layer.kernel)
     if graph.form == "Conv" and len(x.shape) == 4:
-        return _convolve(graph, layer, x, kernel.T[:, :, None, None], (1, 1), [0, 0, 0, 0])
+        return _convolve(graph, layer, x, kernel.T[:, :, None, None], (1, 1), (1, 1), [0, 0, 0, 0])
     return _multiply(graph, layer, graph.last(x), kernel, shape_of(layer, x))
 
 
-@EMITTERS.register(layers.Conv2D)
+@EMITTERS.register(layers.Conv1D, layers.Conv2D, layers.Conv3D)
 def _conv(graph: Graph, layer: Any, x: Value) -> Value:
     kernel = np.asarray(layer.kernel)
     around = pads(x.shape, layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding)
     if graph.form == "MatMul" and _is_product(layer, x, around):
         rows = _patches(graph, x, layer.kernel_size)
         return _multiply(graph, layer, rows, kernel.reshape(-1, kernel.shape[-1]), shape_of(layer, x))
-    return _convolve(graph, layer, x, kernel.transpose(3, 2, 0, 1), layer.strides, around)
+    kernel = np.moveaxis(kernel, (-1, -2), (0, 1))
+    return _convolve(graph, layer, x, kernel, layer.strides, layer.dilation_rate, around)
 
 
-@EMITTERS.register(layers.DepthwiseConv2D)
+@EMITTERS.register(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 def _depthwise(graph: Graph, layer: Any, x: Value) -> Value:
-    height, width, channels, multiplier = layer.kernel.shape
-    kernel = np.asarray(layer.kernel).transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
+    *sizes, channels, multiplier = layer.kernel.shape
+    kernel = np.moveaxis(np.asarray(layer.kernel), (-2, -1), (0, 1)).reshape(channels * multiplier, 1, *sizes)
     around = pads(x.shape, layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding)
-    return _convolve(graph, layer, x, kernel, layer.strides, around)
+    strides = (layer.strides,) if isinstance(layer.strides, int) else layer.strides
+    return _convolve(graph, layer, x, kernel, strides, layer.dilation_rate, around)
 
 
 def _is_product(layer: Any, x: Value, around: list[int]) -> bool:
     """Whether each input pixel is in exactly one window of a convolution, or in one that is a single pixel."""
+    if len(x.shape) != 4:
+        return False
     height, width, channels = x.shape[1:]
     if layer.groups > 1 or any(around) or channels is None or channels <= FEW or height is None or width is None:
         return False
@@ -85,11 +89,12 @@ def _multiply(graph: Graph, layer: Any, x: str, kernel: Array, shape: tuple[int 
     return activate(graph, layer, Value(shape, last=y))
 
 
-def _convolve(graph: Graph, layer: Any, x: Value, kernel: Array, strides: Any, around: list[int]) -> Value:
-    """A convolution with the kernel in ONNX's order: output channels, input channels of a group, height, width."""
-    dilations = getattr(layer, "dilation_rate", (1, 1))
-    if tuple(dilations) == (1, 1):
-        kernel, around = reachable(kernel, x.shape[1:3], strides, around)
+def _convolve(
+    graph: Graph, layer: Any, x: Value, kernel: Array, strides: Any, dilations: Any, around: list[int]
+) -> Value:
+    """A convolution with the kernel in ONNX's order: output channels, input channels of a group, then its sizes."""
+    if set(dilations) == {1}:
+        kernel, around = reachable(kernel, x.shape[1:-1], strides, around)
     inputs = [graph.first(x), graph.constant(kernel, "kernel")]
     if layer.use_bias:
         inputs.append(graph.constant(np.asarray(layer.bias), "bias"))
@@ -108,10 +113,10 @@ def _convolve(graph: Graph, layer: Any, x: Value, kernel: Array, strides: Any, a
 def reachable(kernel: Array, size: Any, strides: Any, around: list[int]) -> tuple[Array, list[int]]:
     """Leave out the rows and columns of a kernel that only ever meet padding: 7 × 7 on 3 × 3 pixels is 5 × 5.
 
-    Requires: a kernel of shape outputs × inputs × height × width, not dilated; `around` is all begins, then all ends.
+    Requires: a kernel of shape outputs × inputs × its sizes, not dilated; `around` is all begins, then all ends.
     Ensures: the same convolution; no padding is negative.
     """
-    begins, ends = list(around[:2]), list(around[2:])
+    begins, ends = list(around[: len(around) // 2]), list(around[len(around) // 2 :])
     slices = [slice(None), slice(None)]
     for axis, (pixels, stride) in enumerate(zip(size, strides, strict=True)):
         if pixels is None:

@@ -14,21 +14,28 @@ from onnx import numpy_helper
 
 from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.onnx.graph import Graph, Value
-from bctoolkit.export.onnx.registry import shape_of
+from bctoolkit.export.onnx.registry import specs_of
 
 __all__ = ["convert_layer"]
+
+LOG = logging.getLogger("bctoolkit.export.onnx.tf2onnx")
+"""Gets the class and the name of each layer that has no emitter of ours."""
 
 OPSET = 18
 """The latest that tf2onnx writes; its operators are read alike by the opset of our graph."""
 
 
-def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Value:
-    """Add one Keras operation to the graph in the form tf2onnx gives it.
+def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    """Add one Keras operation to the graph in the form tf2onnx gives it, and count it in `Graph.fallbacks`.
+
+    Returns:
+        A value for each output, in the operation's own structure.
 
     Raises:
         UnsupportedOp: tf2onnx cannot express it with standard operators; the message names the layer.
     """
     name, kind = operation.name, type(operation).__name__
+    LOG.debug("%s %s", kind, name)
     leaves = keras.tree.flatten((args, kwargs))
     values = [leaf for leaf in leaves if isinstance(leaf, Value)]
 
@@ -36,36 +43,41 @@ def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Va
         remaining = iter(tensors)
         filled = [next(remaining) if isinstance(leaf, Value) else leaf for leaf in leaves]
         arguments, keywords = keras.tree.pack_sequence_as((args, kwargs), filled)
-        return operation(*arguments, **keywords)
+        return keras.tree.flatten(operation(*arguments, **keywords))
 
     try:
-        model = _convert(call, [value.shape for value in values])
+        model = _convert(call, values)
     except Exception as problem:  # tf2onnx raises many kinds, all of them about this layer
         reason = " ".join(str(problem).split())[:200]
-        raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: {reason}") from None
+        raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: {reason}") from problem
     foreign = [node.op_type for node in model.graph.node if node.domain or not onnx.defs.has(node.op_type)]
-    if foreign or len(model.graph.output) != 1:
-        reason = f"ONNX has no {foreign[0]}" if foreign else "it has several outputs"
-        raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: {reason}")
-    shape = shape_of(operation, *args, **kwargs)
-    return Value(shape, last=_copy(graph, model, [graph.last(value) for value in values]))
+    if foreign:
+        raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: ONNX has no {foreign[0]}")
+    graph.fallbacks[kind] += 1
+    specs = specs_of(operation, *args, **kwargs)
+    names = iter(_copy(graph, model, [graph.last(value) for value in values]))
+    return keras.tree.map_structure(
+        lambda spec: Value(tuple(spec.shape), last=next(names), dtype=keras.backend.standardize_dtype(spec.dtype)),
+        specs,
+    )
 
 
-def _convert(call: Any, shapes: list[tuple[int | None, ...]]) -> onnx.ModelProto:
+def _convert(call: Any, values: list[Value]) -> onnx.ModelProto:
     import tensorflow as tf
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tf2onnx
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-    signature = [tf.TensorSpec(shape, tf.float32, name=f"x{i}") for i, shape in enumerate(shapes)]
+    signature = [tf.TensorSpec(value.shape, value.dtype, name=f"x{i}") for i, value in enumerate(values)]
+    outputs = tf.function(lambda *tensors: [tf.identity(tensor) for tensor in call(*tensors)])
     model: onnx.ModelProto
-    model, _ = tf2onnx.convert.from_function(tf.function(call), input_signature=signature, opset=OPSET)
+    model, _ = tf2onnx.convert.from_function(outputs, input_signature=signature, opset=OPSET)
     return model
 
 
-def _copy(graph: Graph, model: onnx.ModelProto, inputs: list[str]) -> str:
-    """Copy the nodes of `model` under our names; returns the name of its output."""
+def _copy(graph: Graph, model: onnx.ModelProto, inputs: list[str]) -> list[str]:
+    """Copy the nodes of `model` under our names; returns the names of its outputs."""
     names: dict[str, str] = dict(zip((entry.name for entry in model.graph.input), inputs, strict=True))
     names[""] = ""
     for tensor in model.graph.initializer:
@@ -76,4 +88,4 @@ def _copy(graph: Graph, model: onnx.ModelProto, inputs: list[str]) -> str:
             raise UnsupportedOp(f"layer {graph.scope!r} needs control flow ({node.op_type}), which devices run badly")
         outputs = graph.add_many(node.op_type, [names[name] for name in node.input], len(node.output), **attributes)
         names.update(zip(node.output, outputs, strict=True))
-    return names[model.graph.output[0].name]
+    return [names[output.name] for output in model.graph.output]

@@ -1,0 +1,120 @@
+"""Whether the numbers that a network computes with arrived, one by one.
+
+One weight of a million hardly moves any answer, and rounding may hide it. But most arrays of a network arrive as they
+are, in whatever layout, or scaled channel by channel; so an array that arrived all but for a few elements is damaged.
+What arrives in no such way, as a kernel that a converter joined with another, is judged by the answers alone.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Weights", "altered_constant", "altered_weight"]
+
+Weights = Iterable[tuple[str, NDArray[Any]]]
+"""Names of layers, each with one of its arrays."""
+
+LEAST = 64
+"""Elements of an array that can be recognized."""
+
+FEW = 0.01
+"""Share of an array's elements that may be damaged; where more differ it is another array."""
+
+SAME = 1e-5
+"""Relative difference of two scaled weights that rounding explains."""
+
+
+def altered_weight(before: Weights, after: Weights) -> str | None:
+    """A layer some of whose weights are not what they were in the layer of the same name, in words; None if none is.
+
+    Args:
+        before: layers and their arrays.
+        after: those of a form made from it, whose kernels may be scaled channel by channel.
+    """
+    arrays: dict[str, list[NDArray[Any]]] = {}
+    for name, array in after:
+        arrays.setdefault(name, []).append(array)
+    for name, array in before:
+        others = [other for other in arrays.get(name, ()) if other.size == array.size >= LEAST]
+        if not others or any(_fingerprint(array) == _fingerprint(other) for other in others):
+            continue
+        for other in (other for other in others if other.shape == array.shape):
+            differing = array != other
+            if not 0 < np.count_nonzero(differing) <= _few(array):
+                differing = _unscaled(array.astype(np.float64), other.astype(np.float64))
+            if 0 < np.count_nonzero(differing) <= _few(array):
+                return _in_words(name, array, int(np.count_nonzero(differing)))
+    return None
+
+
+def altered_constant(before: Weights, constants: Iterable[NDArray[Any]]) -> str | None:
+    """A layer some of whose weights are not what they were among the constants of a file, in words; None if none is.
+
+    Args:
+        before: layers and their arrays.
+        constants: all float32 arrays of a file, in whatever layout.
+    """
+    arrivals: dict[int, dict[tuple[int, int], NDArray[Any]]] = {}
+    for array in constants:
+        arrivals.setdefault(array.size, {})[_fingerprint(array)] = array
+    missing = [
+        (name, array)
+        for name, array in before
+        if array.size >= LEAST and _fingerprint(array) not in arrivals.get(array.size, {})
+    ]
+    for name, array in missing:
+        bits = np.sort(_bits(array))
+        if np.count_nonzero(np.diff(bits)) < array.size // 2:
+            continue  # too many equal numbers to know it again
+        for other in arrivals.get(array.size, {}).values():
+            common = np.intersect1d(bits, _bits(other)).size
+            distinct = np.unique(bits).size
+            if 0 < distinct - common <= _few(array):
+                return _in_words(name, array, distinct - common)
+    return None
+
+
+def _bits(array: NDArray[Any]) -> NDArray[np.uint32]:
+    """The elements as integers, so that equal means equal bit by bit."""
+    return np.ravel(array).astype(np.float32).view(np.uint32)
+
+
+def _fingerprint(array: NDArray[Any]) -> tuple[int, int]:
+    """Two sums over the elements that do not depend on their order."""
+    bits = _bits(array).astype(np.uint64)
+    return int(bits.sum()), int((bits * bits % np.uint64(4294967291)).sum())
+
+
+def _few(array: NDArray[Any]) -> int:
+    return max(1, int(FEW * array.size))
+
+
+def _unscaled(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The elements of a kernel that are not scaled as the others of their channels; all where none has the others'."""
+    spatial = int(np.prod(before.shape[:-2])) if before.ndim > 2 else 1
+    if before.ndim < 2:
+        return np.ones(before.shape, np.bool_)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(np.abs(before) > 1e-30, after / before, np.nan)
+        median = np.nanmedian if np.isnan(ratio).any() else np.median
+        if spatial > 2:  # every input and output channel has one factor over the whole window
+            rows = ratio.reshape(spatial, -1)
+            return ~_equal(rows / median(rows, axis=0))
+        matrix = ratio.reshape(-1, before.shape[-1])  # a factor per input times a factor per output
+        for base in matrix[:3]:
+            quotient = matrix / base
+            differing = ~_equal(quotient / median(quotient, axis=1, keepdims=True))
+            if np.count_nonzero(differing) <= _few(before):
+                break
+    return differing
+
+
+def _equal(ratio: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where a ratio is one but for rounding, or nothing is known of it."""
+    return np.isnan(ratio) | (np.abs(ratio - 1) < SAME)
+
+
+def _in_words(name: str, array: NDArray[Any], count: int) -> str:
+    return f"{count} of {array.size:,} weights of layer {name!r} are not what they were"
