@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, decode_json, parse, to_json
+from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
@@ -33,7 +34,6 @@ from bctoolkit.statistics.metrics import Parity
 
 __all__ = [
     "MANIFEST",
-    "Adopted",
     "Bundle",
     "BundleContent",
     "Float32Error",
@@ -126,19 +126,6 @@ class Processor(Document, frozen=True):
     name: str
     features: tuple[str, ...]
     """See `system.CPU_FEATURES`."""
-
-
-class Adopted(Document, frozen=True):
-    """The file that an artifact was made of, where that was made elsewhere."""
-
-    file: str
-    """Its name."""
-    sha256: str
-    """Of the file as it came: the bundle's artifact is that file with pre- and postprocessing written into it."""
-    producer: str = ""
-    """What wrote it, by its own account."""
-    arithmetic: str = ""
-    """What its operators show, in words."""
 
 
 class Manifest(Document, frozen=True, kw_only=True):

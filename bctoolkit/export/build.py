@@ -73,8 +73,14 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> Built:
             except ExportError as refusal:
                 built.refusals[artifact] = refusal
             else:
-                facts = {"adaptation": job.source.adaptation, "inputs_sha256": inputs[artifact]}
-                built.bundles[artifact] = seal(baseline, artifact, checked, **facts)
+                built.bundles[artifact] = seal(
+                    baseline,
+                    artifact,
+                    checked,
+                    calibration=baseline.calibration.hashes if QUANTIZATIONS[artifact[1]].calibrated else None,
+                    adaptation=job.source.adaptation,
+                    inputs_sha256=inputs[artifact],
+                )
     return built
 
 
@@ -132,7 +138,6 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
     provenance = job.source.provenance
     if job.data is not None:
         provenance = msgspec.structs.replace(provenance, dataset_sha256=job.data.dataset.sha256)
-    calibration = baseline.calibration if QUANTIZATIONS[artifact[1]].calibrated else None
     content = BundleContent(
         format=artifact[0],
         quantization=artifact[1],
@@ -146,7 +151,6 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         parity=metrics.parity(golden.probabilities, checked.variant.probabilities[baseline.golden_indices]),
         created=utc_now(),
         parity_steps=baseline.steps + checked.steps,
-        calibration=None if calibration is None else calibration.hashes,
         keep_float=tuple(sorted(checked.keep_float)),
         integer_products=checked.integer_products,
         cpu=Processor(cpu_name(), cpu_features()),

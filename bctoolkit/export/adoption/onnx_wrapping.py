@@ -9,7 +9,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bctoolkit.export.adoption.adapter import Adapter
 from bctoolkit.export.adoption.onnx_graphs import graphs
-from bctoolkit.export.onnx.graph import TO_CHANNELS_FIRST
 
 __all__ = ["wrap_onnx"]
 
@@ -100,7 +99,7 @@ def _preprocess(nodes: _Nodes, adapter: Adapter) -> None:
         if (offset != 0).any():
             nodes.add("Add", numpy_helper.from_array(offset))
     if adapter.layout == "NCHW":
-        nodes.add("Transpose", perm=TO_CHANNELS_FIRST)
+        nodes.add("Transpose", perm=(0, 3, 1, 2))
     if adapter.input.dtype not in ("uint8", "float32"):
         nodes.add("Cast", to=helper.np_dtype_to_tensor_dtype(np.dtype(adapter.input.dtype)))
 

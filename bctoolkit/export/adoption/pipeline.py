@@ -3,9 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from bctoolkit.bundle import Adopted, Bundle
+from bctoolkit.bundle import Bundle, ParityStep
 from bctoolkit.data.sources.source import open_source as open_images
 from bctoolkit.documents import Outcome
+from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
 from bctoolkit.documents.preprocessing import PRESETS, InputSettings, OutputSettings
 from bctoolkit.errors import DatasetError, ParityFailed, RecipeError
@@ -18,26 +19,24 @@ from bctoolkit.export.adoption.suggestions import agreeing_settings, most_accura
 from bctoolkit.export.artifacts import CheckedArtifact
 from bctoolkit.export.baseline import Baseline, check_network, limits_of
 from bctoolkit.export.build import export_properties, seal
+from bctoolkit.export.checks.conditioning import Limits
 from bctoolkit.export.checks.gate import check_gate
 from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.checks.introspection import INTROSPECTORS, coarse_channel
-from bctoolkit.export.checks.parity_chain import Limits, Variant, compare, require_names
+from bctoolkit.export.checks.judgement import Validation
+from bctoolkit.export.checks.parity_chain import Variant, compare, compare_float32, require_names
 from bctoolkit.export.plan import Artifact, Job
-from bctoolkit.export.reference import ReferencePredictions
-from bctoolkit.export.sensitivity.search import Validation
 from bctoolkit.export.source import load_data
 from bctoolkit.export.variants import artifact_variant, predict_artifact
+from bctoolkit.files import without_empty_folders
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 
 __all__ = ["Adoption", "adopt"]
 
-WRAPPING = {
-    False: Limits(Tolerance(1e-4, 1e-5, 1.0), 1e-4),
-    True: Limits(Tolerance(0.1, 0.01, 0.95), 0.1),
-}
-"""How far a file may be from itself with its preprocessing written in, in float and in integers: where a value lies
-between two integers, the last bit of a float decides."""
+INTEGERS = Limits(Tolerance(0.1, 0.01, 0.95), 0.1)
+"""How far an integer form may be from the file that it was made of: where a value lies between two integers, the last
+bit of a float decides."""
 
 
 def adopt(
@@ -80,22 +79,21 @@ def adopt(
     check_images = choose_check_images(golden, recipe.golden, labelled, source.contract, progress)
     job = Job(source, recipe, labelled, check_images, target, progress, cache)
     _require_reference_scale(adoption, classifier, reference, job)
-    if labelled is not None:
+    with without_empty_folders(target, *([cache] if cache else [])):
         reference.require_right_feeding(labelled, OutputSettings(labels=labels), progress)
-    network = reference.network(job.check_images.images)
-    baseline = check_network(job, network, ())
-    settings = _settings(classifier, adoption.input, kind, baseline)
-    adapter = classifier.adapter(settings, job.check_images.images)
-    validation = ReferencePredictions(job, network.reference).validation() if QUANTIZATIONS[kind].gated else None
-    checked = _check(baseline, classifier, adapter, (model.format, kind), adoption.input)
-    _require_accuracy(job, checked, (model.format, kind), validation)
-    return seal(
-        baseline,
-        (model.format, kind),
-        checked,
-        adaptation=adaptation(adapter, settings),
-        adopted=Adopted(adoption.file.name, model.sha256, model.producer, model.arithmetic),
-    )
+        network = reference.network(job.check_images.images)
+        baseline = check_network(job, network, [(model.format, kind)])
+        settings = _settings(classifier, adoption.input, kind, baseline)
+        adapter = classifier.adapter(settings, job.check_images.images)
+        checked = _check(baseline, classifier, adapter, (model.format, kind), adoption.input)
+        _require_accuracy(job, checked, (model.format, kind), baseline.validation)
+        return seal(
+            baseline,
+            (model.format, kind),
+            checked,
+            adaptation=adaptation(adapter, settings),
+            adopted=Adopted(adoption.file.name, model.sha256, model.producer, model.arithmetic),
+        )
 
 
 def _folders(data: str | None) -> tuple[str, ...]:
@@ -154,14 +152,14 @@ def _check(
     """
     job, kind = baseline.job, artifact[1]
     images = job.check_images
-    properties = dict(export_properties(job)) | {"adopted_sha256": classifier.model.sha256}
+    properties = export_properties(job) | {"adopted_sha256": classifier.model.sha256}
     content = classifier.model.wrapped(adapter, properties)
     as_it_came = classifier.predict(adapter, images.images)
     before = Variant(f"{classifier.path.name} as it came", as_it_came, lambda image: [], lambda image: [])
     after = artifact_variant(job, artifact, content, before)
-    steps = [compare(before, after, WRAPPING[QUANTIZATIONS[kind].gated], images, bisect=False)]
+    steps = [compare(before, after, _written_in(baseline, kind), images, bisect=False)]
     try:
-        steps.append(compare(baseline.reference, after, limits_of(kind), images, bisect=False))
+        steps.append(_compare_with_reference(baseline, after, kind))
     except ParityFailed as problem:
         hint = agreeing_settings(classifier, stated, kind, images.images, baseline.reference.probabilities)
         raise ParityFailed(f"{problem}{hint}") from None
@@ -170,6 +168,21 @@ def _check(
     if fault := coarse_channel(weights):
         job.progress.say(f"  {job.name(artifact)}: {fault}")
     return CheckedArtifact(content, after, tuple(steps), integer_products=products)
+
+
+def _written_in(baseline: Baseline, kind: str) -> Limits:
+    """How far a form may be from the file that it was made of."""
+    if QUANTIZATIONS[kind].gated:
+        return INTEGERS
+    return baseline.conditioning.between if kind == "fp32" else limits_of(kind)
+
+
+def _compare_with_reference(baseline: Baseline, after: Variant, kind: str) -> ParityStep:
+    """The step that counts; float32 is judged by what float32 can hold of the network."""
+    images = baseline.job.check_images
+    if kind == "fp32":
+        return compare_float32(baseline.reference, after, baseline.conditioning, images, bisect=False)
+    return compare(baseline.reference, after, limits_of(kind), images, bisect=False)
 
 
 def _require_accuracy(job: Job, checked: CheckedArtifact, artifact: Artifact, validation: Validation | None) -> None:

@@ -45,8 +45,13 @@ class Reference(Protocol):
     def network(self, images: NDArray[np.uint8]) -> Network:
         """The network, ready to predict; what its scores are may be seen on images N × height × width × channels."""
 
-    def require_right_feeding(self, data: ModelData, stated: OutputSettings, progress: Progress) -> None:
+    def require_right_feeding(self, data: ModelData | None, stated: OutputSettings, progress: Progress) -> None:
         """Check on labelled images that it is fed, and its outputs are read, as suits it.
+
+        Args:
+            data: labelled images; None where there are none.
+            stated: the labels.
+            progress: told what was assumed.
 
         Raises:
             ExportError: it is right far more often fed otherwise; the message names the option that feeds it so.
@@ -102,7 +107,7 @@ class KerasReference:
         """The network in float32."""
         return _KerasNetwork(self.source.load())
 
-    def require_right_feeding(self, data: ModelData, stated: OutputSettings, progress: Progress) -> None:
+    def require_right_feeding(self, data: ModelData | None, stated: OutputSettings, progress: Progress) -> None:
         """As every Keras file; a run's network was measured when it was trained."""
         if self.source.adapted is not None:
             recipe = ExportRecipe(input=self.settings, output=stated)
@@ -165,9 +170,11 @@ class FileReference:
         name = f"{self.classifier.path.name} in float32"
         return _FileNetwork(name, self.classifier.model.wrapped(adapter, {}))
 
-    def require_right_feeding(self, data: ModelData, stated: OutputSettings, progress: Progress) -> None:
+    def require_right_feeding(self, data: ModelData | None, stated: OutputSettings, progress: Progress) -> None:
         """As every Keras file, run as it came."""
         assert self.settings is not None
+        if data is None:
+            return
         dataset, channels = sample(data), self.classifier.shape[2]
         images = dataset.images[:]
         scaling = self.settings.scaling.per_channel(channels)
