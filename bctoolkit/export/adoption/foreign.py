@@ -68,11 +68,11 @@ def read_model(path: Path) -> ForeignModel:
         raise ExportError(f"{path}: has {size:,} bytes; wanted 1 to {MAX_BYTES:,}, {WANTED}")
     content = path.read_bytes()
     if content[4:8] == IDENTIFIER:
-        from bctoolkit.export.adoption.tflite_file import TfliteFile
+        from bctoolkit.export.adoption.formats.tflite_file import TfliteFile
 
         return TfliteFile(path, content)
     if path.suffix == ".tflite":
         raise ExportError(f"{path}: not a TFLite file, it does not begin as one; copy the file again")
-    from bctoolkit.export.adoption.onnx_file import OnnxFile
+    from bctoolkit.export.adoption.formats.onnx_file import OnnxFile
 
     return OnnxFile(path, content)

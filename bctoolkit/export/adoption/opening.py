@@ -1,83 +1,25 @@
 """Open a file made elsewhere and its reference, and settle what the file does not tell of itself."""
 
 import ast
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from bctoolkit.documents.formats import FORMATS
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings, require_labels
 from bctoolkit.errors import ExportError, RecipeError
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import ForeignModel, read_model
 from bctoolkit.export.adoption.ports import image_axes
 from bctoolkit.export.adoption.reference import KerasReference, Reference, file_reference
+from bctoolkit.export.adoption.stated import Adoption
 from bctoolkit.export.source import open_source
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
-from bctoolkit.trust import NOTHING, LoadOptions
 
-__all__ = ["Adoption", "bundle_name", "class_names", "open_pair", "quantization_of"]
-
-LONGEST_NAME = 100
-"""Characters of a bundle's name, to which format and quantization are added."""
+__all__ = ["class_names", "open_pair"]
 
 MOST_METADATA = 1_000_000
 """Characters of labels inside a file."""
-
-
-@dataclass(frozen=True)
-class Adoption:
-    """What the user states of a file made elsewhere."""
-
-    file: Path
-    reference: Path
-    """A run folder, a Keras file or a float ONNX file."""
-    input: InputSettings = field(default_factory=InputSettings)
-    """What the file eats."""
-    output: OutputSettings = field(default_factory=OutputSettings)
-    """Which of its outputs, what it lacks to be probabilities, and the classes in its order."""
-    reference_input: InputSettings | None = None
-    """What the reference eats; None for 0–255 of a Keras network, and for the same as the file of an ONNX reference."""
-    reference_output: str = ""
-    """Which output of a Keras reference with several."""
-    options: LoadOptions = NOTHING
-    """The code that may run while a Keras reference is loaded."""
-    quantization: str | None = None
-    """Whose limits hold, where the file's operators do not show it."""
-    name: str | None = None
-    """First part of the bundle's name; None for the file's."""
-
-
-def bundle_name(adoption: Adoption) -> str:
-    """The first part of the bundle's name, which is its folder's.
-
-    Raises:
-        RecipeError: no folder should be called so.
-    """
-    name = adoption.file.stem if adoption.name is None else adoption.name
-    if not name or len(name) > LONGEST_NAME or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):
-        raise RecipeError(f"{name[:80]!r} is no name of a bundle; give one with --name, such as --name torch")
-    return name
-
-
-def quantization_of(model: ForeignModel, adoption: Adoption) -> str:
-    """The form whose limits hold: the one that the operators show, or the stated one where they show none."""
-    file, stated, shown = adoption.file, adoption.quantization, model.quantization
-    if shown is not None:
-        if stated not in (None, shown):
-            raise RecipeError(f"{file}: {model.arithmetic}, which is {shown}, not {stated}; leave out --quantization")
-        return shown
-    choices = [name for name in FORMATS[model.format].quantizations if name != "fp32"]
-    if stated is None:
-        raise RecipeError(
-            f"{file}: {model.arithmetic}, a form that has no limits of its own; say whose hold with --quantization "
-            f"{'|'.join(choices)}"
-        )
-    if stated not in choices:
-        raise RecipeError(f"{file}: {model.arithmetic}, so it is not {stated}; --quantization: {', '.join(choices)}")
-    return stated
 
 
 def open_pair(adoption: Adoption, model: ForeignModel, progress: Progress) -> tuple[ForeignClassifier, Reference]:

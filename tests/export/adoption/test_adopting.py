@@ -16,8 +16,8 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import load
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.errors import ExportError, ParityFailed, RecipeError
-from bctoolkit.export.adoption.opening import Adoption
 from bctoolkit.export.adoption.pipeline import adopt
+from bctoolkit.export.adoption.stated import Adoption
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.runtime import load as load_classifier

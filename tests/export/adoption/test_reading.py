@@ -16,8 +16,9 @@ from bctoolkit.errors import BctkError, ExportError, RecipeError
 from bctoolkit.export.adoption import foreign
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import read_model
-from bctoolkit.export.adoption.onnx_file import OnnxFile
-from bctoolkit.export.adoption.opening import Adoption, class_names, quantization_of
+from bctoolkit.export.adoption.formats.onnx_file import OnnxFile
+from bctoolkit.export.adoption.opening import class_names
+from bctoolkit.export.adoption.stated import Adoption, quantization_of
 from bctoolkit.export.tflite.graph import Graph
 from tests.support.foreign import SIDE, classifier, constant, model_of, tflite_classifier
 
@@ -428,7 +429,7 @@ def test_classes_that_the_file_names_are_read_without_running_anything(
 
 
 def test_tflite_forms_are_told_apart() -> None:
-    from bctoolkit.export.adoption.tflite_file import TfliteFile
+    from bctoolkit.export.adoption.formats.tflite_file import TfliteFile
 
     path = Path("net.tflite")
     assert TfliteFile(path, tflite_classifier()).quantization == "fp32"

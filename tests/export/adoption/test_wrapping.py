@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.export.adoption.adapter import Adapter
 from bctoolkit.export.adoption.classifier import ForeignClassifier
-from bctoolkit.export.adoption.onnx_file import OnnxFile
-from bctoolkit.export.adoption.tflite_file import TfliteFile
+from bctoolkit.export.adoption.formats.onnx_file import OnnxFile
+from bctoolkit.export.adoption.formats.tflite_file import TfliteFile
 from bctoolkit.export.tflite.graph import Graph
 from bctoolkit.runtime import on_litert, on_onnxruntime
 from tests.support.foreign import SIDE, classifier, constant, model_of, tflite_classifier

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from bctoolkit.export.adoption.adapter import Adapter
-from bctoolkit.export.adoption.onnx_graphs import graphs
+from bctoolkit.export.adoption.formats.onnx_graphs import graphs
 
 __all__ = ["wrap_onnx"]
 

@@ -11,8 +11,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from bctoolkit.errors import BctkError, ExportError, UnsupportedOp
 from bctoolkit.export.adoption.adapter import Adapter
+from bctoolkit.export.adoption.formats.tflite_wrapping import wrap_tflite
 from bctoolkit.export.adoption.ports import Port
-from bctoolkit.export.adoption.tflite_wrapping import wrap_tflite
 from bctoolkit.export.tflite.graph import Graph, Operator
 from bctoolkit.export.tflite.passes.weights import WEIGHTED_OPS
 from bctoolkit.files import sha256_bytes

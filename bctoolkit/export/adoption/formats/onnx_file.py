@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 
 from bctoolkit.errors import ExportError
 from bctoolkit.export.adoption.adapter import Adapter
-from bctoolkit.export.adoption.onnx_graphs import graphs, tensors
-from bctoolkit.export.adoption.onnx_wrapping import wrap_onnx
+from bctoolkit.export.adoption.formats.onnx_graphs import graphs, tensors
+from bctoolkit.export.adoption.formats.onnx_wrapping import wrap_onnx
 from bctoolkit.export.adoption.ports import Port
 from bctoolkit.files import sha256_bytes
 
