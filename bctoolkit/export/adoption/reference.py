@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from bctoolkit.lazy import attribute, require
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.runtime.backends import default_threads
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["FileReference", "KerasReference", "Reference", "file_reference"]
 
@@ -101,11 +105,15 @@ class KerasReference:
     @property
     def classes(self) -> int:
         """Probabilities per image."""
-        return int(self.source.load().output_shape[-1])
+        return int(self._model.output_shape[-1])
 
     def network(self, images: NDArray[np.uint8]) -> Network:
         """The network in float32."""
-        return _KerasNetwork(self.source.load())
+        return _KerasNetwork(self._model)
+
+    @cached_property
+    def _model(self) -> "keras.Model":
+        return self.source.load()
 
     def require_right_feeding(self, data: ModelData | None, stated: OutputSettings, progress: Progress) -> None:
         """As every Keras file; a run's network was measured when it was trained."""
