@@ -126,28 +126,23 @@ def export(
     from bctoolkit.workspace import Workspace
 
     workspace = Workspace()
-    options: dict[str, Any] = {
+    stated = {
         "formats": list(formats),
         "quantizations": list(quantizations),
         "keep_float": list(keep_float),
-        "calibration": {"method": calibrate} if calibrate else {},
+        "calibration": {"method": calibrate},
         "opset": opset,
         "input": {
             "dtype": dtype,
-            "scale": read_scale(scale) if scale is not None else None,
+            "scale": None if scale is None else read_scale(scale),
             "channels": channels,
-            "size": read_size(size) if size is not None else None,
+            "size": None if size is None else read_size(size),
         },
-        "output": {"name": output, "head": head, "labels": read_labels(labels) if labels is not None else None},
+        "output": {"name": output, "head": head, "labels": None if labels is None else read_labels(labels)},
         "licence": licence,
+        "reference": False if no_reference else None,
     }
-    for table in ("input", "output"):
-        options[table] = {key: value for key, value in options[table].items() if value is not None}
-    if no_reference:
-        options["reference"] = False
-    declared = read_export_recipe(
-        workspace.declared("exports", recipe), {k: v for k, v in options.items() if v or v is False}
-    )
+    declared = read_export_recipe(workspace.declared("exports", recipe), _stated(stated))
     path = workspace.model(source)
     with quiet_engines() as progress:
         require_extras("export")
@@ -176,3 +171,9 @@ def export(
     for bundle in bundles:
         click.echo(bundle.path)
     click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
+
+
+def _stated(options: dict[str, Any]) -> dict[str, Any]:
+    """Of options and tables of options those that stand on the command line."""
+    inner = {key: _stated(value) if isinstance(value, dict) else value for key, value in options.items()}
+    return {key: value for key, value in inner.items() if value not in (None, [], {}, "")}

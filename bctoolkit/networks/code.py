@@ -3,11 +3,12 @@
 import importlib
 import importlib.util
 import math
+import re
 import sys
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from bctoolkit.errors import WeightsError
 from bctoolkit.files import sha256_bytes, sha256_file
 from bctoolkit.networks.saved import UnknownClass
 
-__all__ = ["custom_objects", "import_modules", "lend_names", "sha256_of_modules"]
+__all__ = ["CUSTOMARY", "Code", "custom_objects", "import_modules", "lacking_name", "lend_names", "sha256_of_modules"]
 
 CUSTOMARY: Mapping[str, Any] = {
     "K": backend,
@@ -33,6 +34,15 @@ CUSTOMARY: Mapping[str, Any] = {
     "tf": tf,
 }
 """What a saved lambda usually calls its modules: it comes without the names of the module it was written in."""
+
+
+class Code(NamedTuple):
+    """What the user lets a file use."""
+
+    objects: Mapping[str, Any]
+    """Classes and functions, by the names that the file has for them."""
+    modules: tuple[types.ModuleType, ...]
+    """Where they are from."""
 
 
 def import_modules(names: Iterable[str]) -> tuple[types.ModuleType, ...]:
@@ -156,12 +166,32 @@ def _is_below(name: str, module: types.ModuleType) -> bool:
     return name == module.__name__ or name.startswith(f"{module.__name__}.")
 
 
-def lend_names(modules: tuple[types.ModuleType, ...]) -> None:
+def lend_names(
+    modules: tuple[types.ModuleType, ...],
+    to: types.ModuleType = python_utils,
+    customary: Mapping[str, Any] = CUSTOMARY,
+) -> None:
     """Give the lambdas that Keras unpacks from files the names they were written with.
 
     A lambda is stored as bare bytecode, which runs with the global names of the module of Keras that unpacks it.
+
+    Args:
+        modules: whose names are lent before the customary ones.
+        to: the module that unpacks.
+        customary: names that most lambdas use.
     """
-    for names in (*(vars(module) for module in modules), CUSTOMARY):
+    for names in (*(vars(module) for module in modules), customary):
         for name, value in names.items():
             if not name.startswith("__"):
-                vars(python_utils).setdefault(name, value)
+                vars(to).setdefault(name, value)
+
+
+def lacking_name(problem: Exception, path: Path) -> WeightsError | None:
+    """The error for a lambda that lacks a name it was written with; None where the problem is another."""
+    name = re.search(r"name '(\w+)' is not defined", str(problem))
+    if name is None:
+        return None
+    return WeightsError(
+        f"{path}: its Python code needs the name {name[1]!r}, which it was written with; give the module or .py file "
+        "that has it: --import MODULE"
+    )

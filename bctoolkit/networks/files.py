@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import re
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,10 @@ import tensorflow as tf
 from keras.src.applications import convnext, inception_resnet_v2
 
 from bctoolkit.errors import WeightsError
-from bctoolkit.networks.code import custom_objects, import_modules, lend_names
+from bctoolkit.networks.code import Code, custom_objects, import_modules, lacking_name, lend_names
 from bctoolkit.networks.graphless import with_graph
 from bctoolkit.networks.keras2 import load_keras_2
+from bctoolkit.networks.layers import has_graph
 from bctoolkit.networks.saved import (
     Config,
     Saved,
@@ -98,8 +97,8 @@ def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
         raise WeightsError(f"{path}: {_advice(path, missing, options)}")
     if options.trust_lambda:
         lend_names(modules)
-    model = with_graph(_load(path, saved, objects, missing, options), path)
-    if options.trust_lambda:
+    model = with_graph(_load(path, saved, Code(objects, modules), missing, options), path)
+    if options.trust_lambda and has_graph(model):
         _require_names(model, path)
     return model
 
@@ -112,32 +111,28 @@ def _require_names(model: keras.Model, path: Path) -> None:
             *signature
         )
     except NameError as problem:
-        lacking = re.search(r"'\w+'", str(problem)[str(problem).rfind("name '") :])
-        raise WeightsError(
-            f"{path}: its Python code needs the name {lacking[0] if lacking else problem}, which it was written with; "
-            "give the module or .py file that has it: --import MODULE"
-        ) from problem
+        raise lacking_name(problem, path) or problem from problem
 
 
 def _line(problem: Exception) -> str:
     return " ".join(str(problem).split())[:200]
 
 
-def _load(
-    path: Path, saved: Saved, objects: Mapping[str, Any], missing: list[UnknownClass], options: LoadOptions
-) -> keras.Model:
+def _load(path: Path, saved: Saved, code: Code, missing: list[UnknownClass], options: LoadOptions) -> keras.Model:
     try:
         with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
             model = keras.models.load_model(
-                path, custom_objects={**PRIVATE, **objects}, compile=False, safe_mode=not options.trust_lambda
+                path, custom_objects={**PRIVATE, **code.objects}, compile=False, safe_mode=not options.trust_lambda
             )
     except Exception as problem:  # Keras raises many kinds here, all of them about the file
         broken = damage(path)
         if broken is not None:
             raise WeightsError(f"{path}: damaged, {broken} fails its checksum; copy the file again") from None
         if saved.is_keras_2 and not missing:
-            return load_keras_2(path, saved, objects, problem)
+            return load_keras_2(path, saved, code, problem)
         raise WeightsError(f"{path}: {_reason(path, saved.config, missing, options, problem)}") from problem
+    if saved.is_keras_2 and isinstance(model, keras.Sequential) and not has_graph(model):
+        return load_keras_2(path, saved, code, ValueError("a layer of it fails"))
     if not isinstance(model, keras.Model):
         raise WeightsError(f"{path}: holds a {type(model).__name__}, not a model")
     return model

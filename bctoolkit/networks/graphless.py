@@ -23,7 +23,7 @@ def with_graph(model: keras.Model, path: Path) -> keras.Model:
     for part in model._flatten_layers():
         if isinstance(part, keras.Model) and not has_graph(part):
             _in_float32(part)
-    if has_graph(model) or (isinstance(model, keras.Sequential) and not model.built):
+    if has_graph(model) or (isinstance(model, keras.Sequential) and model._functional is None):
         return model  # the latter has no input yet, which is said of it where its graph is asked for
     shape = _input_shape(model)
     if shape is None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from bctoolkit.errors import MissingExtra, WeightsError
+from bctoolkit.networks.code import CUSTOMARY, Code, lacking_name, lend_names
 from bctoolkit.networks.saved import Saved, class_name, is_keras, nodes
 from bctoolkit.networks.traced import Traced, functional_of, require_pure
 
@@ -38,7 +38,7 @@ PARTS = ("activations", "constraints", "engine", "initializers", "layers", "mixe
 """Parts of Keras 2 that a network is made of."""
 
 
-def load_keras_2(path: Path, saved: Saved, objects: Mapping[str, Any], problem: Exception) -> keras.Model:
+def load_keras_2(path: Path, saved: Saved, code: Code, problem: Exception) -> keras.Model:
     """Load a file of Keras 2 as a functional model of one operation.
 
     Nothing in the file is run that the caller has not allowed: Python code has been looked for before, and what the
@@ -47,14 +47,14 @@ def load_keras_2(path: Path, saved: Saved, objects: Mapping[str, Any], problem: 
     Args:
         path: a `.keras` or `.h5` file.
         saved: what it holds.
-        objects: classes and functions of the user's. Lambdas, where they are trusted, use them and the customary names.
+        code: of the user's, which it may use. Lambdas, where they are trusted, get the names of its modules.
         problem: what Keras 3 said of the file.
 
     Raises:
         MissingExtra: `tf-keras` is not installed.
         WeightsError: it cannot load the file either, or the network takes something else than one image.
     """
-    _require_network(path, saved, objects)
+    _require_network(path, saved, code.objects)
     if importlib.util.find_spec("tf_keras") is None:
         raise MissingExtra(
             f"{path}: written by Keras {saved.version}, and Keras 3 does not load it ({_line(problem)}); "
@@ -63,14 +63,17 @@ def load_keras_2(path: Path, saved: Saved, objects: Mapping[str, Any], problem: 
     with warnings.catch_warnings(), open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
         warnings.simplefilter("ignore")
         tf_keras = importlib.import_module("tf_keras")
+        names = {**CUSTOMARY, "K": tf_keras.backend, "keras": tf_keras, "layers": tf_keras.layers}
+        lend_names(code.modules, importlib.import_module("tf_keras.src.layers.core.lambda_layer"), names)
         try:
-            names = {"K": tf_keras.backend, "keras": tf_keras, "layers": tf_keras.layers, "np": np, "tf": tf, **objects}
-            return _as_model(
-                path, tf_keras.models.load_model(path, custom_objects=names, compile=False, safe_mode=False)
-            )
+            model = tf_keras.models.load_model(path, custom_objects=dict(code.objects), compile=False, safe_mode=False)
+            return _as_model(path, model)
         except WeightsError:
             raise
         except Exception as second:  # Keras 2 raises many kinds here, all of them about the file
+            lacking = lacking_name(second, path)
+            if lacking is not None:
+                raise lacking from second
             raise WeightsError(
                 f"{path}: written by Keras {saved.version}, and neither Keras 3 nor tf-keras loads it ({_line(second)})"
             ) from second

@@ -23,10 +23,10 @@ def leaves(model: keras.Model) -> Iterator[Any]:
 
 
 def has_graph(model: keras.Model) -> bool:
-    """Whether a model is the graph that Keras knows: built, and with no `call` of its own."""
+    """Whether a model is the graph that Keras knows: with an input shape, and with no `call` of its own."""
     kind = type(model)
     if isinstance(model, keras.Sequential):
-        return bool(model.built) and kind.call is keras.Sequential.call
+        return model._functional is not None and kind.call is keras.Sequential.call
     return isinstance(model, Functional) and kind.call is Functional.call
 
 

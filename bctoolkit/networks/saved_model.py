@@ -104,7 +104,7 @@ def _operators(meta: Any, names: Iterator[str]) -> Iterator[str]:
 def _as_model(folder: Path, loaded: Any, function: Any) -> keras.Model:
     inputs = function.structured_input_signature[1]
     if len(inputs) != 1:
-        raise WeightsError(f"{folder}: takes {len(inputs)} inputs ({', '.join(inputs)}); expected one image")
+        raise WeightsError(f"{folder}: takes {len(inputs)} inputs ({', '.join(sorted(inputs))}); expected one image")
     ((name, spec),) = inputs.items()
     if spec.shape.rank != 4 or not (spec.dtype.is_floating or spec.dtype.is_integer):
         raise WeightsError(f"{folder}: takes {spec.dtype.name} of shape {spec.shape}; expected a batch of images")

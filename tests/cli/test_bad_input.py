@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -196,7 +197,22 @@ def test_the_export_of_a_file_with_a_lambda_names_the_layer(refused: Refused, tm
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         archive.writestr("config.json", json.dumps({"class_name": "Functional", "config": {"layers": [layer]}}))
     line = refused("export", tmp_path / "model.keras")
-    assert "model.keras: layer 'scale' (Lambda) holds a Python lambda, which is never run from a file" in line
+    assert "model.keras: layer 'scale' (Lambda) holds Python code, which runs only if you trust it: bctk export" in line
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.onnx", "model"])
+@pytest.mark.parametrize("kind", ["empty", "folder", "pipe", "noise"])
+def test_the_export_of_what_is_no_network_is_one_line(refused: Refused, tmp_path: Path, kind: str, name: str) -> None:
+    path = tmp_path / name
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"" if kind == "empty" else bytes(range(256)) * 9)
+    line = refused("export", path)
+    assert line.startswith(f"error: {path}: ")
+    assert "unexpected" not in line
 
 
 def test_an_export_without_a_run_says_how_to_make_one(refused: Refused) -> None:

@@ -1,6 +1,10 @@
 """What `bctk export` says of its options: kept bundles, patterns that fit nothing, forms that a format lacks."""
 
+import shlex
 from pathlib import Path
+
+import keras
+import pytest
 
 from tests.support.cli import Bctk
 
@@ -36,3 +40,37 @@ def test_a_form_that_one_of_the_formats_lacks_is_refused(bctk: Bctk, workspace: 
     done = bctk("export", "tiny", "--format", "tflite", "--quantize", "fp16-weights", cwd=workspace)
     assert done.returncode == 1
     assert done.stderr.startswith("error: tflite has no quantization 'fp16-weights'; it has fp32, ")
+
+
+MODULE = """
+import keras
+
+print("this module talks")
+
+
+@keras.saving.register_keras_serializable(package="own")
+class Half(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+"""
+
+
+@pytest.mark.slow
+def test_the_command_that_an_error_names_helps(bctk: Bctk, tmp_path: Path) -> None:
+    (tmp_path / "own_half.py").write_text(MODULE)
+    namespace = {"__name__": "own_half"}
+    exec(MODULE, namespace)
+    stack = [keras.layers.Rescaling(1 / 255), namespace["Half"](name="half"), keras.layers.GlobalAveragePooling2D()]  # type: ignore[operator]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *stack, keras.layers.Dense(3, activation="softmax")])
+    model.save(tmp_path / "my net.keras")
+    del keras.saving.get_custom_objects()["own>Half"]
+    first = bctk("export", "my net.keras", "--golden", "synthetic", cwd=tmp_path)
+    assert (first.returncode, first.stdout) == (1, "")
+    (line,) = first.stderr.splitlines()
+    assert line.startswith("error: my net.keras: layer 'half' (Half) needs 'Half' of module own_half; if you trust")
+    command = shlex.split(line.rpartition("run it: ")[2])
+    assert command == ["bctk", "export", "my net.keras", "--import", "own_half"]
+    second = bctk(*command[1:], "--golden", "synthetic", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert second.stderr.splitlines()[0] == "  --import own_half: runs this module's code"
+    assert second.stdout.splitlines()[-1].startswith("next: bctk bench")

@@ -123,12 +123,33 @@ def test_one_output_becomes_two_classes_the_second_of_which_it_is(activation: st
     assert "1 − p" in result.notes[0]
 
 
-def test_a_logit_far_from_zero_keeps_the_digits_of_both_classes() -> None:
-    """1 − p of a float32 p would be 0 or 6e-8 here."""
-    model = network(layers.Flatten(), layers.Dense(1))
+def sigmoid_pair(*head: Any) -> keras.Model:
+    model = network(layers.Flatten(), *head)
     model.set_weights([np.zeros((192, 1)), np.array([25.0])])
-    probabilities = answers(adapted(model, "sigmoid").model)
-    assert probabilities[0, 0] == pytest.approx(np.exp(-25.0), rel=1e-5)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "head"),
+    [
+        (lambda: sigmoid_pair(layers.Dense(1)), "sigmoid"),
+        (lambda: sigmoid_pair(layers.Dense(1, activation="sigmoid")), None),
+        (lambda: sigmoid_pair(layers.Dense(1), layers.Activation("sigmoid")), None),
+    ],
+)
+def test_a_class_far_from_likely_keeps_its_digits(make: Any, head: str | None) -> None:
+    """1 − p of a float32 p would be 0 or 6e-8 here."""
+    result = adapted(make(), head)
+    assert answers(result.model)[0, 0] == pytest.approx(np.exp(-25.0), rel=1e-5)
+    assert result.adaptation is not None
+    assert result.adaptation.head == ("two classes" if head is None else "sigmoid, two classes")
+
+
+def test_a_sigmoid_that_cannot_be_taken_off_stays() -> None:
+    inner, image = dense(1, "sigmoid"), keras.Input((8, 8, 3))
+    model = keras.Model(image, layers.Dropout(0.1)(inner(image)))
+    p = answers(model)
+    assert np.abs(answers(adapted(model).model) - np.concatenate([1 - p, p], 1)).max() < 1e-6
 
 
 def test_the_loss_tells_logits_of_one_class_from_those_of_each_by_itself() -> None:

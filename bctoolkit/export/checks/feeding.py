@@ -242,7 +242,7 @@ def _judge(finding: _Finding, recipe: ExportRecipe, progress: Progress) -> None:
         as_it_is = "--scale none" if "--scale" in best.options else f"--labels {finding.order}"
         raise ExportError(f"{name}: {message}; give {best}" + (f", or {as_it_is} to keep it as it is" if above else ""))
     if finding.at_chance and not stated["--labels"]:
-        at_best = "" if best is None else f" ({best.accuracy:.1%} at best)"
+        at_best = "" if best is None else f" (at best {best.accuracy:.1%}, with {best})"
         raise ExportError(
             f"{name}: {finding}, no better than chance ({finding.chance:.1%}), whatever preset of --scale{at_best}; "
             f"if its outputs are in the order {finding.order}, say so with --labels, else leave out --data and give "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bctoolkit.documents.preprocessing import PRESETS, Adaptation, InputSettings, OutputSettings
 from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.entry import Entry, plan_entry
-from bctoolkit.export.keras_graph.head import HeadForm, classes, finish, head_form, select_output
+from bctoolkit.export.keras_graph.head import HeadForm, classes, finish, head_form, logit_of, select_output
 from bctoolkit.export.keras_graph.walk import functional
 
 __all__ = ["AdaptedNetwork", "adapt", "adapt_network"]
@@ -82,14 +82,23 @@ def adapt_network(
         if single is graph:
             return AdaptedNetwork(model, model, entry, None)
         return AdaptedNetwork(single, single, entry, _adaptation(settings, entry, output.name, form))
+    body, added = _before_sigmoid(single, form)
     plain = dataclasses.replace(entry, channels=entry.eaten, scaling=PRESETS["none"], reversed=False)
     return AdaptedNetwork(
-        model=_around(single, entry, form, name),
-        core=_around(single, plain, form, name),
+        model=_around(body, entry, added, name),
+        core=_around(body, plain, added, name),
         entry=entry,
         adaptation=_adaptation(settings, entry, output.name, form),
         notes=tuple(_notes(settings, entry, form)),
     )
+
+
+def _before_sigmoid(model: Any, form: HeadForm) -> tuple[Any, HeadForm]:
+    """A network of two classes without its last sigmoid, if that can be taken off, and what makes both of the logit."""
+    logit = logit_of(model.outputs[0]) if form == "two classes" else None
+    if logit is None:
+        return model, form
+    return keras.Model(model.inputs[0], logit, name=model.name), "sigmoid, two classes"
 
 
 def _around(model: Any, entry: Entry, form: HeadForm, name: str) -> keras.Model:

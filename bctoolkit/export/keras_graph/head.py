@@ -13,7 +13,7 @@ from bctoolkit.documents.preprocessing import Head
 from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.walk import Operation
 
-__all__ = ["HeadForm", "classes", "finish", "head_form", "named_outputs", "select_output"]
+__all__ = ["HeadForm", "classes", "finish", "head_form", "logit_of", "named_outputs", "select_output"]
 
 HeadForm = Literal["none", "softmax", "sigmoid", "two classes", "sigmoid, two classes"]
 """See `Adaptation.head`."""
@@ -150,6 +150,10 @@ def _sums_to_one(values: NDArray[np.float32]) -> bool:
     return values.shape[1] > 1 and _within(values) and bool((np.abs(values.sum(1) - 1) <= SUM).all())
 
 
+HALVES = ((-0.5, "first_class"), (0.5, "second_class"))
+"""What a logit is multiplied by, so that the softmax of both are 1 − sigmoid and sigmoid."""
+
+
 def finish(x: Any, form: HeadForm) -> Any:
     """The probabilities, N × classes, of an output as a symbolic tensor."""
     if len(x.shape) != 2:
@@ -162,10 +166,34 @@ def finish(x: Any, form: HeadForm) -> Any:
         other = layers.Rescaling(-1.0, 1.0, dtype="float32", name="adapt_other_class")(x)
         return layers.Concatenate(dtype="float32", name="adapt_two_classes")([other, x])
     if form == "sigmoid, two classes":
-        other = layers.Rescaling(-1.0, dtype="float32", name="adapt_other_class")(x)
-        both = layers.Concatenate(dtype="float32", name="adapt_two_classes")([other, x])
-        return layers.Activation("sigmoid", dtype="float32", name="adapt_sigmoid")(both)
+        halves = [layers.Rescaling(half, dtype="float32", name=f"adapt_{name}")(x) for half, name in HALVES]
+        both = layers.Concatenate(dtype="float32", name="adapt_two_classes")(halves)
+        return layers.Softmax(dtype="float32", name="adapt_softmax")(both)
     return x
+
+
+def logit_of(tensor: Any) -> Any | None:
+    """What the last layer takes the sigmoid of; None where it is no sigmoid by itself.
+
+    As the softmax of (−z/2, z/2) both classes keep all their digits, which 1 − p of a p near one has not, nor a sigmoid
+    near zero in engines that approximate it to so many places.
+
+    Args:
+        tensor: the symbolic output of a functional model.
+    """
+    operation, node_index, _ = tensor._keras_history
+    inputs = operation._inbound_nodes[node_index].input_tensors
+    if len(inputs) != 1:
+        return None
+    is_sigmoid = getattr(operation, "activation", None) is keras.activations.sigmoid
+    if type(operation).__name__ == "Sigmoid" or (is_sigmoid and isinstance(operation, layers.Activation)):
+        return inputs[0]
+    if not is_sigmoid or type(operation) is not layers.Dense or len(operation.weights) != 1 + operation.use_bias:
+        return None
+    linear = layers.Dense(1, use_bias=operation.use_bias, dtype=operation.dtype_policy, name=operation.name)
+    logit = linear(inputs[0])
+    linear.set_weights(operation.get_weights())
+    return logit
 
 
 def _last(tensor: Any, outer: tuple[tuple[Any, Any], ...] = ()) -> Operation:

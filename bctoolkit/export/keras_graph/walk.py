@@ -109,11 +109,11 @@ def functional(model: keras.Model) -> Any:
     Raises:
         UnsupportedOp: the model is a subclass, whose graph Keras does not know, or it has no input shape yet.
     """
-    if isinstance(model, keras.Sequential) and not model.built:
+    if isinstance(model, keras.Sequential) and model._functional is None:
         raise UnsupportedOp(f"{model.name}: has no input shape; begin the sequential model with keras.Input(shape)")
     if not has_graph(model):
         raise UnsupportedOp(f"{model.name}: a subclassed model has no graph to export; build it as a functional model")
-    return keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
+    return keras.Model(model.inputs, model.outputs, name=model.name) if isinstance(model, keras.Sequential) else model
 
 
 def rebuild(
