@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import msgspec
 
 from bctoolkit import bundle
@@ -15,6 +16,7 @@ from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, quanti
 from bctoolkit.export.baseline import Baseline, check_network
 from bctoolkit.export.cache import TOOLS
 from bctoolkit.export.exporter import Exporter, ExportSettings
+from bctoolkit.export.keras_graph.state import training_calls
 from bctoolkit.export.keras_network import KerasNetwork
 from bctoolkit.export.network import Network
 from bctoolkit.export.plan import Artifact, Job
@@ -50,7 +52,10 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> Built:
         RecipeError: a pattern of layers to keep in float fits none.
     """
     job.progress.step("loading the network", 0, 1)
-    network = KerasNetwork(job.source.load())
+    model = job.source.load()
+    _warn_of_training_calls(job, model)
+    network = KerasNetwork(model)
+    del model
     built = Built()
     exporters = _exporters(job, network, inputs, built)
     if not exporters:
@@ -82,6 +87,16 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> Built:
                     inputs_sha256=inputs[artifact],
                 )
     return built
+
+
+def _warn_of_training_calls(job: Job, model: keras.Model) -> None:
+    names = training_calls(model)
+    if names:
+        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        job.progress.say(
+            f"  warning: the network calls {some} with training=True; Keras ignores that at inference, and so does the "
+            "export: batch normalization uses its moving statistics, dropout and noise let everything through"
+        )
 
 
 def _exporters(job: Job, network: Network, artifacts: Iterable[Artifact], built: Built) -> dict[str, Exporter]:

@@ -1,4 +1,4 @@
-"""A traced TensorFlow function once more in float64: what it computes apart from rounding."""
+"""A TensorFlow function once more in float64: what it computes apart from rounding."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -26,9 +26,8 @@ def float64_function(function: Callable[[Any], Any], shape: Iterable[int | None]
     Raises:
         NotImplementedError: the graph branches, or normalizes by the batch.
     """
-    with tf.init_scope():  # outside of the graph that is traced, where the weights have values
-        traced = tf.function(function).get_concrete_function(tf.TensorSpec(tuple(shape), tf.float32))
-        frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    traced = tf.function(function).get_concrete_function(tf.TensorSpec(tuple(shape), tf.float32))
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     graph = frozen.graph.as_graph_def()
     if graph.library.function:
         raise NotImplementedError("a graph with branches or loops")

@@ -1,7 +1,7 @@
 """A trained network at inference: in float32, whatever precision trained it, and over many images in batches."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -88,10 +88,11 @@ def _computes_in_float32(layer: Any) -> bool:
 def predictor(model: keras.Model, shape: tuple[int, ...]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
     """The compiled network: a batch of images N × `shape`, values 0–255 of any dtype → probabilities N × classes."""
     signature = tf.TensorSpec((None, *shape), tf.float32)
+    first = any(getattr(layer, "data_format", None) == "channels_first" for layer in leaves(model))
     compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
 
     def call(images: NDArray[Any]) -> NDArray[np.float32]:
-        with _unfused():
+        with nullcontext() if first else _unfused():
             probabilities: NDArray[np.float32] = compiled(images.astype(np.float32)).numpy()
         return probabilities
 
@@ -103,7 +104,9 @@ def _unfused() -> Iterator[None]:
     """Operators as they were written, for functions that are called meanwhile.
 
     On a CPU TensorFlow 2.21 makes one operator of a convolution, its bias, a sum and a LeakyReLU, and loses the slope:
-    0.2 is used for any other. Keras's own `predict` has that fault, its eager call has not.
+    0.2 is used for any other. Keras's own `predict` has that fault, its eager call has not. With channels first it is
+    the other way round: only the fused operator adds a bias along the channels where an image is as wide as they are
+    many (Keras 3.15, `backend.tensorflow.numpy.add`).
     """
     before = tf.config.optimizer.get_experimental_options().get("remapping", True)
     tf.config.optimizer.set_experimental_options({"remapping": False})

@@ -15,7 +15,7 @@ import tensorflow as tf
 from bctoolkit.errors import MissingExtra, WeightsError
 from bctoolkit.networks.code import CUSTOMARY, Code, lacking_name, lend_names
 from bctoolkit.networks.saved import Saved, class_name, is_keras, nodes
-from bctoolkit.networks.traced import Traced, functional_of, require_pure
+from bctoolkit.networks.traced import Traced, functional_of, operators, require_pure
 
 __all__ = ["load_keras_2"]
 
@@ -128,12 +128,10 @@ def _as_model(path: Path, model: Any) -> keras.Model:
         names = getattr(model, "output_names", None)
         return dict(zip(names, outputs, strict=True)) if isinstance(outputs, list) and names else outputs
 
-    function = tf.function(call, input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)])
-    graph = function.get_concrete_function().graph.as_graph_def()
-    inner = (node.op for each in graph.library.function for node in each.node_def)
-    names = {each.signature.name for each in graph.library.function}
-    require_pure((op for op in (*(node.op for node in graph.node), *inner) if op not in names), str(path))
-    return functional_of(Traced(function, model, name="keras_2"), shape[1:], model.name)
+    signature = tf.TensorSpec((None, *shape[1:]), tf.float32)
+    graph = tf.function(call).get_concrete_function(signature).graph.as_graph_def()
+    require_pure(operators(graph), str(path))
+    return functional_of(Traced(call, model, name="keras_2"), shape[1:], model.name)
 
 
 def _line(problem: Exception) -> str:

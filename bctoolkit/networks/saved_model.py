@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
 from bctoolkit.errors import WeightsError
-from bctoolkit.networks.traced import Traced, functional_of, require_pure
+from bctoolkit.networks.traced import Traced, functional_of, operators, require_pure
 
 __all__ = ["load_saved_model"]
 
@@ -46,7 +46,7 @@ def load_saved_model(folder: Path) -> keras.Model:
         if not objects.nodes:
             raise WeightsError(f"{folder}: written by TensorFlow 1; load it there and save it with TensorFlow 2")
         serving = _serving(folder, objects)
-        require_pure(_operators(meta, _entry_points(objects, serving)), str(folder))
+        require_pure(operators(meta.graph_def, _entry_points(objects, serving)), str(folder))
         loaded = tf.saved_model.load(str(folder))
         return _as_model(folder, loaded, loaded.signatures[SIGNATURE])
     except WeightsError:
@@ -81,24 +81,6 @@ def _entry_points(objects: Any, serving: int) -> Iterator[str]:
         node = objects.nodes[root]
         yield node.bare_concrete_function.concrete_function_name
         yield from node.function.concrete_functions
-
-
-def _operators(meta: Any, names: Iterator[str]) -> Iterator[str]:
-    """Every operator that these functions, and those they call, run."""
-    library = {function.signature.name: function for function in meta.graph_def.library.function}
-    waiting, visited = [name for name in names if name], set()
-    while waiting:
-        name = waiting.pop()
-        if name in visited or name not in library:
-            continue
-        visited.add(name)
-        for node in library[name].node_def:
-            if node.op in library:
-                waiting.append(node.op)
-            else:
-                yield node.op
-            for value in node.attr.values():
-                waiting += [function.name for function in (value.func, *value.list.func) if function.name]
 
 
 def _as_model(folder: Path, loaded: Any, function: Any) -> keras.Model:

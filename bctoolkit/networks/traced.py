@@ -1,7 +1,7 @@
 """A network that is no graph of Keras 3 layers, as one layer that calls it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -10,18 +10,17 @@ from tensorflow.core.framework.op_def_pb2 import OpList
 from tensorflow.python.client import pywrap_tf_session
 
 from bctoolkit.errors import WeightsError
-from bctoolkit.networks.float64_graph import float64_function
 
-__all__ = ["Traced", "forbidden", "functional_of", "require_pure"]
+__all__ = ["Traced", "forbidden", "functional_of", "operators", "require_pure"]
 
 STATEFUL = {
     "Assert", "AssignAddVariableOp", "AssignSubVariableOp", "AssignVariableOp", "Case", "CheckNumerics",
-    "CheckNumericsV2", "DisableCopyOnRead", "Empty", "GuaranteeConst", "If", "Multinomial",
-    "ParameterizedTruncatedNormal", "RandomGamma", "RandomPoissonV2", "RandomShuffle", "RandomStandardNormal",
-    "RandomUniform", "RandomUniformInt", "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "RngReadAndSkip",
-    "RngSkip", "StatefulPartitionedCall", "StatefulStandardNormalV2", "StatefulTruncatedNormal",
-    "StatefulUniform", "StatefulUniformInt", "StatelessRandomGetAlg", "TruncatedNormal", "VarHandleOp",
-    "VarIsInitializedOp", "VariableShape", "While", "_Arg", "_Retval",
+    "CheckNumericsV2", "CudnnRNN", "CudnnRNNV2", "CudnnRNNV3", "DisableCopyOnRead", "Empty", "GuaranteeConst",
+    "If", "Multinomial", "ParameterizedTruncatedNormal", "RandomGamma", "RandomPoissonV2", "RandomShuffle",
+    "RandomStandardNormal", "RandomUniform", "RandomUniformInt", "ReadVariableOp", "ResourceGather",
+    "ResourceGatherNd", "RngReadAndSkip", "RngSkip", "StatefulPartitionedCall", "StatefulStandardNormalV2",
+    "StatefulTruncatedNormal", "StatefulUniform", "StatefulUniformInt", "StatelessRandomGetAlg",
+    "TruncatedNormal", "VarHandleOp", "VarIsInitializedOp", "VariableShape", "While", "_Arg", "_Retval",
 }  # fmt: skip
 """Operations with a state that reach no further than the network's own variables and random numbers."""
 
@@ -43,9 +42,7 @@ class Traced(keras.layers.Layer):
         self.held = _Untracked(held)
 
     def call(self, images: Any) -> Any:
-        """Run the network at inference, in float64 where the layer is to compute in it."""
-        if self.compute_dtype == "float64":
-            return float64_function(self.function.value, images.shape)(images)
+        """Run the network at inference."""
         return self.function.value(images)
 
     def get_config(self) -> dict[str, Any]:
@@ -99,6 +96,25 @@ def forbidden(operators: Iterable[str]) -> str | None:
         if any(argument.type == tf.string.as_datatype_enum for argument in definition.input_arg):
             return name
     return None
+
+
+def operators(graph: Any, functions: Iterable[str] | None = None) -> Iterator[str]:
+    """Every operator that a graph, or some functions of its library, and all that they call, run.
+
+    Args:
+        graph: a GraphDef.
+        functions: names in its library; by default what runs is the graph itself.
+    """
+    library = {function.signature.name: function.node_def for function in graph.library.function}
+    names = frozenset(library)
+    waiting = [graph.node] if functions is None else [library.pop(name) for name in functions if name in library]
+    while waiting:
+        for node in waiting.pop():
+            called = [value.func.name for value in node.attr.values()]
+            called += [function.name for value in node.attr.values() for function in value.list.func]
+            waiting += [library.pop(name) for name in (node.op, *called) if name in library]
+            if node.op not in names:
+                yield node.op
 
 
 def _registered() -> dict[str, Any]:

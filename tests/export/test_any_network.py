@@ -120,7 +120,7 @@ def attention(x: Any) -> Any:
 
 
 def sequence(x: Any) -> Any:
-    return layers.Reshape((4, 128))(features(x))
+    return layers.Reshape((3, 48))(layers.AveragePooling2D(2, strides=3)(features(x, 16)))
 
 
 def recurrent(x: Any) -> Any:
@@ -152,8 +152,8 @@ def convolutions_of_one_axis(x: Any) -> Any:
 def channels_first(x: Any) -> Any:
     first: dict[str, Any] = {"data_format": "channels_first"}
     y = layers.Permute((3, 1, 2))(layers.Rescaling(1 / 64, -2.0)(x))
-    y = layers.ReLU()(layers.BatchNormalization(axis=1)(layers.Conv2D(8, 3, padding="same", **first)(y)))
-    z = layers.Activation("tanh")(layers.Conv2D(8, 1, **first)(layers.MaxPooling2D(2, **first)(y)))
+    y = layers.ReLU()(layers.BatchNormalization(axis=1)(layers.Conv2D(6, 3, padding="same", **first)(y)))
+    z = layers.Activation("tanh")(layers.Conv2D(6, 1, **first)(layers.MaxPooling2D(2, **first)(y)))
     z = layers.Add()([z, layers.AveragePooling2D(2, **first)(y)])
     return layers.GlobalAveragePooling2D(**first)(layers.Softmax(axis=1)(z))
 

@@ -115,6 +115,13 @@ def test_heads_keep_their_names(tmp_path: Path) -> None:
     assert sorted(model.output_names) == ["head_0", "head_1"]
 
 
+def test_a_recurrent_layer_brings_code_for_another_device_that_does_not_matter(tmp_path: Path) -> None:
+    image = tf_keras.Input((8, 8, 3))
+    x = tf_keras.layers.LSTM(4)(tf_keras.layers.Reshape((8, 24))(image / 255.0))
+    original = tf_keras.Model(image, tf_keras.layers.Dense(3)(x))
+    np.testing.assert_allclose(load_model(save(original, tmp_path / "model.h5"))(IMAGES), original(IMAGES), atol=1e-6)
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_lambda_runs_where_it_is_trusted(tmp_path: Path, suffix: str) -> None:
     layers = tf_keras.layers

@@ -1,7 +1,8 @@
 """Names of the operations of a flat model that is made of nested ones."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -16,14 +17,16 @@ class Nest(NamedTuple):
     """Nested models."""
     layer: str = ""
     """The layer that it is a part of, by its unique name; "" for an operation of a model's own graph."""
+    paths: Mapping[int, tuple[str, ...]] = MappingProxyType({})
+    """Names of the layers between that layer and those inside, by their `id`."""
 
     def inside(self, model: str) -> "Nest":
         """Where the operations of a model stand that is nested here."""
-        return Nest((*self.models, model), self.layer)
+        return Nest((*self.models, model), self.layer, self.paths)
 
-    def of(self, layer: str) -> "Nest":
+    def of(self, layer: str, paths: Mapping[int, tuple[str, ...]]) -> "Nest":
         """Where the parts of a layer stand."""
-        return Nest((), layer)
+        return Nest((), layer, paths)
 
 
 class Names:
@@ -59,7 +62,7 @@ class Names:
     def _preferred(self, operation: Any, nest: Nest) -> str:
         if nest.layer:
             own = operation.name if isinstance(operation, keras.layers.Layer) else type(operation).__name__.lower()
-            return ".".join((nest.layer, *nest.models, own))
+            return ".".join((nest.layer, *nest.paths.get(id(operation), ()), *nest.models, own))
         if self._occurring[operation.name] > 1:
             return ".".join((*nest.models, operation.name))
         return str(operation.name)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.walk import Operation, walk
 from bctoolkit.networks import leaves
+from bctoolkit.networks.float64_graph import float64_function
 
 __all__ = ["float64", "rounded"]
 
@@ -40,22 +41,33 @@ class _Float64(keras.DTypePolicy):
 def float64(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     """The network's outputs computed in float64 from its float32 weights.
 
+    Layer by layer, or where some of it computes in float32 all the same, as a user's own code may, in its graph.
+
     Args:
         model: a functional network whose layers compute in float32.
         images: N × height × width × channels.
 
     Returns:
-        N × classes; None where a layer cannot compute in float64, or computes some of it in float32 all the same.
+        N × classes; None where it cannot be computed in float64 either way.
     """
-    signature = tf.TensorSpec((None, *images.shape[1:]), tf.float64)
-    try:
-        with _computing_in_float64(model):
-            compiled = tf.function(lambda batch: walk(model, batch, _visit)).get_concrete_function(signature)
-        if _computes_in_float32(compiled):
-            return None
-        return _evaluate(compiled, images.astype(np.float64))
-    except (tf.errors.OpError, TypeError, ValueError, NotImplementedError, ExportError):  # no kernel, or another dtype
-        return None
+    for trace in (_layers_in_float64, _graph_in_float64):
+        try:
+            compiled = trace(model, tf.TensorSpec((None, *images.shape[1:]), tf.float64))
+            if not _computes_in_float32(compiled):
+                return _evaluate(compiled, images.astype(np.float64))
+        except (ExportError, tf.errors.OpError, TypeError, ValueError, NotImplementedError):
+            continue  # no kernel, or a dtype that it does not take
+    return None
+
+
+def _layers_in_float64(model: keras.Model, signature: Any) -> Any:
+    with _computing_in_float64(model):
+        return tf.function(lambda batch: walk(model, batch, _visit)).get_concrete_function(signature)
+
+
+def _graph_in_float64(model: keras.Model, signature: Any) -> Any:
+    wide = float64_function(lambda batch: model(batch, training=False), signature.shape)
+    return tf.function(wide).get_concrete_function(signature)
 
 
 def rounded(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:

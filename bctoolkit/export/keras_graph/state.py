@@ -38,7 +38,7 @@ def training_calls(model: keras.Model) -> list[str]:
     At inference Keras calls them with `training=False` all the same, and so does an export: batch normalization uses
     its moving statistics, dropout lets everything through.
     """
-    return list(dict.fromkeys(_training_calls(functional(model))))
+    return list(dict.fromkeys(_training_calls(functional(model)))) if has_graph(model) else []
 
 
 def _training_calls(graph: Any) -> Iterator[str]:

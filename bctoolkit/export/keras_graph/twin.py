@@ -30,6 +30,7 @@ from bctoolkit.export.keras_graph.channels_first import (
     is_channels_first,
     is_elementwise,
 )
+from bctoolkit.export.keras_graph.einsum_dense import dense_row, dense_weights, is_dense
 from bctoolkit.export.keras_graph.state import require_finite
 from bctoolkit.export.keras_graph.walk import Operation, edges, rebuild
 from bctoolkit.networks import Gelu, LayerScale
@@ -51,8 +52,8 @@ def freeze(model: keras.Model) -> keras.Model:
 
     Requires: a functional or sequential model. Ensures: a flat float32 functional model with the same outputs at
     inference; no layer that is made of others and could be taken apart; no layer that acts only while training, or
-    wants channels first; no grouped convolution with one channel per group; no separable convolution; every input
-    normalization is given by constants; every LayerScale is ours; no Gelu is.
+    wants channels first; no grouped convolution with one channel per group; no separable convolution; no dense layer
+    over several axes; every input normalization is given by constants; every LayerScale is ours; no Gelu is.
 
     Raises:
         UnsupportedOp: a layer cannot be built in float32, or a model is a subclass without a graph.
@@ -84,6 +85,9 @@ def _frozen(
         return [_depthwise(operation, filters // operation.groups)]
     if type(operation) is layers.SeparableConv2D:
         return _separate(operation)
+    if is_dense(operation):
+        weights[id(operation)] = dense_weights(operation)
+        return dense_row(operation)
     if isinstance(operation, convnext.LayerScale):
         return [LayerScale(dtype="float32", name=operation.name)]
     if isinstance(operation, inception_resnet_v2.CustomScaleLayer):

@@ -1,6 +1,8 @@
 """Walk a Keras graph, and rebuild it with other layers: what every pass over a network is made of."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -9,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.errors import BctkError, ExportError, UnsupportedOp
-from bctoolkit.export.keras_graph.composite import expand
+from bctoolkit.export.keras_graph.composite import Recording, expand
 from bctoolkit.export.keras_graph.naming import Names, Nest
 from bctoolkit.networks import has_graph
 from bctoolkit.networks.inference import alias
@@ -48,7 +50,7 @@ def walk(model: keras.Model, inputs: Any, visit: Callable[..., Any]) -> Any:
 
 def _run(graph: Any, inputs: Any, visit: Callable[[_Step], Any], nest: Nest) -> Any:
     values = dict(zip(map(id, graph.inputs), _flat_inputs(graph, inputs), strict=True))
-    for node in (node for nodes in _by_depth(graph) for node in nodes if not node.is_input):
+    for node in _nodes(graph):
         if any(id(tensor) not in values for tensor in node.input_tensors):
             continue  # it depends on something that is no input of this graph, and no output depends on it
         args, kwargs = _arguments(node, values)
@@ -62,7 +64,8 @@ def _run(graph: Any, inputs: Any, visit: Callable[[_Step], Any], nest: Nest) -> 
             reason = f"{len(node.outputs)} outputs became {len(leaves)}"
             raise ExportError(f"layer {operation.name!r} ({type(operation).__name__}): {reason}")
         values.update(zip(map(id, node.outputs), leaves, strict=True))
-    return keras.tree.pack_sequence_as(graph._outputs_struct, [values[id(tensor)] for tensor in graph.outputs])
+    flat = [values.get(id(tensor), tensor) for tensor in graph.outputs]  # what is in neither is a constant
+    return flat if isinstance(graph, Recording) else keras.tree.pack_sequence_as(graph._outputs_struct, flat)
 
 
 def _visited(visit: Callable[[_Step], Any], step: _Step) -> Any:
@@ -75,10 +78,13 @@ def _visited(visit: Callable[[_Step], Any], step: _Step) -> Any:
         raise ExportError(f"layer {step.operation.name!r} ({kind}): {reason}") from problem
 
 
-def _by_depth(graph: Any) -> Iterator[Any]:
-    """The nodes of a graph, those first that the others depend on."""
+def _nodes(graph: Any) -> Iterator[Any]:
+    """The calls of operations in a graph, each after those it depends on."""
+    if isinstance(graph, Recording):
+        yield from graph.nodes
+        return
     for depth in sorted(graph._nodes_by_depth, reverse=True):
-        yield graph._nodes_by_depth[depth]
+        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
 
 
 def _arguments(node: Any, values: Mapping[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -153,7 +159,7 @@ def rebuild(
         operation, args, kwargs, nest = step
         inner = expand(operation, args, kwargs)
         if inner is not None:
-            return _run(inner.graph, inner.tensors, visit, nest.of(names.unique(operation, nest)))
+            return _run(inner.graph, inner.tensors, visit, nest.of(names.unique(operation, nest), inner.paths))
         if id(operation) not in rows:
             name = names.unique(operation, nest)
             named = operation if name == operation.name else alias(operation, name)
@@ -171,11 +177,23 @@ def rebuild(
 
     inputs = [keras.Input(tensor.shape[1:], dtype="float32", name=tensor.name) for tensor in graph.inputs]
     outputs = keras.tree.flatten(_run(graph, inputs, visit, Nest()))
-    rebuilt = keras.Model(*(each[0] if len(each) == 1 else each for each in (inputs, outputs)), name=model.name)
+    with _deep_recursion():
+        rebuilt = keras.Model(*(each[0] if len(each) == 1 else each for each in (inputs, outputs)), name=model.name)
     for old, named, row in rows.values():
         if getattr(old, "weights", None):
             _fill(named, row, weights.get(id(named)) if weights else None)
     return rebuilt
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Room for Keras to follow a graph from output to input: an unrolled sequence is thousands of calls deep."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 100_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _leaves(graph: Any) -> Iterator[Operation]:
@@ -212,7 +230,7 @@ def edges(model: keras.Model) -> Iterator[tuple[Operation, Operation]]:
     readers: dict[int, list[Operation]] = {}
     calls: dict[int, int] = {}
     several: set[int] = set()
-    for node in (node for nodes in _by_depth(model) for node in nodes):
+    for node in _nodes(model):
         calls[id(node.operation)] = calls.get(id(node.operation), 0) + 1
         if len(node.outputs) > 1:
             several.add(id(node.operation))
@@ -224,5 +242,5 @@ def edges(model: keras.Model) -> Iterator[tuple[Operation, Operation]]:
         if len(consumers) != 1 or id(producer) in outputs | several:
             continue
         (consumer,) = consumers
-        if calls[id(producer)] == calls[id(consumer)] == 1:
+        if calls.get(id(producer), 1) == calls[id(consumer)] == 1:  # an input is not called
             yield producer, consumer

@@ -84,5 +84,9 @@ def _blame(calls: list[tuple[Operation, Any, Any]]) -> tuple[str, str] | None:
 
 
 def _reason(problem: Exception) -> str:
+    if "TensorListReserve" in str(problem):
+        return (
+            "it loops over the steps of a sequence in a graph of its own; build its recurrent layers with unroll=True"
+        )
     missing = re.search(r"'tf\.(\w+)' op is neither", str(problem))
     return f"TFLite has no {missing[1]}" if missing else " ".join(str(problem).split())[:200]

@@ -24,7 +24,7 @@ def _get_item(graph: Graph, operation: Any, x: Value, key: Any) -> Value | None:
     missing = [slice(None)] * (len(x.shape) - consumed)
     at = next((index for index, entry in enumerate(entries) if entry is Ellipsis), len(entries))
     entries = [*entries[:at], *missing, *entries[at + 1 :]]
-    if entries[0] != slice(None):
+    if x.shape[0] is None and entries[0] != slice(None):
         return None
     axes = [entry for entry in entries if entry is not None]
     first = is_first(x) and all(isinstance(entry, slice) for entry in entries)
@@ -66,7 +66,7 @@ def _slice(graph: Graph, x: str, axes: list[Any], rank: int, first: bool) -> str
 def _split(graph: Graph, operation: Any, x: Value) -> list[Value] | None:
     shapes = [tuple(spec.shape) for spec in specs_of(operation, x)]
     axis, rank = operation.axis % len(x.shape), len(x.shape)
-    if axis == 0 or any(shape[axis] is None for shape in shapes):
+    if any(shape[axis] is None for shape in shapes):
         return None
     if len(shapes) == 1:
         return [x]
@@ -81,7 +81,7 @@ def _split(graph: Graph, operation: Any, x: Value) -> list[Value] | None:
 def _unstack(graph: Graph, operation: Any, x: Value) -> list[Value] | None:
     axis = operation.axis % len(x.shape)
     count = x.shape[axis]
-    if axis == 0 or count is None:
+    if count is None:
         return None
     shape = (*x.shape[:axis], *x.shape[axis + 1 :])
     sizes = graph.integers(*[1] * count)

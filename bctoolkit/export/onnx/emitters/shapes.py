@@ -16,16 +16,17 @@ EMITTERS = Registry()
 @EMITTERS.register(layers.Reshape, layers.Flatten, "Reshape")
 def _reshape(graph: Graph, layer: Any, x: Value) -> Value | None:
     shape = shape_of(layer, x)
-    if None in shape[1:] or shape == ():
+    if shape == () or (None in shape[1:] and (shape.count(None) > 1 or None not in x.shape)):
         return None
     if len(shape) == 4 and shape[1:3] == (1, 1):  # one pixel: either order of channels is the same in memory
-        return Value(shape, first=_to(graph, x, (shape[3], 1, 1)))
-    return Value(shape, last=_to(graph, x, shape[1:]))
+        return Value(shape, first=_to(graph, x, (None, shape[3], 1, 1)))
+    return Value(shape, last=_to(graph, x, shape))
 
 
 def _to(graph: Graph, x: Value, shape: tuple[int | None, ...]) -> str:
-    """Reshape, in channels-last order of the elements, to `shape` without its batch."""
-    target = graph.constant(np.array([-1, *shape], np.int64), "shape")
+    """Reshape, in channels-last order of the elements; an open size, or else that of the batch, is inferred."""
+    sizes = shape if None in shape else (None, *shape[1:])
+    target = graph.constant(np.array([-1 if size is None else size for size in sizes], np.int64), "shape")
     one_pixel = x.last is None and x.shape[1:-1] == (1,) * (len(x.shape) - 2)
     source = graph.first(x) if one_pixel else graph.last(x)
     return graph.add("Reshape", [source, target])

@@ -21,6 +21,9 @@ __all__ = ["convert_layer"]
 LOG = logging.getLogger("bctoolkit.export.onnx.tf2onnx")
 """Gets the class and the name of each layer that has no emitter of ours."""
 
+ERFC = "Erfc"
+"""1 - erf, of TensorFlow's exact GELU: tf2onnx writes it as if ONNX had it."""
+
 OPSET = 18
 """The latest that tf2onnx writes; its operators are read alike by the opset of our graph."""
 
@@ -50,7 +53,7 @@ def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> An
     except Exception as problem:  # tf2onnx raises many kinds, all of them about this layer
         reason = " ".join(str(problem).split())[:200]
         raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: {reason}") from problem
-    foreign = [node.op_type for node in model.graph.node if node.domain or not onnx.defs.has(node.op_type)]
+    foreign = [n.op_type for n in model.graph.node if n.domain or not (onnx.defs.has(n.op_type) or n.op_type == ERFC)]
     if foreign:
         raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: ONNX has no {foreign[0]}")
     graph.fallbacks[kind] += 1
@@ -86,6 +89,10 @@ def _copy(graph: Graph, model: onnx.ModelProto, inputs: list[str]) -> list[str]:
         attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
         if any(isinstance(value, onnx.GraphProto) for value in attributes.values()):
             raise UnsupportedOp(f"layer {graph.scope!r} needs control flow ({node.op_type}), which devices run badly")
+        if node.op_type == ERFC:
+            error_function = graph.add("Erf", [names[node.input[0]]])
+            names[node.output[0]] = graph.add("Sub", [graph.scalar(1.0), error_function])
+            continue
         outputs = graph.add_many(node.op_type, [names[name] for name in node.input], len(node.output), **attributes)
         names.update(zip(node.output, outputs, strict=True))
     return [names[output.name] for output in model.graph.output]
