@@ -41,7 +41,13 @@ D = TypeVar("D", bound=Document)
     type=click.Choice(["none", "softmax", "sigmoid"]),
     help="What the output lacks to be probabilities. Default: seen on the images.",
 )
-@click.option("--reference-output", metavar="NAME", help="The same of the reference.")
+@click.option("--reference-output", metavar="NAME", help="As --output, of the reference.")
+@click.option(
+    "--reference-head", type=click.Choice(["none", "softmax", "sigmoid"]), help="As --head, of the reference."
+)
+@click.option(
+    "--reference-channels", type=click.Choice(["rgb", "bgr", "grey"]), help="As --channels, of the reference."
+)
 @click.option(
     "--import",
     "imports",
@@ -72,6 +78,8 @@ def adopt(
     output: str | None,
     head: str | None,
     reference_output: str | None,
+    reference_head: str | None,
+    reference_channels: str | None,
     imports: tuple[str, ...],
     trust_lambda: bool,
     quantization: str | None,
@@ -102,6 +110,10 @@ def adopt(
         "size": None if size is None else read_size(size),
     }
     outputs = {"name": output or "", "head": head, "labels": () if labels is None else read_labels(labels)}
+    fed = {
+        "scale": None if reference_scale is None else read_scale(reference_scale, "--reference-scale"),
+        "channels": reference_channels,
+    }
     path = Path(reference) if reference.endswith((".onnx", ".tflite")) else workspace.model(reference)
     with quiet_engines() as progress:
         require_extras("export")
@@ -113,8 +125,8 @@ def adopt(
             path,
             settings(InputSettings, stated),
             settings(OutputSettings, outputs),
-            None if reference_scale is None else settings(InputSettings, {"scale": read_scale(reference_scale)}),
-            reference_output or "",
+            settings(InputSettings, fed) if any(fed.values()) else None,
+            settings(OutputSettings, {"name": reference_output, "head": reference_head}),
             LoadOptions(imports, trust_lambda),
             quantization,
             name,

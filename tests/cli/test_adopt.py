@@ -25,6 +25,7 @@ def file(tmp_path: Path) -> Path:
         (("--reference", "none.onnx"), "none.onnx: no such file; wanted an .onnx or .tflite file"),
         (("--reference", "nobody"), "no finished run 'nobody'"),
         (("--reference", "net.onnx", "--scale", "0..1"), "--scale 0..1: wanted none, 0-1, -1-1, imagenet, caffe, or"),
+        (("--reference", "net.onnx", "--reference-scale", "x"), "--reference-scale x: wanted none, 0-1, "),
         (("--reference", "net.onnx", "--scale", "0-1", "--size", "9"), "takes images of 8×8 pixels, not 9×9"),
         (("--reference", "net.onnx", "--labels", "cat,cat"), "--labels cat,cat: 'cat' is there twice"),
         (("--reference", "net.onnx", "--labels", "a,b"), "has 3 classes, but there are 2 labels"),

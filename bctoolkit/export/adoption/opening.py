@@ -5,12 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from bctoolkit.documents.preprocessing import InputSettings, OutputSettings, require_labels
+from bctoolkit import run
+from bctoolkit.documents.preprocessing import InputSettings, require_labels
 from bctoolkit.errors import ExportError, RecipeError
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import ForeignModel, read_model
 from bctoolkit.export.adoption.ports import image_axes
-from bctoolkit.export.adoption.reference import KerasReference, Reference, file_reference
+from bctoolkit.export.adoption.reference import KerasReference, Reference, file_reference, referring
 from bctoolkit.export.adoption.stated import Adoption
 from bctoolkit.export.source import open_source
 from bctoolkit.progress import Progress
@@ -40,14 +41,16 @@ def open_pair(adoption: Adoption, model: ForeignModel, progress: Progress) -> tu
             path,
             other,
             adoption.reference_input or adoption.input,
-            adoption.reference_output or adoption.output.name,
+            adoption.reference_output,
             None if _fixed(other, path) else classifier.shape[:2],
-            "--scale" if adoption.reference_input is None else "--reference-scale",
+            shared=adoption.reference_input is None,
         )
     else:
         recipe = _reference_recipe(adoption, path)
-        reference = KerasReference(open_source(path, adoption.options, recipe, progress), recipe.input)
-        classifier = _classifier(adoption, model, stated or reference.source.contract.shape[:2])
+        with referring():
+            source = open_source(path, adoption.options, recipe, progress)
+        reference = KerasReference(source, recipe.input)
+        classifier = _classifier(adoption, model, stated or source.contract.shape[:2])
     _require_same_network(adoption, classifier, reference)
     return classifier, reference
 
@@ -55,10 +58,8 @@ def open_pair(adoption: Adoption, model: ForeignModel, progress: Progress) -> tu
 def _reference_recipe(adoption: Adoption, path: Path) -> ExportRecipe:
     """What a Keras file eats and which of its outputs is compared; a run needs no telling."""
     settings = adoption.reference_input or InputSettings()
-    if path.is_dir():
-        return ExportRecipe(input=settings)
-    sized = msgspec.structs.replace(settings, size=settings.size or adoption.input.size)
-    return ExportRecipe(input=sized, output=OutputSettings(name=adoption.reference_output))
+    size = None if (path / run.MODEL).exists() else adoption.input.size
+    return ExportRecipe(input=msgspec.structs.replace(settings, size=size), output=adoption.reference_output)
 
 
 def _classifier(adoption: Adoption, model: ForeignModel, size: tuple[int, int] | None) -> ForeignClassifier:

@@ -1,5 +1,6 @@
 """What an adopted file is compared with: a run, a Keras file, or a float ONNX file."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,24 +14,23 @@ from numpy.typing import NDArray
 from bctoolkit.bundle import Source
 from bctoolkit.contract import InputContract
 from bctoolkit.data.stores import Images
-from bctoolkit.documents.formats import engine_for
 from bctoolkit.documents.preprocessing import Adaptation, Channels, InputSettings, OutputSettings, Scaling
-from bctoolkit.errors import ExportError, UnsupportedOp
+from bctoolkit.errors import ExportError, RecipeError, UnsupportedOp
+from bctoolkit.export.adoption.adapter import Adapter, to_input, to_probabilities
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import ForeignModel
 from bctoolkit.export.checks.feeding import require_right_decisions, require_right_feeding, sample
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.network import Form, Network
 from bctoolkit.export.source import ModelData, ModelSource
-from bctoolkit.lazy import attribute, require
+from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
-from bctoolkit.runtime.backends import default_threads
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["FileReference", "KerasReference", "Reference", "file_reference"]
+__all__ = ["FileReference", "KerasReference", "Reference", "file_reference", "referring"]
 
 BATCH = 32
 
@@ -119,15 +119,14 @@ class KerasReference:
         """As every Keras file; a run's network was measured when it was trained."""
         if self.source.adapted is not None:
             recipe = ExportRecipe(input=self.settings, output=stated)
-            with _calling_scale("--reference-scale"):
+            with referring():
                 require_right_feeding(self.source, data, recipe, progress)
 
 
 class _FileNetwork(_Unexported):
-    def __init__(self, name: str, content: bytes) -> None:
-        self._content = content
-        self._backend = self._session = None
-        self.reference = Form(name, self._predict, lambda image: [], lambda: ())
+    def __init__(self, classifier: ForeignClassifier, adapter: Adapter) -> None:
+        self._classifier, self._adapter = classifier, adapter
+        self.reference = Form(f"{classifier.path.name} in float32", self._predict, lambda image: [], lambda: ())
 
     def float64(self, images: NDArray[np.uint8]) -> NDArray[np.float64] | None:
         """Unknown: the engine has no float64 form of every operator."""
@@ -139,18 +138,18 @@ class _FileNetwork(_Unexported):
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = runtime.InferenceSession(self._content, options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        rows = [session.run(None, {name: images[i : i + 1]})[0] for i in range(len(images))]
-        return np.concatenate(rows)
+        content = self._classifier.model.content(self._adapter.output.name)
+        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        fed = to_input(self._adapter, images)
+        name = self._adapter.input.name
+        rows = [session.run(None, {name: fed[i : i + 1]})[0] for i in range(len(fed))]
+        return to_probabilities(self._adapter, np.concatenate([row.reshape(1, -1) for row in rows]))
 
     def _predict(self, images: Images, label: str, progress: Progress) -> NDArray[np.float32]:
-        engine = engine_for("onnx")
-        backend = attribute(engine.backend)(self._content, engine.providers[0], default_threads())
         batches = []
         for start in range(0, len(images), BATCH):
             progress.step(label, start, len(images))
-            batches.append(backend.run(np.asarray(images[start : start + BATCH], np.uint8)))
+            batches.append(self._classifier.predict(self._adapter, np.asarray(images[start : start + BATCH])))
         progress.step(label, len(images), len(images))
         return np.concatenate(batches)
 
@@ -163,8 +162,8 @@ class FileReference:
     classifier: ForeignClassifier
     settings: InputSettings | None
     """None where its scale is unknown."""
-    option: str
-    """By which the user states its scale."""
+    shared: bool
+    """Whether its scale and colours are stated by the options of the adopted file."""
 
     @property
     def classes(self) -> int:
@@ -172,11 +171,10 @@ class FileReference:
         return self.classifier.classes
 
     def network(self, images: NDArray[np.uint8]) -> Network:
-        """The file with what it lacks written into it, in ONNX Runtime."""
+        """The file as it came, in ONNX Runtime, with what it lacks done in numpy."""
         assert self.settings is not None
-        adapter = self.classifier.adapter(self.settings, images)
-        name = f"{self.classifier.path.name} in float32"
-        return _FileNetwork(name, self.classifier.model.wrapped(adapter, {}))
+        with referring(self.shared):
+            return _FileNetwork(self.classifier, self.classifier.adapter(self.settings, images))
 
     def require_right_feeding(self, data: ModelData | None, stated: OutputSettings, progress: Progress) -> None:
         """As every Keras file, run as it came."""
@@ -196,7 +194,7 @@ class FileReference:
 
         entry = _Entry(channels, channels, scaling, self.settings.reversed)
         recipe = ExportRecipe(input=self.settings, output=stated)
-        with _calling_scale(self.option):
+        with referring(self.shared):
             require_right_decisions(self.source.name, decide, entry, dataset, recipe, progress)
 
 
@@ -211,16 +209,26 @@ class _Entry:
 
 
 @contextmanager
-def _calling_scale(option: str) -> Iterator[None]:
-    """Let an error name the option that holds for the reference."""
+def referring(shared: bool = False) -> Iterator[None]:
+    """Let errors name the options that hold for the reference.
+
+    Args:
+        shared: whether scale and colours are stated by the options of the adopted file.
+    """
+    names = "output|head" if shared else "scale|channels|output|head"
     try:
         yield
-    except ExportError as problem:
-        raise ExportError(str(problem).replace("--scale", option)) from None
+    except (ExportError, RecipeError) as problem:
+        raise type(problem)(re.sub(rf"--({names})\b", r"--reference-\1", str(problem))) from None
 
 
 def file_reference(
-    path: Path, model: ForeignModel, settings: InputSettings, output: str, size: tuple[int, int] | None, option: str
+    path: Path,
+    model: ForeignModel,
+    settings: InputSettings,
+    output: OutputSettings,
+    size: tuple[int, int] | None,
+    shared: bool,
 ) -> FileReference:
     """A float file as a reference.
 
@@ -228,9 +236,9 @@ def file_reference(
         path: of the file.
         model: the file as it was read.
         settings: of its input.
-        output: name of the output that holds the classes; one that it lacks is not looked for.
+        output: which output holds the classes, and what it lacks.
         size: of images, where the file leaves it open.
-        option: by which the user states its scale.
+        shared: whether scale and colours are stated by the options of the adopted file.
 
     Raises:
         ExportError: it computes in integers or half precision, so that nothing could be measured against it.
@@ -241,15 +249,15 @@ def file_reference(
             f"{path}: {model.format}, {model.arithmetic}; a reference is a Keras file, a run, or an ONNX file in "
             "float32"
         )
-    named = output in {port.name for port in model.outputs}
-    classifier = ForeignClassifier(path, model, OutputSettings(name=output if named else ""), size)
+    with referring(shared):
+        classifier = ForeignClassifier(path, model, output, size)
+        complete = classifier.settings(settings)
     height, width, channels = classifier.shape
     contract = InputContract(height=height, width=width, channels=channels)
-    complete = classifier.settings(settings)
     source = ModelSource(
         path.stem, path, contract, Source(path.stem, model.sha256), adaptation=_fed(complete, channels)
     )
-    return FileReference(source, classifier, complete, option)
+    return FileReference(source, classifier, complete, shared)
 
 
 def _fed(settings: InputSettings | None, channels: int) -> Adaptation | None:

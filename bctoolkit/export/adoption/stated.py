@@ -28,8 +28,8 @@ class Adoption:
     """Which of its outputs, what it lacks to be probabilities, and the classes in its order."""
     reference_input: InputSettings | None = None
     """What the reference eats; None for 0–255 of a Keras network, and for the same as the file of an ONNX reference."""
-    reference_output: str = ""
-    """Which output of a Keras reference with several."""
+    reference_output: OutputSettings = field(default_factory=OutputSettings)
+    """Which output of the reference, and what it lacks; the labels are the file's."""
     options: LoadOptions = NOTHING
     """The code that may run while a Keras reference is loaded."""
     quantization: str | None = None

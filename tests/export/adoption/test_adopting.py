@@ -15,7 +15,7 @@ from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
-from bctoolkit.errors import ExportError, ParityFailed, RecipeError
+from bctoolkit.errors import BctkError, ExportError, ParityFailed, RecipeError
 from bctoolkit.export.adoption.pipeline import adopt
 from bctoolkit.export.adoption.stated import Adoption
 from bctoolkit.progress import Silent
@@ -179,3 +179,23 @@ def test_a_name_that_is_no_folder_s(name: str, tints: Path, tmp_path: Path) -> N
     with pytest.raises(RecipeError, match="give one with --name"):
         adopted(tmp_path / "out", tints, tmp_path / "none.keras", name=name)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_the_reference_lacks_is_asked_for_by_its_own_options(
+    network: keras.Model, class_folders: Path, run_folder: Path, files: Path, tmp_path: Path
+) -> None:
+    middle = network.get_layer("head_norm").output
+    keras.Model(network.inputs, [network.outputs[0], middle]).save(tmp_path / "two.keras")
+    with pytest.raises(BctkError, match="--reference-output"):
+        adopted(tmp_path / "out", files / "torch.onnx", tmp_path / "two.keras", input=FED, data=str(class_folders))
+    fed = InputSettings(scale="0-1")
+    with pytest.raises(RecipeError, match="leave out --reference-scale, --reference-channels"):
+        adopted(tmp_path / "out", files / "torch.onnx", run_folder, input=FED, reference_input=fed)
+    sealed = adopted(
+        *(tmp_path / "out", files / "torch.onnx", tmp_path / "two.keras"),
+        input=FED,
+        data=str(class_folders),
+        reference_output=OutputSettings(name="head_probabilities"),
+        output=OutputSettings(labels=CLASSES),
+    )
+    assert sealed.manifest.source.run == "two"
