@@ -7,7 +7,7 @@ it is to be exported, under every preset of scale, and with its outputs read in 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from bctoolkit.statistics.metrics import Probabilities, exact_interval
 if TYPE_CHECKING:
     from bctoolkit.export.keras_graph.entry import Entry
 
-__all__ = ["require_right_feeding"]
+__all__ = ["require_right_answers", "require_right_feeding"]
 
 SAMPLES = (64, 192)
 """Labelled images, one of each class in turn: more where the first leave a doubt."""
@@ -62,7 +62,30 @@ def require_right_feeding(
             fact = f"{source.name} is fed values 0–255"
             progress.say(f"  {fact}; no labelled images tell whether it wants another --scale")
         return
-    predict, entry = _predictor(source, progress), source.network().entry
+    require_right_answers(source.name, _predictor(source, progress), source.network().entry, data, recipe, progress)
+
+
+def require_right_answers(
+    name: str,
+    predict: Callable[[NDArray[np.uint8], Any], Probabilities],
+    entry: Any,
+    data: ModelData,
+    recipe: ExportRecipe,
+    progress: Progress,
+) -> None:
+    """As `require_right_feeding`, of anything that can be fed in several ways.
+
+    Args:
+        name: what a message calls it.
+        predict: predicts images N × height × width × channels, fed as an entry says.
+        entry: how it is fed: a dataclass with `scaling`, `reversed`, and the `channels` it takes and has `eaten`.
+        data: labelled images.
+        recipe: what was stated.
+        progress: told what was assumed, and how right it is.
+
+    Raises:
+        ExportError: as there.
+    """
     for count in SAMPLES:
         dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), count))
         ask = partial(predict, dataset.images[:])
@@ -71,7 +94,7 @@ def require_right_feeding(
         if exported.accuracy >= CLEAR:
             break
     ways = [] if exported.accuracy >= 1 - RISE else list(other_ways(first, ask, dataset))
-    _judge(_Finding(source.name, exported, ways, dataset), recipe, progress)
+    _judge(_Finding(name, exported, ways, dataset), recipe, progress)
 
 
 def _predictor(source: ModelSource, progress: Progress) -> "Callable[[NDArray[np.uint8], Entry], Probabilities]":
