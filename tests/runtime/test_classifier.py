@@ -1,5 +1,8 @@
 """`Classifier`: every check once, above whatever engine answers."""
 
+import copy
+import os
+import pickle
 from typing import Any
 
 import numpy as np
@@ -164,3 +167,18 @@ def test_all_names_are_there() -> None:
     from bctoolkit import runtime
 
     assert all(hasattr(runtime, name) for name in runtime.__all__)
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_classifier_is_not_pickled_or_copied(duplicate: Any) -> None:
+    with pytest.raises(BackendError, match="hand on the bundle's path and load it there"):
+        duplicate(Classifier(StubBackend([0.2, 0.3, 0.5]), CONTRACT, LABELS))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_of_the_process_is_told_to_load_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = Classifier(StubBackend([0.2, 0.3, 0.5]), CONTRACT, LABELS)
+    parent = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: parent + 1)
+    with pytest.raises(BackendError, match=f"opened in process {parent} and this is a fork of it"):
+        classifier.predict(batch(1))
