@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, decode_json, parse, to_json
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.statistics.metrics import Parity
@@ -134,6 +135,12 @@ class Manifest(Document, frozen=True, kw_only=True):
     inputs_sha256: str = ""
     """Of all that decides the artifact: where it is the same, an export uses the bundle again."""
     created: str
+
+    def __post_init__(self) -> None:
+        """Refuse names that could be paths or steer a terminal, and labels that stand twice."""
+        for key, fault in (("name", name_fault(self.name)), ("labels", class_names_fault(self.labels))):
+            if fault is not None:
+                raise ValueError(f"{key}: {fault}")
 
 
 @dataclass(frozen=True)
