@@ -33,6 +33,12 @@ MODEL, RECIPE, FACTS, HISTORY, METRICS, SPLIT = (
     "split.npz",
 )
 
+OTHERS = (
+    *(MODEL, RECIPE, HISTORY, METRICS, SPLIT, "history.csv", "tensorboard"),
+    *("learning_curve.png", "confusion_matrix.png", "quantization"),
+)
+"""What a run folder holds besides its facts; `quantization` is an export's."""
+
 
 class DataFacts(Document, frozen=True):
     """The images a run was trained on."""
