@@ -19,6 +19,9 @@ __all__ = ["Classifier", "Prediction", "load"]
 
 MAX_THREADS = 256
 
+ROUNDING = 0.01
+"""How far beyond 0 and 1 a probability may lie: outputs of eight or sixteen bits are rounded."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -75,6 +78,9 @@ class Classifier:
             )
         if not np.isfinite(probabilities).all():
             raise BackendError("the engine returned probabilities that are not finite")
+        low, high = float(probabilities.min()), float(probabilities.max())
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            raise BackendError(f"the engine returned values from {low:g} to {high:g}, which are no probabilities")
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
     def predict_each(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -153,6 +153,13 @@ def test_an_engine_that_answers_with_no_number_is_refused(value: float) -> None:
         Classifier(Fixed(answers), CONTRACT, LABELS).predict(batch(1))
 
 
+@pytest.mark.parametrize("value", [1e30, 1.02, -0.02])
+def test_an_engine_that_answers_with_no_probability_is_refused(value: float) -> None:
+    classifier = Classifier(Fixed(np.array([[0.5, 0.5, value]], np.float32)), CONTRACT, LABELS)
+    with pytest.raises(BackendError, match="which are no probabilities"):
+        classifier.predict(batch(1))
+
+
 def test_a_prediction_cannot_be_changed() -> None:
     prediction = Classifier(StubBackend([1, 0, 0]), CONTRACT, LABELS).predict(batch(1))
     with pytest.raises(AttributeError):
