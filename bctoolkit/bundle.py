@@ -27,6 +27,7 @@ from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, decode_json, parse, to_json
 from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
+from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
@@ -160,6 +161,12 @@ class Manifest(Document, frozen=True, kw_only=True):
     inputs_sha256: str = ""
     """Of all that decides the artifact: where it is the same, an export uses the bundle again."""
     created: str
+
+    def __post_init__(self) -> None:
+        """Refuse names that could be paths or steer a terminal, and labels that stand twice."""
+        for key, fault in (("name", name_fault(self.name)), ("labels", class_names_fault(self.labels))):
+            if fault is not None:
+                raise ValueError(f"{key}: {fault}")
 
     @property
     def tolerance(self) -> Tolerance:
@@ -325,7 +332,7 @@ def write(target: Path, content: BundleContent) -> Bundle:
 
     The folder's name becomes the bundle's.
     """
-    with atomic_folder(target, MANIFEST) as folder:
+    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, SEAL)) as folder:
         model = f"model{FORMATS[content.format].suffix}"
         (folder / model).write_bytes(content.model)
         golden, reference, calibration = content.golden, content.reference, content.calibration

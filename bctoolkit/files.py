@@ -1,12 +1,13 @@
 """Files and folders that are either whole or absent, and content hashes."""
 
+import fnmatch
 import glob
 import hashlib
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -103,7 +104,7 @@ def resumable_folder(folder: Path, begin_with: Mapping[str, bytes], is_resumable
 
 
 @contextmanager
-def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
+def atomic_folder(target: Path, marker: str, others: Collection[str]) -> Iterator[Path]:
     """Yield an empty hidden folder beside `target`; it takes `target`'s place when the block ends without an error.
 
     A block that fails, or is interrupted by Ctrl-C or SIGTERM, leaves nothing behind and an earlier `target` untouched.
@@ -112,15 +113,16 @@ def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
 
     Args:
         target: the folder to make.
-        marker: a file that every such folder holds. A `target` that exists is replaced only if it is empty or holds it.
+        marker: a file that every such folder holds.
+        others: patterns of the names of all else in it. A `target` that exists is replaced only if it is empty, or
+            holds `marker` and nothing but what the patterns fit.
 
     Raises:
-        RecipeError: `target` is something else; it is left alone.
+        RecipeError: `target` is something else, or holds something else too; it is left alone.
     """
     target = target.absolute()
     _clear_abandoned(target)
-    if target.exists() and not _is_replaceable(target, marker):
-        raise RecipeError(f"{target} exists and is not one of ours (it holds no {marker}); choose another folder")
+    _require_replaceable(target, marker, others)
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     missing = [parent for parent in target.parents if not parent.exists()]
     with sigterm_as_interrupt():
@@ -153,8 +155,15 @@ def _remove(folder: Path, parents: list[Path]) -> None:
             parent.rmdir()
 
 
-def _is_replaceable(target: Path, marker: str) -> bool:
-    return target.is_dir() and ((target / marker).is_file() or not any(target.iterdir()))
+def _require_replaceable(target: Path, marker: str, others: Collection[str]) -> None:
+    """Refuse to replace what this tool did not write, or what somebody has put beside it."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / marker).is_file():
+        raise RecipeError(f"{target} exists and is not one of ours (it holds no {marker}); choose another folder")
+    for name in sorted(entry.name for entry in target.iterdir()):
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in (marker, *others)):
+            raise RecipeError(f"{target} would be replaced, but holds {name}, which is not ours; move it elsewhere")
 
 
 def _replace_folder(partial: Path, target: Path) -> None:

@@ -1,12 +1,19 @@
 """Import an optional package at the moment it is needed, or say what to install."""
 
 import importlib
+import os
 from types import ModuleType
 from typing import Any
 
 from bctoolkit.errors import MissingExtra
 
 __all__ = ["attribute", "missing", "require"]
+
+ENVIRONMENT = {"onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"}}
+"""What a package reads when it is imported, set here unless the user has set it.
+
+ONNX Runtime 1.32 for Linux otherwise writes a device id below the user's cache folder and looks up a telemetry host.
+"""
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -15,6 +22,8 @@ def require(module: str, extra: str) -> ModuleType:
     Raises:
         MissingExtra: the package is not installed; the message holds the command that installs it.
     """
+    for variable, value in ENVIRONMENT.get(module.split(".")[0], {}).items():
+        os.environ.setdefault(variable, value)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -19,6 +19,7 @@ from msgspec import field
 
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, read_json
+from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.errors import ExportError
 
 __all__ = ["MODEL", "DataFacts", "EpochRow", "RunFacts", "TestMetrics", "read"]
@@ -31,6 +32,12 @@ MODEL, RECIPE, FACTS, HISTORY, METRICS, SPLIT = (
     "metrics.json",
     "split.npz",
 )
+
+OTHERS = (
+    *(MODEL, RECIPE, HISTORY, METRICS, SPLIT, "history.csv", "tensorboard"),
+    *("learning_curve.png", "confusion_matrix.png", "quantization"),
+)
+"""What a run folder holds besides its facts; `quantization` is an export's."""
 
 
 class DataFacts(Document, frozen=True):
@@ -65,6 +72,12 @@ class RunFacts(Document, frozen=True, kw_only=True):
     recipe_sha256: str
     tools: dict[str, str] = field(default_factory=dict)
     created: str
+
+    def __post_init__(self) -> None:
+        """Refuse names that could be paths or steer a terminal, and labels that stand twice."""
+        for key, fault in (("name", name_fault(self.name)), ("labels", class_names_fault(self.labels))):
+            if fault is not None:
+                raise ValueError(f"{key}: {fault}")
 
 
 class EpochRow(Document, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,8 +22,56 @@ def utc_now() -> str:
 
 
 def usable_cpus() -> int:
-    """How many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many CPUs this process may use: those of its affinity, and no more than its control group's quota allows.
+
+    A quota of 1.5 CPUs counts as one: a second thread would spend half of every period stopped, and the first waiting.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([allowed, *(int(quota) for quota in _cpu_quotas(Path("/")))]))
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """CPUs that each control group above this process may use, where it has a limit.
+
+    Version 2: https://docs.kernel.org/admin-guide/cgroup-v2.html, `cpu.max`; version 1: `cpu.cfs_quota_us`. In a
+    container the group's own folder is often mounted as the top one.
+
+    Args:
+        root: where `proc` and `sys` are.
+    """
+    for line in _lines(root / "proc/self/cgroup"):
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0":
+            tree = root / "sys/fs/cgroup"
+        elif "cpu" in controllers.split(","):
+            tree = root / "sys/fs/cgroup" / controllers
+        else:
+            continue
+        own = Path(os.path.normpath("/" + path.lstrip("/"))).relative_to("/")
+        for folder in (tree / part for part in (own, *own.parents)):
+            quota, period = _limit(folder)
+            if quota > 0 and period > 0:
+                yield quota / period
+
+
+def _limit(folder: Path) -> tuple[float, float]:
+    """Quota and period of a control group, in microseconds; zeros where it has none."""
+    words = " ".join(_lines(folder / "cpu.max")).split()
+    if not words:
+        words = [*_lines(folder / "cpu.cfs_quota_us"), *_lines(folder / "cpu.cfs_period_us")]
+    try:
+        quota, period = (int(word) for word in words)
+    except ValueError:  # "max", or not there
+        return 0, 0
+    return quota, period
+
+
+def _lines(path: Path) -> list[str]:
+    """A small file's lines; none where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def cpu_info() -> dict[str, str]:

@@ -134,7 +134,7 @@ def create(root: Path) -> list[Path]:
         raise RecipeError(f"{root / existing[0]} already exists; choose an empty folder")
     created = []
     for shelf, (declared, _) in SHELVES.items():
-        with atomic_folder(root / shelf, "README.md") as folder:
+        with atomic_folder(root / shelf, "README.md", ()) as folder:
             shutil.copytree(shipped() / shelf / declared, folder / declared)
             shutil.copy2(shipped() / shelf / "README.md", folder / "README.md")
             (folder / ".gitignore").write_text(IGNORED)

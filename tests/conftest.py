@@ -3,6 +3,7 @@
 import fcntl
 import os
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -25,6 +26,10 @@ from tests.support.cli import Bctk, ForkServer, fresh_bctk
 # A shared machine stalls at times; a slow example is no failure.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell ignores Ctrl-C for what it starts in the background, children inherit that, and tests send it to theirs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data" / "pbc96"
 """Real blood-cell images, where a checkout has them beside it."""

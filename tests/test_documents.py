@@ -9,6 +9,7 @@ import pytest
 from msgspec import Meta
 
 from bctoolkit.documents import Document, Outcome, parse, read_json, read_toml, to_json, worst
+from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.errors import BundleCorrupt, RecipeError
 
 
@@ -180,3 +181,34 @@ def test_json_is_readable_ordered_and_ends_in_a_newline() -> None:
 def test_json_comes_back_as_the_same_document() -> None:
     tree = Tree(leaves=(Leaf("a", 2), Leaf("b")), best=Leaf("a", 2), notes={"why": "Δ"}, twigs={"low": Leaf("c")})
     assert read(json.loads(to_json(tree))) == tree
+
+
+@pytest.mark.parametrize("name", ["neutrophil", "Größe 3", "a$x^{$b", "[red]", "好中球", "-x", ".hidden", "n" * 200])
+def test_a_name_is_any_visible_text(name: str) -> None:
+    assert name_fault(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("../x", "cannot be the name of a folder"),
+        ("/etc/x", "cannot be the name of a folder"),
+        ("a\\b", "cannot be the name of a folder"),
+        ("..", "cannot be the name of a folder"),
+        (" ", "cannot be the name of a folder"),
+        ("", "cannot be the name of a folder"),
+        ("a\x1b[2Jb", "U+001B"),
+        ("a\nb", "U+000A"),
+        ("a\u202eb", "U+202E"),
+        ("a\ud800", "U+D800"),
+        ("ä" * 101, "has 202 bytes, more than 200"),
+    ],
+)
+def test_a_name_that_could_be_a_path_or_steer_a_terminal_is_refused(name: str, fault: str) -> None:
+    assert fault in str(name_fault(name))
+    assert fault in str(class_names_fault(["fine", name]))
+
+
+def test_no_class_stands_twice() -> None:
+    assert class_names_fault(["a", "b", "a"]) == "'a' stands there twice"
+    assert class_names_fault(["a", "b"]) is None

@@ -1,6 +1,7 @@
 """Files are whole or absent, whatever ends the process that writes them."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,7 +44,7 @@ FOLDER = (
     PRELUDE
     + """
 sys.addaudithook(die_before_step)
-with atomic_folder(target, "a.txt") as folder:
+with atomic_folder(target, "a.txt", ("*.txt",)) as folder:
     (folder / "a.txt").write_text("new a")
     (folder / "c.txt").write_text("new c")
 print(seen)
@@ -52,7 +53,7 @@ print(seen)
 WAITING = (
     PRELUDE
     + """
-with atomic_folder(target, "a.txt") as folder:
+with atomic_folder(target, "a.txt", ("*.txt",)) as folder:
     (folder / "a.txt").write_text("new a")
     print("inside", flush=True)
     time.sleep(60)
@@ -97,12 +98,12 @@ def kills(script: str, root: Path, earlier: dict[str, str] | str | None) -> Iter
 
 
 def write_new(target: Path) -> None:
-    with atomic_folder(target, "a.txt") as folder:
+    with atomic_folder(target, "a.txt", ("*.txt",)) as folder:
         fill(folder, NEW)
 
 
 def write_and_fail(target: Path, error: type[BaseException]) -> None:
-    with atomic_folder(target, "a.txt") as folder:
+    with atomic_folder(target, "a.txt", ("*.txt",)) as folder:
         fill(folder, NEW)
         raise error
 
@@ -168,7 +169,7 @@ def test_an_unfinished_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "target"
-    with atomic_folder(target, "a.txt") as folder:
+    with atomic_folder(target, "a.txt", ("*.txt",)) as folder:
         fill(folder, NEW)
         assert folder.name.startswith(".")
         assert folder.parent == target.parent
@@ -179,7 +180,7 @@ def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 
 def test_an_earlier_folder_is_replaced_whole(tmp_path: Path) -> None:
     fill(tmp_path / "target", OLD)
-    with atomic_folder(tmp_path / "target", "a.txt") as folder:
+    with atomic_folder(tmp_path / "target", "a.txt", ("*.txt",)) as folder:
         fill(folder, NEW)
         assert content_of(tmp_path / "target") == OLD
     assert content_of(tmp_path / "target") == NEW
@@ -289,9 +290,19 @@ def test_an_abandoned_folder_is_removed_whatever_the_target_is_called(tmp_path: 
     assert names(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("mine", ["notes.md", ".hidden", "a.txt.bak"])
+def test_a_folder_of_ours_that_holds_something_else_too_is_never_replaced(tmp_path: Path, mine: str) -> None:
+    content = {**OLD, mine: "mine"}
+    fill(tmp_path / "target", content)
+    with pytest.raises(RecipeError, match=f"holds {re.escape(mine)}, which is not ours"):
+        write_new(tmp_path / "target")
+    assert content_of(tmp_path / "target") == content
+    assert names(tmp_path) == ["target"]
+
+
 def test_the_terminate_handler_is_the_earlier_one_again(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with atomic_folder(tmp_path / "target", "a.txt"):
+    with atomic_folder(tmp_path / "target", "a.txt", ("*.txt",)):
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 

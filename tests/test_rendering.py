@@ -2,11 +2,15 @@
 
 import csv
 import io
+import warnings
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bctoolkit.cli.output import print_table
+from bctoolkit.rendering.plots import confusion_matrix
 from bctoolkit.rendering.table import Cell, Table, text_of
 
 HOSTILE = '<b onclick="x">[red]|&amp;'
@@ -86,3 +90,10 @@ def test_figures_stand_on_the_right_and_text_on_the_left(capsys: pytest.CaptureF
     _, first, second = capsys.readouterr().out.splitlines()
     assert first.index("1") == second.index("1000") + 3
     assert first.index("x") == second.index("yyyy")
+
+
+def test_names_with_dollars_are_no_formulas_in_a_picture(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        confusion_matrix(tmp_path / "picture.png", np.eye(2, dtype=np.int64), ("a$x^{$b", "$\\frac$"), "$^$")
+    assert (tmp_path / "picture.png").stat().st_size > 0

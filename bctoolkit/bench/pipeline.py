@@ -130,7 +130,7 @@ def _open(paths: list[Path]) -> list[Bundle]:
 
 
 def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path) -> Report:
-    with atomic_folder(target, REPORT) as folder, begun:
+    with atomic_folder(target, REPORT, write.OTHERS) as folder, begun:
         datasets = _datasets(run)
         predictions = measure_predictions(run, datasets)
         profiles = measure_profiles(run) if predictions else {}

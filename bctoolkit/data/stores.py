@@ -4,7 +4,6 @@ A plain array serves small sets. `LazyImages` behaves like one where training, e
 holds no more than the images asked for.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.errors import DatasetError, InputMismatch
+from bctoolkit.system import usable_cpus
 
 __all__ = ["Images", "LazyImages", "fit", "save_npy", "take"]
 
@@ -78,7 +78,7 @@ class LazyImages:
         def read_row(row: int) -> None:
             images[row] = fit(self.read(locations[row]), self.contract, str(locations[row]))
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cpus()) as pool:
             deque(pool.map(read_row, range(len(locations))), maxlen=0)
         return images
 

@@ -24,6 +24,7 @@ from bctoolkit.system import utc_now, versions
 __all__ = ["evaluate", "evaluate_subject"]
 
 EVALUATION = "evaluation.json"
+PAGE_AND_PLOTS = ("evaluation.html", "confusion_matrix.png", "reliability.png", "corruptions.png")
 BATCH = 64
 
 
@@ -55,7 +56,7 @@ def evaluate(
         BctkError: the run or bundle cannot be opened.
     """
     with ExitStack() as stack:
-        folder = None if target is None else stack.enter_context(atomic_folder(target, EVALUATION))
+        folder = None if target is None else stack.enter_context(atomic_folder(target, EVALUATION, PAGE_AND_PLOTS))
         if folder is not None:
             require("matplotlib.figure", "bench")  # before minutes of work, not after
         subject = open_subject(path)

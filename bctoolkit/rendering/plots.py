@@ -29,6 +29,10 @@ def confusion_matrix(path: Path, counts: NDArray[np.int64], labels: tuple[str, .
 
 
 def figure(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
-    """A figure with a row of axes that belongs to no window system and to no global state; size in inches."""
+    """A figure with a row of axes that belongs to no window system and to no global state; size in inches.
+
+    Names with dollars are text there, not formulas.
+    """
+    require("matplotlib", "bench").rcParams["text.parse_math"] = False
     fig = require("matplotlib.figure", "bench").Figure(figsize=size, layout="constrained")
     return fig, fig.subplots(1, columns, squeeze=False)[0]

@@ -1,8 +1,9 @@
 """`load(bundle).predict(images)`: every check once, above the engines."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ __all__ = ["Classifier", "Prediction", "load"]
 
 MAX_THREADS = 256
 
+ROUNDING = 0.01
+"""How far beyond 0 and 1 a probability may lie: outputs of eight or sixteen bits are rounded."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -30,12 +34,25 @@ class Prediction:
 
 
 class Classifier:
-    """An opened model with its input contract and its labels."""
+    """An opened model with its input contract and its labels.
+
+    Several threads may use one classifier: each call gets the answers to its own images. A process of its own needs a
+    classifier of its own, for an engine's threads and memory are not inherited.
+    """
 
     def __init__(self, backend: Backend, contract: InputContract, labels: tuple[str, ...]) -> None:
         self.backend = backend
         self.contract = contract
         self.labels = labels
+        self._process = os.getpid()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: an opened model lives in one process.
+
+        Raises:
+            BackendError: always.
+        """
+        raise BackendError("a classifier cannot be pickled or copied; hand on the bundle's path and load it there")
 
     def predict(self, images: NDArray[Any]) -> Prediction:
         """Classify a batch.
@@ -46,8 +63,14 @@ class Classifier:
 
         Raises:
             InputMismatch: shape, dtype or values break the contract.
-            BackendError: the engine returned something that is no probability per class.
+            BackendError: the engine returned something that is no probability per class, or this process is a fork of
+                the one that opened the model.
         """
+        if os.getpid() != self._process:
+            raise BackendError(
+                f"the classifier was opened in process {self._process} and this is a fork of it, without the engine's "
+                "threads; load the bundle in each process"
+            )
         probabilities = self.backend.run(self.contract.check(images))
         if probabilities.shape != (len(images), len(self.labels)):
             raise BackendError(
@@ -55,6 +78,9 @@ class Classifier:
             )
         if not np.isfinite(probabilities).all():
             raise BackendError("the engine returned probabilities that are not finite")
+        low, high = float(probabilities.min()), float(probabilities.max())
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            raise BackendError(f"the engine returned values from {low:g} to {high:g}, which are no probabilities")
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
     def predict_each(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """TFLite bundles on LiteRT (ai-edge-litert): with its XNNPACK delegate, or on its built-in kernels alone."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ class LiteRtBackend:
 
     Probabilities that the graph returns as integers are turned back into floats by the output's scale and zero point;
     they add up to one within half a step per class.
+
+    Threads take turns: an interpreter holds the image and the answer in memory of its own, so that without a lock two
+    threads may be given each other's answers.
     """
 
     def __init__(self, interpreter: Any, provider: str, threads: int) -> None:
@@ -31,6 +35,7 @@ class LiteRtBackend:
         self._output = output["index"]
         self._scale, self._zero_point = output["quantization"]
         self._is_integer = output["dtype"] is not np.float32
+        self._turn = threading.Lock()
         self.provider = provider
         self.threads = threads
 
@@ -47,9 +52,10 @@ class LiteRtBackend:
         return _placement(details(), outputs)
 
     def _one(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        self._interpreter.set_tensor(self._input, image)
-        self._interpreter.invoke()
-        output: NDArray[Any] = self._interpreter.get_tensor(self._output)
+        with self._turn:
+            self._interpreter.set_tensor(self._input, image)
+            self._interpreter.invoke()
+            output: NDArray[Any] = self._interpreter.get_tensor(self._output)
         return (output.astype(np.float32) - self._zero_point) * np.float32(self._scale) if self._is_integer else output
 
 

@@ -7,11 +7,11 @@ which build of the engine saturate is not looked up but tested, with one product
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from bctoolkit.lazy import require
+from bctoolkit.runtime.onnx_file import fields
 
 __all__ = ["NEVER_SATURATES", "engine_saturates", "never_saturates"]
 
@@ -48,41 +48,6 @@ def never_saturates(model: bytes) -> bool:
 
 def _properties(model: bytes) -> Iterator[dict[int, bytes]]:
     """The `metadata_props` of a ModelProto, field 14: its other fields are passed over without being read."""
-    for number, content in _fields(memoryview(model)):
+    for number, content in fields(memoryview(model)):
         if number == 14 and isinstance(content, memoryview):
-            yield {n: bytes(c) for n, c in _fields(content) if isinstance(c, memoryview)}
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """Number and content of a message's fields (https://protobuf.dev/programming-guides/encoding)."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            size, at = _varint(message, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if at + size > len(message):
-            raise ValueError("cut short")
-        yield tag >> 3, message[at : at + size]
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """An integer of seven bits a byte, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-        if shift > 63:
-            raise ValueError("too long an integer")
+            yield {n: bytes(c) for n, c in fields(content) if isinstance(c, memoryview)}

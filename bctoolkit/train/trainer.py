@@ -98,7 +98,7 @@ def _finish(target: Path, training: Training, start: RunStart, history: Sequence
     """Test the trained network, write the run folder, and remove what only an unfinished run needs."""
     model, dataset, parts, recipe = training.model, training.dataset, training.parts, training.recipe
     checkpoint = training.checkpoint.folder
-    with translate_disk_errors(target), atomic_folder(target, run.FACTS) as folder:
+    with translate_disk_errors(target), atomic_folder(target, run.FACTS, run.OTHERS) as folder:
         figures = _test(training)
         model.save(folder / run.MODEL)
         (folder / run.RECIPE).write_bytes(msgspec.toml.encode(recipe))

@@ -1,5 +1,6 @@
 """The worker's own parts, in this process: warm-up, outputs that change, and the job's form."""
 
+import sys
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.bench.documents.samples import SessionSamples
 from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.launcher.process import in_child
 from bctoolkit.bench.worker import energy, jobs
 from bctoolkit.bench.worker.jobs import Inspect, Measure, Predict
 from bctoolkit.contract import InputContract
@@ -272,3 +274,16 @@ def test_the_energy_of_the_timed_runs_is_told_where_the_system_counts_it(
     assert use is not None
     assert use.source == "package"
     assert use.joules == pytest.approx(0.03)
+
+
+def test_a_child_imports_nothing_from_the_working_folder(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("msgspec", "numpy", "bctoolkit"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('run from the working folder')")
+    path, images = bundle.absolute(), tmp_path / "images.npy"
+    np.save(images, np.zeros((1, 32, 32, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *(entry for entry in sys.path if entry)])
+    result = in_child(Predict(str(path), 1, None, "", str(images)), jobs.Done)
+    assert isinstance(result, jobs.Done)

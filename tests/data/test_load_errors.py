@@ -213,3 +213,19 @@ def test_class_without_image(make_images: MakeImages, save_npz: Save, eight: Inp
 def test_two_classes_of_one_name(make_images: MakeImages, save_npz: Save, eight: InputContract) -> None:
     """They would be told apart while training and merged by name afterwards."""
     refusal(save_npz(images=make_images(3), labels=[0, 1, 2], classes=["a", "b", "a"]), eight)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "a\nb", "a\x1b[2J", ".."])
+def test_a_class_that_could_be_a_path_is_refused(
+    tmp_path: Path, make_images: MakeImages, eight: InputContract, name: str
+) -> None:
+    path = tmp_path / "set.npz"
+    np.savez(path, images=make_images(4), labels=np.array(["fine", name] * 2))
+    assert "name it otherwise" in refusal(str(path), eight)
+
+
+def test_a_class_folder_whose_name_steers_a_terminal_is_refused(
+    make_images: MakeImages, save_folders: Save, eight: InputContract
+) -> None:
+    source = save_folders(make_images(4), [0, 1, 0, 1], ("fine", "a\x1b[2Jb"))
+    assert "U+001B" in refusal(source, eight)

@@ -1,5 +1,8 @@
 """`Classifier`: every check once, above whatever engine answers."""
 
+import copy
+import os
+import pickle
 from typing import Any
 
 import numpy as np
@@ -150,6 +153,13 @@ def test_an_engine_that_answers_with_no_number_is_refused(value: float) -> None:
         Classifier(Fixed(answers), CONTRACT, LABELS).predict(batch(1))
 
 
+@pytest.mark.parametrize("value", [1e30, 1.02, -0.02])
+def test_an_engine_that_answers_with_no_probability_is_refused(value: float) -> None:
+    classifier = Classifier(Fixed(np.array([[0.5, 0.5, value]], np.float32)), CONTRACT, LABELS)
+    with pytest.raises(BackendError, match="which are no probabilities"):
+        classifier.predict(batch(1))
+
+
 def test_a_prediction_cannot_be_changed() -> None:
     prediction = Classifier(StubBackend([1, 0, 0]), CONTRACT, LABELS).predict(batch(1))
     with pytest.raises(AttributeError):
@@ -164,3 +174,18 @@ def test_all_names_are_there() -> None:
     from bctoolkit import runtime
 
     assert all(hasattr(runtime, name) for name in runtime.__all__)
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_classifier_is_not_pickled_or_copied(duplicate: Any) -> None:
+    with pytest.raises(BackendError, match="hand on the bundle's path and load it there"):
+        duplicate(Classifier(StubBackend([0.2, 0.3, 0.5]), CONTRACT, LABELS))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_of_the_process_is_told_to_load_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = Classifier(StubBackend([0.2, 0.3, 0.5]), CONTRACT, LABELS)
+    parent = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: parent + 1)
+    with pytest.raises(BackendError, match=f"opened in process {parent} and this is a fork of it"):
+        classifier.predict(batch(1))

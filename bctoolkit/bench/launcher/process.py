@@ -18,6 +18,9 @@ __all__ = ["Child", "in_child"]
 
 A = TypeVar("A", bound=msgspec.Struct)
 
+WORK = "import sys; sys.path[:] = sys.argv[1:]; from bctoolkit.bench.worker.__main__ import main; main()"
+"""The child imports from where its parent does, and not from the working folder, where anybody's `numpy.py` may lie."""
+
 
 def in_child(job: Job, kind: type[A], on_line: Callable[[bytes], None] = lambda line: None) -> A:
     """Do a job in a child process.
@@ -48,7 +51,7 @@ class Child:
 
     def __enter__(self) -> "Child":
         self._errors = tempfile.TemporaryFile()  # a pipe nobody reads would fill
-        command = [sys.executable, "-m", "bctoolkit.bench.worker"]
+        command = [sys.executable, "-P", "-c", WORK, *(path for path in sys.path if path)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, bufsize=0)
         self._send(msgspec.json.encode(self._job) + b"\n")

@@ -33,6 +33,9 @@ __all__ = ["folder", "junit"]
 
 SAMPLES, SCENARIOS = "samples.json", "scenarios.json"
 
+OTHERS = ("report.md", "report.html", "report.csv", "junit.xml", SAMPLES, SCENARIOS, PREDICTIONS)
+"""What the folder of a report holds besides the report itself."""
+
 
 def folder(
     target: Path,

@@ -1,1 +1,1 @@
-"""What runs in the timed child process: `python -m bctoolkit.bench.worker`."""
+"""What runs in the timed child process."""

@@ -1,4 +1,4 @@
-"""The child process that runs one bundle: `python -m bctoolkit.bench.worker` with a job on standard input.
+"""The child process that runs one bundle: it takes a job from standard input.
 
 Each engine gets a process of its own, because the threads one engine leaves spinning slow whatever runs beside them.
 The job comes as a line of JSON; the result goes to the file the job names, so that nothing an engine prints can spoil

@@ -1,6 +1,5 @@
 """What is measured on every image of a set, good or bad: fingerprints, colour, sharpness, and appearance features."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 from bctoolkit.data.dataset import content_hash
 from bctoolkit.data.sources.collection import Collection, decode
 from bctoolkit.progress import Progress
+from bctoolkit.system import usable_cpus
 
 __all__ = ["Measures", "measure"]
 
@@ -63,7 +63,7 @@ def measure(collection: Collection, progress: Progress) -> Measures:
     tones = np.zeros((count, 6), np.float32)
     modes: list[str] = []
     problems: dict[int, str] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for piece in collection.pieces():
             start = len(modes)
             samples = list(pool.map(_sample, piece))

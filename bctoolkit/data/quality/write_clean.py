@@ -1,5 +1,6 @@
 """Write the images that stay: as a folder of class folders, or as an `.npz`. Whole or not at all."""
 
+import glob
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def write_folder(
     collection: Collection, index: NDArray[np.int64], out: Path, manifest: Manifest, progress: Progress
 ) -> None:
     """Copy the files that stay, or write pixels of arrays as PNG, into class folders."""
-    with atomic_folder(out, "manifest.json") as folder:
+    with atomic_folder(out, "manifest.json", [glob.escape(name) for name in collection.classes]) as folder:
         for label in np.unique(collection.labels[index]):
             (folder / collection.classes[label]).mkdir()
         for done, (position, item) in enumerate(_items(collection, index), 1):

@@ -273,8 +273,6 @@ def _classes(
     labels: NDArray[Any], names: tuple[str, ...] | None, path: Path
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Labels as positions, and the names they stand for."""
-    if names is not None and len(set(names)) < len(names):
-        raise DatasetError(f"{path}: 'classes' holds a name twice: {', '.join(names)}")
     if labels.dtype.kind in "US":
         labels, names = _named_labels(labels.astype(str), names, path)
     if labels.dtype.kind not in "iu" or len(labels) == 0 or labels.min() < 0:

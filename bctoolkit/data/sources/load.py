@@ -1,6 +1,5 @@
 """Read images with labels from a folder of class folders, numpy arrays on disk, or the synthetic set."""
 
-import os
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.data.stores import Images, LazyImages, fit
 from bctoolkit.errors import DatasetError, InputMismatch
 from bctoolkit.progress import Progress, Silent
+from bctoolkit.system import usable_cpus
 
 __all__ = ["MOST_IN_MEMORY", "load", "load_synthetic", "load_unlabelled"]
 
@@ -160,7 +160,7 @@ def _read(
             images[row] = prepared
 
     done = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for piece in pieces:
             deque(pool.map(read_row, count(done), piece), maxlen=0)
             done += len(piece)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from bctoolkit.data.sources.arrays import IMAGES, ArraySet, open_folder, open_npz
 from bctoolkit.data.sources.folders import ClassFolders, open_class_folders
+from bctoolkit.documents.names import class_names_fault
 from bctoolkit.errors import DatasetError
 
 __all__ = ["open_source"]
@@ -17,11 +18,19 @@ def open_source(source: str) -> ClassFolders | ArraySet | Literal["synthetic"]:
         source: a folder of class folders; a folder with `images.npy`; an `.npz`; or `synthetic`.
 
     Raises:
-        DatasetError: nothing there, nothing that is a set of images, or arrays that do not fit.
+        DatasetError: nothing there, nothing that is a set of images, arrays that do not fit, or names of classes that
+            cannot be those of folders.
     """
     if source == "synthetic":
         return "synthetic"
-    path = Path(source)
+    opened = _open(source, Path(source))
+    fault = class_names_fault(opened.classes)
+    if fault is not None:
+        raise DatasetError(f"{source}: class {fault}; name it otherwise")
+    return opened
+
+
+def _open(source: str, path: Path) -> ClassFolders | ArraySet:
     if (path / IMAGES).is_file():
         return open_folder(path)
     if path.is_dir():
