@@ -17,166 +17,43 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from msgspec import field
 from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind, InputContract
-from bctoolkit.documents import Document, decode_json, parse, to_json
+from bctoolkit.documents import decode_json, parse, to_json
 from bctoolkit.documents.adopted import Adopted
-from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
-from bctoolkit.documents.names import class_names_fault, name_fault
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
+from bctoolkit.manifest import (
+    SCHEMA,
+    ArrayFile,
+    IntegerProducts,
+    Manifest,
+    ModelFile,
+    ParityStep,
+    Processor,
+    Source,
+)
 from bctoolkit.statistics.metrics import Parity
 
 __all__ = [
     "MANIFEST",
     "Bundle",
     "BundleContent",
-    "Float32Error",
     "Golden",
-    "IntegerProducts",
-    "Manifest",
-    "ParityStep",
-    "Processor",
     "Reference",
-    "Source",
     "newest",
     "read",
     "write",
 ]
 
-SCHEMA = 1
 GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"
 MANIFEST, SEAL = "manifest.json", "manifest.json.sha256"
-
-
-class ModelFile(Document, frozen=True):
-    """The artifact of a bundle."""
-
-    file: str
-    sha256: str
-    bytes: int
-
-
-class ArrayFile(Document, frozen=True):
-    """An `.npz` of a bundle."""
-
-    file: str
-    sha256: str
-    count: int
-    images: ImageKind = "real"
-
-
-class Source(Document, frozen=True):
-    """Where an artifact comes from; a hash is empty where there is nothing to hash."""
-
-    run: str
-    model_sha256: str
-    dataset_sha256: str = ""
-    recipe_sha256: str = ""
-
-
-class Float32Error(Document, frozen=True, kw_only=True):
-    """How far float32 is from what the network is exactly, on a few of the images."""
-
-    typical: float
-    """`metrics.logit_errors` of the median image."""
-    worst: float
-    """That of the worst image."""
-    max_abs_diff: float
-
-
-class ParityStep(Document, frozen=True, kw_only=True):
-    """What one step on the way from the trained network to the artifact changed, on the same images."""
-
-    name: str = field(name="link")
-    """From what to what, e.g. `folded twin → onnx fp32`."""
-    count: int
-    top1_agreement: float
-    max_abs_diff: float
-    mean_abs_diff: float
-    logit_error: float
-    """See `metrics.logit_error`."""
-    exact: Literal["float64", "rounding"] | None = None
-    """Float32 forms only: their errors are distances from the network in float64 or, where that cannot be computed,
-    from the float32 reference, whose own error is then what other rounding changes."""
-    error: Float32Error | None = None
-    """Of the form that this step leads to."""
-    reference_error: Float32Error | None = None
-    """Of the float32 Keras reference: what float32 can hold of the network."""
-    allowed_abs_diff: float | None = None
-    """Largest |Δp| that two float32 forms of the network may differ by."""
-
-
-class IntegerProducts(Document, frozen=True):
-    """The products that an artifact computes in integers, and whether every CPU adds them up exactly."""
-
-    count: int
-    columns: int
-    """Output columns of all of them together."""
-    saturating: int
-    """Columns with a sum of two products that can leave 16 bits: x86 without VNNI would give another result."""
-
-
-class Processor(Document, frozen=True):
-    """The CPU that an artifact was checked on."""
-
-    name: str
-    features: tuple[str, ...]
-    """See `system.CPU_FEATURES`."""
-
-
-class Manifest(Document, frozen=True, kw_only=True):
-    """`manifest.json`."""
-
-    schema: int = SCHEMA
-    name: str
-    format: str
-    quantization: str
-    model: ModelFile
-    input: InputContract
-    labels: tuple[str, ...]
-    golden: ArrayFile
-    reference: ArrayFile | None = None
-    calibration: ArrayFile | None = None
-    keep_float: tuple[str, ...] = ()
-    """Layers of the network that an integer form computes in float."""
-    source: Source
-    adopted: Adopted | None = None
-    """Of an artifact that was made elsewhere."""
-    tools: dict[str, str] = field(default_factory=dict)
-    cpu: Processor | None = None
-    integer_products: IntegerProducts | None = None
-    """Of ONNX files; None where there are none, and for engines that add them up in 32 bits everywhere."""
-    adaptation: Adaptation | None = None
-    """What was written into the graph around the network; None of one that is used as it is."""
-    parity: Parity
-    parity_steps: tuple[ParityStep, ...] = field(default=(), name="links")
-    """In the order they were checked."""
-    inputs_sha256: str = ""
-    """Of all that decides the artifact: where it is the same, an export uses the bundle again."""
-    created: str
-
-    def __post_init__(self) -> None:
-        """Refuse names that could be paths or steer a terminal, and labels that stand twice."""
-        for key, fault in (("name", name_fault(self.name)), ("labels", class_names_fault(self.labels))):
-            if fault is not None:
-                raise ValueError(f"{key}: {fault}")
-
-    @property
-    def tolerance(self) -> Tolerance:
-        """How far the artifact may be from the reference on any machine: as its form may, or as float32 makes it."""
-        limits = QUANTIZATIONS[self.quantization].tolerance
-        widest = max((step.allowed_abs_diff or 0.0 for step in self.parity_steps), default=0.0)
-        if widest <= limits.max_abs_diff:
-            return limits
-        mean = limits.mean_abs_diff * widest / limits.max_abs_diff
-        return limits._replace(max_abs_diff=widest, mean_abs_diff=mean)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import click
 import msgspec
 
 from bctoolkit.bench.documents.report import Report
-from bctoolkit.bundle import Manifest
 from bctoolkit.cli import cli
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.manifest import Manifest
 from bctoolkit.recipes import Budget, ExportRecipe, TrainRecipe
 
 TARGET = Path(__file__).with_name("reference.md")

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bundle import Bundle, BundleContent, Float32Error, Golden, ParityStep, Reference, Source
+from bctoolkit.bundle import Bundle, BundleContent, Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import sha256_bytes
+from bctoolkit.manifest import Float32Error, Manifest, ParityStep, Source
 from bctoolkit.statistics.metrics import Parity
 
 STORED = Path(__file__).parent / "stored" / "bundle-1"
@@ -153,7 +154,7 @@ def test_a_new_manifest_has_the_fields_of_the_stored_one(tmp_path: Path) -> None
     assert [name for name in new if name not in added] == list(old), (
         "a changed manifest needs a new schema number and a stored copy of it"
     )
-    assert added <= {field.encode_name for field in msgspec.structs.fields(bundles.Manifest) if not field.required}
+    assert added <= {field.encode_name for field in msgspec.structs.fields(Manifest) if not field.required}
 
 
 def test_what_an_export_tells_of_its_making_comes_back(tmp_path: Path) -> None:

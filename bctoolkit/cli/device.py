@@ -9,7 +9,7 @@ import click
 from bctoolkit.cli.shared import quiet_engines
 
 if TYPE_CHECKING:
-    from bctoolkit.bundle import Processor
+    from bctoolkit.manifest import Processor
 
 __all__ = ["predict", "verify"]
 

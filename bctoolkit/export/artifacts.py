@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bctoolkit.bundle import IntegerProducts, ParityStep
 from bctoolkit.documents import Outcome
 from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import ParityFailed
@@ -25,6 +24,7 @@ from bctoolkit.export.exporter import Exporter, QuantizationSettings
 from bctoolkit.export.plan import Artifact
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult, SearchTask, search_mixed_precision
 from bctoolkit.export.variants import artifact_variant, predict_artifact
+from bctoolkit.manifest import IntegerProducts, ParityStep
 
 __all__ = ["CheckedArtifact", "float32_artifact", "quantized_artifact"]
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bundle import Golden, ParityStep, Reference
+from bctoolkit.bundle import Golden, Reference
 from bctoolkit.data.dataset import positions
 from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
 from bctoolkit.errors import ExportError, ParityFailed
@@ -29,6 +29,7 @@ from bctoolkit.export.network import Network
 from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.reference import ReferencePredictions
 from bctoolkit.export.variants import form_variant
+from bctoolkit.manifest import ParityStep
 from bctoolkit.statistics import metrics
 
 __all__ = ["Baseline", "check_network", "limits_of"]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bctoolkit import bundle
-from bctoolkit.bundle import Bundle, BundleContent, Processor
+from bctoolkit.bundle import Bundle, BundleContent
 from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import ExportError, RecipeError
 from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, quantized_artifact
@@ -21,6 +21,7 @@ from bctoolkit.export.network import Network
 from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.sensitivity.report import write_report
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult
+from bctoolkit.manifest import Processor
 from bctoolkit.statistics import metrics
 from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import run
-from bctoolkit.bundle import Source
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.data.split import read as read_split
@@ -20,6 +19,7 @@ from bctoolkit.documents import read_json
 from bctoolkit.documents.preprocessing import Adaptation, InputSettings, OutputSettings
 from bctoolkit.errors import DatasetError, ExportError, RecipeError
 from bctoolkit.files import sha256_file, sha256_folder
+from bctoolkit.manifest import Source
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.recipes import ExportRecipe, Split
 from bctoolkit.run import TestMetrics

@@ -19,6 +19,7 @@ from bctoolkit.bench.documents.report import Report
 from bctoolkit.bundle import Golden
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.files import sha256_file
+from bctoolkit.manifest import Processor
 from bctoolkit.recipes import read_train_recipe
 from bctoolkit.workspace import SHELVES
 from tests.support.cli import Bctk
@@ -127,7 +128,7 @@ def resealed(bundle: Path, target: Path, change: Callable[[NDArray[np.float32]],
             reference=None,
             source=manifest.source,
             tools={},
-            cpu=bundles.Processor("A CPU", ("avx2", "fma")),
+            cpu=Processor("A CPU", ("avx2", "fma")),
             parity=manifest.parity,
             created=manifest.created,
         ),

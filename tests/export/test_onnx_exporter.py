@@ -103,7 +103,7 @@ def test_convolution_pads_as_keras_does_for_every_size(
         layer = layers.Conv2D(3, kernel, strides=stride, padding=padding)
     model = keras.Model(inputs, layers.Flatten()(layer(inputs)))
     image = np.random.default_rng(0).random((2, *size, 2), dtype=np.float32)
-    contract = InputContract(height=size[0], width=size[1], channels=2, dtype="float32")  # type: ignore[arg-type]
+    contract = InputContract(height=size[0], width=size[1], channels=2, dtype="float32")
     session = onnxruntime.InferenceSession(convert(model, "fp32", contract))
     np.testing.assert_allclose(session.run(None, {"image": image})[0], np.asarray(model(image)), rtol=1e-4, atol=1e-5)
 

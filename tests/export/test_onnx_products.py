@@ -70,7 +70,7 @@ def test_a_kernel_larger_than_the_image_shrinks_to_what_can_meet_a_pixel() -> No
 def test_a_convolution_over_separate_windows_is_a_product(layer: Callable[[], keras.Layer], product: bool) -> None:
     inputs = keras.Input((8, 8, 8))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(layer()(inputs)))
-    contract = InputContract(height=8, width=8, channels=8, dtype="float32")  # type: ignore[arg-type]
+    contract = InputContract(height=8, width=8, channels=8, dtype="float32")
     written = graph_of(model, ExportSettings(contract), "MatMul")
     assert any(node.op_type == "MatMul" for node in written.graph.node) == product
     image = np.random.default_rng(0).random((3, 8, 8, 8), np.float32)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bctoolkit.bundle import ParityStep
 from bctoolkit.documents.formats import Tolerance
 from bctoolkit.errors import ExportError, ParityFailed
 from bctoolkit.export.checks.conditioning import Limits, conditioning
@@ -21,6 +20,7 @@ from bctoolkit.export.checks.parity_chain import (
     require_names,
     require_trained_accuracy,
 )
+from bctoolkit.manifest import ParityStep
 from bctoolkit.run import TestMetrics
 
 LIMITS = Limits(Tolerance(1e-4, 1e-5, 1.0), 1e-5)

@@ -18,6 +18,7 @@ from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeErro
 from bctoolkit.export import build, export, keras_network, variants
 from bctoolkit.export.plan import plan
 from bctoolkit.files import sha256_file
+from bctoolkit.manifest import Processor
 from bctoolkit.networks.inference import predict
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
@@ -73,7 +74,7 @@ def test_golden_images_are_those_that_the_reference_is_sure_of_as_far_as_there_a
 def test_the_manifest_tells_the_cpu_and_what_its_products_are(workspace: Path) -> None:
     for path in sorted((workspace / "exports" / "bundles").iterdir()):
         manifest = bundles.read(path).manifest
-        assert manifest.cpu == bundles.Processor(cpu_name(), cpu_features())
+        assert manifest.cpu == Processor(cpu_name(), cpu_features())
         integers = manifest.format == "onnx" and manifest.quantization.startswith("int8")
         assert (manifest.integer_products is not None) == integers
         if manifest.integer_products is not None:

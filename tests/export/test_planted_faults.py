@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from bctoolkit import networks
-from bctoolkit.bundle import ParityStep
 from bctoolkit.contract import prepare
 from bctoolkit.data import stores
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
@@ -40,6 +39,7 @@ from bctoolkit.export.tflite.graph import QuantParams
 from bctoolkit.export.tflite.passes import int8 as tflite_int8
 from bctoolkit.export.variants import artifact_variant, form_variant
 from bctoolkit.lazy import attribute
+from bctoolkit.manifest import ParityStep
 from bctoolkit.networks.inference import in_float32, predict
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe

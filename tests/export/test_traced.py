@@ -145,11 +145,11 @@ def test_a_weight_that_changes_on_the_way_is_caught(tmp_path: Path, monkeypatch:
     path, options, _ = saved_model(tmp_path)
     convert = tf2onnx_fallback._convert
 
-    def tampered(*arguments: Any) -> onnx.ModelProto:
-        model = convert(*arguments)
+    def tampered(*arguments: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
+        model, constants = convert(*arguments)
         kernel = max(model.graph.initializer, key=lambda tensor: np.prod(tensor.dims))  # of the convolution
         kernel.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(kernel) * np.float32(1.001), kernel.name))
-        return model
+        return model, constants
 
     monkeypatch.setattr(tf2onnx_fallback, "_convert", tampered)
     with pytest.raises(ParityFailed, match="folded twin → onnx fp32"):

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from bctoolkit.bundle import Bundle, ParityStep
+from bctoolkit.bundle import Bundle
 from bctoolkit.data.sources.source import open_source as open_images
 from bctoolkit.documents import Outcome
 from bctoolkit.documents.adopted import Adopted
@@ -31,6 +31,7 @@ from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.source import load_data
 from bctoolkit.export.variants import artifact_variant, predict_artifact
 from bctoolkit.files import without_empty_folders
+from bctoolkit.manifest import ParityStep
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 

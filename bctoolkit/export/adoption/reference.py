@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bundle import Source
 from bctoolkit.contract import InputContract
 from bctoolkit.data.dataset import stratified
 from bctoolkit.data.stores import Images
@@ -25,6 +24,7 @@ from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.network import Form, Network
 from bctoolkit.export.source import ModelData, ModelSource
 from bctoolkit.lazy import require
+from bctoolkit.manifest import Source
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 

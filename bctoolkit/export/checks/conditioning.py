@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bundle import Float32Error
 from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
+from bctoolkit.manifest import Float32Error
 from bctoolkit.statistics import metrics
 from bctoolkit.statistics.metrics import Probabilities
 

@@ -8,7 +8,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from bctoolkit.bundle import IntegerProducts
 from bctoolkit.errors import ParityFailed
 from bctoolkit.export.checks.locate import Tensor
 from bctoolkit.export.onnx.probe import float_tensors
@@ -16,6 +15,7 @@ from bctoolkit.export.onnx.saturation import integer_weights, saturating_columns
 from bctoolkit.export.tflite.graph import Graph
 from bctoolkit.export.tflite.passes.weights import WEIGHTED_OPS
 from bctoolkit.lazy import require
+from bctoolkit.manifest import IntegerProducts
 
 __all__ = ["INTROSPECTORS", "Integers", "Introspector", "coarse_channel", "require_exact_integers"]
 

@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bundle import ParityStep
 from bctoolkit.errors import ExportError, ParityFailed
 from bctoolkit.export.checks.conditioning import Conditioning, Limits
 from bctoolkit.export.checks.constants import Weights
 from bctoolkit.export.checks.images import CheckImages
 from bctoolkit.export.checks.locate import LayerOutput, Tensor, first_departure
+from bctoolkit.manifest import ParityStep
 from bctoolkit.run import TestMetrics
 from bctoolkit.statistics import metrics
 

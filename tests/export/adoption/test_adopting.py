@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 
-from bctoolkit import bundle
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
@@ -18,6 +17,7 @@ from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.errors import BctkError, ExportError, ParityFailed, RecipeError
 from bctoolkit.export.adoption.pipeline import adopt
 from bctoolkit.export.adoption.stated import Adoption
+from bctoolkit.manifest import Manifest
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.runtime import load as load_classifier
@@ -90,7 +90,7 @@ def test_a_file_becomes_a_bundle_like_any_other(
     batch = classifier.predict(golden.images[:3]).probabilities
     assert np.allclose(batch, observed[:3], atol=1e-6)
     older = {key: each for key, each in msgspec.to_builtins(manifest).items() if key not in ("adopted", "adaptation")}
-    assert msgspec.convert(older, bundle.Manifest).adopted is None
+    assert msgspec.convert(older, Manifest).adopted is None
 
 
 def test_a_missing_scale_is_asked_for_with_the_one_that_fits(files: Path, run_folder: Path, tmp_path: Path) -> None:
