@@ -20,7 +20,7 @@ from bctoolkit.export.keras_graph.walk import Operation, walk
 from bctoolkit.networks import leaves
 from bctoolkit.networks.float64_graph import float64_function
 
-__all__ = ["float64", "rounded"]
+__all__ = ["float64", "rounded", "unoptimized"]
 
 PIXELS = 16 * 128 * 128
 """Of the images evaluated at a time."""
@@ -99,16 +99,8 @@ def _trace(call: Callable[[Any], Any], signature: Any) -> Any:
     return tf.function(call, autograph=False).get_concrete_function(signature)
 
 
-def _evaluate(compiled: Callable[[Any], Any], images: NDArray[Any]) -> NDArray[Any]:
-    """The outputs for all images, a few at a time."""
-    size = max(1, PIXELS // (images.shape[1] * images.shape[2]))
-    with _unoptimized():
-        batches = [compiled(tf.constant(images[start : start + size])) for start in range(0, len(images), size)]
-    return np.concatenate([keras.tree.flatten(outputs)[0].numpy() for outputs in batches])
-
-
 @contextmanager
-def _unoptimized() -> Iterator[None]:
+def unoptimized() -> Iterator[None]:
     """Graphs that are first run inside are run as they are: to optimize one takes longer than a few images."""
     options = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -116,6 +108,14 @@ def _unoptimized() -> Iterator[None]:
         yield
     finally:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False} | options)
+
+
+def _evaluate(compiled: Callable[[Any], Any], images: NDArray[Any]) -> NDArray[Any]:
+    """The outputs for all images, a few at a time."""
+    size = max(1, PIXELS // (images.shape[1] * images.shape[2]))
+    with unoptimized():
+        batches = [compiled(tf.constant(images[start : start + size])) for start in range(0, len(images), size)]
+    return np.concatenate([keras.tree.flatten(outputs)[0].numpy() for outputs in batches])
 
 
 @contextmanager
