@@ -4,7 +4,6 @@ import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import keras
 import msgspec
 
 from bctoolkit import bundle
@@ -15,7 +14,7 @@ from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, quanti
 from bctoolkit.export.baseline import Baseline, check_network
 from bctoolkit.export.cache import TOOLS
 from bctoolkit.export.exporter import Exporter, ExportSettings
-from bctoolkit.export.keras_graph.state import training_calls
+from bctoolkit.export.keras_graph.state import training_warning
 from bctoolkit.export.keras_network import KerasNetwork
 from bctoolkit.export.network import Network
 from bctoolkit.export.plan import Artifact, Job
@@ -52,7 +51,9 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> Built:
     """
     job.progress.step("loading the network", 0, 1)
     model = job.source.load()
-    _warn_of_training_calls(job, model)
+    warning = training_warning(model)
+    if warning:
+        job.progress.say(f"  warning: {warning}")
     network = KerasNetwork(model)
     del model
     built = Built()
@@ -79,16 +80,6 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> Built:
             else:
                 built.bundles[artifact] = _seal(baseline, artifact, checked, inputs[artifact])
     return built
-
-
-def _warn_of_training_calls(job: Job, model: keras.Model) -> None:
-    names = training_calls(model)
-    if names:
-        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        job.progress.say(
-            f"  warning: the network calls {some} with training=True; Keras ignores that at inference, and so does the "
-            "export: batch normalization uses its moving statistics, dropout and noise let everything through"
-        )
 
 
 def _exporters(job: Job, network: Network, artifacts: Iterable[Artifact], built: Built) -> dict[str, Exporter]:

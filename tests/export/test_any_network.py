@@ -16,6 +16,8 @@ from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
 from bctoolkit.networks.inference import predictor
 
+pytestmark = pytest.mark.slow
+
 SIZE = 16
 Body = Callable[[Any], Any]
 
@@ -120,7 +122,7 @@ def attention(x: Any) -> Any:
 
 
 def sequence(x: Any) -> Any:
-    return layers.Reshape((3, 48))(layers.AveragePooling2D(2, strides=3)(features(x, 16)))
+    return layers.Reshape((2, 64))(layers.AveragePooling2D(4)(features(x, 32)))
 
 
 def recurrent(x: Any) -> Any:

@@ -96,10 +96,10 @@ def affine_of(operation: Operation) -> Affine | None:
 
 def _affine_of_arithmetic(operation: Operation) -> Affine | None:
     """Factor and offset of `x * constant` and the like."""
-    (node,) = operation._inbound_nodes
-    args, shape = node.arguments.args, operation.output.shape
+    node, *others = operation._inbound_nodes
+    args, shape = node.arguments.args, node.outputs[0].shape
     symbolic = [isinstance(arg, keras.KerasTensor) for arg in args]
-    if node.arguments.kwargs or symbolic not in ([True, False], [False, True]) or len(shape) < 2:
+    if others or node.arguments.kwargs or symbolic not in ([True, False], [False, True]) or len(shape) < 2:
         return None
     tensor, other = args if symbolic[0] else args[::-1]
     if not isinstance(other, int | float | np.ndarray | np.generic) or tuple(tensor.shape) != tuple(shape):
@@ -108,7 +108,10 @@ def _affine_of_arithmetic(operation: Operation) -> Affine | None:
     if constant.size not in (1, constant.shape[-1:][0] if constant.ndim else 1) or constant.size not in (1, shape[-1]):
         return None
     coefficients = ARITHMETIC[type(operation).__name__](np.broadcast_to(constant.reshape(-1), shape[-1]), symbolic[0])
-    return None if coefficients is None else tuple(np.broadcast_to(each, shape[-1]) for each in coefficients)
+    if coefficients is None:
+        return None
+    factor, offset = coefficients
+    return np.broadcast_to(factor, shape[-1]), np.broadcast_to(offset, shape[-1])
 
 
 ARITHMETIC: dict[str, Callable[[NDArray[Any], bool], tuple[Any, Any] | None]] = {

@@ -130,8 +130,9 @@ def _inlined(layer: Any) -> Iterator[None]:
 
     Some return what is no tensor, and some cannot do with any batch but with the batch that they are given there.
     """
-    inside = {each: _recorder(each) for each in layer._flatten_layers(include_self=False)}
-    classes = {each: type(each) for each, record in inside.items() if record is not None}
+    recorders = {each: _recorder(each) for each in layer._flatten_layers(include_self=False)}
+    inside = {each: record for each, record in recorders.items() if record is not None}
+    classes = {each: type(each) for each in inside}
     try:
         for each, kind in classes.items():
             namespace = {"__call__": lambda self, *args, **kwargs: inside[self](*args, **kwargs)}

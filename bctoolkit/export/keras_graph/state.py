@@ -10,7 +10,7 @@ from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.walk import functional
 from bctoolkit.networks import has_graph
 
-__all__ = ["require_finite", "training_calls"]
+__all__ = ["require_finite", "training_warning"]
 
 
 def require_finite(model: keras.Model) -> None:
@@ -32,13 +32,19 @@ def require_finite(model: keras.Model) -> None:
                 )
 
 
-def training_calls(model: keras.Model) -> list[str]:
-    """Names of the layers that the graph calls with `training=True`, those of nested models included.
+def training_warning(model: keras.Model) -> str | None:
+    """What to say of layers that the graph calls with `training=True`, those of nested models included.
 
-    At inference Keras calls them with `training=False` all the same, and so does an export: batch normalization uses
-    its moving statistics, dropout lets everything through.
+    At inference Keras calls them with `training=False` all the same, and so does an export.
     """
-    return list(dict.fromkeys(_training_calls(functional(model)))) if has_graph(model) else []
+    names = list(dict.fromkeys(_training_calls(functional(model)))) if has_graph(model) else []
+    if not names:
+        return None
+    some = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"the network calls layer {some} with training=True; Keras ignores that at inference, and so does the export: "
+        "batch normalization uses its moving statistics, dropout and noise let everything through"
+    )
 
 
 def _training_calls(graph: Any) -> Iterator[str]:

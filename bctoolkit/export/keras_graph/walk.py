@@ -144,7 +144,7 @@ def rebuild(
     """
     graph = functional(model)
     names = Names((operation.name for operation in _leaves(graph)), [tensor.name for tensor in graph.inputs])
-    rows: dict[int, tuple[Operation, Operation, Sequence[Operation]]] = {}
+    rows: dict[int, tuple[Operation, Operation, list[Operation]]] = {}
     constants: dict[int, tuple[Any, Any]] = {}  # a variable, and its value; with both alive the `id` stays unique
 
     def constant(leaf: Any) -> Any:

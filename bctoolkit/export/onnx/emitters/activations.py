@@ -117,7 +117,8 @@ def activate(graph: Graph, layer: Any, x: Value) -> Value:
         return _glu_along(graph, x, -1)
     if function in FUNCTIONS:
         return elementwise(graph, partial(FUNCTIONS[function], graph), x.shape, x)
-    return convert_layer(graph, layers.Activation(function, dtype="float32", name=layer.name), x)
+    converted: Value = convert_layer(graph, layers.Activation(function, dtype="float32", name=layer.name), x)
+    return converted
 
 
 EMITTERS.register(layers.Activation)(activate)

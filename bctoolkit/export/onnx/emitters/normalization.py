@@ -45,8 +45,8 @@ def _batch_norm(graph: Graph, layer: Any, x: Value) -> Value | None:
 @EMITTERS.register(layers.GroupNormalization)
 def _group_norm(graph: Graph, layer: Any, x: Value) -> Value | None:
     """Groups of channels lie side by side where channels come first: each as one channel, normalized by itself."""
-    *sizes, channels = x.shape[1:]
-    if layer.axis not in (-1, len(x.shape) - 1) or None in x.shape[1:] or len(x.shape) < 3:
+    *sizes, channels = (size or 0 for size in x.shape[1:])
+    if layer.axis not in (-1, len(x.shape) - 1) or not all((*sizes, channels)) or not sizes:
         return None
     groups = channels if layer.groups == -1 else layer.groups
     rows = graph.add("Reshape", [graph.first(x), graph.integers(-1, groups, math.prod(sizes) * channels // groups)])
@@ -71,7 +71,9 @@ def _rms_norm(graph: Graph, layer: Any, x: Value) -> Value | None:
 
 @EMITTERS.register("LayerNorm")
 def _layer_norm_operation(graph: Graph, operation: Any, x: Value, gamma: Any = None, beta: Any = None) -> Value | None:
-    if list(np.atleast_1d(operation.axis)) not in ([-1], [len(x.shape) - 1]) or getattr(operation, "rms_scaling", 0):
+    if list(np.atleast_1d(operation.axis)) not in ([-1], [len(x.shape) - 1]) or getattr(
+        operation, "rms_scaling", False
+    ):
         return None
     if isinstance(gamma, Value) or isinstance(beta, Value):
         return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from bctoolkit.errors import UnsupportedOp
@@ -49,7 +50,7 @@ def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> An
         return keras.tree.flatten(operation(*arguments, **keywords))
 
     try:
-        model = _convert(call, values)
+        model, captured = _convert(call, values)
     except Exception as problem:  # tf2onnx raises many kinds, all of them about this layer
         reason = " ".join(str(problem).split())[:200]
         raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: {reason}") from problem
@@ -58,14 +59,17 @@ def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> An
         raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: ONNX has no {foreign[0]}")
     graph.fallbacks[kind] += 1
     specs = specs_of(operation, *args, **kwargs)
-    names = iter(_copy(graph, model, [graph.last(value) for value in values]))
+    inputs = {f"x{index}": graph.last(value) for index, value in enumerate(values)}
+    inputs |= {key: graph.constant(array, "constant") for key, array in captured.items()}
+    names = iter(_copy(graph, model, inputs))
     return keras.tree.map_structure(
         lambda spec: Value(tuple(spec.shape), last=next(names), dtype=keras.backend.standardize_dtype(spec.dtype)),
         specs,
     )
 
 
-def _convert(call: Any, values: list[Value]) -> onnx.ModelProto:
+def _convert(call: Any, values: list[Value]) -> tuple[onnx.ModelProto, dict[str, NDArray[Any]]]:
+    """What tf2onnx makes of a call, with inputs x0, x1, …, and the inputs it makes of constants the call refers to."""
     import tensorflow as tf
 
     with warnings.catch_warnings():
@@ -73,16 +77,17 @@ def _convert(call: Any, values: list[Value]) -> onnx.ModelProto:
         import tf2onnx
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     signature = [tf.TensorSpec(value.shape, value.dtype, name=f"x{i}") for i, value in enumerate(values)]
-    outputs = tf.function(lambda *tensors: [tf.identity(tensor) for tensor in call(*tensors)])
-    model: onnx.ModelProto
+    outputs = tf.function(
+        lambda *tensors: [tf.identity(tensor) for tensor in call(*tensors)], input_signature=signature
+    )
     model, _ = tf2onnx.convert.from_function(outputs, input_signature=signature, opset=OPSET)
-    return model
+    captures = outputs.get_concrete_function().graph.captures
+    return model, {inner.name.split(":")[0]: outer.numpy() for outer, inner in captures if outer.dtype != tf.resource}
 
 
-def _copy(graph: Graph, model: onnx.ModelProto, inputs: list[str]) -> list[str]:
+def _copy(graph: Graph, model: onnx.ModelProto, inputs: dict[str, str]) -> list[str]:
     """Copy the nodes of `model` under our names; returns the names of its outputs."""
-    names: dict[str, str] = dict(zip((entry.name for entry in model.graph.input), inputs, strict=True))
-    names[""] = ""
+    names = {entry.name: inputs[entry.name.split(":")[0]] for entry in model.graph.input} | {"": ""}
     for tensor in model.graph.initializer:
         names[tensor.name] = graph.constant(numpy_helper.to_array(tensor), "constant")
     for node in model.graph.node:
