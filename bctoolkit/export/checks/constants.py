@@ -45,12 +45,14 @@ def altered_weight(before: Weights, after: Weights) -> str | None:
         arrays.setdefault(name, []).append(array)
     for name, array in before:
         others = [other for other in arrays.get(name, ()) if other.size == array.size >= LEAST]
-        if not others or any(_fingerprint(array) == _fingerprint(other) for other in others):
+        if not others or any(_is_same(array, other) for other in others):
             continue
         for other in (other for other in others if other.shape == array.shape):
             differing = array != other
             if not 0 < np.count_nonzero(differing) <= _few(array):
-                differing = _unscaled(array.astype(np.float64), other.astype(np.float64))
+                if _is_scaled(array, other):
+                    continue
+                differing = _unscaled(array, other)
             if 0 < np.count_nonzero(differing) <= _few(array):
                 return _in_words(name, array, int(np.count_nonzero(differing)))
     return None
@@ -91,18 +93,38 @@ def _bits(array: NDArray[Any]) -> NDArray[np.uint32]:
 
 def _fingerprint(array: NDArray[Any]) -> tuple[int, int]:
     """Two sums over the elements that do not depend on their order."""
-    bits = _bits(array).astype(np.uint64)
-    return int(bits.sum()), int((bits * bits % np.uint64(4294967291)).sum())
+    bits = _bits(array)
+    wide = bits.astype(np.uint64)
+    return int(bits.sum(dtype=np.uint64)), int(np.dot(wide, wide))
+
+
+def _is_same(array: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether the elements are the same, in whatever order."""
+    return np.array_equal(np.ravel(array), np.ravel(other)) or _fingerprint(array) == _fingerprint(other)
 
 
 def _few(array: NDArray[Any]) -> int:
     return max(1, int(FEW * array.size))
 
 
-def _unscaled(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _is_scaled(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Whether every element of a kernel is scaled as the others of its channels: a quick answer for most kernels."""
+    if before.ndim < 2:
+        return False
+    with np.errstate(all="ignore"):
+        ratio = after / before
+        if before.ndim > 2 and np.prod(before.shape[:-2]) > 2:
+            return bool((np.abs(ratio / ratio[:1, :1] - 1) < SAME).all())
+        rows = ratio.reshape(-1, before.shape[-1])
+        rows = rows / rows[:1]
+        return bool((np.abs(rows / rows[:, :1] - 1) < SAME).all())
+
+
+def _unscaled(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
     """The elements of a kernel that are not scaled as the others of their channels; all where none has the others'."""
     if before.ndim < 2:
         return np.ones(before.shape, np.bool_)
+    before, after = before.astype(np.float64), after.astype(np.float64)
     spatial = int(np.prod(before.shape[:-2])) if before.ndim > 2 else 1
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(np.abs(before) > SMALLEST, after / before, np.nan)
