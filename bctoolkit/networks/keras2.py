@@ -119,6 +119,8 @@ def _as_model(path: Path, model: Any) -> keras.Model:
     for layer in model._flatten_layers():
         if layer.compute_dtype != "float32":
             layer._set_dtype_policy("float32")
+        if hasattr(layer, "unroll"):  # what TensorFlow's converter makes of a loop goes on from the image before
+            layer.unroll, layer._could_use_gpu_kernel = True, False
     shape = getattr(model, "input_shape", None) if model.built else None
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise WeightsError(f"{path}: takes {shape or 'an unknown shape'}; expected one batch of images")

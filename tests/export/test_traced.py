@@ -18,7 +18,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit.errors import ParityFailed
 from bctoolkit.export import export
 from bctoolkit.export.keras_graph.precision import float64
-from bctoolkit.export.onnx.emitters import tf2onnx_fallback
+from bctoolkit.export.onnx.exporter import OnnxExporter
 from bctoolkit.networks import load_model
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
@@ -143,15 +143,15 @@ def test_integers_of_what_has_no_graph_are_made_or_refused_by_the_same_checks(tm
 @pytest.mark.slow
 def test_a_weight_that_changes_on_the_way_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, options, _ = saved_model(tmp_path)
-    convert = tf2onnx_fallback._convert
+    convert = OnnxExporter.convert
 
-    def tampered(*arguments: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
-        model, constants = convert(*arguments)
+    def tampered(*arguments: Any) -> bytes:
+        model = onnx.load_from_string(convert(*arguments))
         kernel = max(model.graph.initializer, key=lambda tensor: np.prod(tensor.dims))  # of the convolution
         kernel.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(kernel) * np.float32(1.001), kernel.name))
-        return model, constants
+        return bytes(model.SerializeToString())
 
-    monkeypatch.setattr(tf2onnx_fallback, "_convert", tampered)
+    monkeypatch.setattr(OnnxExporter, "convert", tampered)
     with pytest.raises(ParityFailed, match="folded twin → onnx fp32"):
         export(path, ExportRecipe(), tmp_path / "out", Silent(), golden="synthetic", options=options)
     assert not (tmp_path / "out" / "net-onnx-fp32").exists()

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from bctoolkit.errors import MissingExtra, WeightsError
 from bctoolkit.networks import LoadOptions, has_graph, load_model
+from bctoolkit.networks.traced import operators
 
 tf_keras = pytest.importorskip("tf_keras", reason="needs tf-keras: pip install 'bctoolkit[keras2]'")
 
@@ -117,9 +118,14 @@ def test_heads_keep_their_names(tmp_path: Path) -> None:
 
 def test_a_recurrent_layer_brings_code_for_another_device_that_does_not_matter(tmp_path: Path) -> None:
     image = tf_keras.Input((8, 8, 3))
-    x = tf_keras.layers.LSTM(4)(tf_keras.layers.Reshape((8, 24))(image / 255.0))
+    x = tf_keras.layers.Reshape((8, 24))(image / 255.0)
+    x = tf_keras.layers.Bidirectional(tf_keras.layers.LSTM(4, return_sequences=True))(x)
+    x = tf_keras.layers.GRU(4)(x)
     original = tf_keras.Model(image, tf_keras.layers.Dense(3)(x))
-    np.testing.assert_allclose(load_model(save(original, tmp_path / "model.h5"))(IMAGES), original(IMAGES), atol=1e-6)
+    model = load_model(save(original, tmp_path / "model.h5"))
+    np.testing.assert_allclose(model(IMAGES), original(IMAGES), atol=1e-6)
+    graph = tf.function(model).get_concrete_function(tf.TensorSpec((None, 8, 8, 3))).graph.as_graph_def()
+    assert not {"While", "PartitionedCall"} & set(operators(graph))  # unrolled: each image begins anew
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
