@@ -29,8 +29,8 @@ TIMES = """Latency: milliseconds, float32, batch 1, two threads, medians of inte
 of its own; `/ Keras` is ours over the file of Keras's own `export`.
 """
 
-EARLIER = """A network with a dagger was measured by an earlier version, over 8 images, with the exporters alone; the next
-call measures it anew.
+EARLIER = """A network with a dagger was measured by an earlier version, over 8 images, with the exporters alone; the
+next call measures it anew.
 """
 
 OURS = {"onnx": "ONNX", "tflite": "TFLite", "onnx int8-dynamic": "ONNX int8-dynamic"}
@@ -78,7 +78,7 @@ def _summary_row(source: str, results: list[Any], routes: list[str]) -> Iterator
     for route in routes:
         tried = [result["routes"][route] for result in results if route in result["routes"]]
         files = sum("max_abs_diff" in entry for entry in tried)
-        cells.append(f"{files} of {len(tried)}" + (f" ({files / len(tried):.0%})" if source == "**all**" else ""))
+        cells.append(f"{files} of {len(tried)}" + (f" ({100 * files // len(tried)}%)" if source == "**all**" else ""))
     yield "| " + " | ".join(cells) + " |"
 
 
