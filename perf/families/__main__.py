@@ -58,6 +58,7 @@ class Session:
         from perf.families import tasks
 
         result = _results().get(name, {"routes": {}})
+        result = {"routes": {}} if "earlier" in result else result
         routes = [route for route in self._routes(name) if self._is_missing(folder, result, route)]
         timed = self.options.time and "latency_ms" not in result
         if not routes and not timed:

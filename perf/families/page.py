@@ -29,9 +29,12 @@ TIMES = """Latency: milliseconds, float32, batch 1, two threads, medians of inte
 of its own; `/ Keras` is ours over the file of Keras's own `export`.
 """
 
+EARLIER = """A network with a dagger was measured by an earlier version, over 8 images, with the exporters alone; the
+next call measures it anew.
+"""
+
 OURS = {"onnx": "ONNX", "tflite": "TFLite", "onnx int8-dynamic": "ONNX int8-dynamic"}
 STOCK = {"keras onnx": "Keras's ONNX", "keras litert": "Keras's LiteRT"}
-WELL_CONDITIONED = 1e-4
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -40,6 +43,7 @@ def page(results: Mapping[str, Any]) -> str:
     parts = [HEAD]
     parts += [ERRORS] if any("error" in entry for entry in _entries(results)) else []
     parts += [TIMES] if any("latency_ms" in result for result in results.values()) else []
+    parts += [EARLIER] if any("earlier" in result for result in results.values()) else []
     parts += [*_summary(results), ""]
     for source, networks in SOURCES.items():
         measured = {name: results[f"{source}/{name}"] for name in networks if f"{source}/{name}" in results}
@@ -74,7 +78,7 @@ def _summary_row(source: str, results: list[Any], routes: list[str]) -> Iterator
     for route in routes:
         tried = [result["routes"][route] for result in results if route in result["routes"]]
         files = sum("max_abs_diff" in entry for entry in tried)
-        cells.append(f"{files} of {len(tried)}" + (f" ({files / len(tried):.0%})" if source == "**all**" else ""))
+        cells.append(f"{files} of {len(tried)}" + (f" ({100 * files // len(tried)}%)" if source == "**all**" else ""))
     yield "| " + " | ".join(cells) + " |"
 
 
@@ -94,7 +98,7 @@ def _columns(networks: Mapping[str, Network], reasons: dict[str, int]) -> list[t
     """Titles, and what makes a cell of a network's name and result; a column without a cell is left out."""
     several = len({network.options for network in networks.values()}) > 1
     return [
-        ("network", lambda name, _: name),
+        ("network", lambda name, result: name + " †" * ("earlier" in result)),
         (
             "given",
             lambda name, _: f"`{' '.join(networks[name].options)}`" if several and networks[name].options else "",
@@ -121,7 +125,9 @@ def _difference(route: str, reasons: dict[str, int]) -> Any:
             return ""
         if "max_abs_diff" in entry:
             return f"{entry['max_abs_diff']:.1e}"
-        reason = f"`{entry['refused']}`" if "refused" in entry else f"**not a line of ours**: `{entry['failed']}`"
+        reason = f"`{entry.get('refused') or entry['failed']}`"
+        if "refused" not in entry and route in OURS:
+            reason = f"**not a line of ours**: {reason}"
         return f"no ({reasons.setdefault(reason, len(reasons) + 1)})"
 
     return cell
