@@ -34,6 +34,7 @@ from bctoolkit.files import without_empty_folders
 from bctoolkit.manifest import ParityStep
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
+from bctoolkit.statistics import metrics
 
 __all__ = ["Request", "adopt_model"]
 
@@ -157,7 +158,9 @@ def _check(
     try:
         steps.append(_compare_with_reference(baseline, after, kind))
     except ParityFailed as problem:
-        hint = agreeing_settings(classifier, stated, kind, images.images, baseline.reference.probabilities)
+        expected = baseline.reference.probabilities
+        is_far = bool(metrics.limit_violations(expected, as_it_came, QUANTIZATIONS[kind].tolerance))
+        hint = agreeing_settings(classifier, stated, kind, images.images, expected) if is_far else ""
         raise ParityFailed(f"{problem}{hint}") from None
     require_names(after, job.labels, baseline.reference, images)
     weights, products = INTROSPECTORS[artifact[0]].integers(content)

@@ -1,12 +1,13 @@
 """What a file does not tell, from what its answers show: which scale of the image it wants."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents.formats import QUANTIZATIONS
-from bctoolkit.documents.preprocessing import PRESETS, InputSettings
+from bctoolkit.documents.preprocessing import Channels, InputSettings, Preset
 from bctoolkit.errors import ExportError, RecipeError
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.statistics import metrics
@@ -70,9 +71,7 @@ def most_accurate_settings(
     best = max(right, key=lambda each: right[each], default="")
     if not best or right[best] <= chance + RISE:
         return ""
-    return (
-        f"; with {best} it is right on {right[best]:.0%} of {len(labels)} labelled images, more often than with others"
-    )
+    return f"; with {best} it is right on {right[best]:.0%} of {len(labels)} labelled images, the most of all presets"
 
 
 def _answers(
@@ -91,10 +90,13 @@ def _answers(
 
 
 def _candidates(stated: InputSettings, channels: int) -> Iterator[InputSettings]:
-    colours = (None, "bgr") if stated.channels is None and channels == 3 else (stated.channels,)
-    for preset in PRESETS:
-        for colour in colours:
-            if preset != "caffe":
-                yield InputSettings(scale=preset, channels=colour)  # type: ignore[arg-type]  # keys of the table
-        if preset == "caffe" and stated.channels in (None, "bgr"):
-            yield InputSettings(scale="caffe")
+    """Every preset, in each order of colours that is open, but for what is stated already."""
+    colours: tuple[Channels | None, ...] = (stated.channels,)
+    if stated.channels is None and channels == 3:
+        colours = (None, "bgr")
+    for preset in get_args(Preset):
+        for colour in colours if preset != "caffe" else (None,):
+            settings = InputSettings(scale=preset, channels=colour)
+            same = settings.scaling == stated.scaling and settings.reversed == stated.reversed
+            if stated.scale is None or not same:
+                yield settings

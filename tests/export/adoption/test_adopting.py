@@ -169,6 +169,15 @@ def test_a_reference_that_is_fed_wrong_is_noticed_by_labelled_images(
     assert sealed.manifest.parity.max_abs_diff < 1e-6
 
 
+def test_what_is_stated_already_is_not_advised(tints: Path, class_folders: Path, tmp_path: Path) -> None:
+    other = onnx.load(tints)
+    other.graph.initializer[0].CopyFrom(constant("weights", np.eye(3, dtype=np.float32)[::-1] * 0.200002))
+    onnx.save(other, tmp_path / "other.onnx")
+    stated = {"input": InputSettings(scale="caffe"), "output": OutputSettings(labels=CLASSES)}
+    with pytest.raises(ParityFailed, match=r"tints.onnx in float32 → onnx fp32: .*; no bundle was written$"):
+        adopted(tmp_path / "out", tmp_path / "other.onnx", tints, data=str(class_folders), **stated)
+
+
 def test_an_app_s_image_has_to_fit_both(tints: Path, run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"takes images of 40×40×3, the reference .* of 32×32×3"):
         adopted(tmp_path, tints, run_folder, input=InputSettings(scale="none"))
