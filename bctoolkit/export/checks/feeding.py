@@ -25,7 +25,7 @@ from bctoolkit.statistics.metrics import Probabilities, exact_interval
 if TYPE_CHECKING:
     from bctoolkit.export.keras_graph.entry import Entry
 
-__all__ = ["require_right_feeding"]
+__all__ = ["judge_feeding", "require_right_feeding"]
 
 SAMPLES = (64, 192)
 """Labelled images, one of each class in turn: more where the first leave a doubt."""
@@ -62,16 +62,36 @@ def require_right_feeding(
             fact = f"{source.name} is fed values 0–255"
             progress.say(f"  {fact}; no labelled images tell whether it wants another --scale")
         return
-    predict, entry = _predictor(source, progress), source.network().entry
+    judge_feeding(source.name, _predictor(source, progress), source.network().entry, data.dataset, recipe, progress)
+
+
+def judge_feeding(
+    name: str,
+    predict: "Callable[[NDArray[np.uint8], Entry], Probabilities]",
+    entry: "Entry",
+    labelled: Dataset,
+    recipe: ExportRecipe,
+    progress: Progress,
+) -> None:
+    """As `require_right_feeding`, of anything that can be fed in several ways.
+
+    Args:
+        name: what a message calls it.
+        predict: probabilities, N × classes, of images N × height × width × channels that are fed by an entry.
+        entry: how it is fed.
+        labelled: images; labels count in the order of the outputs.
+        recipe: what was stated.
+        progress: told what was assumed, and how right it is.
+    """
     for count in SAMPLES:
-        dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), count))
+        dataset = labelled.take(stratified(labelled, np.arange(len(labelled)), count))
         ask = partial(predict, dataset.images[:])
         first = Feeding({}, entry, ask(entry))
         exported = judge_way(first, dataset.labels)
         if exported.accuracy >= CLEAR:
             break
     ways = [] if exported.accuracy >= 1 - RISE else list(other_ways(first, ask, dataset))
-    _judge(_Finding(source.name, exported, ways, dataset), recipe, progress)
+    _judge(_Finding(name, exported, ways, dataset), recipe, progress)
 
 
 def _predictor(source: ModelSource, progress: Progress) -> "Callable[[NDArray[np.uint8], Entry], Probabilities]":
