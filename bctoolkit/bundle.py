@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, decode_json, parse, to_json
+from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
@@ -143,6 +144,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     keep_float: tuple[str, ...] = ()
     """Layers of the network that an integer form computes in float."""
     source: Source
+    adopted: Adopted | None = None
+    """Of an artifact that was made elsewhere."""
     tools: dict[str, str] = field(default_factory=dict)
     cpu: Processor | None = None
     integer_products: IntegerProducts | None = None
@@ -218,6 +221,8 @@ class BundleContent:
     """That the artifact was checked on."""
     inputs_sha256: str = ""
     """Of all that decides the artifact."""
+    adopted: Adopted | None = None
+    """The file that it was made of, where that was made elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -336,6 +341,7 @@ def write(target: Path, content: BundleContent) -> Bundle:
             else _write_arrays(folder / CALIBRATION, {"hashes": calibration}, golden.kind),
             keep_float=content.keep_float,
             source=content.source,
+            adopted=content.adopted,
             tools=content.tools,
             cpu=content.cpu,
             integer_products=content.integer_products,

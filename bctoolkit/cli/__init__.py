@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import bench, choose, compare, data, demo, device, evaluate, export, init, train
+from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, train
+from bctoolkit.cli.benchmarks import bench, choose, compare
 from bctoolkit.errors import BctkError
 
 __all__ = ["cli", "main"]
@@ -35,6 +36,7 @@ for command in (
     train.train,
     evaluate.evaluate,
     export.export,
+    adopt.adopt,
     bench.bench,
     compare.compare,
     choose.choose,

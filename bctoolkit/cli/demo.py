@@ -25,7 +25,7 @@ def demo(out: Path | None) -> None:
     Example:  bctk demo
     """
     from bctoolkit.bench.pipeline import bench
-    from bctoolkit.cli.bench_options import settings_for
+    from bctoolkit.cli.benchmarks.options import settings_for
     from bctoolkit.cli.output import print_report
     from bctoolkit.documents.formats import FORMATS
     from bctoolkit.recipes import ExportRecipe, read_train_recipe

@@ -17,7 +17,7 @@ NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?:/(\d+\.?\d*))?"
 """A decimal number, or one over another."""
 
 
-def read_scale(text: str) -> str | list[float]:
+def read_scale(text: str, option: str = "--scale") -> str | list[float]:
     """A preset's name, or factor and offset: `0-1`, `1/127.5,-1`.
 
     Raises:
@@ -32,7 +32,7 @@ def read_scale(text: str) -> str | list[float]:
         if None not in numbers:
             return [number for number in numbers if number is not None]
     raise RecipeError(
-        f"--scale {text}: wanted {', '.join(presets)}, or FACTOR,OFFSET such as 1/127.5,-1; numbers per channel go "
+        f"{option} {text}: wanted {', '.join(presets)}, or FACTOR,OFFSET such as 1/127.5,-1; numbers per channel go "
         "into a recipe"
     )
 

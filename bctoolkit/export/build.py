@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import msgspec
@@ -24,7 +25,7 @@ from bctoolkit.export.sensitivity.search import MixedPrecisionResult
 from bctoolkit.statistics import metrics
 from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 
-__all__ = ["Built", "build_bundles"]
+__all__ = ["Built", "build_bundles", "export_properties", "seal"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,14 @@ def build_bundles(job: Job, inputs: dict[Artifact, str]) -> Built:
             except ExportError as refusal:
                 built.refusals[artifact] = refusal
             else:
-                built.bundles[artifact] = _seal(baseline, artifact, checked, inputs[artifact])
+                built.bundles[artifact] = seal(
+                    baseline,
+                    artifact,
+                    checked,
+                    calibration=baseline.calibration.hashes if QUANTIZATIONS[artifact[1]].calibrated else None,
+                    adaptation=job.source.adaptation,
+                    inputs_sha256=inputs[artifact],
+                )
     return built
 
 
@@ -93,7 +101,7 @@ def _warn_of_training_calls(job: Job, model: keras.Model) -> None:
 
 def _exporters(job: Job, network: Network, artifacts: Iterable[Artifact], built: Built) -> dict[str, Exporter]:
     """An exporter for each format; the artifacts of a format without one are refused."""
-    settings, exporters = _export_settings(job), {}
+    settings, exporters = ExportSettings(job.contract, job.recipe.opset, export_properties(job)), {}
     for name in dict.fromkeys(name for name, _ in artifacts):
         try:
             exporters[name] = network.exporter(name, settings)
@@ -102,7 +110,8 @@ def _exporters(job: Job, network: Network, artifacts: Iterable[Artifact], built:
     return exporters
 
 
-def _export_settings(job: Job) -> ExportSettings:
+def export_properties(job: Job) -> dict[str, str]:
+    """What a model file says of itself."""
     properties = {
         "labels": msgspec.json.encode(job.labels).decode(),
         "input": msgspec.json.encode(job.contract).decode(),
@@ -111,7 +120,7 @@ def _export_settings(job: Job) -> ExportSettings:
     }
     if job.recipe.licence:
         properties["licence"] = job.recipe.licence
-    return ExportSettings(job.contract, job.recipe.opset, properties)
+    return properties
 
 
 def _matching_layers(
@@ -131,12 +140,19 @@ def _matching_layers(
     return frozenset(layer for pattern in patterns for layer in fnmatch.filter(names, pattern))
 
 
-def _seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, inputs_sha256: str) -> Bundle:
+def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **facts: Any) -> Bundle:
+    """Seal an artifact that has passed its checks.
+
+    Args:
+        baseline: what it was checked against.
+        artifact: format and quantization.
+        checked: the artifact.
+        facts: fields of `BundleContent` that the caller alone knows.
+    """
     job, golden = baseline.job, baseline.golden
     provenance = job.source.provenance
     if job.data is not None:
         provenance = msgspec.structs.replace(provenance, dataset_sha256=job.data.dataset.sha256)
-    calibration = baseline.calibration if QUANTIZATIONS[artifact[1]].calibrated else None
     content = BundleContent(
         format=artifact[0],
         quantization=artifact[1],
@@ -150,12 +166,10 @@ def _seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, inpu
         parity=metrics.parity(golden.probabilities, checked.variant.probabilities[baseline.golden_indices]),
         created=utc_now(),
         parity_steps=baseline.steps + checked.steps,
-        calibration=None if calibration is None else calibration.hashes,
         keep_float=tuple(sorted(checked.keep_float)),
         integer_products=checked.integer_products,
-        adaptation=job.source.adaptation,
         cpu=Processor(cpu_name(), cpu_features()),
-        inputs_sha256=inputs_sha256,
+        **facts,
     )
     sealed = bundle.write(job.target / job.name(artifact), content)
     baseline.predictions.keep()

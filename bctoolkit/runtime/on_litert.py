@@ -71,7 +71,7 @@ def open_model(model: bytes, provider: str, threads: int) -> LiteRtBackend:
         )
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as problem:
-        raise BackendError(f"LiteRT cannot open the model: {problem}") from None
+        raise BackendError(f"LiteRT cannot open the model: {' '.join(str(problem).split())}") from None
     return LiteRtBackend(interpreter, provider, threads)
 
 

@@ -30,12 +30,16 @@ class OnnxRuntimeBackend:
 
     def __init__(self, session: Any, provider: str) -> None:
         self._session = session
-        self._input = session.get_inputs()[0].name
+        image = session.get_inputs()[0]
+        self._input = image.name
+        self._single = image.shape[:1] == [1]
         self.provider = provider
         self.threads = int(session.get_session_options().intra_op_num_threads)
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Probabilities of the whole batch in one call."""
+        """Probabilities of the whole batch in one call, or image by image where the graph takes one at a time."""
+        if self._single and len(batch) > 1:
+            return np.concatenate([self.run(batch[i : i + 1]) for i in range(len(batch))])
         result: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
         return result
 
@@ -93,7 +97,7 @@ def open_session(model: bytes, provider: str, threads: int, profile: str | None 
     try:
         session = runtime.InferenceSession(model, options, providers=[name])
     except Exception as problem:  # its exception classes are private to a C extension
-        raise BackendError(f"ONNX Runtime cannot open the model: {problem}") from None
+        raise BackendError(f"ONNX Runtime cannot open the model: {' '.join(str(problem).split())}") from None
     _check_runs_on(provider, session)
     return session
 

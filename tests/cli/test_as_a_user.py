@@ -17,6 +17,7 @@ ELSEWHERE = {
     "demo": "below",
 }
 CASES: dict[str, tuple[tuple[str, ...], str]] = {
+    "adopt": (("{bundle}/model.onnx", "--reference", "{run}", "--out", "adopted"), "adopted/model-onnx-fp32"),
     "init": (("mine",), "next: bctk train"),
     "data inspect": (("{images}",), "120 images"),
     "data clean": (("{images}", "--out", "cleaned"), "120"),
@@ -36,12 +37,14 @@ def test_no_command_is_missing_here() -> None:
 def test_a_command_works(
     name: str,
     bundle: Path,
+    workspace: Path,
     class_folders: Path,
     failed_bench: tuple[CompletedProcess[str], Path],
     tmp_path: Path,
 ) -> None:
     arguments, expected = CASES[name]
-    paths = {"bundle": bundle, "images": class_folders, "report": failed_bench[1] / "report"}
+    run = workspace / "training" / "runs" / "tiny"
+    paths = {"bundle": bundle, "run": run, "images": class_folders, "report": failed_bench[1] / "report"}
     done = fresh_bctk(*name.split(), *(argument.format(**paths) for argument in arguments), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout

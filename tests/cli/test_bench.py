@@ -13,7 +13,7 @@ from bctoolkit.bench import pipeline
 from bctoolkit.bench.documents.judgements import Check, Robustness, Verdict
 from bctoolkit.bench.documents.report import Failure, Report
 from bctoolkit.cli import cli
-from bctoolkit.cli.bench_options import settings_for
+from bctoolkit.cli.benchmarks.options import settings_for
 from bctoolkit.documents import Outcome, parse
 from bctoolkit.errors import BackendError, RecipeError
 

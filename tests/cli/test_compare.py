@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bctoolkit.cli import cli
-from bctoolkit.cli.choose import SIZES, TIMES, quantity
+from bctoolkit.cli.benchmarks.choose import SIZES, TIMES, quantity
 from bctoolkit.errors import BctkError, RecipeError
 
 STORED = Path(__file__).parents[1] / "stored" / "report.json"

@@ -23,8 +23,8 @@ def help_of(name: str) -> str:
 
 def test_the_commands_that_are_contract_are_there() -> None:
     contract = (
-        "demo, init, data inspect, data clean, data fetch, train, evaluate, export, bench, compare, choose, predict, "
-        "verify"
+        "demo, init, data inspect, data clean, data fetch, train, evaluate, export, adopt, bench, compare, choose, "
+        "predict, verify"
     )
     assert set(contract.split(", ")) <= set(COMMANDS)
 

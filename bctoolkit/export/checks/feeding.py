@@ -7,7 +7,7 @@ it is to be exported, under every preset of scale, and with its outputs read in 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +67,8 @@ def require_right_feeding(
 
 def judge_feeding(
     name: str,
-    predict: "Callable[[NDArray[np.uint8], Entry], Probabilities]",
-    entry: "Entry",
+    predict: Callable[[NDArray[np.uint8], Any], Probabilities],
+    entry: Any,
     labelled: Dataset,
     recipe: ExportRecipe,
     progress: Progress,
@@ -78,7 +78,7 @@ def judge_feeding(
     Args:
         name: what a message calls it.
         predict: probabilities, N × classes, of images N × height × width × channels that are fed by an entry.
-        entry: how it is fed.
+        entry: how it is fed: a dataclass with `scaling`, `reversed`, the `channels` it takes and those `eaten`.
         labelled: images; labels count in the order of the outputs.
         recipe: what was stated.
         progress: told what was assumed, and how right it is.

@@ -20,11 +20,24 @@ KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if is
 DTYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.FLOAT16: np.dtype(np.float16),
+    schema.TensorType.INT64: np.dtype(np.int64),
     schema.TensorType.INT32: np.dtype(np.int32),
+    schema.TensorType.INT16: np.dtype(np.int16),
     schema.TensorType.INT8: np.dtype(np.int8),
     schema.TensorType.UINT8: np.dtype(np.uint8),
 }
+TENSOR_TYPES: dict[int, str] = {code: name for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 TYPES = {dtype: code for code, dtype in DTYPES.items()}
+
+
+OPTIONS = {
+    "ADD": "AddOptions",
+    "CONCATENATION": "ConcatenationOptions",
+    "MUL": "MulOptions",
+    "SOFTMAX": "SoftmaxOptions",
+    "SUB": "SubOptions",
+}
+"""The table of options of operators that need one."""
 
 
 class QuantParams:
@@ -56,12 +69,14 @@ class Graph:
 
     Raises:
         UnsupportedOp: the model has control flow.
+        ValueError: a constant lies beyond the end of the file.
     """
 
     def __init__(self, content: bytes) -> None:
         self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
         if len(self._model.subgraphs) != 1:
             raise UnsupportedOp(f"the network needs control flow ({len(self._model.subgraphs)} graphs in TFLite)")
+        _bring_inside(self._model.buffers, content)
         self._body = self._model.subgraphs[0]
         self._size = len(content)
         self.operators: list[Operator] = self._body.operators
@@ -82,6 +97,24 @@ class Graph:
     def rename(self, tensor: int, name: str) -> None:
         """Give a tensor another name."""
         self._body.tensors[tensor].name = name.encode()
+
+    def custom_codes(self) -> list[str]:
+        """Names of the operators that are not built in."""
+        return [code.customCode.decode(errors="replace") for code in self._model.operatorCodes if code.customCode]
+
+    @property
+    def description(self) -> str:
+        """What wrote the file, by its own account."""
+        return str((self._model.description or b"").decode(errors="replace"))
+
+    def type_name(self, tensor: int) -> str:
+        """The schema's name of a tensor's type, such as `INT4`."""
+        return TENSOR_TYPES.get(self._body.tensors[tensor].type, "unknown")
+
+    def free_axes(self, tensor: int) -> set[int]:
+        """The axes whose size the engine may change."""
+        signature = self._body.tensors[tensor].shapeSignature
+        return set() if signature is None else {axis for axis, size in enumerate(signature) if size < 0}
 
     def scopes(self, *tensors: int) -> list[str]:
         """The first parts of the tensors' names; the converter joins the names of what it merged."""
@@ -125,13 +158,23 @@ class Graph:
         self._body.tensors.append(tensor)
         return len(self._body.tensors) - 1
 
-    def operator(self, kind: str, inputs: Iterable[int], outputs: Iterable[int], version: int = 1) -> Operator:
-        """A new operator, not yet in the graph; one of fixed arithmetic has its default options."""
+    def quantization(self, tensor: int) -> QuantParams | None:
+        """What the integers of a tensor stand for; None where they stand for themselves."""
+        params = self._body.tensors[tensor].quantization
+        if params is None or params.scale is None or not len(params.scale):
+            return None
+        zero = 0 if params.zeroPoint is None or not len(params.zeroPoint) else int(params.zeroPoint[0])
+        return QuantParams(params.scale, zero, params.quantizedDimension)
+
+    def operator(
+        self, kind: str, inputs: Iterable[int], outputs: Iterable[int], version: int = 1, **options: float
+    ) -> Operator:
+        """A new operator, not yet in the graph, with its default options but for those that are set here."""
         operator = _fill(schema.OperatorT(), opcodeIndex=self._code(kind, version))
         operator.inputs, operator.outputs = list(inputs), list(outputs)
-        if kind == "ADD":
-            operator.builtinOptionsType = schema.BuiltinOptions.AddOptions
-            operator.builtinOptions = schema.AddOptionsT()
+        if kind in OPTIONS:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[kind])
+            operator.builtinOptions = _fill(getattr(schema, f"{OPTIONS[kind]}T")(), **options)
         return operator
 
     def copy(self, operator: Operator, inputs: Iterable[int], outputs: Iterable[int], **options: int) -> Operator:
@@ -214,6 +257,17 @@ class Graph:
         for holder in holders:
             holder.buffer = buffers.index(holder.buffer)
         self._model.buffers = [self._model.buffers[old] for old in buffers]
+
+
+def _bring_inside(buffers: list[Any], content: bytes) -> None:
+    """Give every buffer its data: those of large files lie behind the flatbuffer, by an offset from its beginning."""
+    for buffer in buffers:
+        if buffer.data is None and buffer.offset > 1:
+            end = buffer.offset + buffer.size
+            if end > len(content):
+                raise ValueError(f"a constant ends at byte {end:,} of {len(content):,}")
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
 
 
 def _fill(entry: Any, **fields: Any) -> Any:

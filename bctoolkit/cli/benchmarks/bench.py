@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bctoolkit.cli.bench_options import Scenarios, provider_names, scenario_options, settings_for, thread_numbers
+from bctoolkit.cli.benchmarks.options import Scenarios, provider_names, scenario_options, settings_for, thread_numbers
 from bctoolkit.cli.output import print_report
 from bctoolkit.cli.shared import refuse_beside_resume, require_extras, stamp
 from bctoolkit.errors import BackendError

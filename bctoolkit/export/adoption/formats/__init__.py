@@ -1,0 +1,1 @@
+"""How files of each format are read, and how what they lack is written into them."""
