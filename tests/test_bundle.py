@@ -16,7 +16,6 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bundle import Bundle, BundleContent, Golden, Reference
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import QUANTIZATIONS
-from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import sha256_bytes
 from bctoolkit.manifest import Float32Error, Manifest, ParityStep, Source
@@ -142,15 +141,7 @@ def test_the_manifest_has_the_names_that_are_contract() -> None:
 def test_a_new_manifest_has_the_fields_of_the_stored_one(tmp_path: Path) -> None:
     write(tmp_path / "one")
     new, old = (json.loads((folder / "manifest.json").read_bytes()) for folder in (tmp_path / "one", STORED))
-    added = {
-        "calibration",
-        "keep_float",
-        "cpu",
-        "integer_products",
-        "adaptation",
-        "links",
-        "inputs_sha256",
-    }  # all optional
+    added = {"calibration", "keep_float", "cpu", "integer_products", "adaptation", "links", "inputs_sha256"}  # optional
     assert [name for name in new if name not in added] == list(old), (
         "a changed manifest needs a new schema number and a stored copy of it"
     )
@@ -422,37 +413,3 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="one"):
         write(tmp_path / "one")
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["holiday.jpg"]
-
-
-def test_what_was_written_around_a_network_is_read_back(tmp_path: Path) -> None:
-    adaptation = Adaptation(scale="caffe", offset=(-1.0, -2.0, -3.0), channels="bgr", output="kind", head="softmax")
-    assert write(tmp_path / "one", adaptation=adaptation).manifest.adaptation == adaptation
-    assert bundles.read(STORED).manifest.adaptation is None
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"scale": 3}, {"channels": "yuv"}, {"head": "relu"}, {"factor": "1"}, {"mean": [1.0]}, {"channels": None}],
-)
-def test_an_adaptation_that_makes_no_sense_is_no_manifest(tmp_path: Path, change: dict[str, Any]) -> None:
-    folder = write(tmp_path / "one", adaptation=Adaptation()).path
-    reseal(folder, lambda raw: raw["adaptation"].update(change))
-    with pytest.raises(BundleCorrupt, match="adaptation"):
-        bundles.read(folder)
-
-
-@pytest.mark.parametrize("channels", [1, 5])
-def test_golden_images_of_other_channels_are_read_back(tmp_path: Path, channels: int) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (4, 6, 5, channels), dtype=np.uint8)
-    golden = Golden(images, np.full((4, 2), 0.5, np.float32), np.full(4, -1))
-    written = write(tmp_path / "one", input=InputContract(height=6, width=5, channels=channels), golden=golden)
-    assert np.array_equal(written.golden().images, images)
-    assert written.manifest.input.shape == (6, 5, channels)
-
-
-@pytest.mark.parametrize("channels", [0, -1, 1025, 3.5, "3", None])
-def test_an_impossible_number_of_channels_is_no_manifest(tmp_path: Path, channels: Any) -> None:
-    folder = write(tmp_path / "one").path
-    reseal(folder, lambda raw: raw["input"].update(channels=channels))
-    with pytest.raises(BundleCorrupt, match="channels"):
-        bundles.read(folder)

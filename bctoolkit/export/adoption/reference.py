@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
-from bctoolkit.data.dataset import stratified
 from bctoolkit.data.stores import Images
 from bctoolkit.documents.preprocessing import Adaptation, Channels, InputSettings, OutputSettings, Scaling
 from bctoolkit.errors import ExportError, RecipeError, UnsupportedOp
 from bctoolkit.export.adoption.adapter import Adapter, to_input, to_probabilities
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import ForeignModel
-from bctoolkit.export.checks.feeding import require_right_answers, require_right_feeding
+from bctoolkit.export.checks.feeding import judge_feeding, require_right_feeding
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.network import Form, Network
 from bctoolkit.export.source import ModelData, ModelSource
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     import keras
 
 __all__ = ["FileReference", "KerasReference", "Reference", "file_reference", "referring"]
-
-FEW = 32
-"""Images on which it is seen whether a file's scores are probabilities."""
 
 BATCH = 32
 
@@ -185,19 +181,19 @@ class FileReference:
         assert self.settings is not None
         if data is None:
             return
-        channels = self.classifier.shape[2]
-        scaling = self.settings.scaling.per_channel(channels)
+        settings, channels = self.settings, self.classifier.shape[2]
+        scaling = settings.scaling.per_channel(channels)
         assert scaling is not None
-        few = stratified(data.dataset, np.arange(len(data.dataset)), FEW)
-        adapter = self.classifier.adapter(self.settings, data.dataset.take(few).images[:])
 
         def predict(images: NDArray[np.uint8], entry: _Entry) -> NDArray[np.float32]:
-            return self.classifier.predict(replace(adapter, scaling=entry.scaling, reversed=entry.reversed), images)
+            adapter = self.classifier.adapter(settings, images)
+            fed = replace(adapter, scaling=entry.scaling, reversed=entry.reversed)
+            return self.classifier.predict(fed, images)
 
         entry = _Entry(channels, channels, scaling, self.settings.reversed)
         recipe = ExportRecipe(input=self.settings, output=stated)
         with referring(self.shared):
-            require_right_answers(self.source.name, predict, entry, data, recipe, progress)
+            judge_feeding(self.source.name, predict, entry, data.dataset, recipe, progress)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from bctoolkit.statistics.metrics import Probabilities, exact_interval
 if TYPE_CHECKING:
     from bctoolkit.export.keras_graph.entry import Entry
 
-__all__ = ["require_right_answers", "require_right_feeding"]
+__all__ = ["judge_feeding", "require_right_feeding"]
 
 SAMPLES = (64, 192)
 """Labelled images, one of each class in turn: more where the first leave a doubt."""
@@ -62,14 +62,14 @@ def require_right_feeding(
             fact = f"{source.name} is fed values 0–255"
             progress.say(f"  {fact}; no labelled images tell whether it wants another --scale")
         return
-    require_right_answers(source.name, _predictor(source, progress), source.network().entry, data, recipe, progress)
+    judge_feeding(source.name, _predictor(source, progress), source.network().entry, data.dataset, recipe, progress)
 
 
-def require_right_answers(
+def judge_feeding(
     name: str,
     predict: Callable[[NDArray[np.uint8], Any], Probabilities],
     entry: Any,
-    data: ModelData,
+    labelled: Dataset,
     recipe: ExportRecipe,
     progress: Progress,
 ) -> None:
@@ -77,17 +77,14 @@ def require_right_answers(
 
     Args:
         name: what a message calls it.
-        predict: predicts images N × height × width × channels, fed as an entry says.
-        entry: how it is fed: a dataclass with `scaling`, `reversed`, and the `channels` it takes and has `eaten`.
-        data: labelled images.
+        predict: probabilities, N × classes, of images N × height × width × channels that are fed by an entry.
+        entry: how it is fed: a dataclass with `scaling`, `reversed`, the `channels` it takes and those `eaten`.
+        labelled: images; labels count in the order of the outputs.
         recipe: what was stated.
         progress: told what was assumed, and how right it is.
-
-    Raises:
-        ExportError: as there.
     """
     for count in SAMPLES:
-        dataset = data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), count))
+        dataset = labelled.take(stratified(labelled, np.arange(len(labelled)), count))
         ask = partial(predict, dataset.images[:])
         first = Feeding({}, entry, ask(entry))
         exported = judge_way(first, dataset.labels)
