@@ -1,6 +1,7 @@
 """Open a TensorFlow SavedModel: its graph is run, and only what computes."""
 
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ FILE = "saved_model.pb"
 """What the folder of a SavedModel holds."""
 
 SIGNATURE = "serving_default"
+
+SEALED = ("_XlaMustCompile", "_noinline")
+"""Marks of functions that are compiled by themselves."""
 
 AT_LOAD = ("_create_resource", "_initialize", "_destroy_resource")
 """Functions of an object that TensorFlow runs while it loads or lets go of a SavedModel."""
@@ -42,19 +46,36 @@ def load_saved_model(folder: Path) -> keras.Model:
             f"{folder}: holds no {FILE}; expected the folder of a SavedModel, a run, or a .keras or .h5 file"
         )
     try:
-        meta = parse_saved_model(str(folder)).meta_graphs[0]
+        content = parse_saved_model(str(folder))
+        meta = content.meta_graphs[0]
         objects = meta.object_graph_def
         if not objects.nodes:
             raise WeightsError(f"{folder}: written by TensorFlow 1; load it there and save it with TensorFlow 2")
         serving = _serving(folder, objects)
         require_pure(operators(meta.graph_def, _entry_points(objects, serving)), str(folder))
-        loaded = tf.saved_model.load(str(folder))
+        loaded = _load(folder, content)
         return _as_model(folder, loaded, loaded.signatures[SIGNATURE])
     except WeightsError:
         raise
     except Exception as problem:  # TensorFlow raises many kinds here, all of them about the folder
         reason = " ".join(str(problem).split())[:200]
         raise WeightsError(f"{folder}: not a SavedModel that can be loaded ({reason})") from problem
+
+
+def _load(folder: Path, content: Any) -> Any:
+    """Load what was looked at, with all functions open to the converters: Keras seals grouped convolutions for XLA."""
+    for function in content.meta_graphs[0].graph_def.library.function:
+        for holder in (function, *function.node_def):
+            for mark in SEALED:
+                holder.attr.pop(mark, None)
+    with tempfile.TemporaryDirectory(prefix="bctk-") as copy:
+        (Path(copy) / FILE).write_bytes(content.SerializeToString())
+        for name in ("variables", "assets"):
+            part = folder.absolute() / name
+            if not all(path.is_file() for path in (part.iterdir() if part.is_dir() else ())):
+                raise WeightsError(f"{part}: holds what is no file; copy the folder again")
+            (Path(copy) / name).symlink_to(part)
+        return tf.saved_model.load(copy)
 
 
 def _serving(folder: Path, objects: Any) -> int:

@@ -1,5 +1,6 @@
 """Opening a SavedModel: its graph and nothing else, and only what computes."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,24 @@ def test_what_keras_exports_answers_as_it_did(tmp_path: Path) -> None:
     network = keras.Sequential([keras.Input((8, 8, 3)), *stack])
     network.export(tmp_path / "net", verbose=False)
     np.testing.assert_allclose(load_model(tmp_path / "net")(IMAGES), network(IMAGES), atol=1e-4)
+
+
+def test_grouped_convolutions_are_open_to_the_converters(tmp_path: Path) -> None:
+    network = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(8, 3, groups=2, activation="gelu")])
+    network.export(tmp_path / "net", verbose=False)
+    model = load_model(tmp_path / "net")
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 4)).astype(np.float32)
+    np.testing.assert_allclose(model(images), network(images), atol=1e-6)
+    graph = tf.function(model).get_concrete_function(tf.TensorSpec((None, 8, 8, 4))).graph.as_graph_def()
+    assert not any("_XlaMustCompile" in function.attr for function in graph.library.function)
+
+
+def test_a_pipe_among_the_weights_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path / "net", mean)
+    (folder / "variables" / "variables.index").unlink()
+    os.mkfifo(folder / "variables" / "variables.index")
+    with pytest.raises(WeightsError, match=r"net/variables: holds what is no file; copy the folder again"):
+        load_model(folder)
 
 
 def test_an_input_of_bytes_is_fed_bytes(tmp_path: Path) -> None:
