@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document, decode_json, parse, to_json
-from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.statistics.metrics import Parity
@@ -106,6 +106,8 @@ class ParityStep(Document, frozen=True, kw_only=True):
     """Of the form that this step leads to."""
     reference_error: Float32Error | None = None
     """Of the float32 Keras reference: what float32 can hold of the network."""
+    allowed_abs_diff: float | None = None
+    """Largest |Δp| that two float32 forms of the network may differ by."""
 
 
 class IntegerProducts(Document, frozen=True):
@@ -152,6 +154,16 @@ class Manifest(Document, frozen=True, kw_only=True):
     inputs_sha256: str = ""
     """Of all that decides the artifact: where it is the same, an export uses the bundle again."""
     created: str
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """How far the artifact may be from the reference on any machine: as its form may, or as float32 makes it."""
+        limits = QUANTIZATIONS[self.quantization].tolerance
+        widest = max((step.allowed_abs_diff or 0.0 for step in self.parity_steps), default=0.0)
+        if widest <= limits.max_abs_diff:
+            return limits
+        mean = limits.mean_abs_diff * widest / limits.max_abs_diff
+        return limits._replace(max_abs_diff=widest, mean_abs_diff=mean)
 
 
 @dataclass(frozen=True)

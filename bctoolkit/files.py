@@ -22,6 +22,7 @@ __all__ = [
     "sha256_file",
     "sigterm_as_interrupt",
     "unfinished",
+    "without_empty_folders",
 ]
 
 
@@ -121,6 +122,18 @@ def atomic_folder(target: Path, marker: str) -> Iterator[Path]:
         except BaseException:
             _remove(partial, missing)
             raise
+
+
+@contextmanager
+def without_empty_folders(*folders: Path) -> Iterator[None]:
+    """Whatever becomes of the block, leave no empty folder of these, or of their parents, that was not there before."""
+    missing = [each for folder in folders for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
+    finally:
+        for folder in sorted(missing, key=lambda each: -len(each.parts)):
+            with suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
 
 
 def _remove(folder: Path, parents: list[Path]) -> None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bundle import Bundle, BundleContent, Golden, ParityStep, Reference, Source
+from bctoolkit.bundle import Bundle, BundleContent, Float32Error, Golden, ParityStep, Reference, Source
 from bctoolkit.contract import InputContract
+from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import sha256_bytes
 from bctoolkit.statistics.metrics import Parity
@@ -161,6 +162,20 @@ def test_what_an_export_tells_of_its_making_comes_back(tmp_path: Path) -> None:
     (tmp_path / "one" / "calibration.npz").write_bytes(b"damaged")
     with pytest.raises(BundleCorrupt, match="calibration"):
         bundle.check()
+
+
+def test_what_float32_cannot_hold_widens_the_tolerance_of_a_bundle(tmp_path: Path) -> None:
+    """Of a well-conditioned network, and of a bundle of an earlier version, it is that of the form."""
+    held = Float32Error(typical=1e-3, worst=2e-3, max_abs_diff=1e-3)
+    step = ParityStep(name="a → b", count=4, top1_agreement=1, max_abs_diff=1e-3, mean_abs_diff=1e-4, logit_error=1e-3)
+    told = msgspec.structs.replace(step, exact="float64", error=held, reference_error=held, allowed_abs_diff=0.02)
+    limits = QUANTIZATIONS["fp32"].tolerance
+    assert write(tmp_path / "old", quantization="fp32", parity_steps=(step,)).manifest.tolerance == limits
+    well = msgspec.structs.replace(told, allowed_abs_diff=1e-4)
+    assert write(tmp_path / "well", quantization="fp32", parity_steps=(well,)).manifest.tolerance == limits
+    badly = write(tmp_path / "badly", quantization="fp32", parity_steps=(well, told)).manifest
+    assert badly.parity_steps == (well, told)
+    assert badly.tolerance == pytest.approx((0.02, 200 * limits.mean_abs_diff, 1.0))
 
 
 def test_the_seal_is_what_sha256sum_checks(copy: Path) -> None:

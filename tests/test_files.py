@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from bctoolkit.errors import RecipeError
-from bctoolkit.files import atomic_file, atomic_folder, atomic_path, resumable_folder, sha256_bytes, sha256_file
+from bctoolkit.files import (
+    atomic_file,
+    atomic_folder,
+    atomic_path,
+    resumable_folder,
+    sha256_bytes,
+    sha256_file,
+    without_empty_folders,
+)
 
 OLD = {"a.txt": "old a", "b.txt": "old b"}
 NEW = {"a.txt": "new a", "c.txt": "new c"}
@@ -305,3 +313,25 @@ def test_a_long_file_is_hashed_whole(tmp_path: Path) -> None:
     content = bytes(range(256)) * 20_000
     (tmp_path / "long").write_bytes(content)
     assert sha256_file(tmp_path / "long") == sha256_bytes(content)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_folders_that_stay_empty_go_again(tmp_path: Path, failing: bool) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    empty, full = tmp_path / "a" / "b" / "empty", tmp_path / "a" / "full"
+
+    def work() -> None:
+        with without_empty_folders(old, empty, full, tmp_path / "never" / "made"):
+            empty.mkdir(parents=True)
+            full.mkdir()
+            (full / "file").write_text("x")
+            if failing:
+                raise KeyboardInterrupt
+
+    if failing:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    else:
+        work()
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"old", "a", "a/full", "a/full/file"}

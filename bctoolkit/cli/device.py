@@ -56,7 +56,6 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     Example:  bctk verify exports/bundles/atto-onnx-fp32
     """
     from bctoolkit.bundle import read
-    from bctoolkit.documents.formats import QUANTIZATIONS
     from bctoolkit.runtime import load
     from bctoolkit.statistics.metrics import drifted, limit_violations, parity
 
@@ -66,7 +65,7 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     with quiet_engines():
         classifier = load(bundle, threads=threads, provider=provider)
     observed = classifier.predict_each(golden.images)
-    limits = QUANTIZATIONS[opened.manifest.quantization].tolerance
+    limits = opened.manifest.tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
     violations = limit_violations(golden.probabilities, observed, limits)
     click.echo("hashes: manifest, model and images are as sealed")

@@ -104,9 +104,11 @@ def _integer_artifact(
     """The integer form that is judged well, and the layers it keeps in float for that."""
     job, name = baseline.job, baseline.job.name(artifact)
     judge = _Judge(baseline, artifact, single)
-    result = search_mixed_precision(_search_task(baseline, artifact, exporter, settings, judge))
+    task = _search_task(baseline, artifact, exporter, settings, judge)
+    result = search_mixed_precision(task)
     accepted = judge.accepted
     if result.final.outcome is Outcome.FAILED or accepted is None:
+        task.file.unlink(missing_ok=True)
         total = len(exporter.quantizable(artifact[1]))
         raise ParityFailed(
             f"{single.variant.name} → {judge.name}: {result.final.reasons[0]}, with {len(result.keep_float)} of "

@@ -132,7 +132,7 @@ def check_network(job: Job, network: Network, artifacts: Iterable[Artifact]) -> 
 
 def _condition(job: Job, network: Network, reference: Variant) -> Conditioning:
     """What float32 can hold of the network; said where it is less than is asked of others."""
-    few = job.check_images.few
+    few = job.check_images.fewest
     images = job.check_images.images[few]
     job.progress.step("reference in float64", 0, 1)
     float64 = network.float64(images)

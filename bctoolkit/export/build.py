@@ -111,7 +111,7 @@ def _matching_layers(
     """The layers that the patterns name, among those that one of the artifacts would turn into integers."""
     if not patterns:
         return frozenset()
-    forms = [(name, kind) for name, kind in artifacts if QUANTIZATIONS[kind].gated]
+    forms = [(name, kind) for name, kind in artifacts if name in exporters and QUANTIZATIONS[kind].gated]
     names = list(dict.fromkeys(layer for name, kind in forms for layer in exporters[name].quantizable(kind)))
     if not names:
         raise RecipeError("keep_float is given, but no form of this export turns a layer into integers; leave it out")

@@ -1,11 +1,13 @@
 """A functional Keras network on its way to the exporters: frozen, folded, evaluated in float64."""
 
+from dataclasses import replace
 from functools import partial
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.data.stores import Images
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.export.checks.constants import Weights
 from bctoolkit.export.checks.locate import layer_outputs
@@ -16,6 +18,7 @@ from bctoolkit.export.network import Form
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import leaves
 from bctoolkit.networks.inference import in_float32, predict
+from bctoolkit.progress import Progress
 
 __all__ = ["KerasNetwork", "keras_form"]
 
@@ -37,7 +40,8 @@ class KerasNetwork:
         self._folded = fold(frozen)
         self.reference = keras_form("float32 Keras", self._float32)
         self.trained = None if self._float32 is model else keras_form(f"Keras in {_precision(model)}", model)
-        self.twins = (keras_form("frozen twin", frozen), keras_form("folded twin", self._folded))
+        twins = (keras_form("frozen twin", frozen), keras_form("folded twin", self._folded))
+        self.twins = tuple(replace(twin, predict=partial(_predict_few, twin)) for twin in twins)
 
     def exporter(self, format_name: str, settings: ExportSettings) -> Exporter:
         """Writes the folded twin in a format."""
@@ -61,6 +65,12 @@ def keras_form(name: str, model: keras.Model) -> Form:
         model: a functional network.
     """
     return Form(name, partial(predict, model), partial(layer_outputs, model), partial(_weights, model))
+
+
+def _predict_few(form: Form, images: Images, label: str, progress: Progress) -> NDArray[np.float32]:
+    """What a twin predicts: it is asked for so few images that its graph is not worth optimizing."""
+    with precision.unoptimized():
+        return form.predict(images, label, progress)
 
 
 def _weights(model: keras.Model) -> Weights:

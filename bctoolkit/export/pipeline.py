@@ -12,6 +12,7 @@ from bctoolkit.export.cache import earlier_bundle
 from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.plan import Artifact, Job, plan
 from bctoolkit.export.source import load_data, open_source
+from bctoolkit.files import without_empty_folders
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 
@@ -65,7 +66,8 @@ def export(
         progress.step("starting TensorFlow", 0, 1)
         from bctoolkit.export.build import build_bundles
 
-        built = build_bundles(job, missing)
+        with without_empty_folders(target, job.reports, *([cache] if cache else [])):
+            built = build_bundles(job, missing)
         bundles |= built.bundles
         refusals = list({str(refusal): refusal for refusal in built.refusals.values()}.values())
         if len(refusals) == 1 and not bundles:

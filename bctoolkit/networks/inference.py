@@ -86,7 +86,7 @@ def predictor(model: keras.Model, shape: tuple[int, ...]) -> Callable[[NDArray[A
     """The compiled network: a batch of images N × `shape`, values 0–255 of any dtype → probabilities N × classes."""
     signature = tf.TensorSpec((None, *shape), tf.float32)
     first = any(getattr(layer, "data_format", None) == "channels_first" for layer in leaves(model))
-    compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
+    compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[signature], autograph=False)
 
     def call(images: NDArray[Any]) -> NDArray[np.float32]:
         with nullcontext() if first else _unfused():

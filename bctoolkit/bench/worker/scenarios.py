@@ -27,7 +27,7 @@ from bctoolkit.bench.worker.machine import (
     reading,
     steady_rss,
 )
-from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS, Tolerance
+from bctoolkit.documents.formats import FORMATS, Tolerance
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.statistics.metrics import Probabilities, limit_violations, parity
@@ -74,7 +74,7 @@ def offline(job: Offline, clock: Clock = time.perf_counter_ns) -> OfflineSamples
     images = shuffled(job, classifier)
     alone = classifier.predict_each(images)
     warm_up(classifier, [images[i : i + 1] for i in range(len(images))], job.settings, clock)
-    tolerance, seconds = QUANTIZATIONS[manifest.quantization].tolerance, SHARE * job.settings.min_seconds
+    tolerance, seconds = manifest.tolerance, SHARE * job.settings.min_seconds
     before, resident, mismatches, measured = reading(), steady_rss(), 0, list[BatchRuns]()
     fixed = FORMATS[manifest.format].batch
     stop_reason = ""

@@ -5,6 +5,7 @@ are, in whatever layout, or scaled channel by channel; so an array that arrived 
 What arrives in no such way, as a kernel that a converter joined with another, is judged by the answers alone.
 """
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +26,12 @@ FEW = 0.01
 SAME = 1e-5
 """Relative difference of two scaled weights that rounding explains."""
 
+SMALLEST = 1e-30
+"""Of a weight whose factor can be told: a pruned one is zero."""
+
+BASES = 8
+"""Rows of a kernel that the others are compared with."""
+
 
 def altered_weight(before: Weights, after: Weights) -> str | None:
     """A layer some of whose weights are not what they were in the layer of the same name, in words; None if none is.
@@ -38,12 +45,14 @@ def altered_weight(before: Weights, after: Weights) -> str | None:
         arrays.setdefault(name, []).append(array)
     for name, array in before:
         others = [other for other in arrays.get(name, ()) if other.size == array.size >= LEAST]
-        if not others or any(_fingerprint(array) == _fingerprint(other) for other in others):
+        if not others or any(_is_same(array, other) for other in others):
             continue
         for other in (other for other in others if other.shape == array.shape):
             differing = array != other
             if not 0 < np.count_nonzero(differing) <= _few(array):
-                differing = _unscaled(array.astype(np.float64), other.astype(np.float64))
+                if _is_scaled(array, other):
+                    continue
+                differing = _unscaled(array, other)
             if 0 < np.count_nonzero(differing) <= _few(array):
                 return _in_words(name, array, int(np.count_nonzero(differing)))
     return None
@@ -65,14 +74,15 @@ def altered_constant(before: Weights, constants: Iterable[NDArray[Any]]) -> str 
         if array.size >= LEAST and _fingerprint(array) not in arrivals.get(array.size, {})
     ]
     for name, array in missing:
-        bits = np.sort(_bits(array))
-        if np.count_nonzero(np.diff(bits)) < array.size // 2:
+        numbers, counts = np.unique(_bits(array), return_counts=True)
+        if numbers.size < array.size // 2:
             continue  # too many equal numbers to know it again
         for other in arrivals.get(array.size, {}).values():
-            common = np.intersect1d(bits, _bits(other)).size
-            distinct = np.unique(bits).size
-            if 0 < distinct - common <= _few(array):
-                return _in_words(name, array, distinct - common)
+            others, other_counts = np.unique(_bits(other), return_counts=True)
+            _, here, there = np.intersect1d(numbers, others, assume_unique=True, return_indices=True)
+            absent = array.size - int(np.minimum(counts[here], other_counts[there]).sum())
+            if 0 < absent <= _few(array):
+                return _in_words(name, array, absent)
     return None
 
 
@@ -83,37 +93,72 @@ def _bits(array: NDArray[Any]) -> NDArray[np.uint32]:
 
 def _fingerprint(array: NDArray[Any]) -> tuple[int, int]:
     """Two sums over the elements that do not depend on their order."""
-    bits = _bits(array).astype(np.uint64)
-    return int(bits.sum()), int((bits * bits % np.uint64(4294967291)).sum())
+    bits = _bits(array)
+    wide = bits.astype(np.uint64)
+    return int(bits.sum(dtype=np.uint64)), int(np.dot(wide, wide))
+
+
+def _is_same(array: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether the elements are the same, in whatever order."""
+    return np.array_equal(np.ravel(array), np.ravel(other)) or _fingerprint(array) == _fingerprint(other)
 
 
 def _few(array: NDArray[Any]) -> int:
     return max(1, int(FEW * array.size))
 
 
-def _unscaled(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _is_scaled(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Whether every element of a kernel is scaled as the others of its channels: a quick answer for most kernels."""
+    if before.ndim < 2:
+        return False
+    with np.errstate(all="ignore"):
+        ratio = after / before
+        if before.ndim > 2 and np.prod(before.shape[:-2]) > 2:
+            return bool((np.abs(ratio / ratio[:1, :1] - 1) < SAME).all())
+        rows = ratio.reshape(-1, before.shape[-1])
+        rows = rows / rows[:1]
+        return bool((np.abs(rows / rows[:, :1] - 1) < SAME).all())
+
+
+def _unscaled(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
     """The elements of a kernel that are not scaled as the others of their channels; all where none has the others'."""
-    spatial = int(np.prod(before.shape[:-2])) if before.ndim > 2 else 1
     if before.ndim < 2:
         return np.ones(before.shape, np.bool_)
+    before, after = before.astype(np.float64), after.astype(np.float64)
+    spatial = int(np.prod(before.shape[:-2])) if before.ndim > 2 else 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(np.abs(before) > 1e-30, after / before, np.nan)
-        median = np.nanmedian if np.isnan(ratio).any() else np.median
+        ratio = np.where(np.abs(before) > SMALLEST, after / before, np.nan)
         if spatial > 2:  # every input and output channel has one factor over the whole window
-            rows = ratio.reshape(spatial, -1)
-            return ~_equal(rows / median(rows, axis=0))
-        matrix = ratio.reshape(-1, before.shape[-1])  # a factor per input times a factor per output
-        for base in matrix[:3]:
-            quotient = matrix / base
-            differing = ~_equal(quotient / median(quotient, axis=1, keepdims=True))
-            if np.count_nonzero(differing) <= _few(before):
-                break
-    return differing
+            return _departing(ratio.reshape(spatial, -1).T)
+        return _not_a_product(ratio.reshape(-1, before.shape[-1]), _few(before))
 
 
-def _equal(ratio: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Where a ratio is one but for rounding, or nothing is known of it."""
-    return np.isnan(ratio) | (np.abs(ratio - 1) < SAME)
+def _not_a_product(ratio: NDArray[np.float64], few: int) -> NDArray[np.bool_]:
+    """The elements of a matrix that are no factor of its row times a factor of its column; all where most are none.
+
+    Each row divided by another is the same in every column. A row with zeros, or one that is damaged itself, does not
+    tell about all, so several are tried.
+    """
+    result, untold = np.zeros(ratio.shape, np.bool_), ~np.isnan(ratio)
+    told = False
+    for base in ratio[:BASES]:
+        quotient = ratio / base
+        departing = _departing(quotient)
+        if np.count_nonzero(departing) > few:
+            continue
+        result, untold, told = result | departing, untold & np.isnan(quotient), True
+        if not untold.any():
+            break
+    return result if told else np.ones(ratio.shape, np.bool_)
+
+
+def _departing(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The elements that are not as most of their row; not those of which nothing is known."""
+    median = np.nanmedian if np.isnan(rows).any() else np.median
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a row of which nothing is known
+        relative = rows / median(rows, axis=1, keepdims=True)
+    return ~(np.isnan(relative) | (np.abs(relative - 1) < SAME))
 
 
 def _in_words(name: str, array: NDArray[Any], count: int) -> str:

@@ -53,6 +53,11 @@ class CheckImages:
         """Which of them the forms of a network are compared on: what is wrong with a layer shows on any image."""
         return np.sort(np.random.default_rng(0).permutation(len(self.images))[:FEW])
 
+    @property
+    def fewest(self) -> NDArray[np.intp]:
+        """Those of them that are computed in float64 too, where each costs as much as five others."""
+        return self.few[::2]
+
 
 def choose_check_images(
     choice: str | None, count: int, data: ModelData | None, contract: InputContract, progress: Progress

@@ -121,6 +121,7 @@ def compare_float32(
         exact=conditioning.method,
         error=conditioning.error(observed),
         reference_error=conditioning.reference,
+        allowed_abs_diff=conditioning.between.tolerance.max_abs_diff,
     )
 
 

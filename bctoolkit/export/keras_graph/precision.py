@@ -19,7 +19,7 @@ from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.walk import Operation, walk
 from bctoolkit.networks import leaves
 
-__all__ = ["float64", "rounded"]
+__all__ = ["float64", "rounded", "unoptimized"]
 
 PIXELS = 16 * 128 * 128
 """Of the images evaluated at a time."""
@@ -50,17 +50,9 @@ def float64(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float64
     signature = tf.TensorSpec((None, *images.shape[1:]), tf.float64)
     try:
         with _computing_in_float64(model):
-            compiled = tf.function(lambda batch: walk(model, batch, _visit)).get_concrete_function(signature)
-        if _computes_in_float32(compiled):
-            return None
-        return _evaluate(compiled, images.astype(np.float64))
-    except (
-        ExportError,
-        tf.errors.OpError,
-        TypeError,
-        ValueError,
-        NotImplementedError,
-    ):  # no kernel, or a dtype it does not take
+            compiled = _trace(lambda batch: walk(model, batch, _visit), signature)
+        return None if _computes_in_float32(compiled) else _evaluate(compiled, images.astype(np.float64))
+    except (ExportError, tf.errors.OpError, TypeError, ValueError, NotImplementedError):  # no kernel of that dtype
         return None
 
 
@@ -86,14 +78,29 @@ def rounded(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32
         return keras.tree.map_structure(lambda value: _moved(value, seed), _at_inference(operation, *args, **kwargs))
 
     signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
-    compiled = tf.function(lambda batch: walk(model, batch, visit)).get_concrete_function(signature)
-    return _evaluate(compiled, images.astype(np.float32))
+    return _evaluate(_trace(lambda batch: walk(model, batch, visit), signature), images.astype(np.float32))
+
+
+def _trace(call: Callable[[Any], Any], signature: Any) -> Any:
+    return tf.function(call, autograph=False).get_concrete_function(signature)
+
+
+@contextmanager
+def unoptimized() -> Iterator[None]:
+    """Graphs that are first run inside are run as they are: to optimize one takes longer than a few images."""
+    options = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False} | options)
 
 
 def _evaluate(compiled: Callable[[Any], Any], images: NDArray[Any]) -> NDArray[Any]:
     """The outputs for all images, a few at a time."""
     size = max(1, PIXELS // (images.shape[1] * images.shape[2]))
-    batches = [compiled(tf.constant(images[start : start + size])) for start in range(0, len(images), size)]
+    with unoptimized():
+        batches = [compiled(tf.constant(images[start : start + size])) for start in range(0, len(images), size)]
     return np.concatenate([keras.tree.flatten(outputs)[0].numpy() for outputs in batches])
 
 
@@ -120,10 +127,28 @@ def _visit(operation: Operation, *args: Any, **kwargs: Any) -> Any:
         return args[0]
     if isinstance(operation, layers.Resizing) and operation.interpolation == "bilinear" and _is_plain(operation):
         return _resized(args[0], operation.height, operation.width)
+    if _is_depthwise(operation):
+        return _depthwise(operation, args[0])
     if isinstance(operation, layers.UpSampling2D) and operation.interpolation == "bilinear":
         height, width = operation.size
         return _resized(args[0], height * args[0].shape[1], width * args[0].shape[2])
     return _at_inference(operation, *args, **kwargs)
+
+
+def _is_depthwise(operation: Operation) -> bool:
+    one_each = type(operation) is layers.Conv2D and operation.groups > 1 and operation.kernel.shape[2] == 1
+    return one_each and len(set(operation.strides)) == 1
+
+
+def _depthwise(conv: Operation, x: Any) -> Any:
+    """A grouped convolution with one channel per group, which TensorFlow would compile for float64, loop by loop."""
+    kernel = tf.cast(conv.kernel.value, tf.float64)
+    height, width, _, filters = kernel.shape
+    kernel = tf.reshape(kernel, (height, width, conv.groups, filters // conv.groups))
+    strides, dilations = (1, *conv.strides, 1), conv.dilation_rate
+    y = tf.nn.depthwise_conv2d(x, kernel, strides, conv.padding.upper(), dilations=dilations)
+    y = y + tf.cast(conv.bias.value, tf.float64) if conv.use_bias else y
+    return conv.activation(y)
 
 
 def _at_inference(operation: Operation, *args: Any, **kwargs: Any) -> Any:

@@ -94,6 +94,20 @@ class SearchTask:
     seconds: float = 480.0
     """What the ranking may take; it uses as many images as that allows."""
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are ranked: those that the form turns into integers, but for those that stay in any case."""
+        names = self.exporter.quantizable(self.quantization)
+        return tuple(name for name in names if name not in self.settings.keep_float)
+
+    @property
+    def file(self) -> Path:
+        """Where the ranking is; its name stands for all that the ranking depends on."""
+        settings = (self.settings.ranges_key, sorted(self.settings.keep_float))
+        images = sha256_bytes(self.images.tobytes())
+        key = sha256_bytes(to_json((self.network, self.quantization, settings, self.layers, images)))
+        return self.folder / f"sensitivity-{key[:16]}.json"
+
     def convert(self, keep_float: frozenset[str]) -> bytes:
         """The artifact with these layers in float."""
         return self.exporter.convert(self.quantization, replace(self.settings, keep_float=keep_float))
@@ -116,7 +130,7 @@ def search_mixed_precision(task: SearchTask) -> MixedPrecisionResult:
     """
     fixed = task.settings.keep_float
     model, first = task.attempt(fixed)
-    layers = tuple(name for name in task.exporter.quantizable(task.quantization) if name not in fixed)
+    layers = task.layers
     if first.outcome is not Outcome.FAILED or not layers:
         return MixedPrecisionResult(model, first, fixed, first, None)
     task.progress.say(f"  {task.quantization}: not as it is: {'; '.join(first.reasons)}")
@@ -142,7 +156,7 @@ def _rank(task: SearchTask, layers: tuple[str, ...]) -> Ranking:
     says something, where accuracy changes on a few in a thousand. One layer alone, and not all but one: where several
     layers ruin the predictions, returning a single one would show no gain. The file is written after every layer.
     """
-    path, progress = task.folder / f"sensitivity-{_key(task, layers)[:16]}.json", task.progress
+    path, progress = task.file, task.progress
     if path.is_file():
         ranking = read_json(path, Ranking, ExportError, "remove it and export again")
         each = ranking.seconds / max(len(ranking.layers), 1)
@@ -215,10 +229,3 @@ def _return_to_float(task: SearchTask, ranked: list[str]) -> tuple[bytes, Judgem
         else:
             count, best = middle, candidate
     return best
-
-
-def _key(task: SearchTask, layers: tuple[str, ...]) -> str:
-    """A hash of all that the ranking depends on."""
-    settings = (task.settings.ranges_key, sorted(task.settings.keep_float))
-    images = sha256_bytes(task.images.tobytes())
-    return sha256_bytes(to_json((task.network, task.quantization, settings, layers, images)))
