@@ -274,6 +274,9 @@ def test_every_format_can_be_asked_for(name: str) -> None:
         ({"quantizations": ["int4"]}, f"unknown quantization 'int4'; quantizations: {', '.join(QUANTIZATIONS)}"),
         ({"golden": 3}, "golden"),
         ({"input": "float16"}, "input"),
+        ({"input": {"dtype": "float16"}}, "input.dtype"),
+        ({"input": {"scales": "0-1"}}, "unknown key 'scales' in input; did you mean 'scale'"),
+        ({"output": {"labels": ["a", "a"]}}, "'a' is there twice"),
         ({"format": ["onnx"]}, "unknown key 'format'; did you mean 'formats'"),
     ],
 )

@@ -41,7 +41,7 @@ class Classifier:
         """Classify a batch.
 
         Args:
-            images: array N × height × width × channels, RGB 0–255, in the contract's dtype; `prepare` makes one
+            images: array N × height × width × channels, values 0–255, in the contract's dtype; `prepare` makes one
                 image of it from a file, a Pillow image or an array of another size.
 
         Raises:

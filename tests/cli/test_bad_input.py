@@ -93,7 +93,7 @@ def npz_without_labels(root: Path) -> tuple[Path, str]:
 
 def npz_of_greyscale(root: Path) -> tuple[Path, str]:
     np.savez(root / "set.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.arange(2))
-    return root / "set.npz", "'images' has shape (2, 8, 8)"
+    return root / "set.npz", "its images are 8×8×1; the model wants uint8 array"
 
 
 def npz_with_pickled_objects(root: Path) -> tuple[Path, str]:

@@ -88,7 +88,7 @@ def test_the_first_preset_is_no_false_alarm_and_the_order_assumed_is_said(
     names = ",".join(COLOURS)
     (line,) = judge(colour_network("none"), colours)
     assert (
-        line == f"  labels: the folders by the alphabet, {names}; in that order right on 100.0% of 192 labelled images"
+        line == f"  labels: the folders by the alphabet, {names}; in that order right on 100.0% of 64 labelled images"
     )
     assert judge(colour_network("none"), colours, labels=COLOURS) == []
 
@@ -96,9 +96,23 @@ def test_the_first_preset_is_no_false_alarm_and_the_order_assumed_is_said(
 def test_a_scale_that_was_stated_is_only_warned_of_above_chance(judge: Callable[..., list[str]], colours: Path) -> None:
     line = judge(colour_network("0-1"), colours, scale="none")[0]
     assert line.startswith("  warning: net is right on 3")
-    assert line.endswith("on 100.0% with --scale 0-1; exported as stated")
+    assert line.endswith("on 100.0% with --scale 0-1; exported as it is")
     with pytest.raises(ExportError, match=r"on 100\.0% with --scale caffe; give --scale caffe$"):
         judge(colour_network("caffe"), colours, scale="none")
+
+
+def test_a_network_of_bgr_images_is_stopped_with_that(judge: Callable[..., list[str]], colours: Path) -> None:
+    """As those that OpenCV reads."""
+    model = colour_network("0-1")
+    kernel, *others = model.get_weights()
+    model.set_weights([kernel[:, :, ::-1], *others])
+    with pytest.raises(
+        ExportError, match=r"on 100\.0% with --scale 0-1 --channels bgr; give --scale 0-1 --channels bgr$"
+    ):
+        judge(model, colours)
+    with pytest.raises(ExportError, match=r"on 100\.0% with --channels bgr; give --channels bgr$"):
+        judge(model, colours, scale="0-1")
+    judge(model, colours, scale="0-1", channels="bgr")
 
 
 def test_outputs_in_another_order_than_the_folders_are_stopped_with_theirs(
@@ -135,7 +149,7 @@ def test_a_network_at_chance_is_stopped_unless_its_labels_are_stated(
     model = untrained()
     model.set_weights([rng.normal(0, 0.01, weight.shape) for weight in model.get_weights()])
     with pytest.raises(
-        ExportError, match=r"no better than chance \(16\.7%\), whatever preset .* say so with --labels, else"
+        ExportError, match=r"no better than chance \(16\.7%\); .*where its outputs are .* say so with --labels, else"
     ):
         judge(model, colours, head="softmax")
     (line,) = judge(model, colours, head="softmax", labels=COLOURS)

@@ -182,6 +182,22 @@ def test_a_traced_network_is_the_same_in_float64(tmp_path: Path) -> None:
     np.testing.assert_allclose(observed, expected, atol=1e-12)
 
 
+class Stubborn(layers.Layer):
+    """Casts to float32 whatever it is fed, as a user's own code may."""
+
+    def call(self, x: Any) -> Any:
+        return tf.square(tf.cast(x, tf.float32)) / 3
+
+
+def test_a_layer_that_insists_on_float32_is_computed_in_float64_by_the_graph() -> None:
+    image = keras.Input((SIZE, SIZE, 3))
+    model = keras.Model(image, keras.ops.mean(Stubborn()(image), (1, 2)))
+    images = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
+    observed = float64(model, images)
+    assert observed is not None
+    np.testing.assert_allclose(observed, (images.astype(np.float64) ** 2 / 3).mean((1, 2)), rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     "function",
     [

@@ -19,7 +19,7 @@ from bctoolkit.errors import ExportError, RecipeError, UnsupportedOp
 from bctoolkit.export.adoption.adapter import Adapter, to_input, to_probabilities
 from bctoolkit.export.adoption.classifier import ForeignClassifier
 from bctoolkit.export.adoption.foreign import ForeignModel
-from bctoolkit.export.checks.feeding import require_right_decisions, require_right_feeding, sample
+from bctoolkit.export.checks.feeding import judge_feeding, require_right_feeding
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.network import Form, Network
 from bctoolkit.export.source import ModelData, ModelSource
@@ -181,21 +181,19 @@ class FileReference:
         assert self.settings is not None
         if data is None:
             return
-        dataset, channels = sample(data), self.classifier.shape[2]
-        images = dataset.images[:]
-        scaling = self.settings.scaling.per_channel(channels)
+        settings, channels = self.settings, self.classifier.shape[2]
+        scaling = settings.scaling.per_channel(channels)
         assert scaling is not None
-        adapter = self.classifier.adapter(self.settings, images)
 
-        def decide(entry: _Entry) -> NDArray[np.int64]:
+        def predict(images: NDArray[np.uint8], entry: _Entry) -> NDArray[np.float32]:
+            adapter = self.classifier.adapter(settings, images)
             fed = replace(adapter, scaling=entry.scaling, reversed=entry.reversed)
-            decisions: NDArray[np.int64] = self.classifier.predict(fed, images).argmax(1)
-            return decisions
+            return self.classifier.predict(fed, images)
 
         entry = _Entry(channels, channels, scaling, self.settings.reversed)
         recipe = ExportRecipe(input=self.settings, output=stated)
         with referring(self.shared):
-            require_right_decisions(self.source.name, decide, entry, dataset, recipe, progress)
+            judge_feeding(self.source.name, predict, entry, data.dataset, recipe, progress)
 
 
 @dataclass(frozen=True)

@@ -4,67 +4,39 @@ Nothing in a file tells which scale its network wants, and fed another one it an
 it is to be exported, under every preset of scale, and with its outputs read in the order that suits them best.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import stratified
-from bctoolkit.documents.preprocessing import PRESETS
 from bctoolkit.errors import ExportError
+from bctoolkit.export.checks.ways import ORDERED, RISE, Feeding, Way, judge_way, likeliest, other_ways, rises
 from bctoolkit.export.source import ModelData, ModelSource
 from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
-from bctoolkit.statistics.metrics import exact_interval
-from bctoolkit.statistics.paired import mcnemar
+from bctoolkit.statistics.metrics import Probabilities, exact_interval
 
-__all__ = ["require_right_decisions", "require_right_feeding", "sample"]
+if TYPE_CHECKING:
+    from bctoolkit.export.keras_graph.entry import Entry
 
-SAMPLE = 192
-"""Labelled images at the most, one of each class in turn."""
+__all__ = ["judge_feeding", "require_right_feeding"]
 
-RISE = 0.10
-"""Of accuracy, from which on another way of feeding is the right one."""
+SAMPLES = (64, 192)
+"""Labelled images, one of each class in turn: more where the first leave a doubt."""
 
-BY_CHANCE = 1e-3
-"""Probability, under no difference, of a rise that stops an export; there are ten ways to compare at the most."""
+CLEAR = 0.97
+"""Accuracy from which on there is none: of 64 images, the 95 % interval then excludes 0.89."""
 
 AT_CHANCE = 0.01
 """Level, one-sided, at which an accuracy is told from chance."""
 
-ORDERED = 20
-"""Classes up to which the order of the outputs is looked for, by halves of the images."""
-
-ORDER_FITS = 0.8
-"""Least accuracy of an order: outputs drawn by chance, read in the order that suits them, can be right on half."""
-
 BATCH = 32
-
-Decisions = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Way:
-    """A way to feed the network and to read its outputs."""
-
-    options: dict[str, str]
-    """Of the command line, with their values; none for the way that is to be exported."""
-    right: NDArray[np.bool_]
-    """Whether it is right on each of the images it is judged by."""
-    judged: NDArray[np.intp]
-    """Which of the labelled images these are: those that it was not fitted to."""
-
-    @property
-    def accuracy(self) -> float:
-        return float(self.right.mean())
-
-    def __str__(self) -> str:
-        return " ".join(f"{option} {value}" for option, value in self.options.items())
 
 
 def require_right_feeding(
@@ -81,31 +53,23 @@ def require_right_feeding(
         progress: told what was assumed, and how right it is.
 
     Raises:
-        ExportError: accuracy rises by more than 10 points, beyond chance, under another preset or another order of the
-            labels; or it is no better than chance, where a working network's would be, and nobody stated the labels.
+        ExportError: accuracy rises by more than 10 points, beyond chance, under another preset, another order of
+            colours or of the labels; or it is no better than chance, where a working network's would be, and nobody
+            stated the labels.
     """
     if data is None:
         if recipe.input.scale is None and (source.adaptation is None or source.adaptation.scale == "none"):
-            progress.say(
-                f"  {source.name} is fed values 0–255; no labelled images tell whether it wants another --scale"
-            )
+            fact = f"{source.name} is fed values 0–255"
+            progress.say(f"  {fact}; no labelled images tell whether it wants another --scale")
         return
-    dataset = sample(data)
-    require_right_decisions(
-        source.name, _decider(source, dataset, progress), source.network().entry, dataset, recipe, progress
-    )
+    judge_feeding(source.name, _predictor(source, progress), source.network().entry, data.dataset, recipe, progress)
 
 
-def sample(data: ModelData) -> Dataset:
-    """The labelled images that a network's feeding is judged by, one of each class in turn."""
-    return data.dataset.take(stratified(data.dataset, np.arange(len(data.dataset)), SAMPLE))
-
-
-def require_right_decisions(
+def judge_feeding(
     name: str,
-    decide: Callable[[Any], Decisions],
+    predict: Callable[[NDArray[np.uint8], Any], Probabilities],
     entry: Any,
-    dataset: Dataset,
+    labelled: Dataset,
     recipe: ExportRecipe,
     progress: Progress,
 ) -> None:
@@ -113,79 +77,39 @@ def require_right_decisions(
 
     Args:
         name: what a message calls it.
-        decide: what it takes each of the images for, fed as an entry says.
-        entry: how it is fed: a dataclass with `scaling`, `reversed`, and the `channels` it takes and has `eaten`.
-        dataset: labelled images.
+        predict: probabilities, N × classes, of images N × height × width × channels that are fed by an entry.
+        entry: how it is fed: a dataclass with `scaling`, `reversed`, the `channels` it takes and those `eaten`.
+        labelled: images; labels count in the order of the outputs.
         recipe: what was stated.
         progress: told what was assumed, and how right it is.
     """
-    first = decide(entry)
-    everyone = np.arange(len(dataset))
-    exported = _Way({}, first == dataset.labels, everyone)
-    best: _Way | None = None
-    if exported.accuracy < 1 - RISE:
-        decisions = {name: decide(other) for name, other in _other_presets(entry)}
-        scaled = [_Way({"--scale": name}, each == dataset.labels, everyone) for name, each in decisions.items()]
-        ways = (*scaled, *_reordered({"": first} | decisions, dataset))
-        better = [way for way in ways if _rises(exported, way)]
-        best = max(better, key=lambda way: way.accuracy - RISE * ("--labels" in way.options), default=None)
-    _judge(_Finding(name, exported, best, dataset), recipe, progress)
+    for count in SAMPLES:
+        dataset = labelled.take(stratified(labelled, np.arange(len(labelled)), count))
+        ask = partial(predict, dataset.images[:])
+        first = Feeding({}, entry, ask(entry))
+        exported = judge_way(first, dataset.labels)
+        if exported.accuracy >= CLEAR:
+            break
+    ways = [] if exported.accuracy >= 1 - RISE else list(other_ways(first, ask, dataset))
+    _judge(_Finding(name, exported, ways, dataset), recipe, progress)
 
 
-def _decider(source: ModelSource, dataset: Dataset, progress: Progress) -> Callable[[Any], Decisions]:
-    """What asks the network for the class of every image, fed by an entry."""
+def _predictor(source: ModelSource, progress: Progress) -> "Callable[[NDArray[np.uint8], Entry], Probabilities]":
+    """What predicts images that are fed to the network by an entry."""
     from bctoolkit.networks.inference import predictor  # imports TensorFlow
 
-    images = dataset.images[:]
     network = source.network()
     call = predictor(network.core, (*source.contract.shape[:2], network.entry.eaten))
 
-    def decide(entry: Any) -> Decisions:
+    def predict(images: NDArray[np.uint8], entry: "Entry") -> Probabilities:
         batches = []
         for start in range(0, len(images), BATCH):
             progress.step("checking the scale", start, len(images))
-            batches.append(call(entry.array(images[start : start + BATCH])).argmax(1))
+            batches.append(call(entry.array(images[start : start + BATCH])))
         progress.step("checking the scale", len(images), len(images))
         return np.concatenate(batches)
 
-    return decide
-
-
-def _other_presets(entry: Any) -> Iterator[tuple[str, Any]]:
-    """Name and entry of every preset that the network could take and is not fed by already."""
-    for name, numbers in PRESETS.items():
-        scaling = numbers.per_channel(entry.eaten)
-        if scaling is None or (name == "caffe" and entry.channels != 3):
-            continue
-        other = dataclasses.replace(entry, scaling=scaling, reversed=entry.reversed or name == "caffe")
-        if other != entry:
-            yield name, other
-
-
-def _reordered(decisions: dict[str, Decisions], dataset: Dataset) -> Iterator[_Way]:
-    """Each way of feeding, its outputs read in the order that suits one half of the images, judged by the other."""
-    labels, count = dataset.labels, len(dataset.classes)
-    number = np.bincount(labels, minlength=count)
-    if count > ORDERED or number.min() < 4:
-        return
-    turn = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)])
-    fitted, judged = np.flatnonzero(turn % 2 == 0), np.flatnonzero(turn % 2 == 1)
-    assign: Any = require("scipy.optimize", "bench").linear_sum_assignment
-    for preset, decision in decisions.items():
-        counts = np.zeros((count, count))
-        np.add.at(counts, (decision[fitted], labels[fitted]), 1)
-        order = assign(counts, maximize=True)[1]
-        right = order[decision[judged]] == labels[judged]
-        if (order != np.arange(count)).any() and right.mean() >= ORDER_FITS:
-            options = {"--scale": preset} if preset else {}
-            names = ",".join(dataset.classes[i] for i in order)
-            yield _Way(options | {"--labels": names}, right, judged)
-
-
-def _rises(exported: _Way, way: _Way) -> bool:
-    """Whether a way is right more often than the exported one, by more than 10 points and beyond chance."""
-    before = exported.right[way.judged]
-    return bool(way.accuracy - before.mean() > RISE and mcnemar(before, way.right) < BY_CHANCE)
+    return predict
 
 
 @dataclass(frozen=True)
@@ -193,10 +117,18 @@ class _Finding:
     """How right a network is as it is to be exported, and in the best other way."""
 
     name: str
-    exported: _Way
-    best: _Way | None
-    """None where no way is better by far."""
+    exported: Way
+    others: list[Way]
     dataset: Dataset
+
+    @property
+    def best(self) -> Way | None:
+        """The best way that is right more often, beyond chance; None where none is."""
+        return likeliest([way for way in self.others if rises(self.exported, way)])
+
+    def is_far_better(self, way: Way) -> bool:
+        """Whether accuracy rises by more than 10 points."""
+        return bool(way.accuracy - self.exported.right[way.judged].mean() > RISE)
 
     @property
     def chance(self) -> float:
@@ -232,21 +164,21 @@ class _Finding:
 
 def _judge(finding: _Finding, recipe: ExportRecipe, progress: Progress) -> None:
     """Stop, warn, or say what was assumed."""
-    stated = {"--scale": recipe.input.scale is not None, "--labels": bool(recipe.output.labels)}
+    scale, labels = recipe.input.scale is not None, bool(recipe.output.labels)
+    stated = {"--scale": scale, "--channels": scale or recipe.input.channels is not None, "--labels": labels}
     above, best, name = finding.above_chance, finding.best, finding.name
     if best is not None and (above or best.accuracy >= finding.works):
         message = f"{finding} as it is to be exported, on {best.accuracy:.1%} with {best}"
-        if above and all(stated[option] for option in best.options):
-            progress.say(f"  warning: {name} is {message}; exported as stated")
+        if above and (not finding.is_far_better(best) or all(stated[option] for option in best.options)):
+            progress.say(f"  warning: {name} is {message}; exported as it is")
             return
-        as_it_is = "--scale none" if "--scale" in best.options else f"--labels {finding.order}"
+        as_it_is = f"--labels {finding.order}" if "--labels" in best.options else "--scale none"
         raise ExportError(f"{name}: {message}; give {best}" + (f", or {as_it_is} to keep it as it is" if above else ""))
     if finding.at_chance and not stated["--labels"]:
-        at_best = "" if best is None else f" (at best {best.accuracy:.1%}, with {best})"
+        at_best = "" if best is None else f"on {best.accuracy:.1%}, at best, with {best}: give that, or, "
         raise ExportError(
-            f"{name}: {finding}, no better than chance ({finding.chance:.1%}), whatever preset of --scale{at_best}; "
-            f"if its outputs are in the order {finding.order}, say so with --labels, else leave out --data and give "
-            "--golden FOLDER"
+            f"{name}: {finding}, no better than chance ({finding.chance:.1%}); {at_best}where its outputs are in the "
+            f"order {finding.order}, say so with --labels, else leave out --data and give --golden FOLDER"
         )
     if not above:
         why = f"no better than chance ({finding.chance:.1%})" if finding.at_chance else "too few to tell it from chance"
