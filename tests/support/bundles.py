@@ -1,0 +1,42 @@
+"""Bundles written without an export."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bctoolkit import bundle as bundles
+from bctoolkit.bundle import Bundle, BundleContent, Golden, Reference
+from bctoolkit.contract import InputContract
+from bctoolkit.manifest import Source
+from bctoolkit.statistics.metrics import Parity
+
+__all__ = ["STORED", "write"]
+
+STORED = Path(__file__).parents[1] / "stored" / "bundle-1"
+"""A bundle of schema 1 that must keep loading: the mean colour of an image, as a softmax. Never written again."""
+FILES = ("model.onnx", "golden.npz", "reference.npz", "manifest.json")
+
+
+def write(target: Path, **changes: Any) -> Bundle:
+    """A small bundle whose model is not one."""
+    rng = np.random.default_rng(0)
+    golden = Golden(
+        rng.integers(0, 256, (4, 6, 5, 3), dtype=np.uint8),
+        rng.dirichlet((1, 1), 4).astype(np.float32),
+        np.array([0, 1, 1, -1]),
+    )
+    parts: dict[str, Any] = {
+        "format": "onnx",
+        "quantization": "int8-dynamic",
+        "model": b"a stub, not a model",
+        "input": InputContract(height=6, width=5, dtype="float32", crop=5, resize="nearest"),
+        "labels": ("Zelle ü", "b"),
+        "golden": golden,
+        "reference": Reference(rng.integers(0, 256, (9, 32), dtype=np.uint8), np.full((9, 2), 0.5, np.float32)),
+        "source": Source("run", "0" * 64, "1" * 64, ""),
+        "tools": {"keras": "3.15.1"},
+        "parity": Parity(4, 1.0, 1e-7, 1e-8),
+        "created": "2026-01-02T03:04:05+00:00",
+    }
+    return bundles.write(target, BundleContent(**(parts | changes)))
