@@ -160,10 +160,10 @@ def test_a_reference_that_is_fed_wrong_is_noticed_by_labelled_images(
     right = r"say it with --scale .*; with --scale none --channels bgr it is right on 100% of "
     with pytest.raises(RecipeError, match=right):
         adopted(tmp_path, tints, tints, **stated)
-    with pytest.raises(ExportError, match="give --scale caffe"):
+    with pytest.raises(ExportError, match="give --channels bgr"):
         adopted(tmp_path, tints, tints, input=InputSettings(scale="none"), **stated)
     fed = InputSettings(scale="none")
-    with pytest.raises(ExportError, match="give --reference-scale caffe"):
+    with pytest.raises(ExportError, match="give --reference-channels bgr"):
         adopted(tmp_path, tints, tints, input=InputSettings(scale="caffe"), reference_input=fed, **stated)
     sealed = adopted(tmp_path, tints, tints, input=InputSettings(scale="caffe"), **stated)
     assert sealed.manifest.parity.max_abs_diff < 1e-6
