@@ -160,7 +160,7 @@ def test_a_reference_that_is_fed_wrong_is_noticed_by_labelled_images(
     right = r"say it with --scale .*; with --scale none --channels bgr it is right on 100% of "
     with pytest.raises(RecipeError, match=right):
         adopted(tmp_path, tints, tints, **stated)
-    with pytest.raises(ExportError, match="give --scale caffe"):
+    with pytest.raises(ExportError, match="give --channels bgr"):
         adopted(tmp_path, tints, tints, input=InputSettings(scale="none"), **stated)
     fed = InputSettings(scale="none")
     with pytest.raises(ExportError, match="give --reference-scale caffe"):
