@@ -163,7 +163,7 @@ def test_a_reference_that_is_fed_wrong_is_noticed_by_labelled_images(
     with pytest.raises(ExportError, match="give --channels bgr"):
         adopted(tmp_path, tints, tints, input=InputSettings(scale="none"), **stated)
     fed = InputSettings(scale="none")
-    with pytest.raises(ExportError, match="give --reference-scale caffe"):
+    with pytest.raises(ExportError, match="give --reference-channels bgr"):
         adopted(tmp_path, tints, tints, input=InputSettings(scale="caffe"), reference_input=fed, **stated)
     sealed = adopted(tmp_path, tints, tints, input=InputSettings(scale="caffe"), **stated)
     assert sealed.manifest.parity.max_abs_diff < 1e-6
