@@ -1,6 +1,5 @@
 """A bundle comes back as it was written, and no damage to it goes unnoticed."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
 from bctoolkit.files import sha256_bytes
 from bctoolkit.manifest import Source
-from tests.support.bundles import STORED, write
+from tests.support.bundles import STORED, reseal, write
 
 FILES = ("model.onnx", "golden.npz", "reference.npz", "manifest.json")
 
@@ -27,15 +26,6 @@ def everything(bundle: Bundle) -> None:
     bundle.model()
     bundle.golden()
     bundle.reference()
-
-
-def reseal(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the manifest and seal it again, as another tool or a later version might write it."""
-    raw = json.loads((folder / "manifest.json").read_bytes())
-    change(raw)
-    content = json.dumps(raw).encode()
-    (folder / "manifest.json").write_bytes(content)
-    (folder / "manifest.json.sha256").write_text(f"{sha256_bytes(content)}  manifest.json\n")
 
 
 @pytest.fixture

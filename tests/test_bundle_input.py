@@ -11,7 +11,7 @@ from bctoolkit.bundle import Golden
 from bctoolkit.contract import InputContract
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt
-from tests.test_bundle import STORED, reseal, write
+from tests.support.bundles import STORED, reseal, write
 
 
 def test_what_was_written_around_a_network_is_read_back(tmp_path: Path) -> None:

@@ -13,10 +13,24 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import load, split
 from bctoolkit.data.split import save
 from bctoolkit.documents import to_json
+from bctoolkit.documents.formats import FORMATS
+from bctoolkit.export.checks.conditioning import conditioning
+from bctoolkit.export.checks.images import choose_check_images
+from bctoolkit.export.exporter import ExportSettings
+from bctoolkit.export.keras_graph import precision
+from bctoolkit.export.keras_graph.twin import fold, freeze
+from bctoolkit.export.keras_network import keras_form
+from bctoolkit.export.plan import Job
+from bctoolkit.export.source import load_data, open_source
+from bctoolkit.export.variants import form_variant
 from bctoolkit.files import sha256_file
-from bctoolkit.recipes import Split
+from bctoolkit.lazy import attribute
+from bctoolkit.networks.inference import predict
+from bctoolkit.progress import Silent
+from bctoolkit.recipes import ExportRecipe, Split
 from bctoolkit.run import DataFacts, RunFacts, TestMetrics
 from bctoolkit.statistics import metrics
+from tests.support.chain import Chain
 from tests.support.networks import SIZE, fit_head, small_convnext
 
 
@@ -115,3 +129,29 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) ->
     )
     (folder / "metrics.json").write_bytes(to_json(figures))
     return folder
+
+
+@pytest.fixture(scope="session")
+def chain(run_folder: Path) -> Chain:
+    source = open_source(run_folder)
+    data = load_data(source, None, Silent())
+    check_images = choose_check_images(None, 64, data, source.contract, Silent())
+    job = Job(source, ExportRecipe(), data, check_images, Path("nowhere"), Silent(), bisect=True)
+    network = source.load()
+    frozen = freeze(network)
+    folded = fold(frozen)
+    probabilities = predict(network, check_images.images, "reference", Silent())
+    settings = ExportSettings(job.contract)
+    few = check_images.few
+    exact = precision.float64(network, check_images.images[few])
+    return Chain(
+        job,
+        network,
+        frozen,
+        folded,
+        form_variant(job, keras_form("float32 Keras", network), probabilities),
+        form_variant(job, keras_form("frozen twin", frozen)),
+        form_variant(job, keras_form("folded twin", folded)),
+        {name: attribute(row.exporter)(folded, settings) for name, row in FORMATS.items()},
+        conditioning(probabilities[few], exact, lambda: pytest.fail("float64 is enough"), few),
+    )

@@ -20,29 +20,23 @@ from onnx import helper, numpy_helper
 from bctoolkit import networks
 from bctoolkit.contract import prepare
 from bctoolkit.data import stores
-from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import ParityFailed
 from bctoolkit.export import export, keras_network
 from bctoolkit.export.calibration import ranges
-from bctoolkit.export.checks.conditioning import Conditioning, Limits, conditioning
-from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.checks.introspection import require_exact_integers
-from bctoolkit.export.checks.parity_chain import Variant, compare, compare_float32, require_trained_accuracy
-from bctoolkit.export.exporter import Exporter, ExportSettings, QuantizationSettings
-from bctoolkit.export.keras_graph import precision
+from bctoolkit.export.checks.parity_chain import compare_float32, require_trained_accuracy
+from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
-from bctoolkit.export.keras_network import keras_form
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
-from bctoolkit.export.source import load_data, open_source
 from bctoolkit.export.tflite.graph import QuantParams
 from bctoolkit.export.tflite.passes import int8 as tflite_int8
-from bctoolkit.export.variants import artifact_variant, form_variant
 from bctoolkit.lazy import attribute
-from bctoolkit.manifest import ParityStep
 from bctoolkit.networks.inference import in_float32, predict
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import ExportRecipe
+from tests.support.chain import Chain
 from tests.support.faults import (
     approximate_gelus,
     bgr,
@@ -59,68 +53,6 @@ from tests.support.faults import (
 from tests.support.networks import fit_head, small_convnext
 
 pytestmark = pytest.mark.slow
-
-
-@dataclasses.dataclass(frozen=True)
-class Chain:
-    """An honest export of a run, step by step."""
-
-    job: Job
-    network: keras.Model
-    frozen: keras.Model
-    folded: keras.Model
-    original: Variant
-    """The float32 reference, on all check images."""
-    frozen_twin: Variant
-    folded_twin: Variant
-    exporters: dict[str, Exporter]
-    conditioning: Conditioning
-
-    def keras(self, name: str, model: keras.Model) -> Variant:
-        return form_variant(self.job, keras_form(name, model))
-
-    def artifact(self, name: str, kind: str, model: bytes) -> Variant:
-        return artifact_variant(self.job, (name, kind), model, self.folded_twin)
-
-    def fault(self, before: Variant, after: Variant, kind: str = "fp32") -> str:
-        """The message of a comparison that must fail."""
-        with pytest.raises(ParityFailed) as caught:
-            self.compare(before, after, kind)
-        return str(caught.value)
-
-    def compare(self, before: Variant, after: Variant, kind: str = "fp32") -> ParityStep:
-        """As the export compares them."""
-        images = self.job.check_images
-        if kind == "fp32":
-            return compare_float32(before, after, self.conditioning, images, bisect=True)
-        limits = Limits(QUANTIZATIONS[kind].tolerance, QUANTIZATIONS[kind].logit_error)
-        return compare(before, after, limits, images, bisect=True)
-
-
-@pytest.fixture(scope="session")
-def chain(run_folder: Path) -> Chain:
-    source = open_source(run_folder)
-    data = load_data(source, None, Silent())
-    check_images = choose_check_images(None, 64, data, source.contract, Silent())
-    job = Job(source, ExportRecipe(), data, check_images, Path("nowhere"), Silent(), bisect=True)
-    network = source.load()
-    frozen = freeze(network)
-    folded = fold(frozen)
-    probabilities = predict(network, check_images.images, "reference", Silent())
-    settings = ExportSettings(job.contract)
-    few = check_images.few
-    exact = precision.float64(network, check_images.images[few])
-    return Chain(
-        job,
-        network,
-        frozen,
-        folded,
-        form_variant(job, keras_form("float32 Keras", network), probabilities),
-        form_variant(job, keras_form("frozen twin", frozen)),
-        form_variant(job, keras_form("folded twin", folded)),
-        {name: attribute(row.exporter)(folded, settings) for name, row in FORMATS.items()},
-        conditioning(probabilities[few], exact, lambda: pytest.fail("float64 is enough"), few),
-    )
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Bundles written without an export."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,11 @@ import numpy as np
 from bctoolkit import bundle as bundles
 from bctoolkit.bundle import Bundle, BundleContent, Golden, Reference
 from bctoolkit.contract import InputContract
+from bctoolkit.files import sha256_bytes
 from bctoolkit.manifest import Source
 from bctoolkit.statistics.metrics import Parity
 
-__all__ = ["STORED", "write"]
+__all__ = ["STORED", "reseal", "write"]
 
 STORED = Path(__file__).parents[1] / "stored" / "bundle-1"
 """A bundle of schema 1 that must keep loading: the mean colour of an image, as a softmax. Never written again."""
@@ -40,3 +43,12 @@ def write(target: Path, **changes: Any) -> Bundle:
         "created": "2026-01-02T03:04:05+00:00",
     }
     return bundles.write(target, BundleContent(**(parts | changes)))
+
+
+def reseal(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest and seal it again, as another tool or a later version might write it."""
+    raw = json.loads((folder / "manifest.json").read_bytes())
+    change(raw)
+    content = json.dumps(raw).encode()
+    (folder / "manifest.json").write_bytes(content)
+    (folder / "manifest.json.sha256").write_text(f"{sha256_bytes(content)}  manifest.json\n")
