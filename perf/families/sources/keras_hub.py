@@ -33,14 +33,14 @@ def _own(name: str, config: dict[str, Any], head: dict[str, Any] | None = None, 
     return _classify(name, getattr(keras_hub.models, f"{name}Backbone")(**arguments), **(head or {}))
 
 
-def _ported(module: str, name: str, architecture: str) -> Any:
+def _ported(module: str, name: str, architecture: str, size: int = SIZE, **head: Any) -> Any:
     """One of the configurations that keras-hub knows by the name they have in timm."""
+    import keras_hub
+
     convert = import_module(f"keras_hub.src.utils.timm.convert_{module}").convert_backbone_config
     config = convert({"architecture": architecture, "pretrained_cfg": {}})
     shape = "input_shape" if name == "EfficientNet" else "image_shape"
-    import keras_hub
-
-    return _classify(name, getattr(keras_hub.models, f"{name}Backbone")(**config, **{shape: (SIZE, SIZE, 3)}))
+    return _classify(name, getattr(keras_hub.models, f"{name}Backbone")(**config, **{shape: (size, size, 3)}), **head)
 
 
 def _general(backbone: Callable[[], Any]) -> Any:
@@ -57,12 +57,12 @@ def _on_token(backbone: Callable[[], Any], key: str, size: int = SIZE) -> Any:
     return keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(tokens[:, 0]))
 
 
-def _on_mean_token(backbone: Callable[[], Any], key: str) -> Any:
+def _on_pooled(backbone: Callable[[], Any], key: str) -> Any:
+    """The same on an encoder that pools its tokens itself."""
     import keras
 
     image = keras.Input((SIZE, SIZE, 3))
-    features = keras.layers.GlobalAveragePooling1D()(backbone()({key: image}))
-    return keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(features))
+    return keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(backbone()({key: image})))
 
 
 def _backbone(name: str, **config: Any) -> Any:
@@ -118,6 +118,9 @@ XCEPTION_41 = {
     "stackwise_pooling": [False, True, True, True, *[False] * 8, True, False],
 }
 DINO = {"num_layers": 12, "hidden_dim": 384, "num_heads": 6, "intermediate_dim": 1536}
+VGG_SIZE = 224
+"""Its classifier begins with a window of seven times seven."""
+
 DINO_V2_SIZE = 98
 """Seven patches of 14 pixels."""
 CLIP = {"patch_size": 16, "intermediate_dim": 768, **TINY}
@@ -139,7 +142,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "EfficientNet-ES": partial(_ported, "efficientnet", "EfficientNet", "efficientnet_es"),
     "EfficientNet-Lite0": partial(_ported, "efficientnet", "EfficientNet", "efficientnet_lite0"),
     "EfficientNetV2-RW-T": partial(_ported, "efficientnet", "EfficientNet", "efficientnetv2_rw_t"),
-    "HGNetV2-B0": partial(_ported, "hgnetv2", "HGNetV2", "hgnetv2_b0"),
+    "HGNetV2-B0": partial(_ported, "hgnetv2", "HGNetV2", "hgnetv2_b0", preprocessor=None),
     "MiT-B0": partial(_own, "MiT", MIT_B0),
     "MobileNetV3Large": partial(_ported, "mobilenet", "MobileNet", "mobilenetv3_large_100"),
     "MobileNetV3Small050": partial(_ported, "mobilenet", "MobileNet", "mobilenetv3_small_050"),
@@ -157,7 +160,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
         _own, "ResNet", RESNET_VD | {"stackwise_num_blocks": [2, 2, 2, 2], "block_type": "basic_block_vd"}
     ),
     "SwinTransformer-T (window 3)": partial(_own, "SwinTransformer", SWIN_TINY),
-    "VGG11": partial(_ported, "vgg", "VGG", "vgg11"),
+    "VGG11": partial(_ported, "vgg", "VGG", "vgg11", VGG_SIZE, pooling_hidden_dim=512),
     "ViT-Ti": partial(_own, "ViT", TINY | {"patch_size": 16, "mlp_dim": 768}),
     "Xception41": partial(_own, "Xception", XCEPTION_41),
     "DINOv2-S": partial(_on_token, _dino(2), "images", DINO_V2_SIZE),
@@ -167,7 +170,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
         _on_token, partial(_encoder, "clip.clip_vision_encoder", "CLIPVisionEncoder", **CLIP), "images"
     ),
     "SigLIP vision (reduced)": partial(
-        _on_mean_token, partial(_encoder, "siglip.siglip_vision_encoder", "SigLIPVisionEncoder", **CLIP), "images"
+        _on_pooled, partial(_encoder, "siglip.siglip_vision_encoder", "SigLIPVisionEncoder", **CLIP), "images"
     ),
     "ViTDet (reduced)": partial(
         _general,
@@ -185,7 +188,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     ),
 }
 
-SIZES = {"DINOv2-S": DINO_V2_SIZE, "DINOv2-S with registers": DINO_V2_SIZE}
+SIZES = {"VGG11": VGG_SIZE, "DINOv2-S": DINO_V2_SIZE, "DINOv2-S with registers": DINO_V2_SIZE}
 
 NETWORKS = {
     name: Network(build, SIZES.get(name, SIZE), options=("--import", "keras_hub")) for name, build in BUILDERS.items()

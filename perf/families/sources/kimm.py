@@ -32,7 +32,7 @@ SIZES = {
     "RepVGGA0": 96,
     "ResNet18": 96,
     "TinyNetE": 96,
-    "VGG11": 96,
+    "VGG11": 224,
     "VisionTransformerTiny16": 96,
     "Xception": 96,
 }
