@@ -114,6 +114,12 @@ def _integer_artifact(
             f"{single.variant.name} → {judge.name}: {result.final.reasons[0]}, with {len(result.keep_float)} of "
             f"{total} layers in float; no bundle was written; {single.variant.name} passes its checks"
         )
+    if result.keep_float.issuperset(exporter.quantizable(artifact[1])):
+        task.file.unlink(missing_ok=True)
+        raise ParityFailed(
+            f"{single.variant.name} → {judge.name}: within its limits only with all {len(result.keep_float)} of its "
+            "layers in float, as fp32 is; no bundle was written; export fp32 instead"
+        )
     if result.final.outcome is Outcome.UNDECIDED:
         job.progress.say(f"  {name}: {'; '.join(result.final.reasons)}")
     return replace(accepted, keep_float=result.keep_float, search=result)

@@ -21,7 +21,7 @@ from bctoolkit.export.checks.parity_chain import (
     Variant,
     compare,
     compare_float32,
-    require_finite,
+    require_finite_predictions,
     require_trained_accuracy,
     require_weights,
 )
@@ -106,9 +106,9 @@ def check_network(job: Job, network: Network, artifacts: Iterable[Artifact]) -> 
     images, steps = job.check_images, []
     if network.trained is not None:
         trained = form_variant(job, network.trained)
-        require_finite(trained, network.trained.weights(), images)
+        require_finite_predictions(trained, network.trained.weights(), images)
         steps.append(compare(trained, reference, MIXED_PRECISION, images, job.bisect))
-    require_finite(reference, network.reference.weights(), images)
+    require_finite_predictions(reference, network.reference.weights(), images)
     _require_training(job, reference, test_part)
     conditioning = _condition(job, network, reference)
     last, weights = reference, network.reference.weights

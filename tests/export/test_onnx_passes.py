@@ -23,6 +23,7 @@ from bctoolkit.export.onnx.passes.int8 import (
     quantize_dynamically,
     quantize_statically,
 )
+from bctoolkit.export.onnx.passes.sigmoid import exact_sigmoids
 from bctoolkit.export.onnx.probe import observe
 
 Array = NDArray[np.float32]
@@ -241,3 +242,31 @@ def test_activations_are_seen_batch_by_batch_in_order(two_readers: onnx.ModelPro
     seen = list(observe(two_readers, ("x", "r"), images))
     assert [len(values["r"]) for values in seen] == [8, 8, 3]
     np.testing.assert_array_equal(np.concatenate([values["x"] for values in seen]), images.astype(np.float32))
+
+
+LAST_SIGMOIDS = """
+    <ir_version: 9, opset_import: ["" : 18], producer_name: "test">
+    heads (float[N,8] x) => (float[N,16] y)
+    <float one = {1}> {
+        gate = Sigmoid (x)
+        gated = Mul (x, gate)
+        scores = Tanh (gated)
+        scaled = Mul (x, scores)
+        p = Sigmoid (scaled)
+        q = Sub (one, p)
+        y = Concat <axis = 1> (p, q)
+    }
+"""
+
+
+def test_a_sigmoid_that_gives_probabilities_keeps_the_digits_of_small_ones() -> None:
+    written = exact_sigmoids(model(LAST_SIGMOIDS))
+    assert kinds(written)["Sigmoid"] == 1  # the gate's
+    x = np.linspace(-80, 80, 40, dtype=np.float32).reshape(5, 8)
+    logits = x.astype(np.float64) * np.tanh(x / (1 + np.exp(-x.astype(np.float64))))
+    np.testing.assert_allclose(run(written, x)[:, :8], 1 / (1 + np.exp(-logits)), rtol=1e-5, atol=1e-37)
+    np.testing.assert_allclose(run(written, x), run(model(LAST_SIGMOIDS), x), atol=1e-6)
+
+
+def test_a_model_without_a_sigmoid_at_its_end_stays_as_it_is(two_readers: onnx.ModelProto) -> None:
+    assert exact_sigmoids(two_readers) is two_readers

@@ -16,7 +16,7 @@ from bctoolkit.export.checks.parity_chain import (
     Variant,
     compare,
     compare_float32,
-    require_finite,
+    require_finite_predictions,
     require_names,
     require_trained_accuracy,
 )
@@ -208,21 +208,21 @@ def test_without_float64_another_rounding_of_the_reference_shows_what_float32_ho
 
 def test_a_network_without_an_answer_is_refused_with_the_layer(check_images: CheckImages) -> None:
     predictions = np.full((12, 3), 1 / 3, np.float32)
-    require_finite(variant("float32 Keras", predictions), [], check_images)
+    require_finite_predictions(variant("float32 Keras", predictions), [], check_images)
     predictions[4:6, 1] = np.nan
     broken = variant("float32 Keras", predictions)
     bad = [("fine", np.zeros(3)), ("stem", np.array([1, np.nan]))]
     with pytest.raises(ExportError, match=r"answers 2 of 12 images with NaN \(4\.png\): layer 'stem' has weights"):
-        require_finite(broken, bad, check_images)
+        require_finite_predictions(broken, bad, check_images)
     outputs = [
         LayerOutput("a", (), np.ones(3, np.float32)),
         LayerOutput("b", ("a",), np.array([1, np.inf], np.float32)),
     ]
     overflowing = dataclasses.replace(broken, layers=lambda image: outputs)
     with pytest.raises(ExportError, match="its values leave float32 at layer 'b'"):
-        require_finite(overflowing, [], check_images)
+        require_finite_predictions(overflowing, [], check_images)
     with pytest.raises(ExportError, match="some value leaves float32 on the way"):
-        require_finite(broken, [], check_images)
+        require_finite_predictions(broken, [], check_images)
 
 
 def trained(confusion: list[list[int]]) -> TestMetrics:

@@ -111,6 +111,20 @@ def test_an_integer_form_that_is_refused_leaves_nothing(
     assert len(message) <= 200
 
 
+def test_a_form_that_is_right_only_without_integers_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strict(labels: Any, reference: Any, observed: Any, *others: Any) -> Any:
+        is_float = np.abs(observed - reference).max() < 1e-5
+        return check_gate(labels, reference, observed if is_float else np.roll(observed, 1, axis=1), *others)
+
+    before = everything(tmp_path)
+    monkeypatch.setattr("bctoolkit.export.artifacts.check_gate", strict)
+    with pytest.raises(ParityFailed, match="within its limits only with all 4 of its layers in float, as fp32 is"):
+        export(run, ExportRecipe(quantizations=("int8-dynamic",)), tmp_path / "out", Silent(), cache=tmp_path / "cache")
+    assert everything(tmp_path) == before
+
+
 @pytest.mark.parametrize("moment", ["artifact", "sealing"])
 def test_an_interrupted_export_leaves_nothing(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -161,5 +175,5 @@ def test_a_weight_that_is_no_number_is_named_with_its_layer(tmp_path: Path) -> N
     model.save(tmp_path / "net.keras")
     with pytest.raises(ExportError) as caught:
         export(tmp_path / "net.keras", ExportRecipe(), tmp_path / "out", Silent(), golden="synthetic")
-    assert "float32 Keras: answers 80 of 80 images with NaN (" in str(caught.value)
-    assert "layer 'block_1_norm' has weights that are NaN or infinite" in str(caught.value)
+    expected = "1 of 24 values of weight 'gamma' of layer 'block_1_norm' (LayerNormalization) are NaN or infinite"
+    assert expected in str(caught.value)

@@ -25,7 +25,7 @@ __all__ = [
     "Variant",
     "compare",
     "compare_float32",
-    "require_finite",
+    "require_finite_predictions",
     "require_names",
     "require_trained_accuracy",
     "require_weights",
@@ -200,7 +200,7 @@ def _positions(variant: Variant, images: NDArray[np.intp]) -> NDArray[np.intp]:
     return images if variant.images is None else np.searchsorted(variant.images, images)
 
 
-def require_finite(variant: Variant, weights: Weights, images: CheckImages) -> None:
+def require_finite_predictions(variant: Variant, weights: Weights, images: CheckImages) -> None:
     """The network itself has to have an answer to every image.
 
     Args:

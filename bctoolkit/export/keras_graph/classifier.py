@@ -16,6 +16,7 @@ from bctoolkit.documents.preprocessing import PRESETS, Adaptation, InputSettings
 from bctoolkit.errors import ExportError
 from bctoolkit.export.keras_graph.entry import Entry, plan_entry
 from bctoolkit.export.keras_graph.head import HeadForm, classes, finish, head_form, logit_of, select_output
+from bctoolkit.export.keras_graph.state import require_finite
 from bctoolkit.export.keras_graph.walk import functional
 
 __all__ = ["AdaptedNetwork", "adapt", "adapt_network"]
@@ -69,7 +70,7 @@ def adapt_network(
     """
     output = output or OutputSettings()
     graph = functional(model)
-    _require_finite(model, name)
+    require_finite(model, name)
     if len(graph.inputs) != 1:
         names = ", ".join(tensor.name for tensor in graph.inputs)
         raise ExportError(f"{name}: has {len(graph.inputs)} inputs ({names}); wanted a model of one image")
@@ -144,18 +145,6 @@ def _values(model: Any, entry: Entry, name: str) -> NDArray[np.float32]:
     probe = _around(model, entry, "none", name)
     with _runs(entry, name):
         return np.asarray(keras.ops.cast(probe(images.astype(np.float32), training=False), "float32"))
-
-
-def _require_finite(model: keras.Model, name: str) -> None:
-    """Refuse a network with a weight that is no number, and name its layer."""
-    for weight in model.weights:
-        values = np.asarray(keras.ops.convert_to_numpy(weight))
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            count = int((~np.isfinite(values)).sum())
-            raise ExportError(
-                f"{name}: {count} of {values.size} numbers in the weight {weight.path!r} are NaN or infinite; "
-                "its training diverged, export an earlier state"
-            )
 
 
 def _adaptation(settings: InputSettings, entry: Entry, output: str, form: HeadForm) -> Adaptation:

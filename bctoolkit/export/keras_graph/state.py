@@ -13,8 +13,12 @@ from bctoolkit.networks import has_graph
 __all__ = ["require_finite", "training_warning"]
 
 
-def require_finite(model: keras.Model) -> None:
+def require_finite(model: keras.Model, name: str) -> None:
     """Refuse a network with a weight that is no finite number.
+
+    Args:
+        model: the network.
+        name: what to call it in a message.
 
     Raises:
         ExportError: the message names the layer and the weight.
@@ -27,7 +31,7 @@ def require_finite(model: keras.Model) -> None:
             bad = int(values.size - np.isfinite(values).sum())
             if bad:
                 raise ExportError(
-                    f"{model.name}: {bad} of {values.size} values of weight {weight.name!r} of layer {layer.name!r} "
+                    f"{name}: {bad} of {values.size} values of weight {weight.name!r} of layer {layer.name!r} "
                     f"({type(layer).__name__}) are NaN or infinite; train it anew, or load an earlier checkpoint"
                 )
 

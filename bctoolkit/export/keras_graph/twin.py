@@ -59,7 +59,7 @@ def freeze(model: keras.Model) -> keras.Model:
         UnsupportedOp: a layer cannot be built in float32, or a model is a subclass without a graph.
         ExportError: a weight is no number, or infinite; the message names the layer.
     """
-    require_finite(model)
+    require_finite(model, model.name)
     weights: dict[int, Weights] = {}
 
     def replace(operation: Operation) -> list[Operation]:

@@ -23,6 +23,7 @@ from bctoolkit.export.onnx.passes.int8 import (
     quantize_dynamically,
     quantize_statically,
 )
+from bctoolkit.export.onnx.passes.sigmoid import exact_sigmoids
 from bctoolkit.export.onnx.probe import observe
 
 __all__ = ["OnnxExporter", "fallbacks", "graph_of"]
@@ -102,11 +103,12 @@ def graph_of(twin: keras.Model, settings: ExportSettings, form: Form = "Conv") -
         ExportError: the operators are not written for this opset.
     """
     graph, image, value = _written(twin, settings, form)
-    return graph.model(
+    model = graph.model(
         (image, ELEMENT[settings.contract.dtype], ["batch", *settings.contract.shape]),
         (graph.last(value), ["batch", *value.shape[1:]]),
         settings.properties,
     )
+    return exact_sigmoids(model)
 
 
 def fallbacks(twin: keras.Model, settings: ExportSettings) -> Counter[str]:
