@@ -33,6 +33,15 @@ def plain_cnn() -> keras.Model:
     )
 
 
+def large_mean() -> keras.Model:
+    """A mean over a map of the picture's own size: engines add up its pixels in another order than TensorFlow."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    for _ in range(2):
+        x = layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+
+
 def transfer() -> keras.Model:
     """The transfer-learning tutorial: augmentation, preprocessing in the graph, MobileNetV2, a new head."""
     base = keras.applications.MobileNetV2((SIZE, SIZE, 3), 0.35, include_top=False, weights=None)
@@ -98,6 +107,7 @@ KINDS: dict[str, Callable[[], keras.Model]] = {
     "MobileNetV2 transfer": transfer,
     "ViT": vision_transformer,
     "plain CNN": plain_cnn,
+    "mean over a large map": large_mean,
     "resizing": resizing,
     "LSTM over rows": recurrent,
     "EfficientNetB0": application("EfficientNetB0"),

@@ -64,7 +64,7 @@ class Format(NamedTuple):
 
 
 QUANTIZATIONS: dict[str, Quantization] = {
-    "fp32": Quantization("float32 weights and activations", Tolerance(1e-4, 1e-5, 1.0), 1e-6),
+    "fp32": Quantization("float32 weights and activations", Tolerance(1e-4, 1e-5, 1.0), 1e-5),
     "fp16": Quantization("float16 weights and arithmetic, for GPUs", Tolerance(0.02, 1e-3, 0.999), 0.03),
     "fp16-weights": Quantization(
         "float16 weights, computed in float32: half the size", Tolerance(0.02, 1e-3, 0.999), 0.03

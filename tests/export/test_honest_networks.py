@@ -20,7 +20,7 @@ from perf.kinds import drawn
 
 pytestmark = pytest.mark.slow
 
-REQUIRED = ("convnext_atto", "MobileNetV2 transfer", "ViT", "plain CNN")
+REQUIRED = ("convnext_atto", "MobileNetV2 transfer", "ViT", "plain CNN", "mean over a large map")
 
 
 def said_of(kind: str, seed: int, formats: list[str]) -> list[str]:
@@ -34,7 +34,7 @@ def said_of(kind: str, seed: int, formats: list[str]) -> list[str]:
     return list(alarms(network, known, formats, size, seed, {}))
 
 
-@pytest.mark.parametrize("kind", ["plain CNN", "resizing", "ViT"])
+@pytest.mark.parametrize("kind", ["plain CNN", "mean over a large map", "resizing", "ViT"])
 def test_an_honest_network_raises_no_alarm(kind: str) -> None:
     assert said_of(kind, 0, ["onnx"]) == []
 
@@ -103,13 +103,18 @@ class InFloat32(layers.Layer):
         return ops.cast(ops.exp(ops.cast(x, "float32")), x.dtype)
 
 
-@pytest.mark.parametrize(
-    "layer", [InFloat32(), layers.Resizing(9, 9, interpolation="bicubic")], ids=["cast", "bicubic"]
-)
-def test_a_layer_that_computes_in_float32_all_the_same_is_noticed(
-    layer: keras.layers.Layer, images: NDArray[np.uint8]
+def test_a_layer_that_computes_in_float32_all_the_same_is_computed_in_float64_by_its_graph(
+    images: NDArray[np.uint8],
 ) -> None:
-    assert precision.float64(network(layer), images) is None
+    exact = precision.float64(network(InFloat32()), images)
+    honest = precision.float64(network(layers.Activation("exponential")), images)
+    assert exact is not None
+    assert honest is not None
+    np.testing.assert_allclose(exact, honest, atol=1e-13)
+
+
+def test_a_kernel_that_knows_float32_alone_is_noticed(images: NDArray[np.uint8]) -> None:
+    assert precision.float64(network(layers.Resizing(9, 9, interpolation="bicubic")), images) is None
 
 
 def test_other_rounding_differs_by_some_units_in_the_last_place(images: NDArray[np.uint8]) -> None:

@@ -149,7 +149,7 @@ def test_a_form_as_far_from_float64_as_the_reference_passes_whatever_the_network
     assert step.error.typical < 4 * max(step.reference_error.typical, 1e-7)
 
 
-@pytest.mark.parametrize(("rounding", "fault"), [(1e-7, 1e-5), (1e-5, 1e-3), (1e-3, 0.1)])
+@pytest.mark.parametrize(("rounding", "fault"), [(1e-7, 1e-4), (1e-5, 1e-3), (1e-3, 0.1)])
 def test_a_form_much_farther_from_float64_than_the_reference_fails_however_badly_conditioned(
     logits: NDArray[np.float64], check_images: CheckImages, rounding: float, fault: float
 ) -> None:
@@ -190,7 +190,7 @@ def test_float64_that_other_rounding_does_not_confirm_is_not_believed(logits: ND
     reference, wrong = softmax(logits), softmax64(logits + np.array([0, 0.3, 0]))
     known = conditioning(reference, wrong, lambda: softmax(logits + 1e-7), np.arange(12))
     assert known.method == "rounding"
-    assert known.limit.typical < 1e-5
+    assert known.limit.typical <= 1e-5
     confirmed = conditioning(reference, wrong, lambda: softmax(logits + np.array([0, 0.1, 0])), np.arange(12))
     assert confirmed.method == "float64"
 
