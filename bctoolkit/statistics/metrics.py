@@ -38,8 +38,8 @@ __all__ = [
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.integer[Any]]
 
-TINY = float(np.finfo(np.float32).tiny)
-"""Below it float32 loses digits, and engines give 0."""
+TINY = 1e-34
+"""Probability that counts for any smaller one: near float32's least, 1.2e-38, exponentials of engines lose digits."""
 
 
 class Parity(Document, frozen=True):
@@ -134,7 +134,7 @@ def logit_errors(reference: NDArray[np.floating[Any]], observed: Probabilities) 
     Where a network is sure of itself its probabilities hardly move whatever becomes of the logits, so a fault stays
     below any limit on |Δp|. z = log p less its mean over the classes, which for a softmax is the logits up to a
     constant; the error is ‖z' − z‖ of an image / max(‖z‖ over all images, 1), in RMS. Probabilities below the least one
-    that the observed form can tell from zero count as that, and so do those that float32 cannot hold with all digits.
+    that the observed form can tell from zero count as that, and so do those below `TINY`.
 
     Args:
         reference: N × classes.
