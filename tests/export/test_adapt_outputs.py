@@ -233,7 +233,7 @@ def test_a_weight_that_is_no_number_is_named() -> None:
     kernel, bias = model.layers[-1].get_weights()
     kernel[0, 0] = np.nan
     model.layers[-1].set_weights([kernel, bias])
-    with pytest.raises(ExportError, match="1 of 576 values of weight 'kernel' of layer 'head' .Dense. are NaN"):
+    with pytest.raises(ExportError, match=r"1 of 576 values of weight 'kernel' of layer 'head' \(Dense\) are NaN"):
         adapted(model)
 
 
