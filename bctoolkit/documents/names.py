@@ -29,9 +29,12 @@ def name_fault(name: str) -> str | None:
 
 def class_names_fault(names: Sequence[str]) -> str | None:
     """Why these cannot be the names of classes; None where they can: each is a name, and none stands twice."""
+    earlier: set[str] = set()
     for name in names:
         fault = name_fault(name)
         if fault is not None:
             return fault
-    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
-    return None if twice is None else f"{twice!r} stands there twice"
+        if name in earlier:
+            return f"{name!r} stands there twice"
+        earlier.add(name)
+    return None

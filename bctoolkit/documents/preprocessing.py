@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from bctoolkit.documents.base import Document
+from bctoolkit.documents.names import name_fault
 
 __all__ = ["PRESETS", "Adaptation", "Channels", "Head", "InputSettings", "OutputSettings", "Scaling"]
 
@@ -129,7 +130,8 @@ def require_labels(labels: Sequence[Any]) -> None:
     """Refuse labels that are no names of different classes.
 
     Raises:
-        ValueError: fewer than two, or one that is no text of one line, is empty, too long or there twice.
+        ValueError: fewer than two, or one that is no text of one line, is empty, too long or there twice, or that
+            `name_fault` speaks against: a bundle could not be sealed with it.
     """
     if not 2 <= len(labels) <= MOST_LABELS:
         raise ValueError(f"labels: {len(labels)} of them; wanted 2 to {MOST_LABELS:,}, one for each class")
@@ -137,6 +139,9 @@ def require_labels(labels: Sequence[Any]) -> None:
     for label in labels:
         if not isinstance(label, str) or not label.strip() or not label.isprintable() or len(label) > LONGEST_LABEL:
             raise ValueError(f"labels: {str(label)[:40]!r} is no name of one line of 1 to {LONGEST_LABEL} characters")
+        fault = name_fault(label)
+        if fault is not None:
+            raise ValueError(f"labels: {fault}")
         if label in earlier:
             raise ValueError(f"labels: {label!r} is there twice")
         earlier.add(label)
