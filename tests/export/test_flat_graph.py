@@ -13,7 +13,7 @@ from bctoolkit.export.exporter import ExportSettings
 from bctoolkit.export.keras_graph.state import training_warning
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.keras_graph.walk import rebuild, walk
-from bctoolkit.export.onnx.exporter import OnnxExporter, fallbacks
+from bctoolkit.export.onnx.exporter import OnnxExporter, graph_of
 from bctoolkit.export.tflite.exporter import TfliteExporter
 
 pytestmark = pytest.mark.slow
@@ -226,6 +226,8 @@ def test_parts_of_a_layer_are_quantized_one_by_one() -> None:
     assert parts & set(TfliteExporter(twin, SETTINGS).quantizable("int8-dynamic"))
 
 
-def test_what_tf2onnx_writes_is_counted() -> None:
+def test_what_tf2onnx_writes_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     twin = freeze(model_of(Opaque(3, name="opaque"), layers.ReLU()))
-    assert fallbacks(twin, SETTINGS) == {"Opaque": 1}
+    with caplog.at_level("DEBUG", logger="bctoolkit.export.onnx.tf2onnx"):
+        graph_of(twin, SETTINGS)
+    assert [record.getMessage() for record in caplog.records] == ["Opaque opaque"]

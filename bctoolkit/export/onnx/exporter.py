@@ -1,6 +1,5 @@
 """Write a float32 twin as ONNX, layer by layer, and its quantizations as passes over that graph."""
 
-from collections import Counter
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +25,7 @@ from bctoolkit.export.onnx.passes.int8 import (
 from bctoolkit.export.onnx.passes.sigmoid import exact_sigmoids
 from bctoolkit.export.onnx.probe import observe
 
-__all__ = ["OnnxExporter", "fallbacks", "graph_of"]
+__all__ = ["OnnxExporter", "graph_of"]
 
 ELEMENT = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 
@@ -102,27 +101,6 @@ def graph_of(twin: keras.Model, settings: ExportSettings, form: Form = "Conv") -
         UnsupportedOp: a layer has no ONNX form.
         ExportError: the operators are not written for this opset.
     """
-    graph, image, value = _written(twin, settings, form)
-    model = graph.model(
-        (image, ELEMENT[settings.contract.dtype], ["batch", *settings.contract.shape]),
-        (graph.last(value), ["batch", *value.shape[1:]]),
-        settings.properties,
-    )
-    return exact_sigmoids(model)
-
-
-def fallbacks(twin: keras.Model, settings: ExportSettings) -> Counter[str]:
-    """How many operations of the twin tf2onnx has to write, by their class name.
-
-    Raises:
-        UnsupportedOp: a layer has no ONNX form.
-        ExportError: the operators are not written for this opset.
-    """
-    return _written(twin, settings, "Conv")[0].fallbacks
-
-
-def _written(twin: keras.Model, settings: ExportSettings, form: Form) -> tuple[Graph, str, Value]:
-    """The graph, the name of its input, and its output."""
     contract = settings.contract
     graph = Graph(twin.name, settings.opset, form)
     name = "image"
@@ -132,4 +110,9 @@ def _written(twin: keras.Model, settings: ExportSettings, form: Form) -> tuple[G
         return emit(graph, operation, *args, **kwargs)
 
     (value,) = keras.tree.flatten(walk(twin, Value((None, *contract.shape), last=image), visit))
-    return graph, name, value
+    model = graph.model(
+        (name, ELEMENT[contract.dtype], ["batch", *contract.shape]),
+        (graph.last(value), ["batch", *value.shape[1:]]),
+        settings.properties,
+    )
+    return exact_sigmoids(model)

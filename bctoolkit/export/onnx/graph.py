@@ -1,7 +1,6 @@
 """An ONNX graph under construction: nodes, constants stored once, and values that remember their layout."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -80,8 +79,6 @@ class Graph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
         self._count: dict[str, int] = {}
         self.scope = name
-        self.fallbacks: Counter[str] = Counter()
-        """How often tf2onnx had to write an operation, by its class name."""
 
     def add(self, operator: str, inputs: list[str], **attributes: Any) -> str:
         """Append a node with one output and return that output's name, which carries the Keras layer's."""

@@ -30,7 +30,7 @@ OPSET = 18
 
 
 def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """Add one Keras operation to the graph in the form tf2onnx gives it, and count it in `Graph.fallbacks`.
+    """Add one Keras operation to the graph in the form tf2onnx gives it, and log its class and name.
 
     Returns:
         A value for each output, in the operation's own structure.
@@ -57,7 +57,6 @@ def convert_layer(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> An
     foreign = [n.op_type for n in model.graph.node if n.domain or not (onnx.defs.has(n.op_type) or n.op_type == ERFC)]
     if foreign:
         raise UnsupportedOp(f"layer {name!r} ({kind}) has no ONNX form: ONNX has no {foreign[0]}")
-    graph.fallbacks[kind] += 1
     specs = specs_of(operation, *args, **kwargs)
     inputs = {f"x{index}": graph.last(value) for index, value in enumerate(values)}
     inputs |= {key: graph.constant(array, "constant") for key, array in captured.items()}
