@@ -1,7 +1,9 @@
 """The command line: options → recipe → one call → print. Nothing heavy is imported before a command runs."""
 
+import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -9,6 +11,7 @@ import click
 from bctoolkit import __version__
 from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, train
 from bctoolkit.cli.benchmarks import bench, choose, compare
+from bctoolkit.cli.output import echo
 from bctoolkit.errors import BctkError
 
 __all__ = ["cli", "main"]
@@ -69,14 +72,36 @@ _add_debug(cli)
 def main(arguments: list[str] | None = None) -> Any:
     """Run `bctk`; an error is one line on standard error and exit code 1, after its traceback with `--debug`."""
     settings: dict[str, Any] = {}
+    _occupy_standard_streams()
     try:
         return cli.main(arguments, prog_name="bctk", obj=settings)
     except Exception as error:
-        if settings.get("debug"):
-            traceback.print_exc()
         line = str(error) if isinstance(error, BctkError) else _unforeseen(error)
-    click.echo(f"error: {line}", err=True)
+        trace = traceback.format_exc().splitlines() if settings.get("debug") else []
+    with suppress(OSError):  # nobody can be told
+        for each in (*trace, f"error: {line}"):
+            echo(each, err=True)
+    _forget_what_cannot_be_printed()
     sys.exit(1)
+
+
+def _occupy_standard_streams() -> None:
+    """Open what a caller has closed: the next file would get its number, and what an engine prints would land in it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+
+
+def _forget_what_cannot_be_printed() -> None:
+    """Python would try again at its end, and end with a code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, AttributeError):  # it is full, or there is none
+            with suppress(OSError, AttributeError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _unforeseen(error: Exception) -> str:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.documents import Document, parse
 from bctoolkit.documents.formats import QUANTIZATIONS
@@ -134,8 +135,8 @@ def adopt(
         bundle = run_adoption(
             adoption, out or workspace.bundles, progress, data=data, golden=golden, cache=workspace.prediction_cache
         )
-    click.echo(bundle.path)
-    click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
+    echo(bundle.path)
+    echo("next: bctk bench" + (f" {out}/*" if out else ""))
 
 
 def settings(kind: type[D], options: dict[str, Any]) -> D:

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import click
 
+from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Channels, Head
@@ -163,14 +164,14 @@ def export(
             )
         except FormsRefused as refused:
             for bundle in refused.bundles:
-                click.echo(bundle.path)
+                echo(bundle.path)
             *others, last = refused.refusals
             for refusal in others:
-                click.echo(f"error: {refusal}", err=True)
+                echo(f"error: {refusal}", err=True)
             raise last from None
     for bundle in bundles:
-        click.echo(bundle.path)
-    click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
+        echo(bundle.path)
+    echo("next: bctk bench" + (f" {out}/*" if out else ""))
 
 
 def _stated(options: dict[str, Any]) -> dict[str, Any]:

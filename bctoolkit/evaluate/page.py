@@ -1,6 +1,6 @@
 """The evaluation as one self-contained page: the main figures first, then the details."""
 
-from html import escape
+from bctoolkit.escaping.text import for_html
 
 import numpy as np
 
@@ -45,11 +45,11 @@ def _summary(evaluation: Evaluation) -> str:
                 f"mean of {len(CORRUPTIONS)} × {len(SEVERITIES)}",
             ),
             ("unseen corruptions", f"{evaluation.corruption_mean_unseen:.2%}", "no similar augmentation"),
-            ("worst at middle severity", f"{worst.accuracy:.2%}", escape(display_name(worst.name))),
+            ("worst at middle severity", f"{worst.accuracy:.2%}", for_html(display_name(worst.name))),
         ]
     return (
-        f"<p>A {evaluation.kind} on {evaluation.count:,} {evaluation.images} images of {escape(evaluation.source)}: "
-        f"{escape(evaluation.selection)}.</p>\n{html.tiles(tiles)}"
+        f"<p>A {evaluation.kind} on {evaluation.count:,} {evaluation.images} images of {for_html(evaluation.source)}: "
+        f"{for_html(evaluation.selection)}.</p>\n{html.tiles(tiles)}"
     )
 
 
@@ -115,5 +115,5 @@ def _samples(dataset: Dataset) -> str:
 def _origin(evaluation: Evaluation) -> str:
     tools = ", ".join(f"{name} {version}" for name, version in evaluation.tools.items())
     return (
-        f"{evaluation.created} · model SHA-256 {evaluation.model_sha256[:16]}… · {escape(tools)} · not a medical device"
+        f"{evaluation.created} · model SHA-256 {evaluation.model_sha256[:16]}… · {for_html(tools)} · not a medical device"
     )

@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from bctoolkit.escaping.text import for_html
 from typing import NamedTuple
 
 from bctoolkit.rendering import html
@@ -71,12 +71,12 @@ class Table:
 
     def _markup(self, column: int, cell: str | Cell) -> str:
         text, note, outcome = Cell(cell) if isinstance(cell, str) else cell
-        colour = f"outcome {escape(outcome)}" if outcome else ""
-        markup = escape(text)
+        colour = f"outcome {for_html(outcome)}" if outcome else ""
+        markup = for_html(text)
         if colour and not note:
             markup = f'<span class="{colour}">{markup}</span>'
         elif not self.is_text(column):
             markup = f'<span class="line">{markup}</span>'
         if not note:
             return markup
-        return markup + (f'<small class="{colour}">' if colour else "<small>") + f"{escape(note)}</small>"
+        return markup + (f'<small class="{colour}">' if colour else "<small>") + f"{for_html(note)}</small>"
