@@ -145,9 +145,7 @@ def show(inspection: "Inspection") -> None:
     sizes = ", ".join(f"{size.width}×{size.height} ({size.count:,})" for size in inspection.sizes[:6])
     more = f" and {len(inspection.sizes) - 6} more" if len(inspection.sizes) > 6 else ""
     modes = ", ".join(f"{mode} ({count:,})" for mode, count in inspection.modes.items())
-    echo(
-        f"{inspection.count:,} images, {inspection.pictures:,} different pictures; sizes {sizes}{more}; modes {modes}"
-    )
+    echo(f"{inspection.count:,} images, {inspection.pictures:,} different pictures; sizes {sizes}{more}; modes {modes}")
     if inspection.flagged:
         echo()
         print_table(flagged_table(inspection))

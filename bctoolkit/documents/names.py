@@ -1,4 +1,4 @@
-"""What a name may be: names come from files of others, and become parts of tables, pages and, some of them, of paths."""
+"""What a name may be: names come from files of others, and become parts of tables, of pages, and some of paths."""
 
 from collections.abc import Sequence
 

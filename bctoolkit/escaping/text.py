@@ -9,7 +9,7 @@ import html
 import re
 import unicodedata
 
-__all__ = ["for_csv", "for_html", "for_json", "for_markdown", "hidden", "visible"]
+__all__ = ["for_csv", "for_html", "for_json", "for_markdown", "for_markdown_cell", "hidden", "visible"]
 
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode's categories of characters that steer a terminal or turn the direction of writing, and of half characters."""
@@ -58,8 +58,19 @@ def for_markdown(text: str) -> str:
     """Text that stands in Markdown as it is: no markup, no link, no HTML, one line."""
     plain = re.sub(r"([\\`*\[\]])", r"\\\1", visible(text))
     plain = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", plain)  # within a word an underscore is one
-    plain = re.sub(r"^(\s*\d*)([#+.)-]+)(?=\s|$)", r"\1\\\2", plain)  # a heading or an item of a list
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = re.sub(r"^(\s*)(>|\d*(?=[.)]\s)|[#+-]+(?=\s|$))", _escaped_start, plain)
+    return plain.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _escaped_start(match: re.Match[str]) -> str:
+    """What would make of a line a quotation, an item of a list or a heading."""
+    blanks, mark = match.groups()
+    return f"{match[0]}\\" if mark.isdecimal() else f"{blanks}\\{mark}"
+
+
+def for_markdown_cell(text: str) -> str:
+    """As `for_markdown`, in a table's cell, which a bar would end."""
+    return for_markdown(text).replace("|", "\\|")
 
 
 def for_csv(cell: str) -> str:

@@ -1,11 +1,10 @@
 """The evaluation as one self-contained page: the main figures first, then the details."""
 
-from bctoolkit.escaping.text import for_html
-
 import numpy as np
 
 from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt, display_name
+from bctoolkit.escaping.text import for_html
 from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation
 from bctoolkit.evaluate.tables import classes_table
 from bctoolkit.rendering import html
@@ -114,6 +113,5 @@ def _samples(dataset: Dataset) -> str:
 
 def _origin(evaluation: Evaluation) -> str:
     tools = ", ".join(f"{name} {version}" for name, version in evaluation.tools.items())
-    return (
-        f"{evaluation.created} · model SHA-256 {evaluation.model_sha256[:16]}… · {for_html(tools)} · not a medical device"
-    )
+    model = f"model SHA-256 {evaluation.model_sha256[:16]}…"
+    return f"{evaluation.created} · {model} · {for_html(tools)} · not a medical device"

@@ -3,13 +3,13 @@
 import base64
 import io
 from collections.abc import Iterable, Sequence
-from bctoolkit.escaping.text import for_html
 from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import COLOURS, pillow_image
+from bctoolkit.escaping.text import for_html
 from bctoolkit.statistics.metrics import ReliabilityBin
 
 __all__ = ["confusion", "document", "facts", "picture", "reliability", "section", "table", "tiles"]

@@ -3,13 +3,13 @@
 import io
 import re
 from collections.abc import Iterable, Sequence
-from bctoolkit.escaping.text import for_html
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bench.analysis.pareto import front
+from bctoolkit.escaping.text import for_html
 from bctoolkit.lazy import require
 from bctoolkit.rendering.plots import figure
 

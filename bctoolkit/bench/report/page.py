@@ -7,7 +7,6 @@ from `bctoolkit.bench.report.charts`. How a figure is computed is a row of `METH
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from bctoolkit.escaping.text import for_html
 
 import msgspec
 import numpy as np
@@ -22,6 +21,7 @@ from bctoolkit.bench.report.tables import classes_table, figures_table, limits_t
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
+from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 from bctoolkit.statistics import metrics
 

@@ -1,13 +1,13 @@
 """The report page's part on the profile by operators."""
 
 from collections.abc import Iterator, Sequence
-from bctoolkit.escaping.text import for_html
 
 from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.bench.report import charts
 from bctoolkit.bench.report.summary import profile_caption
 from bctoolkit.bench.report.tables import operators_table
+from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 
 __all__ = ["sections"]

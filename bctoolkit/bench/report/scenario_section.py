@@ -1,12 +1,12 @@
 """The report page's part on the scenarios beside single-stream, and on energy."""
 
 from collections.abc import Iterator, Sequence
-from bctoolkit.escaping.text import for_html
 
 from bctoolkit.bench.documents.measurements import Offline, Sustained
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.bench.report import charts
 from bctoolkit.bench.report.scenario_tables import scenario_tables
+from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 
 __all__ = ["METHOD", "sections"]

@@ -1,6 +1,5 @@
 """A page with everything that was flagged in a set and why: one file that needs no other."""
 
-from bctoolkit.escaping.text import for_html
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image
 from bctoolkit.data.quality.findings import REASONS
 from bctoolkit.data.quality.inspect import ClassFigures, Inspection, NamedFinding
 from bctoolkit.data.sources.collection import decode, open_collection
+from bctoolkit.escaping.text import for_html
 from bctoolkit.files import atomic_file
 from bctoolkit.rendering import html
 
