@@ -15,13 +15,14 @@ def label_fault(label: str) -> str | None:
 
     A label is visible characters and blanks. It may look like a path, as `T-shirt/top` does, for it never becomes one.
     """
+    size = len(label.encode(errors="surrogatepass"))
+    if size > LONGEST:
+        return f"{label[:20]!r}… has {size} bytes, more than {LONGEST}"
     unseen = next(filter(hidden, label), None)
     if unseen is not None:
         return f"{label!r} holds the character U+{ord(unseen):04X}, which cannot be seen"
     if not label.strip():
         return f"{label!r} is no name"
-    if len(label.encode()) > LONGEST:
-        return f"{label[:20]!r}… has {len(label.encode())} bytes, more than {LONGEST}"
     return None
 
 

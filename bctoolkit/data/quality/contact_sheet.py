@@ -10,7 +10,7 @@ from bctoolkit.data.quality.findings import REASONS
 from bctoolkit.data.quality.inspect import ClassFigures, Inspection, NamedFinding
 from bctoolkit.data.sources.collection import decode, open_collection
 from bctoolkit.escaping.text import for_html
-from bctoolkit.files import atomic_file
+from bctoolkit.files import atomic_file, without_empty_folders
 from bctoolkit.rendering import html
 
 __all__ = ["FINDINGS_PER_REASON", "write_contact_sheet"]
@@ -47,8 +47,9 @@ def write_contact_sheet(inspection: Inspection, file: Path) -> None:
         _findings(reason, inspection.flagged[reason], findings, pictures) for reason, findings in by_reason.items()
     ]
     page = html.document(inspection.source, "inspection", sections, f"Inspected {for_html(inspection.created)}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    atomic_file(file, page.encode())
+    with without_empty_folders(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file(file, page.encode())
 
 
 def _summary(inspection: Inspection) -> str:
