@@ -79,7 +79,7 @@ def test_labels_come_from_a_file(tmp_path: Path, content: str) -> None:
         (b'["cat", ["dog"]]', "is no name"),
         (b'["cat"', "begins as JSON but is none"),
         (b"[" * 100_000, "begins as JSON but is none"),
-        (b"a\n" * (2**21 + 1), "is larger than 4 MiB"),
+        (b"a\n" * (2**21 + 1), "wanted at most 4,194,304"),
     ],
 )
 def test_a_file_that_holds_no_labels_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

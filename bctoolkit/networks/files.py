@@ -26,6 +26,7 @@ from bctoolkit.networks.saved import (
     unknown_classes,
 )
 from bctoolkit.networks.saved_model import FILE, load_saved_model
+from bctoolkit.networks.stored import bounded_weights, require_own_weights
 from bctoolkit.trust import NOTHING, LoadOptions
 
 __all__ = ["load_model"]
@@ -123,15 +124,19 @@ def _line(problem: Exception) -> str:
 
 
 def _load(path: Path, saved: Saved, code: Code, missing: list[UnknownClass], options: LoadOptions) -> keras.Model:
+    held = _own_weights(path)
     try:
-        with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
+        with (
+            open(os.devnull, "w") as sink,
+            contextlib.redirect_stdout(sink),
+            bounded_weights(keras.layers.Layer, held, path),
+        ):
             model = keras.models.load_model(
                 path, custom_objects={**PRIVATE, **code.objects}, compile=False, safe_mode=not options.trust_lambda
             )
+    except WeightsError:
+        raise
     except Exception as problem:  # Keras raises many kinds here, all of them about the file
-        broken = damage(path)
-        if broken is not None:
-            raise WeightsError(f"{path}: damaged, {broken} fails its checksum; copy the file again") from None
         if saved.is_keras_2 and not missing:
             return load_keras_2(path, saved, code, problem)
         raise WeightsError(f"{path}: {_reason(path, saved.config, missing, options, problem)}") from problem
@@ -140,6 +145,14 @@ def _load(path: Path, saved: Saved, code: Code, missing: list[UnknownClass], opt
     if not isinstance(model, keras.Model):
         raise WeightsError(f"{path}: holds a {type(model).__name__}, not a model")
     return model
+
+
+def _own_weights(path: Path) -> int:
+    """Bytes of the file's weights, all of which lie in it."""
+    broken = damage(path)
+    if broken is not None:
+        raise WeightsError(f"{path}: damaged, {broken} fails its checksum; copy the file again")
+    return require_own_weights(path)
 
 
 def _reason(path: Path, config: Config, missing: list[UnknownClass], options: LoadOptions, problem: Exception) -> str:
