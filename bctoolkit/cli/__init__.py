@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+import warnings
 from typing import Any
 
 import click
@@ -69,6 +70,9 @@ _add_debug(cli)
 def main(arguments: list[str] | None = None) -> Any:
     """Run `bctk`; an error is one line on standard error and exit code 1, after its traceback with `--debug`."""
     settings: dict[str, Any] = {}
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\."
+    )  # of damaged tags in a picture: it is read, or refused in one line
     try:
         return cli.main(arguments, prog_name="bctk", obj=settings)
     except Exception as error:
