@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+import warnings
 from typing import Any
 
 import click
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run `bctk`; an error is one line on standard error and exit code 1, after its traceback with `--debug`."""
     settings: dict[str, Any] = {}
     _occupy_standard_streams()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a damaged picture is read, or refused in one line
     try:
         return cli.main(arguments, prog_name="bctk", obj=settings)
     except Exception as error:

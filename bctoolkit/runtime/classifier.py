@@ -14,13 +14,11 @@ from bctoolkit.documents.formats import engine_for
 from bctoolkit.errors import BackendError
 from bctoolkit.lazy import attribute
 from bctoolkit.runtime.backends import Backend, default_threads
+from bctoolkit.statistics.metrics import are_probabilities
 
 __all__ = ["Classifier", "Prediction", "load"]
 
 MAX_THREADS = 256
-
-ROUNDING = 0.01
-"""How far beyond 0 and 1 a probability may lie: outputs of eight or sixteen bits are rounded."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,8 @@ class Classifier:
             )
         if not np.isfinite(probabilities).all():
             raise BackendError("the engine returned probabilities that are not finite")
-        low, high = float(probabilities.min()), float(probabilities.max())
-        if low < -ROUNDING or high > 1 + ROUNDING:
+        if not are_probabilities(probabilities):
+            low, high = float(probabilities.min()), float(probabilities.max())
             raise BackendError(f"the engine returned values from {low:g} to {high:g}, which are no probabilities")
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
