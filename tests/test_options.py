@@ -121,9 +121,7 @@ def test_input_settings_that_make_no_sense_are_refused(settings: dict[str, Any],
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "labels", [["a"], ["a", "a"], ["a", ""], ["a", "b\nc"], ["a", "b" * 201], ["a", "b/c"], ["a", ".."]]
-)
+@pytest.mark.parametrize("labels", [["a"], ["a", "a"], ["a", ""], ["a", "b\nc"], ["a", "b" * 201], ["a", "b\u202ec"]])
 def test_output_settings_refuse_labels_that_are_none(labels: list[str]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"labels": labels}, OutputSettings)

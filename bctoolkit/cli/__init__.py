@@ -3,8 +3,8 @@
 import os
 import sys
 import traceback
-from contextlib import suppress
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import click

@@ -64,7 +64,7 @@ def read_labels(text: str) -> list[str]:
     """
     path = Path(text)
     try:
-        is_file = path.exists()
+        is_file = path.is_file()
     except (OSError, ValueError):  # too long for a name, or no name at all
         is_file = False
     if not is_file and "," not in text:
@@ -78,7 +78,10 @@ def read_labels(text: str) -> list[str]:
 
 
 def _from_file(path: Path) -> Any:
-    content = read_bounded(path, MOST_BYTES, RecipeError)
+    try:
+        content = read_bounded(path, MOST_BYTES, RecipeError)
+    except RecipeError as problem:
+        raise RecipeError(f"--labels {problem}") from None
     try:
         lines = content.decode("utf-8-sig").strip()
         if not lines.startswith(("[", "{")):

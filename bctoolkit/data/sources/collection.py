@@ -79,8 +79,8 @@ def decode(item: Path | NDArray[np.uint8]) -> Decoded:
         with open_picture(content, item.name, DatasetError) as picture:
             return Decoded(np.asarray(picture.convert("RGB")), picture.mode)
     except DatasetError as problem:
-        reason = str(problem).replace(str(item), item.name)
-        return Decoded(None, "", reason.removeprefix(f"{item.name}: ").removeprefix("cannot be decoded as an image "))
+        reason = str(problem).replace(str(item), item.name).removeprefix(f"{item.name}: ")
+        return Decoded(None, "", reason.removeprefix("cannot be decoded as an image ").strip("()"))
 
 
 def _of_files(source: str, folders: ClassFolders) -> Collection:
