@@ -222,6 +222,7 @@ def _result(configuration: Configuration, sessions: list[SessionSamples], figure
         bundle=manifest.name,
         format=manifest.format,
         quantization=manifest.quantization,
+        adopted=manifest.adopted,
         provider=sessions[0].provider,
         placement=sessions[0].placement,
         threads=sessions[0].threads,
