@@ -165,6 +165,13 @@ def test_a_tensor_of_any_size_is_refused(saved: Path, tmp_path: Path) -> None:
     refusal(changed_config(saved, tmp_path / saved.name, stretch))
 
 
+def test_a_tensor_of_any_size_is_refused_where_no_weight_depends_on_it(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(layers.UpSampling2D(50_000, name="wide")(image)))
+    keras.Model(image, layers.Dense(2)(pooled)).save(tmp_path / "model.keras")
+    assert "layer 'wide' makes 400000×400000×3 numbers of an image" in refusal(tmp_path / "model.keras")
+
+
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "assets/../../evil", "a\\..\\evil"])
 def test_a_member_that_would_leave_the_archive_is_refused(tmp_path: Path, name: str) -> None:
     members = {"config.json": b"{}", "metadata.json": b"{}", name: b"x"}
