@@ -354,7 +354,7 @@ def test_two_writers_of_one_folder_end_with_one_of_theirs(tmp_path: Path) -> Non
     for worker in workers:
         worker.join()
     assert not problems
-    assert content_of(target) in ({"a.txt": text, "b.txt": text} for text in ("one", "two"))
+    assert content_of(target) in [{"a.txt": text, "b.txt": text} for text in ("one", "two")]
     assert names(tmp_path) == ["target"]
 
 

@@ -7,10 +7,11 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from email.message import Message
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.request import Request
 
 import numpy as np
 import pytest
@@ -295,9 +296,9 @@ def test_a_redirection_is_followed(server: Server, release: Release, tmp_path: P
 
 
 def test_a_safe_address_leads_to_no_open_one() -> None:
-    request = download.Request("https://example.org/x")
+    request = Request("https://example.org/x")
     with pytest.raises(DatasetError, match="is no https address"):
-        download._Redirects().redirect_request(request, io.BytesIO(), 302, "", Message(), "http://example.org/x")
+        download._Redirects().redirect_request(request, io.BytesIO(), 302, "", HTTPMessage(), "http://example.org/x")
 
 
 def test_a_folder_that_can_not_be_made_is_named(release: Release, tmp_path: Path) -> None:

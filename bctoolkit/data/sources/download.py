@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO, BinaryIO
 from urllib.error import HTTPError, URLError
@@ -147,7 +146,7 @@ def _opened(partial: Path) -> Iterator[BinaryIO]:
         kept = stack.pop_all()
     with kept:
         try:
-            yield file  # type: ignore[misc]  # unbuffered, which typeshed has a class of its own for
+            yield file
         finally:
             if not os.fstat(file.fileno()).st_size:
                 partial.unlink(missing_ok=True)
@@ -166,7 +165,7 @@ class _Redirects(HTTPRedirectHandler):
     """Follows from http to http or https, and from https to https alone: never to a file, to ftp, or to the open."""
 
     def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         """Refuse another kind of address."""
         allowed = ("https",) if req.type == "https" else ("http", "https")
@@ -252,4 +251,4 @@ def _write_names(path: Path, names: tuple[str, ...]) -> None:
 def _md5(path: Path) -> str:
     """The checksum that the publisher gives."""
     with open_regular(path, DatasetError) as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()  # type: ignore[arg-type]
