@@ -26,6 +26,7 @@ __all__ = [
     "atomic_file",
     "atomic_folder",
     "atomic_path",
+    "copy_files",
     "in_use",
     "resumable_folder",
     "scratch_folder",
@@ -218,6 +219,8 @@ def _naming(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
+        if problem.filename2 is not None:  # of a copy, which fails where it goes to
+            problem.filename, problem.filename2 = problem.filename2, None
         if problem.filename is None and problem.errno in NO_ROOM:
             problem.filename = str(target)
         elif isinstance(problem.filename, str | Path):
@@ -284,6 +287,17 @@ def _if_abandoned(path: Path, act: Callable[[Path], None]) -> None:
         if lock is not None and lock >= 0:
             with _closing(lock):
                 act(path)
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Make the folder `target` with copies of the files directly in `source`.
+
+    Raises:
+        OSError: of the first file that cannot be copied, where `shutil.copytree` goes on and lists them all.
+    """
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        shutil.copyfile(path, target / path.name)
 
 
 def _remove_all(path: Path) -> None:

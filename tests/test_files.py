@@ -332,6 +332,8 @@ def test_writers_in_two_containers_on_one_volume_leave_each_other_alone(tmp_path
         assert unfinished.is_dir()
         assert content_of(target) == NEW
         first.kill()
+        with held(unfinished):  # waits for the end of the process within
+            pass
     write_new(target)
     assert names(tmp_path) == ["target"]
 

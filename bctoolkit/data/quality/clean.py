@@ -74,7 +74,7 @@ def clean(
         else:
             write_folder(collection, index, out, manifest, progress)
     except OSError as problem:
-        file = f"{problem.filename}: " if problem.filename not in (None, str(out)) else ""
+        file = f"{problem.filename}: " if problem.filename not in (None, str(out), str(out.absolute())) else ""
         raise DatasetError(f"cannot write {out}: {file}{problem.strerror or problem}; nothing is left of it") from None
     return manifest, inspection
 
