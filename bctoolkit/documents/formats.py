@@ -57,6 +57,8 @@ class Format(NamedTuple):
     summary: str
     exporter: str
     """`module:attribute` of a class that is an `export.exporter.Exporter`."""
+    ports: str
+    """`module:attribute` of a callable `(model: bytes) -> runtime.ports.Ports`; it raises `ValueError`."""
     batch: int | None
     """The fixed batch size of the exported graph; None where it is free."""
     quantizations: tuple[str, ...]
@@ -91,6 +93,7 @@ FORMATS: dict[str, Format] = {
         suffix=".onnx",
         summary="ONNX, for ONNX Runtime",
         exporter="bctoolkit.export.onnx.exporter:OnnxExporter",
+        ports="bctoolkit.runtime.onnx_file:ports",
         batch=None,
         quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
         engines={
@@ -105,6 +108,7 @@ FORMATS: dict[str, Format] = {
         suffix=".tflite",
         summary="TFLite (LiteRT), for phones and small boards",
         exporter="bctoolkit.export.tflite.exporter:TfliteExporter",
+        ports="bctoolkit.runtime.tflite_file:ports",
         batch=1,
         quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full"),
         engines={

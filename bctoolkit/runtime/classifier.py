@@ -13,7 +13,8 @@ from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.errors import BackendError
 from bctoolkit.lazy import attribute
-from bctoolkit.runtime.backends import Backend, default_threads
+from bctoolkit.runtime.backends import Backend, default_threads, engine_errors
+from bctoolkit.runtime.ports import require_ports
 from bctoolkit.statistics.metrics import are_probabilities
 
 __all__ = ["Classifier", "Prediction", "load"]
@@ -69,7 +70,9 @@ class Classifier:
                 f"the classifier was opened in process {self._process} and this is a fork of it, without the engine's "
                 "threads; load the bundle in each process"
             )
-        probabilities = self.backend.run(self.contract.check(images))
+        self.contract.check(images)
+        with engine_errors("the engine failed at this model"):
+            probabilities = self.backend.run(images)
         if probabilities.shape != (len(images), len(self.labels)):
             raise BackendError(
                 f"the engine returned shape {probabilities.shape}, expected {(len(images), len(self.labels))}"
@@ -123,10 +126,13 @@ def load(
         raise BackendError(f"got {threads} threads; wanted 1 to {MAX_THREADS}")
     opened = bundle.read(path)
     row = engine_for(opened.manifest.format, engine)
+    model = opened.model()
+    require_ports(model, opened.manifest, str(opened.path / opened.manifest.model.file))
     open_model = attribute(row.backend)
-    backend = open_model(
-        opened.model(),
-        row.providers[0] if provider is None else provider,
-        default_threads() if threads is None else threads,
-    )
+    with engine_errors("the engine cannot open the model"):
+        backend = open_model(
+            model,
+            row.providers[0] if provider is None else provider,
+            default_threads() if threads is None else threads,
+        )
     return Classifier(backend, opened.manifest.input, opened.manifest.labels)

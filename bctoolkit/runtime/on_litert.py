@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.errors import BackendError, ProviderUnavailable
+from bctoolkit.errors import ProviderUnavailable
 from bctoolkit.lazy import require
-from bctoolkit.runtime.backends import Placement
+from bctoolkit.runtime.backends import Placement, engine_errors
 
 __all__ = ["PROVIDERS", "LiteRtBackend", "open_model"]
 
@@ -71,13 +71,11 @@ def open_model(model: bytes, provider: str, threads: int) -> LiteRtBackend:
     if provider not in PROVIDERS:
         raise ProviderUnavailable(f"unknown provider {provider!r}; providers: {', '.join(PROVIDERS)}")
     resolver = getattr(litert.OpResolverType, PROVIDERS[provider])
-    try:
+    with engine_errors("LiteRT cannot open the model"):
         interpreter = litert.Interpreter(
             model_content=model, num_threads=threads, experimental_op_resolver_type=resolver
         )
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as problem:
-        raise BackendError(f"LiteRT cannot open the model: {' '.join(str(problem).split())}") from None
     return LiteRtBackend(interpreter, provider, threads)
 
 

@@ -1,6 +1,7 @@
 """Bundles written without an export."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bctoolkit.files import sha256_bytes
 from bctoolkit.manifest import Source
 from bctoolkit.statistics.metrics import Parity
 
-__all__ = ["STORED", "reseal", "write"]
+__all__ = ["STORED", "replace_model", "reseal", "write"]
 
 STORED = Path(__file__).parents[1] / "stored" / "bundle-1"
 """A bundle of schema 1 that must keep loading: the mean colour of an image, as a softmax. Never written again."""
@@ -52,3 +53,11 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     content = json.dumps(raw).encode()
     (folder / "manifest.json").write_bytes(content)
     (folder / "manifest.json.sha256").write_text(f"{sha256_bytes(content)}  manifest.json\n")
+
+
+def replace_model(target: Path, content: bytes) -> Path:
+    """The stored bundle with another model, sealed as if it had been exported so."""
+    shutil.copytree(STORED, target)
+    (target / "model.onnx").write_bytes(content)
+    reseal(target, lambda raw: raw["model"].update(sha256=sha256_bytes(content), bytes=len(content)))
+    return target

@@ -19,6 +19,7 @@ from bctoolkit.contract import COLOURS, pillow_image, prepare
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Backend, Classifier, load
+from bctoolkit.runtime.ports import require_ports
 from bctoolkit.system import usable_cpus
 
 __all__ = [
@@ -103,8 +104,10 @@ def inspect(job: Inspect) -> Profile:
     engine = engine_for(opened.manifest.format)
     provider = engine.providers[0] if job.provider is None else job.provider
     images = opened.golden().images.astype(opened.manifest.input.dtype)
-    profile: Callable[..., Profile] = attribute(engine.profiler)
-    return profile(opened.model(), provider, job.threads, images, job.runs)
+    model, profile = opened.model(), attribute(engine.profiler)
+    require_ports(model, opened.manifest, str(opened.path / opened.manifest.model.file))
+    measured: Profile = profile(model, provider, job.threads, images, job.runs)
+    return measured
 
 
 def predict(job: Predict) -> Done:
