@@ -75,7 +75,7 @@ def test_a_prepared_image_is_never_prepared_again() -> None:
 def test_a_list_holds_images_of_any_form_in_its_order(file: Path) -> None:
     classifier, backend = stub()
     images = [prepare(picture(i), CONTRACT) for i in range(3)]
-    mixed = [images[0], file, images[1], Image.fromarray(picture(2)), str(file)]
+    mixed: list[Picture] = [images[0], file, images[1], Image.fromarray(picture(2)), str(file)]
     for sequence in (mixed, tuple(mixed)):
         prediction = classifier.predict(sequence)
         cell = prepare(file, CONTRACT)
