@@ -86,7 +86,7 @@ def test_litert_opens_as_many_interpreters_as_their_threads_have_cpus(
     litert: Any = pytest.importorskip("ai_edge_litert.interpreter")
     opened, together = Counter[str](), threading.Barrier(most)
 
-    class Counting(litert.Interpreter):  # type: ignore[name-defined]
+    class Counting(litert.Interpreter):
         def __init__(self, **options: Any) -> None:
             opened["interpreters"] += 1
             super().__init__(**options)
