@@ -26,12 +26,12 @@ def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int 
     \b
     Example:  bctk predict exports/bundles/atto-onnx-fp32 cell.png --json
     """
-    from bctoolkit.runtime import load, prepare
+    from bctoolkit.runtime import load
 
     with quiet_engines():
         classifier = load(bundle, threads=threads, provider=provider)
     for path in images:
-        prediction = classifier.predict(prepare(path, classifier.contract)[None])
+        prediction = classifier.predict(path)
         named = dict(zip(classifier.labels, prediction.probabilities[0].tolist(), strict=True))
         label = prediction.labels[0]
         if as_json:
@@ -63,7 +63,7 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     golden = opened.golden()
     opened.check()
     with quiet_engines():
-        classifier = load(bundle, threads=threads, provider=provider)
+        classifier = load(bundle, threads=threads, provider=provider, self_test="never")
     observed = classifier.predict_each(golden.images)
     limits = opened.manifest.tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity

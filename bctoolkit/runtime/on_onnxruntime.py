@@ -40,7 +40,8 @@ class OnnxRuntimeBackend:
         """Probabilities of the whole batch in one call, or image by image where the graph takes one at a time."""
         if self._single and len(batch) > 1:
             return np.concatenate([self.run(batch[i : i + 1]) for i in range(len(batch))])
-        result: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
+        with engine_errors("ONNX Runtime failed at this image"):
+            result: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
         return result
 
     def placement(self) -> Placement | None:

@@ -112,7 +112,7 @@ def inspect(job: Inspect) -> Profile:
 
 def predict(job: Predict) -> Done:
     """Predict all images of the job; the probabilities go to an `.npy` beside the result."""
-    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    classifier = load(job.bundle, provider=job.provider, threads=job.threads, self_test="never")
     np.save(f"{job.output}.npy", classifier.predict_each(np.load(job.images, mmap_mode="r")))
     return Done()
 
@@ -127,7 +127,7 @@ def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_count
     """
     settings = job.settings
     started = clock()
-    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    classifier = load(job.bundle, provider=job.provider, threads=job.threads, self_test="never")
     loaded = clock()
     images = shuffled(job, classifier)
     batches = [images[i : i + 1] for i in range(len(images))]

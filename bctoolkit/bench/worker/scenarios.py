@@ -69,7 +69,7 @@ class Sustain(Job):
 
 def offline(job: Offline, clock: Clock = time.perf_counter_ns) -> OfflineSamples:
     """One session of batches: each size warms up and has a quarter of a session's least seconds."""
-    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    classifier = load(job.bundle, provider=job.provider, threads=job.threads, self_test="never")
     manifest = bundle.read(job.bundle).manifest
     images = shuffled(job, classifier)
     alone = classifier.predict_each(images)
@@ -159,7 +159,9 @@ def _rows(count: int, size: int) -> Iterator[NDArray[np.intp]]:
 def streams(job: Streams, clock: Clock = time.perf_counter_ns) -> StreamsSamples:
     """One session of several streams at once, each with a classifier and a part of the threads of its own."""
     share = max(1, job.threads // job.streams)
-    classifiers = [load(job.bundle, provider=job.provider, threads=share) for _ in range(job.streams)]
+    classifiers = [
+        load(job.bundle, provider=job.provider, threads=share, self_test="never") for _ in range(job.streams)
+    ]
     images = shuffled(job, classifiers[0])
     batches = [images[i : i + 1] for i in range(len(images))]
     expected = [classifiers[0].backend.run(batch) for batch in batches]
@@ -232,7 +234,7 @@ def sustain(
         on_window: called at the end of each window.
         clock: what times.
     """
-    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    classifier = load(job.bundle, provider=job.provider, threads=job.threads, self_test="never")
     images = shuffled(job, classifier)
     batches = [images[i : i + 1] for i in range(len(images))]
     timer = VerifiedTimer(classifier.backend, batches, clock=clock)
