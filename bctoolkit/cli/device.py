@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING
 import click
 
 from bctoolkit.cli.shared import quiet_engines
+from bctoolkit.supervision.time_limit import time_limit
 
 if TYPE_CHECKING:
     from bctoolkit.manifest import Processor
 
 __all__ = ["predict", "verify"]
+
+time_limit_option = click.option(
+    "--time-limit",
+    "seconds",
+    type=click.IntRange(1, 86_400),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="The longest that opening the model, or one answer, may take.",
+)
 
 
 @click.command()
@@ -20,7 +31,10 @@ __all__ = ["predict", "verify"]
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image and line.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
 @click.option("--provider", help="What to run on, e.g. cpu, cuda or builtin. Default: the engine's first.")
-def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int | None, provider: str | None) -> None:
+@time_limit_option
+def predict(
+    bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int | None, provider: str | None, seconds: int
+) -> None:
     """Classify image files with a bundle: label and probabilities.
 
     \b
@@ -28,10 +42,11 @@ def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int 
     """
     from bctoolkit.runtime import load
 
-    with quiet_engines():
+    with quiet_engines(), time_limit(seconds):
         classifier = load(bundle, threads=threads, provider=provider)
     for path in images:
-        prediction = classifier.predict(path)
+        with time_limit(seconds):
+            prediction = classifier.predict(path)
         named = dict(zip(classifier.labels, prediction.probabilities[0].tolist(), strict=True))
         label = prediction.labels[0]
         if as_json:
@@ -45,8 +60,9 @@ def predict(bundle: Path, images: tuple[Path, ...], as_json: bool, threads: int 
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
 @click.option("--provider", help="What to run on, e.g. cpu, cuda or builtin. Default: the engine's first.")
+@time_limit_option
 @click.pass_context
-def verify(context: click.Context, bundle: Path, threads: int | None, provider: str | None) -> None:
+def verify(context: click.Context, bundle: Path, threads: int | None, provider: str | None, seconds: int) -> None:
     """Check a bundle on this machine: every hash, and parity with the Keras reference on the golden images.
 
     The images are classified one at a time, as on a device. Exit code 1 when a file is damaged, 3 when outputs deviate
@@ -62,9 +78,10 @@ def verify(context: click.Context, bundle: Path, threads: int | None, provider: 
     opened = read(bundle)
     golden = opened.golden()
     opened.check()
-    with quiet_engines():
+    with quiet_engines(), time_limit(seconds):
         classifier = load(bundle, threads=threads, provider=provider, self_test="never")
-    observed = classifier.predict_each(golden.images)
+    with time_limit(seconds * len(golden.images)):
+        observed = classifier.predict_each(golden.images)
     limits = opened.manifest.tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
     violations = limit_violations(golden.probabilities, observed, limits)
