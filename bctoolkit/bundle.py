@@ -4,41 +4,50 @@
 
     <name>/
       model.onnx | model.tflite   the artifact
-      golden.npz                  images (N×H×W×C uint8), labels, and the Keras reference's probabilities (float32)
+      golden.npz                  images (N×H×W×C uint8), labels, the Keras reference's probabilities (float32)
       reference.npz               optional: the reference's probabilities of the test part, keyed by image hash
       calibration.npz             optional: which images of the training part set the ranges, by hash
+      bom.cdx.json                the bill of materials, for tools that read CycloneDX
       manifest.json               what all this is, with the SHA-256 of each file
       manifest.json.sha256        the manifest's own, in the format of `sha256sum -c`
+      model.sig                   optional: a signature over all others
 
 A bundle is written once and whole, then only read. Nothing is handed on before its hash has been checked.
 """
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.bom import bill_of_materials
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import decode_json, parse, to_json
 from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Adaptation
-from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
+from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, BundleUntrusted, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.manifest import (
     SCHEMA,
     ArrayFile,
+    Identity,
     IntegerProducts,
+    LabelledFigures,
     Manifest,
     ModelFile,
     ParityStep,
     Processor,
+    SealedFile,
     Source,
 )
+from bctoolkit.signing import PrivateKey, TrustedKey, read_public_keys, sign_folder, verify_folder
 from bctoolkit.statistics.metrics import Parity
 
 __all__ = [
@@ -49,11 +58,12 @@ __all__ = [
     "Reference",
     "newest",
     "read",
+    "sign",
     "write",
 ]
 
 GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"
-MANIFEST, SEAL = "manifest.json", "manifest.json.sha256"
+MANIFEST, SEAL, BOM = "manifest.json", "manifest.json.sha256", "bom.cdx.json"
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,10 @@ class BundleContent:
     """The artifact against the reference on the golden images."""
     created: str
     """ISO 8601 time in UTC."""
+    licence: str = ""
+    """Of the images that the network was trained on."""
+    labelled: LabelledFigures | None = None
+    """How often the artifact was right, where labelled images are known."""
     parity_steps: tuple[ParityStep, ...] = ()
     calibration: NDArray[np.uint8] | None = None
     """N × 32, SHA-256 of the pixels of each image that set the ranges."""
@@ -127,6 +141,15 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    signed_by: str = ""
+    """SHA-256 of the trusted key that signed it, as PEM; empty where no key was asked for."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name → SHA-256 of the files that the manifest names."""
+        manifest = self.manifest
+        entries = (manifest.model, manifest.golden, manifest.reference, manifest.calibration, manifest.bom)
+        return {entry.file: entry.sha256 for entry in entries if entry is not None}
 
     def model(self) -> bytes:
         """The artifact's bytes.
@@ -138,8 +161,10 @@ class Bundle:
 
     def golden(self) -> Golden:
         """The golden images and what the Keras reference said of them."""
-        entry = self.manifest.golden
-        arrays = self._arrays(entry, ("images", "probabilities", "labels"))
+        entry, identity = self.manifest.golden, ("identity",) if self.manifest.schema > 1 else ()
+        arrays = self._arrays(entry, ("images", "probabilities", "labels", *identity))
+        if identity:
+            self._require_same_identity(entry.file, arrays["identity"])
         return Golden(arrays["images"], arrays["probabilities"], arrays["labels"], entry.images)
 
     def reference(self) -> Reference | None:
@@ -161,10 +186,30 @@ class Bundle:
         Raises:
             BundleCorrupt: a file is missing or differs.
         """
-        manifest = self.manifest
-        for entry in (manifest.model, manifest.golden, manifest.reference, manifest.calibration):
-            if entry is not None:
-                _checked(self.path, entry.file, entry.sha256)
+        for name, sha256 in self.files.items():
+            _checked(self.path, name, sha256)
+
+    def require_identity(self, file: str, stated: Identity) -> None:
+        """Compare what a file states of itself with the manifest.
+
+        Args:
+            file: its name.
+            stated: what it says it was made for.
+
+        Raises:
+            BundleCorrupt: they contradict each other.
+        """
+        contradiction = stated.contradiction(self.manifest.identity)
+        if contradiction is not None:
+            raise BundleCorrupt(
+                f"{self.path / file}: was made {contradiction}, as {MANIFEST} says; use a bundle whose files belong "
+                "together"
+            )
+
+    def _require_same_identity(self, file: str, content: NDArray[Any]) -> None:
+        source = str(self.path / file)
+        raw = decode_json(content.tobytes(), source, BundleCorrupt, "copy the bundle again")
+        self.require_identity(file, parse(Identity, raw, source, BundleCorrupt))
 
     def _arrays(self, entry: ArrayFile, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         content = _checked(self.path, entry.file, entry.sha256)
@@ -175,10 +220,17 @@ class Bundle:
             raise BundleCorrupt(f"{self.path / entry.file}: cannot be read ({problem})") from None
 
 
-def read(path: str | Path) -> Bundle:
+def read(path: str | Path, trusted_keys: Sequence[TrustedKey] | None = None) -> Bundle:
     """Open a bundle and check its manifest.
 
+    Args:
+        path: its folder.
+        trusted_keys: public keys, as paths of PEM files or their content, of which one must have signed the bundle; by
+            default no signature is asked for.
+
     Raises:
+        BundleUntrusted: it is not, file by file, what a trusted key signed.
+        RecipeError: a trusted key cannot be used.
         BundleError: not a bundle folder.
         BundleTooNew: written with a later schema.
         BundleCorrupt: the manifest is damaged.
@@ -187,7 +239,10 @@ def read(path: str | Path) -> Bundle:
     if not (folder / MANIFEST).is_file():
         what = "no such folder" if not folder.exists() else f"not a bundle: it holds no {MANIFEST}"
         raise BundleError(f"{folder}: {what}")
+    signature = None if trusted_keys is None else verify_folder(folder, read_public_keys(trusted_keys))
     content = (folder / MANIFEST).read_bytes()
+    if signature is not None and signature.files.get(MANIFEST) != sha256_bytes(content):
+        raise BundleUntrusted(f"{folder / MANIFEST}: is not what was signed; use the bundle as it was signed")
     raw = decode_json(content, str(folder / MANIFEST), BundleCorrupt, "copy the bundle again")
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -201,7 +256,18 @@ def read(path: str | Path) -> Bundle:
     if manifest.quantization not in QUANTIZATIONS:
         names = ", ".join(QUANTIZATIONS)
         raise BundleError(f"{folder}: unknown quantization {manifest.quantization!r}; quantizations: {names}")
-    return Bundle(folder, manifest)
+    return Bundle(folder, manifest, "" if signature is None else signature.key.hint)
+
+
+def sign(path: Path, key: PrivateKey) -> None:
+    """Sign a bundle of which every file is as it was sealed; an earlier signature is replaced.
+
+    Raises:
+        BundleError: it is damaged, or holds what does not belong to it.
+    """
+    opened = read(path)
+    opened.check()
+    sign_folder(path, opened.manifest.name, {*opened.files, MANIFEST, SEAL}, key)
 
 
 def write(target: Path, content: BundleContent) -> Bundle:
@@ -209,10 +275,11 @@ def write(target: Path, content: BundleContent) -> Bundle:
 
     The folder's name becomes the bundle's.
     """
-    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, SEAL)) as folder:
+    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, BOM, SEAL)) as folder:
         model = f"model{FORMATS[content.format].suffix}"
         (folder / model).write_bytes(content.model)
         golden, reference, calibration = content.golden, content.reference, content.calibration
+        identity = msgspec.json.encode(Identity(content.labels, content.input, content.source.model_sha256))
         manifest = Manifest(
             name=target.name,
             format=content.format,
@@ -222,7 +289,12 @@ def write(target: Path, content: BundleContent) -> Bundle:
             labels=content.labels,
             golden=_write_arrays(
                 folder / GOLDEN,
-                {"images": golden.images, "probabilities": golden.probabilities, "labels": golden.labels},
+                {
+                    "images": golden.images,
+                    "probabilities": golden.probabilities,
+                    "labels": golden.labels,
+                    "identity": np.frombuffer(identity, np.uint8),
+                },
                 golden.kind,
             ),
             reference=None
@@ -242,12 +314,16 @@ def write(target: Path, content: BundleContent) -> Bundle:
             cpu=content.cpu,
             integer_products=content.integer_products,
             adaptation=content.adaptation,
+            licence=content.licence,
+            labelled=content.labelled,
             parity=content.parity,
             parity_steps=content.parity_steps,
             inputs_sha256=content.inputs_sha256,
             created=content.created,
         )
-        encoded = to_json(manifest)
+        bom = to_json(bill_of_materials(manifest))
+        (folder / BOM).write_bytes(bom)
+        encoded = to_json(msgspec.structs.replace(manifest, bom=SealedFile(BOM, sha256_bytes(bom))))
         (folder / MANIFEST).write_bytes(encoded)
         (folder / SEAL).write_text(f"{sha256_bytes(encoded)}  {MANIFEST}\n")
     return read(target)

@@ -1,6 +1,7 @@
 """`load(bundle).predict(images)`: every check once, above the engines."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,8 @@ from bctoolkit.documents.formats import engine_for
 from bctoolkit.errors import BackendError
 from bctoolkit.lazy import attribute
 from bctoolkit.runtime.backends import Backend, default_threads
+from bctoolkit.runtime.identity import model_file
+from bctoolkit.signing import TrustedKey
 
 __all__ = ["Classifier", "Prediction", "load"]
 
@@ -105,7 +108,12 @@ class Classifier:
 
 
 def load(
-    path: str | Path, *, engine: str | None = None, provider: str | None = None, threads: int | None = None
+    path: str | Path,
+    *,
+    engine: str | None = None,
+    provider: str | None = None,
+    threads: int | None = None,
+    trusted_keys: Sequence[TrustedKey] | None = None,
 ) -> Classifier:
     """Open a bundle with an inference engine. The model's hash is checked before the engine sees a byte of it.
 
@@ -114,20 +122,23 @@ def load(
         engine: an engine of the bundle's format; the format's first by default.
         provider: what to run on, e.g. `"cpu"` or `"cuda"`; the engine's first by default.
         threads: threads to compute with; by default the CPUs at hand, at most four.
+        trusted_keys: public keys, as paths of PEM files or their content, of which one must have signed the bundle as
+            it is; by default no signature is asked for.
 
     Raises:
-        BundleError: not a bundle, damaged, or too new.
+        BundleError: not a bundle, damaged, put together of files that do not belong together, not signed by a trusted
+            key, or too new.
         MissingExtra: the engine is not installed.
         ProviderUnavailable: there is no such engine, or it cannot run on `provider`.
         BackendError: an impossible number of threads, or a file the engine refuses.
     """
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise BackendError(f"got {threads} threads; wanted 1 to {MAX_THREADS}")
-    opened = bundle.read(path)
+    opened = bundle.read(path, trusted_keys)
     row = engine_for(opened.manifest.format, engine)
     open_model = attribute(row.backend)
     backend = open_model(
-        opened.model(),
+        model_file(opened),
         row.providers[0] if provider is None else provider,
         default_threads() if threads is None else threads,
     )

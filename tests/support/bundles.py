@@ -14,10 +14,12 @@ from bctoolkit.files import sha256_bytes
 from bctoolkit.manifest import Source
 from bctoolkit.statistics.metrics import Parity
 
-__all__ = ["STORED", "reseal", "write"]
+__all__ = ["SIGNED", "SIGNED_BY", "STORED", "reseal", "write"]
 
 STORED = Path(__file__).parents[1] / "stored" / "bundle-1"
 """A bundle of schema 1 that must keep loading: the mean colour of an image, as a softmax. Never written again."""
+SIGNED, SIGNED_BY = STORED.with_name("bundle-2"), STORED.with_name("bundle-2.pub.pem")
+"""The same as schema 2, signed by the package `model-signing` 1.1.1, and the key to check with."""
 FILES = ("model.onnx", "golden.npz", "reference.npz", "manifest.json")
 
 
