@@ -55,7 +55,9 @@ class Signer:
     help="Writes NAME.key.pem and NAME.pub.pem, never over a file that exists.",
     type=click.Path(path_type=Path),
 )
-@click.option("--curve", type=click.Choice(["p256", "p384"]), default="p256", show_default=True)
+@click.option(
+    "--curve", type=click.Choice(["p256", "p384"]), default="p256", show_default=True, help="Elliptic curve of the key."
+)
 def keygen(out: Path, curve: str) -> None:
     """Make a key pair that signs bundles: ECDSA, as OpenSSF Model Signing takes it.
 

@@ -13,7 +13,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bom import bill_of_materials
 from bctoolkit.documents.adopted import Adopted
 from bctoolkit.errors import BundleCorrupt
-from bctoolkit.manifest import Manifest, Source
+from bctoolkit.manifest import ArrayFile, Manifest, Source
 from tests.support.bundles import SIGNED, write
 
 REASON = "the official schema is not installed (pip install 'cyclonedx-python-lib[json-validation]')"
@@ -27,7 +27,8 @@ def manifest() -> Manifest:
 def with_everything(manifest: Manifest) -> Manifest:
     """Of an adopted file, with the fields that few manifests have."""
     adopted = Adopted("torch.onnx", "7" * 64, "pytorch 2", "float32 throughout")
-    return msgspec.structs.replace(manifest, adopted=adopted, keep_float=("stem", "head"), calibration=manifest.golden)
+    calibration = ArrayFile("calibration.npz", "8" * 64, 5)
+    return msgspec.structs.replace(manifest, adopted=adopted, keep_float=("stem", "head"), calibration=calibration)
 
 
 def dictionaries(value: Any) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bctoolkit import bundle as bundles
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleUntrusted
-from bctoolkit.signing import SIGNATURE, PrivateKey, new_key
+from bctoolkit.signing import SIGNATURE, PrivateKey, new_key, verify_folder
 from bctoolkit.signing.envelope import Envelope, message
 from bctoolkit.signing.statement import encode, files_of
 from tests.support.bundles import SIGNED
@@ -264,10 +264,8 @@ def test_what_is_used_is_what_was_verified(signed: Path, key: PrivateKey) -> Non
 def test_a_manifest_that_is_exchanged_while_it_is_verified_is_not_used(
     signed: Path, key: PrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verify = bundles.verify_folder
-
     def verify_and_exchange(folder: Path, trusted: Any) -> Any:
-        signature = verify(folder, trusted)
+        signature = verify_folder(folder, trusted)
         content = (folder / "manifest.json").read_bytes().replace(b'"mean_colour"', b'"another"')
         (folder / "manifest.json").write_bytes(content)
         return signature

@@ -63,7 +63,7 @@ def test_openssl_reads_what_was_written(key: PrivateKey, tmp_path: Path) -> None
     except FileNotFoundError:
         pytest.skip("there is no openssl")
     write_pair(key, tmp_path / "key", tmp_path / "pub")
-    command = ["openssl", "pkey", "-in", tmp_path / "key", "-pubout"]
+    command = ["openssl", "pkey", "-in", str(tmp_path / "key"), "-pubout"]
     assert subprocess.run(command, check=True, capture_output=True).stdout == (tmp_path / "pub").read_bytes()
 
 
