@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, train
+from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, signing, train
 from bctoolkit.cli.benchmarks import bench, choose, compare
 from bctoolkit.errors import BctkError
 from bctoolkit.supervision.child import go_on_in_child
@@ -47,6 +47,8 @@ for command in (
     choose.choose,
     device.predict,
     device.verify,
+    signing.keygen,
+    signing.sign,
 ):
     cli.add_command(command)
 

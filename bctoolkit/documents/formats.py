@@ -74,6 +74,8 @@ class Format(NamedTuple):
     batch: int | None
     """The fixed batch size of the exported graph; None where it is free."""
     quantizations: tuple[str, ...]
+    properties: str
+    """`module:attribute` of a callable `(model: bytes) -> dict[str, str]`: what a file says of itself."""
     engines: dict[str, Engine]
 
 
@@ -108,6 +110,7 @@ FORMATS: dict[str, Format] = {
         ports="bctoolkit.runtime.onnx_file:ports",
         batch=None,
         quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
+        properties="bctoolkit.runtime.properties:onnx_properties",
         engines={
             "onnxruntime": Engine(
                 backend="bctoolkit.runtime.on_onnxruntime:open_model",
@@ -124,6 +127,7 @@ FORMATS: dict[str, Format] = {
         ports="bctoolkit.runtime.tflite_file:ports",
         batch=1,
         quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full"),
+        properties="bctoolkit.runtime.properties:tflite_properties",
         engines={
             "litert": Engine(
                 backend="bctoolkit.runtime.on_litert:open_model",

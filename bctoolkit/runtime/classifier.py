@@ -19,9 +19,10 @@ from bctoolkit.documents.formats import engine_for, engine_name
 from bctoolkit.errors import BackendError, InputMismatch
 from bctoolkit.lazy import attribute
 from bctoolkit.runtime.backends import Backend, default_threads, engine_errors
+from bctoolkit.runtime.identity import model_file
 from bctoolkit.runtime.info import Info
-from bctoolkit.runtime.ports import require_ports
 from bctoolkit.runtime.self_test.run import SelfTestMode, run_self_test
+from bctoolkit.signing import TrustedKey
 from bctoolkit.statistics.metrics import are_probabilities
 from bctoolkit.system import versions
 
@@ -213,6 +214,7 @@ def load(
     provider: str | None = None,
     threads: int | None = None,
     self_test: SelfTestMode = "once",
+    trusted_keys: Sequence[TrustedKey] | None = None,
 ) -> Classifier:
     """Open a bundle with an inference engine. The model's hash is checked before the engine sees a byte of it.
 
@@ -226,9 +228,12 @@ def load(
         threads: threads to compute with; by default the CPUs at hand, at most four.
         self_test: when to ask golden images: `"once"` for each bundle, engine, provider, threads and CPU, `"always"`,
             or `"never"`.
+        trusted_keys: public keys, as paths of PEM files or their content, of which one must have signed the bundle as
+            it is; by default no signature is asked for.
 
     Raises:
-        BundleError: not a bundle, damaged, or too new.
+        BundleError: not a bundle, damaged, put together of files that do not belong together, not signed by a trusted
+            key, or too new.
         MissingExtra: the engine is not installed.
         ProviderUnavailable: there is no such engine, or it cannot run on `provider`.
         SelfTestFailed: the engine does not compute here what was sealed.
@@ -238,10 +243,9 @@ def load(
         raise BackendError(f"got {threads} threads; wanted 1 to {MAX_THREADS}")
     if self_test not in get_args(SelfTestMode):
         raise BackendError(f"unknown mode of the self-test: {self_test!r}; modes: {', '.join(get_args(SelfTestMode))}")
-    opened = bundle.read(path)
+    opened = bundle.read(path, trusted_keys)
     manifest = opened.manifest
-    row, model = engine_for(manifest.format, engine), opened.model()
-    require_ports(model, manifest, str(opened.path / manifest.model.file))
+    row, model = engine_for(manifest.format, engine), model_file(opened)
     with engine_errors("the engine cannot open the model"):
         backend: Backend = attribute(row.backend)(
             model,

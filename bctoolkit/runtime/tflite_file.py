@@ -3,15 +3,13 @@
 LiteRT checks that no offset leads out of the file. What it does not check is read here with the same care: types that
 its Python interface crashes on, and operators that may not end or reach beyond the file.
 
-Tables and vectors: https://flatbuffers.dev/internals. Fields are numbered as in
+Fields are numbered as in
 https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs.
 """
 
 import math
-from collections.abc import Iterator
-from struct import Struct
-from typing import NamedTuple
 
+from bctoolkit.runtime.flatbuffer import INT8, INT32, UINT32, UINT64, Table, root
 from bctoolkit.runtime.ports import Port, Ports
 
 __all__ = ["ports"]
@@ -35,13 +33,10 @@ REFUSED = {
 STABLEHLO = range(162, 203), range(204, 210)
 """Operators of another set, which LiteRT runs in part."""
 
-MOST_TABLES, MOST_PORTS, MOST_AXES = 100_000, 64, 8
-"""Entries of a vector: the same table may stand there many times, and each is read anew."""
+MOST_PORTS, MOST_AXES = 64, 8
 
 MOST_ELEMENTS = 2**31
 """Of one tensor."""
-
-INT8, UINT16, INT32, UINT32, UINT64 = (Struct(f"<{kind}") for kind in "bHiIQ")
 
 MODEL_CODES, MODEL_GRAPHS, MODEL_BUFFERS, MODEL_EXTERNAL = 1, 2, 4, (8, 9)
 GRAPH_TENSORS, GRAPH_INPUTS, GRAPH_OUTPUTS = 0, 1, 2
@@ -57,9 +52,9 @@ def ports(model: bytes) -> Ports:
     Raises:
         ValueError: it is not, or cannot be read.
     """
-    root, graph = _model(model)
-    _require_whole(root)
-    for code in root.tables(MODEL_CODES):
+    file, graph = _model(model)
+    _require_whole(file)
+    for code in file.tables(MODEL_CODES):
         _require_operator(code)
     tensors = list(graph.tables(GRAPH_TENSORS))
     for tensor in tensors:
@@ -75,76 +70,26 @@ def ports(model: bytes) -> Ports:
     return Ports(tuple(inputs), tuple(outputs))
 
 
-class _Table(NamedTuple):
-    """A table in a file; every read is checked against the file's length."""
-
-    content: bytes
-    at: int
-    slots: tuple[int, ...]
-    """Offset of each field from `at`; 0 where it is left out."""
-
-    def number(self, field: int, kind: Struct) -> int:
-        """A number; 0 where it is left out."""
-        slot = self.slots[field] if field < len(self.slots) else 0
-        return _number(self.content, self.at + slot, kind) if slot else 0
-
-    def follow(self, field: int) -> int | None:
-        """Where a field's offset leads; None where it is left out."""
-        slot = self.slots[field] if field < len(self.slots) else 0
-        return _leads_to(self.content, self.at + slot) if slot else None
-
-    def count(self, field: int) -> int:
-        """Entries of a vector."""
-        at = self.follow(field)
-        return 0 if at is None else _number(self.content, at, UINT32)
-
-    def numbers(self, field: int, most: int, kind: str = "i") -> tuple[int, ...]:
-        """A vector of numbers of four or eight bytes."""
-        at = self.follow(field)
-        if at is None:
-            return ()
-        count = _number(self.content, at, UINT32)
-        if count > most:
-            raise ValueError(f"it has {count:,} numbers where at most {most} belong")
-        return _unpacked(self.content, at + 4, Struct(f"<{count}{kind}"))
-
-    def tables(self, field: int) -> "Iterator[_Table]":
-        """A vector of tables."""
-        at = self.follow(field)
-        if at is None:
-            return
-        count = _number(self.content, at, UINT32)
-        if count > MOST_TABLES:
-            raise ValueError(f"it has {count:,} entries in one list; wanted at most {MOST_TABLES:,}")
-        for index in range(count):
-            yield _table(self.content, _leads_to(self.content, at + 4 + 4 * index))
-
-    def table(self, field: int) -> "_Table | None":
-        """A table."""
-        at = self.follow(field)
-        return None if at is None else _table(self.content, at)
-
-
-def _model(content: bytes) -> tuple[_Table, _Table]:
-    """The file's root and its graph."""
+def _model(content: bytes) -> tuple[Table, Table]:
+    """The file and its graph."""
     if content[4:8] != b"TFL3":
         raise ValueError("not a TFLite file")
-    root = _table(content, _leads_to(content, 0))
-    graphs = list(root.tables(MODEL_GRAPHS))
+    file = root(content)
+    graphs = list(file.tables(MODEL_GRAPHS))
     if len(graphs) != 1:
         raise ValueError(f"it holds {len(graphs)} graphs, which call each other; wanted one")
-    return root, graphs[0]
+    return file, graphs[0]
 
 
-def _require_whole(root: _Table) -> None:
-    if any(root.count(field) for field in MODEL_EXTERNAL):
+def _require_whole(file: Table) -> None:
+    if any(file.count(field) for field in MODEL_EXTERNAL):
         raise ValueError("it keeps weights in another file")
-    for buffer in root.tables(MODEL_BUFFERS):
-        if buffer.number(BUFFER_OFFSET, UINT64) + buffer.number(BUFFER_SIZE, UINT64) > len(root.content):
+    for buffer in file.tables(MODEL_BUFFERS):
+        if buffer.number(BUFFER_OFFSET, UINT64) + buffer.number(BUFFER_SIZE, UINT64) > len(file.content):
             raise ValueError("a constant lies beyond its end")
 
 
-def _require_operator(code: _Table) -> None:
+def _require_operator(code: Table) -> None:
     kind = max(code.number(CODE_OLD, INT8), code.number(CODE, INT32))
     if code.follow(CODE_CUSTOM) is not None or kind in REFUSED or kind < 0:
         raise ValueError(f"it needs {REFUSED.get(kind, 'a custom operator')}, which is never run")
@@ -152,7 +97,7 @@ def _require_operator(code: _Table) -> None:
         raise ValueError(f"it needs operator {kind} of StableHLO, which is never run")
 
 
-def _require_tensor(tensor: _Table) -> None:
+def _require_tensor(tensor: Table) -> None:
     dtype = _dtype(tensor)
     if dtype not in TYPES.values():
         raise ValueError(f"it holds a tensor of {dtype}; wanted numbers")
@@ -163,12 +108,12 @@ def _require_tensor(tensor: _Table) -> None:
         raise ValueError("it keeps weights in another file")
 
 
-def _dtype(tensor: _Table) -> str:
+def _dtype(tensor: Table) -> str:
     kind = tensor.number(TENSOR_TYPE, INT8)
     return TYPES.get(kind) or OTHER_TYPES.get(kind, f"type {kind}")
 
 
-def _is_scaled(tensor: _Table) -> bool:
+def _is_scaled(tensor: Table) -> bool:
     """Whether one scale and zero point turn its integers into floats."""
     quantization = tensor.table(TENSOR_QUANTIZATION)
     if quantization is None or _dtype(tensor) not in SCALED:
@@ -178,28 +123,6 @@ def _is_scaled(tensor: _Table) -> bool:
     return 0 < quantization.numbers(QUANTIZATION_SCALE, 1, "f")[0] < math.inf
 
 
-def _shape(tensor: _Table) -> tuple[int | None, ...]:
+def _shape(tensor: Table) -> tuple[int | None, ...]:
     signature = tensor.numbers(TENSOR_SIGNATURE, MOST_AXES) or tensor.numbers(TENSOR_SHAPE, MOST_AXES)
     return tuple(None if size < 0 else size for size in signature)
-
-
-def _table(content: bytes, at: int) -> _Table:
-    vtable = at - _number(content, at, INT32)
-    size = _number(content, vtable, UINT16)
-    if size < 4 or size % 2:
-        raise ValueError("a table is damaged")
-    return _Table(content, at, _unpacked(content, vtable + 4, Struct(f"<{size // 2 - 2}H")))
-
-
-def _leads_to(content: bytes, at: int) -> int:
-    return at + _number(content, at, UINT32)
-
-
-def _number(content: bytes, at: int, kind: Struct) -> int:
-    return int(_unpacked(content, at, kind)[0])
-
-
-def _unpacked(content: bytes, at: int, kind: Struct) -> tuple[int, ...]:
-    if at < 0 or at + kind.size > len(content):
-        raise ValueError("an offset leads out of it")
-    return kind.unpack_from(content, at)

@@ -19,7 +19,7 @@ from bctoolkit.contract import COLOURS, pillow_image, prepare
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Backend, Classifier, load
-from bctoolkit.runtime.ports import require_ports
+from bctoolkit.runtime.identity import model_file
 from bctoolkit.supervision.time_limit import time_limit
 from bctoolkit.system import usable_cpus
 
@@ -113,8 +113,7 @@ def inspect(job: Inspect) -> Profile:
     engine = engine_for(opened.manifest.format)
     provider = engine.providers[0] if job.provider is None else job.provider
     images = opened.golden().images.astype(opened.manifest.input.dtype)
-    model, profile = opened.model(), attribute(engine.profiler)
-    require_ports(model, opened.manifest, str(opened.path / opened.manifest.model.file))
+    model, profile = model_file(opened), attribute(engine.profiler)
     with time_limit(job.first_answer_seconds * job.runs):
         measured: Profile = profile(model, provider, job.threads, images, job.runs)
     return measured
