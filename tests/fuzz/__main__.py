@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import sys
 import tempfile
@@ -23,12 +24,15 @@ import onnxruntime  # noqa: F401
 from PIL import Image
 
 import bctoolkit.runtime
+import bctoolkit.runtime.on_litert
+import bctoolkit.runtime.on_onnxruntime
+import bctoolkit.signing.keys
 from bctoolkit.bundle import Golden
 from bctoolkit.contract import InputContract
 from tests.fuzz.bundles import damage_bundle, replace_file
 from tests.fuzz.images import damaged_image
 from tests.fuzz.models import damaged_tflite
-from tests.fuzz.report import write
+from tests.fuzz.report import Tally, write
 from tests.fuzz.runner import Outcome, run
 from tests.fuzz.sandbox import Sandbox
 from tests.support.bundles import SIGNED, SIGNED_BY, STORED
@@ -38,7 +42,7 @@ TFLITE = Path(__file__).parents[1] / "stored" / "partly-delegated.tflite"
 
 
 def tflite_bundle(target: Path) -> Path:
-    """A bundle of the stored TFLite file, with its own answers as the reference's; made in a child, whose engine ends with it."""
+    """A bundle of the stored TFLite file, with its own answers as the reference's, which a child computes."""
     pid = os.fork()
     if pid == 0:
         images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
@@ -116,48 +120,58 @@ class Cases:
         shutil.rmtree(self._sandbox.slot, ignore_errors=True)
 
 
+def worker(options: argparse.Namespace, share: int, folder: Path) -> Tally:
+    """Every `options.workers`-th case, from the one numbered `share` on."""
+    originals = [STORED, SIGNED, tflite_bundle(folder / "originals" / "tflite")]
+    cases = Cases(Sandbox(folder / "sandbox"), originals, options.keep)
+    kinds: dict[str, tuple[int, Callable[[int], Outcome]]] = {
+        "bundles": (options.bundles, cases.bundle),
+        "TFLite files": (options.models, cases.model),
+        "images": (options.images, cases.image),
+    }
+    tally = Tally({kind: Counter() for kind in kinds})
+    for kind, (count, case) in kinds.items():
+        for number in range(options.start + share, options.start + count, options.workers):
+            outcome = case(number)
+            tally.add(kind, number, outcome)
+            if outcome.fault or outcome.contained:
+                print(f"{kind} {number}: {outcome.fault or outcome.rule}", flush=True)
+                cases.keep(f"{kind.replace(' ', '-')}-{number}")
+    return tally
+
+
+def in_workers(options: argparse.Namespace, folder: Path) -> Tally:
+    """The cases, in so many processes at once."""
+    pids = []
+    for share in range(options.workers):
+        pid = os.fork()
+        if pid == 0:
+            tally = worker(options, share, folder / str(share))
+            (folder / f"{share}.pickle").write_bytes(pickle.dumps(tally))
+            os._exit(0)
+        pids.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    if any(codes):
+        raise SystemExit(f"workers ended with {codes}")
+    return Tally.together([pickle.loads((folder / f"{share}.pickle").read_bytes()) for share in range(options.workers)])
+
+
 def main() -> int:
     """Run so many cases of each kind; exit code 1 where something must not have happened."""
     parser = argparse.ArgumentParser(description=__doc__)
     for kind in ("bundles", "models", "images"):
         parser.add_argument(f"--{kind}", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="Number of the first case.")
+    parser.add_argument("--workers", type=int, default=1, help="Processes.")
     parser.add_argument("--out", type=Path, help="Markdown file for the table of rules.")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir(), "bctk-fuzz-faults"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bctk-fuzz-") as temporary:
-        originals = [STORED, SIGNED, tflite_bundle(Path(temporary, "originals", "tflite"))]
-        cases = Cases(Sandbox(Path(temporary, "sandbox")), originals, options.keep)
-        kinds: dict[str, tuple[int, Callable[[int], Outcome]]] = {
-            "bundles": (options.bundles, cases.bundle),
-            "TFLite files": (options.models, cases.model),
-            "images": (options.images, cases.image),
-        }
-        counts: dict[str, Counter[str]] = {}
-        faults, contained = list[str](), Counter[str]()
-        for kind, (count, case) in kinds.items():
-            counts[kind] = Counter()
-            for number in range(options.start, options.start + count):
-                outcome = case(number)
-                counts[kind][outcome.rule] += 1
-                contained[kind] += outcome.contained
-                if outcome.fault:
-                    faults.append(f"{kind} {number}: {outcome.fault}")
-                    print(faults[-1], flush=True)
-                if outcome.fault or outcome.contained:
-                    cases.keep(f"{kind.replace(' ', '-')}-{number}")
+        tally = in_workers(options, Path(temporary))
     if options.out is not None:
-        write(options.out, counts, faults, contained)
-    print(
-        json.dumps(
-            {
-                "cases": {kind: rules.total() for kind, rules in counts.items()},
-                "faults": len(faults),
-                "contained": dict(contained),
-            }
-        )
-    )
-    return 1 if faults else 0
+        write(options.out, tally)
+    print(json.dumps({"cases": tally.sizes, "faults": tally.faults, "contained": tally.contained}))
+    return 1 if tally.faults else 0
 
 
 if __name__ == "__main__":

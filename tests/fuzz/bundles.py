@@ -1,4 +1,4 @@
-"""How bundles are damaged, each file by whoever could have written it: hashes are put right, so that what is behind them is reached."""
+"""How bundles are damaged, and their hashes put right, so that what is behind them is reached."""
 
 import json
 import os
@@ -69,7 +69,8 @@ def _labels(rng: np.random.Generator, folder: Path) -> None:
     labels = raw["labels"]
     choices: list[list[Any]] = [
         labels[::-1], labels[:-1], [*labels, "more"], [labels[0]] * len(labels), [], ["a/b", *labels[1:]],
-        ["\x1b[31m", *labels[1:]], ["..", *labels[1:]], [f"class {i}" for i in range(200_000)], ["x" * 10**6, *labels[1:]],
+        ["\x1b[31m", *labels[1:]], ["..", *labels[1:]], ["x" * 10**6, *labels[1:]],
+        [f"class {i}" for i in range(200_000)],
     ]  # fmt: skip
     raw["labels"] = choices[int(rng.integers(0, len(choices)))]
     seal(folder, json.dumps(raw).encode())

@@ -274,5 +274,6 @@ def _set_graphs(rng: np.random.Generator, model: Any) -> None:
 
 
 TFLITE = (
-    _set_tensor_type, _set_tensor_shape, _set_buffer, _set_code, _set_arguments, _set_options, _set_quantization, _set_graphs,
+    _set_tensor_type, _set_tensor_shape, _set_buffer, _set_code, _set_arguments, _set_options, _set_quantization,
+    _set_graphs,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How bytes, documents and archives are damaged: at random from a seed, and so that the parsers behind a hash are reached."""
+"""How bytes, documents and archives are damaged, from a seed."""
 
 import copy
 import io
@@ -150,11 +150,16 @@ def _other_header(rng: np.random.Generator, array: Any) -> bytes:
         f"'{array.dtype.str}'",
         "__import__('os')",
     ]
-    pick = lambda values: values[int(rng.integers(0, len(values)))]  # noqa: E731
-    text = f"{{'descr': {pick(types)}, 'fortran_order': {pick(['False', 'True', '7'])}, 'shape': {pick(shapes)}, }}"
-    header = pick([text, "(" * 5_000, "-" * 9_000 + "1", "{" * 100, text + " " * 70_000]).encode()
+    flags = ["False", "True", "7"]
+    text = f"{{'descr': {_one(rng, types)}, 'fortran_order': {_one(rng, flags)}, 'shape': {_one(rng, shapes)}, }}"
+    others = ["(" * 5_000, "-" * 9_000 + "1", "{" * 100, text + " " * 70_000]
+    header = _one(rng, [text, text, *others]).encode()
     version, size = (b"\x02\x00", "<I") if len(header) > 65_535 or rng.integers(0, 4) == 0 else (b"\x01\x00", "<H")
     return b"\x93NUMPY" + version + struct.pack(size, len(header)) + header + array.tobytes()
+
+
+def _one(rng: np.random.Generator, texts: list[str]) -> str:
+    return texts[int(rng.integers(0, len(texts)))]
 
 
 def _other_list(rng: np.random.Generator, arrays: dict[str, Any]) -> bytes:

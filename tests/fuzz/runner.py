@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from bctoolkit.cli import main
 from tests.fuzz.sandbox import Sandbox
 
 __all__ = ["Outcome", "run"]
@@ -51,19 +52,19 @@ def run(sandbox: Sandbox, *arguments: str) -> Outcome:
 
 
 def _be_command(sandbox: Sandbox, paths: list[Path], arguments: tuple[str, ...]) -> None:
-    from bctoolkit.cli import main
-
     code: object = 99
     try:
         os.setpgid(0, 0)
         null = os.open(os.devnull, os.O_RDONLY)
         for number, descriptor in enumerate((null, *(os.open(path, os.O_WRONLY) for path in paths))):
             os.dup2(descriptor, number)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", encoding="utf-8")
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.chdir(sandbox.cwd)
         os.environ.update(HOME=str(sandbox.home), XDG_CACHE_HOME=str(sandbox.home / ".cache"), TMPDIR=str(sandbox.home))
         main([*arguments, "--threads", "1", "--time-limit", str(SECONDS)])
+        code = 0
     except SystemExit as end:
         code = end.code or 0
     except BaseException as problem:
@@ -109,6 +110,6 @@ def _rule(code: int | None, errors: str) -> str:
         return "answers beyond the limits of parity"
     line = errors.strip().removeprefix("error: ")
     line = re.sub(r"(/[^\s:,']+)+", "…", line)
-    line = re.sub(r"'[^']*'?|\"[^\"]*\"?|\([^)]*\)?", "…", line)
+    line = re.sub(r"'[^']*'?|\"[^\"]*\"?|\(.*\)|\([^)]*$", "…", line)
     line = re.sub(r"[-+]?\d[\d,.×eE+-]*", "#", line)
     return re.sub(r"(…|#)(\W+(…|#))+", r"\1", line)[:110]

@@ -1,4 +1,4 @@
-"""A folder with decoys around the place where damaged files lie: whoever opens one, or leaves something there, is seen."""
+"""Decoys around the place where damaged files lie: whoever opens one, or leaves something there, is seen."""
 
 import ctypes
 import os
