@@ -11,6 +11,7 @@ import pickle
 import shutil
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import ai_edge_litert.interpreter  # noqa: F401
+import cryptography.hazmat.primitives.asymmetric.ec
+import cryptography.hazmat.primitives.serialization  # noqa: F401
 import numpy as np
 import onnxruntime  # noqa: F401
 from PIL import Image
@@ -146,9 +149,13 @@ def in_workers(options: argparse.Namespace, folder: Path) -> Tally:
     for share in range(options.workers):
         pid = os.fork()
         if pid == 0:
-            tally = worker(options, share, folder / str(share))
-            (folder / f"{share}.pickle").write_bytes(pickle.dumps(tally))
-            os._exit(0)
+            try:
+                tally = worker(options, share, folder / str(share))
+                (folder / f"{share}.pickle").write_bytes(pickle.dumps(tally))
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)  # the folder is the parent's
         pids.append(pid)
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     if any(codes):

@@ -47,8 +47,9 @@ def damaged_tflite(rng: np.random.Generator, content: bytes) -> bytes:
     if kind == 1:
         return damaged_header(rng, content, 2_000)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    for _ in range(int(rng.integers(1, 4))):
-        TFLITE[int(rng.integers(0, len(TFLITE)))](rng, model)
+    for change in rng.integers(0, len(TFLITE), int(rng.integers(1, 4))):
+        if model.subgraphs:
+            TFLITE[change](rng, model)
     builder = flatbuffers.Builder(2**12)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
