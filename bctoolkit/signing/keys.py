@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -164,6 +165,8 @@ def _read_public_key(source: TrustedKey) -> PublicKey:
 
 def _content(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RecipeError(f"{path}: is a folder, a pipe or a device, not a key's file")
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except (OSError, ValueError) as problem:  # ValueError: a name no file can have

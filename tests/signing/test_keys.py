@@ -118,8 +118,9 @@ def test_what_cannot_be_trusted_is_refused_in_one_line(tmp_path: Path, content: 
             read_public_keys([source])
 
 
-@pytest.mark.parametrize("path", ["absent.pem", ".", "a\0b", "/dev/zero"])
+@pytest.mark.parametrize("path", ["absent.pem", ".", "a\0b", "/dev/zero", "pipe"])
 def test_a_file_that_is_no_key_is_refused_in_one_line(path: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RecipeError) as caught:
         read_private_key(tmp_path / path)
     assert "\n" not in str(caught.value)
