@@ -16,7 +16,7 @@ A bundle is written once and whole, then only read. Nothing is handed on before 
 """
 
 import io
-import zipfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from bctoolkit.bom import bill_of_materials
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import decode_json, parse, to_json
 from bctoolkit.documents.adopted import Adopted
+from bctoolkit.documents.base import MOST_JSON
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, BundleUntrusted, RecipeError
@@ -48,7 +49,9 @@ from bctoolkit.manifest import (
     Source,
 )
 from bctoolkit.signing import PrivateKey, TrustedKey, read_public_keys, sign_folder, verify_folder
-from bctoolkit.statistics.metrics import Parity
+from bctoolkit.statistics.metrics import Parity, are_probabilities
+from bctoolkit.untrusted.arrays import ArraySpec, read_npz
+from bctoolkit.untrusted.files import read_bounded
 
 __all__ = [
     "MANIFEST",
@@ -64,6 +67,12 @@ __all__ = [
 
 GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"
 MANIFEST, SEAL, BOM = "manifest.json", "manifest.json.sha256", "bom.cdx.json"
+
+MOST_SEAL, MOST_BYTES = 1024, 2**30
+"""Bytes of the seal, and of any other file but the model, whose size is in the manifest; of arrays also unpacked."""
+
+LONGEST_NAME = 100
+"""Characters of a file's name in a message."""
 
 
 @dataclass(frozen=True)
@@ -157,13 +166,14 @@ class Bundle:
         Raises:
             BundleCorrupt: the file is missing or differs from the manifest.
         """
-        return _checked(self.path, self.manifest.model.file, self.manifest.model.sha256)
+        return _checked(self.path, self.manifest.model.file, self.manifest.model.sha256, self.manifest.model.bytes)
 
     def golden(self) -> Golden:
         """The golden images and what the Keras reference said of them."""
-        entry, identity = self.manifest.golden, ("identity",) if self.manifest.schema > 1 else ()
-        arrays = self._arrays(entry, ("images", "probabilities", "labels", *identity))
-        if identity:
+        entry = self.manifest.golden
+        arrays = self._arrays(entry, self.manifest.golden_arrays)
+        self._require_labels(arrays["labels"])
+        if "identity" in arrays:
             self._require_same_identity(entry.file, arrays["identity"])
         return Golden(arrays["images"], arrays["probabilities"], arrays["labels"], entry.images)
 
@@ -171,14 +181,13 @@ class Bundle:
         """The reference's probabilities of the test part, where the bundle carries them."""
         if self.manifest.reference is None:
             return None
-        arrays = self._arrays(self.manifest.reference, ("hashes", "probabilities"))
+        arrays = self._arrays(self.manifest.reference, self.manifest.reference_arrays)
         return Reference(arrays["hashes"], arrays["probabilities"], self.manifest.reference.images)
 
     def calibration(self) -> NDArray[np.uint8] | None:
         """N × 32: SHA-256 of the pixels of each image that set the ranges, where the bundle says."""
         entry = self.manifest.calibration
-        hashes: NDArray[np.uint8] | None = None if entry is None else self._arrays(entry, ("hashes",))["hashes"]
-        return hashes
+        return None if entry is None else self._arrays(entry, self.manifest.calibration_arrays)["hashes"]
 
     def check(self) -> None:
         """Compare every file with its hash in the manifest.
@@ -186,8 +195,10 @@ class Bundle:
         Raises:
             BundleCorrupt: a file is missing or differs.
         """
+        self.model()
         for name, sha256 in self.files.items():
-            _checked(self.path, name, sha256)
+            if name != self.manifest.model.file:
+                _checked(self.path, name, sha256)
 
     def require_identity(self, file: str, stated: Identity) -> None:
         """Compare what a file states of itself with the manifest.
@@ -211,13 +222,20 @@ class Bundle:
         raw = decode_json(content.tobytes(), source, BundleCorrupt, "copy the bundle again")
         self.require_identity(file, parse(Identity, raw, source, BundleCorrupt))
 
-    def _arrays(self, entry: ArrayFile, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    def _arrays(self, entry: ArrayFile, wanted: dict[str, ArraySpec]) -> dict[str, NDArray[Any]]:
         content = _checked(self.path, entry.file, entry.sha256)
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in names}
-        except (ValueError, KeyError, zipfile.BadZipFile) as problem:
-            raise BundleCorrupt(f"{self.path / entry.file}: cannot be read ({problem})") from None
+        source = str(self.path / entry.file)
+        arrays = read_npz(content, wanted, source, BundleCorrupt, most=MOST_BYTES)
+        probabilities = arrays.get("probabilities")
+        if probabilities is not None and not are_probabilities(probabilities):
+            raise BundleCorrupt(f"{source}: 'probabilities' holds numbers that are none")
+        return arrays
+
+    def _require_labels(self, labels: NDArray[np.int64]) -> None:
+        lowest, highest, last = int(labels.min()), int(labels.max()), len(self.manifest.labels) - 1
+        if not -1 <= lowest <= highest <= last:
+            source = self.path / self.manifest.golden.file
+            raise BundleCorrupt(f"{source}: 'labels' from {lowest} to {highest}; wanted -1 to {last}")
 
 
 def read(path: str | Path, trusted_keys: Sequence[TrustedKey] | None = None) -> Bundle:
@@ -236,11 +254,11 @@ def read(path: str | Path, trusted_keys: Sequence[TrustedKey] | None = None) -> 
         BundleCorrupt: the manifest is damaged.
     """
     folder = Path(path)
-    if not (folder / MANIFEST).is_file():
-        what = "no such folder" if not folder.exists() else f"not a bundle: it holds no {MANIFEST}"
+    if not os.path.lexists(folder / MANIFEST):
+        what = f"not a bundle: it holds no {MANIFEST}" if os.path.lexists(folder) else "no such folder"
         raise BundleError(f"{folder}: {what}")
     signature = None if trusted_keys is None else verify_folder(folder, read_public_keys(trusted_keys))
-    content = (folder / MANIFEST).read_bytes()
+    content = read_bounded(folder / MANIFEST, MOST_JSON, BundleCorrupt, within=folder)
     if signature is not None and signature.files.get(MANIFEST) != sha256_bytes(content):
         raise BundleUntrusted(f"{folder / MANIFEST}: is not what was signed; use the bundle as it was signed")
     raw = decode_json(content, str(folder / MANIFEST), BundleCorrupt, "copy the bundle again")
@@ -326,6 +344,7 @@ def write(target: Path, content: BundleContent) -> Bundle:
         encoded = to_json(msgspec.structs.replace(manifest, bom=SealedFile(BOM, sha256_bytes(bom))))
         (folder / MANIFEST).write_bytes(encoded)
         (folder / SEAL).write_text(f"{sha256_bytes(encoded)}  {MANIFEST}\n")
+        _require_readable(Bundle(folder, manifest))
     return read(target)
 
 
@@ -342,20 +361,25 @@ def newest(shelf: Path) -> list[Path]:
     return sorted(bundle.path for bundle in bundles if bundle.manifest.source.run == run)
 
 
+def _require_readable(bundle: Bundle) -> None:
+    """Refuse to seal what no device would take: arrays that do not fit the contract, or are too large."""
+    bundle.golden()
+    bundle.reference()
+    bundle.calibration()
+
+
 def _seal_digest(folder: Path) -> str:
+    content = read_bounded(folder / SEAL, MOST_SEAL, BundleCorrupt, within=folder)
     try:
-        return (folder / SEAL).read_text(encoding="ascii").split()[0]
-    except (OSError, UnicodeDecodeError, IndexError):
-        raise BundleCorrupt(f"{folder / SEAL}: missing or unreadable; copy the bundle again") from None
+        return content.decode("ascii").split()[0]
+    except (UnicodeDecodeError, IndexError):
+        raise BundleCorrupt(f"{folder / SEAL}: unreadable; copy the bundle again") from None
 
 
-def _checked(folder: Path, name: str, sha256: str) -> bytes:
+def _checked(folder: Path, name: str, sha256: str, most: int = MOST_BYTES) -> bytes:
     if Path(name).name != name:
-        raise BundleCorrupt(f"{folder / MANIFEST}: names a file outside the bundle: {name!r}")
-    try:
-        content = (folder / name).read_bytes()
-    except (OSError, ValueError) as problem:  # ValueError: a name no file can have
-        raise BundleCorrupt(f"{folder / name}: cannot be read ({problem})") from None
+        raise BundleCorrupt(f"{folder / MANIFEST}: names a file outside the bundle: {name[:LONGEST_NAME]!r}")
+    content = read_bounded(folder / name, most, BundleCorrupt, within=folder)
     if sha256_bytes(content) != sha256:
         raise BundleCorrupt(f"{folder / name}: SHA-256 differs from the manifest's; copy the bundle again")
     return content

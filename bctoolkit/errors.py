@@ -17,6 +17,7 @@
     │   └── FormsRefused          some of the forms that were asked for could not be made; the others were
     └── BackendError
         ├── ProviderUnavailable   the engine cannot run on what was asked for
+        ├── SelfTestFailed        the engine does not compute on this machine what was sealed
         └── InputMismatch         an array or image that breaks the input contract
 
 A message is one line: the fact, the value observed, the remedy. Anything that is not a `BctkError` is a bug: one line
@@ -41,6 +42,7 @@ __all__ = [
     "ParityFailed",
     "ProviderUnavailable",
     "RecipeError",
+    "SelfTestFailed",
     "UnsupportedOp",
     "WeightsError",
 ]
@@ -113,6 +115,19 @@ class BackendError(BctkError):
 
 class ProviderUnavailable(BackendError):
     """The engine cannot run on the provider that was asked for."""
+
+
+class SelfTestFailed(BackendError):
+    """The engine's answers to golden images are not the reference's.
+
+    Args:
+        message: the fact, the figures, the likely cause and the remedy.
+        causes: what may be behind it, each a key of `runtime.self_test.diagnosis.CAUSES`.
+    """
+
+    def __init__(self, message: str, causes: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.causes = causes
 
 
 class InputMismatch(BackendError):

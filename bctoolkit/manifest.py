@@ -1,8 +1,8 @@
 """`manifest.json`: what a bundle says of itself."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import field
+from msgspec import Meta, field
 
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document
@@ -11,6 +11,7 @@ from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
 from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.statistics.metrics import Parity
+from bctoolkit.untrusted.arrays import ArraySpec
 
 __all__ = [
     "SCHEMA",
@@ -32,12 +33,20 @@ SCHEMA = 2
 """Since 2 the golden file says what it was made for, and there is a bill of materials."""
 
 
+MOST_MODEL = 2**31 - 1
+"""Bytes of a model: what protobuf and flatbuffers can hold."""
+
+MOST_IMAGES, MOST_LABELS = 10_000_000, 100_000
+
+HASH_BYTES = 32
+
+
 class ModelFile(Document, frozen=True):
     """The artifact of a bundle."""
 
     file: str
     sha256: str
-    bytes: int
+    bytes: Annotated[int, Meta(ge=1, le=MOST_MODEL)]
 
 
 class ArrayFile(Document, frozen=True):
@@ -45,7 +54,7 @@ class ArrayFile(Document, frozen=True):
 
     file: str
     sha256: str
-    count: int
+    count: Annotated[int, Meta(ge=1, le=MOST_IMAGES)]
     images: ImageKind = "real"
 
 
@@ -211,6 +220,32 @@ class Manifest(Document, frozen=True, kw_only=True):
         for key, fault in (("name", name_fault(self.name)), ("labels", class_names_fault(self.labels))):
             if fault is not None:
                 raise ValueError(f"{key}: {fault}")
+        if not 1 <= len(self.labels) <= MOST_LABELS:
+            raise ValueError(f"labels: {len(self.labels):,} of them; wanted 1 to {MOST_LABELS:,}")
+
+    @property
+    def golden_arrays(self) -> dict[str, ArraySpec]:
+        """What the golden file holds."""
+        count = self.golden.count
+        arrays = {
+            "images": ArraySpec((count, *self.input.shape), "|u1"),
+            "probabilities": ArraySpec((count, len(self.labels)), "<f4"),
+            "labels": ArraySpec((count,), "<i8"),
+        }
+        return arrays | ({"identity": ArraySpec((None,), "|u1")} if self.schema > 1 else {})
+
+    @property
+    def reference_arrays(self) -> dict[str, ArraySpec]:
+        """What the file of the reference's probabilities holds, where there is one."""
+        count = 0 if self.reference is None else self.reference.count
+        probabilities = ArraySpec((count, len(self.labels)), "<f4")
+        return {"hashes": ArraySpec((count, HASH_BYTES), "|u1"), "probabilities": probabilities}
+
+    @property
+    def calibration_arrays(self) -> dict[str, ArraySpec]:
+        """What the file of the calibration images holds, where there is one."""
+        count = 0 if self.calibration is None else self.calibration.count
+        return {"hashes": ArraySpec((count, HASH_BYTES), "|u1")}
 
     @property
     def identity(self) -> Identity:

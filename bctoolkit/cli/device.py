@@ -8,12 +8,23 @@ import click
 
 from bctoolkit.cli.shared import quiet_engines
 from bctoolkit.cli.signing import trusted_keys
+from bctoolkit.supervision.time_limit import time_limit
 
 if TYPE_CHECKING:
     from bctoolkit.bundle import Bundle
     from bctoolkit.manifest import Processor
 
 __all__ = ["predict", "verify"]
+
+time_limit_option = click.option(
+    "--time-limit",
+    "seconds",
+    type=click.IntRange(1, 86_400),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="The longest that opening the model, or one answer, may take.",
+)
 
 
 @click.command()
@@ -23,6 +34,7 @@ __all__ = ["predict", "verify"]
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
 @click.option("--provider", help="What to run on, e.g. cpu, cuda or builtin. Default: the engine's first.")
 @trusted_keys
+@time_limit_option
 def predict(
     bundle: Path,
     images: tuple[Path, ...],
@@ -30,18 +42,20 @@ def predict(
     threads: int | None,
     provider: str | None,
     trusted: tuple[Path, ...],
+    seconds: int,
 ) -> None:
     """Classify image files with a bundle: label and probabilities.
 
     \b
     Example:  bctk predict exports/bundles/atto-onnx-fp32 cell.png --json
     """
-    from bctoolkit.runtime import load, prepare
+    from bctoolkit.runtime import load
 
-    with quiet_engines():
+    with quiet_engines(), time_limit(seconds):
         classifier = load(bundle, threads=threads, provider=provider, trusted_keys=trusted or None)
     for path in images:
-        prediction = classifier.predict(prepare(path, classifier.contract)[None])
+        with time_limit(seconds):
+            prediction = classifier.predict(path)
         named = dict(zip(classifier.labels, prediction.probabilities[0].tolist(), strict=True))
         label = prediction.labels[0]
         if as_json:
@@ -56,9 +70,15 @@ def predict(
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
 @click.option("--provider", help="What to run on, e.g. cpu, cuda or builtin. Default: the engine's first.")
 @trusted_keys
+@time_limit_option
 @click.pass_context
 def verify(
-    context: click.Context, bundle: Path, threads: int | None, provider: str | None, trusted: tuple[Path, ...]
+    context: click.Context,
+    bundle: Path,
+    threads: int | None,
+    provider: str | None,
+    trusted: tuple[Path, ...],
+    seconds: int,
 ) -> None:
     """Check a bundle on this machine: every hash, and parity with the Keras reference on the golden images.
 
@@ -78,9 +98,10 @@ def verify(
     opened = read(bundle, trusted or None)
     golden = opened.golden()
     opened.check()
-    with quiet_engines():
-        classifier = load(bundle, threads=threads, provider=provider, trusted_keys=trusted or None)
-    observed = classifier.predict_each(golden.images)
+    with quiet_engines(), time_limit(seconds):
+        classifier = load(bundle, threads=threads, provider=provider, trusted_keys=trusted or None, self_test="never")
+    with time_limit(seconds * len(golden.images)):
+        observed = classifier.predict_each(golden.images)
     limits = opened.manifest.tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
     violations = limit_violations(golden.probabilities, observed, limits)

@@ -1,4 +1,4 @@
-"""Whether a bundle's model file was made for the manifest beside it."""
+"""Whether a bundle's model file was made for the manifest beside it, seen before an engine gets it."""
 
 from bctoolkit.bundle import Bundle
 from bctoolkit.documents import decode_json, parse
@@ -6,6 +6,7 @@ from bctoolkit.documents.formats import lookup
 from bctoolkit.errors import BundleCorrupt
 from bctoolkit.lazy import attribute
 from bctoolkit.manifest import Identity
+from bctoolkit.runtime.ports import require_ports
 
 __all__ = ["identity_of", "model_file"]
 
@@ -14,12 +15,14 @@ JSON, TEXT = ("labels", "input"), ("source_sha256",)
 
 
 def model_file(opened: Bundle) -> bytes:
-    """The artifact's bytes, which agree with the manifest in hash, labels, input and source.
+    """The artifact's bytes, which agree with the manifest in hash, labels, input and source, and hold nothing else.
 
     Raises:
-        BundleCorrupt: the file is missing, was changed, or was made for another bundle.
+        BundleCorrupt: the file is missing, was changed, was made for another bundle, or takes, gives or holds what it
+            should not.
     """
     model, name = opened.model(), opened.manifest.model.file
+    require_ports(model, opened.manifest, str(opened.path / name))
     opened.require_identity(name, identity_of(opened, model))
     return model
 

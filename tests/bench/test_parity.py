@@ -117,7 +117,9 @@ def test_synthetic_golden_images_are_called_so(original: Bundle, rebuild: Rebuil
 
 def test_shifted_golden_probabilities_show(original: Bundle, rebuild: Rebuild) -> None:
     golden = original.golden()
-    shifted = golden.probabilities + np.float32(0.25) * np.array([1, 0, -1], np.float32)
+    rows, shifted = np.arange(len(golden.images)), golden.probabilities.copy()
+    shifted[rows, golden.probabilities.argmax(1)] -= 0.25
+    shifted[rows, golden.probabilities.argmin(1)] += 0.25
     figures = compared(rebuild(golden=Golden(golden.images, shifted, golden.labels))).golden
     assert figures.max_abs_diff == pytest.approx(0.25, abs=1e-3)
     assert figures.mean_abs_diff == pytest.approx(0.5 / 3, abs=1e-3)
