@@ -118,7 +118,8 @@ def _digest(folder: Path, name: str, most: int) -> tuple[str, int]:
     try:
         _require_regular(folder / name, f"{folder}: {name!r}")
         with open_regular(folder / name, BundleUntrusted, most=most) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # its stub wants more than a BinaryIO has
+            return digest.hexdigest(), os.fstat(file.fileno()).st_size
     except OSError as problem:
         raise BundleUntrusted(f"{folder}: {name!r} cannot be read ({problem.strerror})") from None
 
