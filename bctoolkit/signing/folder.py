@@ -12,6 +12,7 @@ from bctoolkit.files import atomic_file
 from bctoolkit.signing import statement
 from bctoolkit.signing.envelope import LARGEST, Envelope, message
 from bctoolkit.signing.keys import PrivateKey, PublicKey
+from bctoolkit.untrusted.files import open_regular, read_bounded
 
 __all__ = ["SIGNATURE", "Signature", "sign_folder", "verify_folder"]
 
@@ -22,9 +23,6 @@ MOST_BYTES = 8 * 2**30
 """Of all files of a folder: one that is larger is no model, and would take minutes to hash."""
 
 REMEDY = "use the bundle as it was signed"
-
-WITHOUT_SURPRISE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Of a file that was replaced after it was listed: a link is not followed, a pipe not waited for."""
 
 
 class Signature(NamedTuple):
@@ -64,8 +62,9 @@ def verify_folder(folder: Path, trusted: Sequence[PublicKey]) -> Signature:
     path = folder / SIGNATURE
     if not os.path.lexists(path):
         raise BundleUntrusted(f"{folder}: not signed: it holds no {SIGNATURE}; use a bundle signed by a trusted key")
+    _require_regular(path, str(path))
     try:
-        envelope = Envelope.decode(_read(path))
+        envelope = Envelope.decode(read_bounded(path, LARGEST, BundleUntrusted))
         key = _key_of(envelope, path, trusted)
         if not key.signed(message(envelope.payload), envelope.signature):
             raise ValueError("was changed: the key did not sign this content")
@@ -117,24 +116,15 @@ def _digests(folder: Path, allowed: Collection[str], otherwise: str) -> dict[str
 def _digest(folder: Path, name: str, most: int) -> tuple[str, int]:
     """SHA-256 and size of a regular file of at most `most` bytes."""
     try:
-        status = os.lstat(folder / name)
-        if not stat.S_ISREG(status.st_mode):
-            raise BundleUntrusted(f"{folder}: {name!r} is a link, a folder or a device; a bundle holds files only")
-        with open(os.open(folder / name, os.O_RDONLY | WITHOUT_SURPRISE), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > most:
-                raise BundleUntrusted(f"{folder}: more than {MOST_BYTES:,} bytes, too much for a bundle")
-            return hashlib.file_digest(file, "sha256").hexdigest(), size
+        _require_regular(folder / name, f"{folder}: {name!r}")
+        with open_regular(folder / name, BundleUntrusted, most=most) as file:
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # its stub wants more than a BinaryIO has
+            return digest.hexdigest(), os.fstat(file.fileno()).st_size
     except OSError as problem:
         raise BundleUntrusted(f"{folder}: {name!r} cannot be read ({problem.strerror})") from None
 
 
-def _read(path: Path) -> bytes:
-    """The content of the signature's file, which is a regular one."""
-    try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise ValueError("is a link, a folder or a device")
-        with open(os.open(path, os.O_RDONLY | WITHOUT_SURPRISE), "rb") as file:
-            return file.read(LARGEST + 1)
-    except OSError as problem:
-        raise ValueError(f"cannot be read ({problem.strerror})") from None
+def _require_regular(path: Path, shown: str) -> None:
+    """Refuse a link, too: what it leads to lies in no bundle, or stands there twice."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise BundleUntrusted(f"{shown} is a link, a folder or a device; a signed bundle holds files only")

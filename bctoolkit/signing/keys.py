@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bctoolkit.errors import RecipeError
 from bctoolkit.lazy import require
+from bctoolkit.untrusted.files import read_bounded
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -129,7 +130,7 @@ def read_private_key(path: Path) -> PrivateKey:
         RecipeError: no private key on one of `CURVES`, or an encrypted one.
         MissingExtra: `cryptography` is not installed.
     """
-    content = _content(path)
+    content = read_bounded(path, LARGEST, RecipeError)
     if b"PUBLIC KEY" in content:
         raise RecipeError(f"{path}: is a public key, which can only check signatures; sign with the private one")
     if b"ENCRYPTED" in content:
@@ -156,21 +157,10 @@ def read_public_keys(sources: Sequence[TrustedKey]) -> tuple[PublicKey, ...]:
 
 def _read_public_key(source: TrustedKey) -> PublicKey:
     name = "trusted key" if isinstance(source, bytes) else str(source)
-    content = source if isinstance(source, bytes) else _content(Path(source))
+    content = source if isinstance(source, bytes) else read_bounded(Path(source), LARGEST, RecipeError)
     if b"PRIVATE KEY" in content:
         raise RecipeError(f"{name}: is a private key, which belongs where bundles are signed; give the public one")
     return PublicKey(_parsed(lambda: _serialization().load_pem_public_key(content), name, "public"))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except (OSError, ValueError) as problem:  # ValueError: a name no file can have
-        raise RecipeError(f"{path}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
-    if len(content) > LARGEST:
-        raise RecipeError(f"{path}: more than {LARGEST:,} bytes, which no key has")
-    return content
 
 
 def _parsed(parse: Callable[[], K], name: str, kind: str) -> K:

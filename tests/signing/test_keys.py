@@ -84,7 +84,7 @@ P521, ED25519 = ec.generate_private_key(ec.SECP521R1()), ed25519.Ed25519PrivateK
         (b"", "holds no private key as PEM"),
         (b"\0" * 99, "holds no private key as PEM"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds no private key as PEM"),
-        (b"\0" * 70_000, "more than 65,536 bytes, which no key has"),
+        (b"\0" * 70_000, "70,000 bytes; wanted at most 65,536"),
         (public_pem(P521), "is a public key, which can only check signatures"),
         (private_pem(P521), "a key of the kind secp521r1; wanted ECDSA on p256 or p384"),
         (private_pem(ED25519), "a key of the kind .*Ed25519PrivateKey; wanted ECDSA"),
@@ -118,8 +118,9 @@ def test_what_cannot_be_trusted_is_refused_in_one_line(tmp_path: Path, content: 
             read_public_keys([source])
 
 
-@pytest.mark.parametrize("path", ["absent.pem", ".", "a\0b", "/dev/zero"])
+@pytest.mark.parametrize("path", ["absent.pem", ".", "a\0b", "/dev/zero", "pipe"])
 def test_a_file_that_is_no_key_is_refused_in_one_line(path: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RecipeError) as caught:
         read_private_key(tmp_path / path)
     assert "\n" not in str(caught.value)
