@@ -4,42 +4,51 @@
 
     <name>/
       model.onnx | model.tflite   the artifact
-      golden.npz                  images (N×H×W×C uint8), labels, and the Keras reference's probabilities (float32)
+      golden.npz                  images (N×H×W×C uint8), labels, the Keras reference's probabilities (float32)
       reference.npz               optional: the reference's probabilities of the test part, keyed by image hash
       calibration.npz             optional: which images of the training part set the ranges, by hash
+      bom.cdx.json                the bill of materials, for tools that read CycloneDX
       manifest.json               what all this is, with the SHA-256 of each file
       manifest.json.sha256        the manifest's own, in the format of `sha256sum -c`
+      model.sig                   optional: a signature over all others
 
 A bundle is written once and whole, then only read. Nothing is handed on before its hash has been checked.
 """
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.bom import bill_of_materials
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import decode_json, parse, to_json
 from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.base import MOST_JSON
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Adaptation
-from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
+from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, BundleUntrusted, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.manifest import (
     SCHEMA,
     ArrayFile,
+    Identity,
     IntegerProducts,
+    LabelledFigures,
     Manifest,
     ModelFile,
     ParityStep,
     Processor,
+    SealedFile,
     Source,
 )
+from bctoolkit.signing import PrivateKey, TrustedKey, read_public_keys, sign_folder, verify_folder
 from bctoolkit.statistics.metrics import Parity, are_probabilities
 from bctoolkit.untrusted.arrays import ArraySpec, read_npz
 from bctoolkit.untrusted.files import read_bounded
@@ -52,11 +61,12 @@ __all__ = [
     "Reference",
     "newest",
     "read",
+    "sign",
     "write",
 ]
 
 GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"
-MANIFEST, SEAL = "manifest.json", "manifest.json.sha256"
+MANIFEST, SEAL, BOM = "manifest.json", "manifest.json.sha256", "bom.cdx.json"
 
 MOST_SEAL, MOST_BYTES = 1024, 2**30
 """Bytes of the seal, and of any other file but the model, whose size is in the manifest; of arrays also unpacked."""
@@ -113,6 +123,10 @@ class BundleContent:
     """The artifact against the reference on the golden images."""
     created: str
     """ISO 8601 time in UTC."""
+    licence: str = ""
+    """Of the images that the network was trained on."""
+    labelled: LabelledFigures | None = None
+    """How often the artifact was right, where labelled images are known."""
     parity_steps: tuple[ParityStep, ...] = ()
     calibration: NDArray[np.uint8] | None = None
     """N × 32, SHA-256 of the pixels of each image that set the ranges."""
@@ -136,6 +150,15 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    signed_by: str = ""
+    """SHA-256 of the trusted key that signed it, as PEM; empty where no key was asked for."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name → SHA-256 of the files that the manifest names."""
+        manifest = self.manifest
+        entries = (manifest.model, manifest.golden, manifest.reference, manifest.calibration, manifest.bom)
+        return {entry.file: entry.sha256 for entry in entries if entry is not None}
 
     def model(self) -> bytes:
         """The artifact's bytes.
@@ -150,6 +173,8 @@ class Bundle:
         entry = self.manifest.golden
         arrays = self._arrays(entry, self.manifest.golden_arrays)
         self._require_labels(arrays["labels"])
+        if "identity" in arrays:
+            self._require_same_identity(entry.file, arrays["identity"])
         return Golden(arrays["images"], arrays["probabilities"], arrays["labels"], entry.images)
 
     def reference(self) -> Reference | None:
@@ -170,10 +195,32 @@ class Bundle:
         Raises:
             BundleCorrupt: a file is missing or differs.
         """
-        manifest = self.manifest
-        for entry in (manifest.model, manifest.golden, manifest.reference, manifest.calibration):
-            if entry is not None:
-                _checked(self.path, entry.file, entry.sha256)
+        self.model()
+        for name, sha256 in self.files.items():
+            if name != self.manifest.model.file:
+                _checked(self.path, name, sha256)
+
+    def require_identity(self, file: str, stated: Identity) -> None:
+        """Compare what a file states of itself with the manifest.
+
+        Args:
+            file: its name.
+            stated: what it says it was made for.
+
+        Raises:
+            BundleCorrupt: they contradict each other.
+        """
+        contradiction = stated.contradiction(self.manifest.identity)
+        if contradiction is not None:
+            raise BundleCorrupt(
+                f"{self.path / file}: was made {contradiction}, as {MANIFEST} says; use a bundle whose files belong "
+                "together"
+            )
+
+    def _require_same_identity(self, file: str, content: NDArray[Any]) -> None:
+        source = str(self.path / file)
+        raw = decode_json(content.tobytes(), source, BundleCorrupt, "copy the bundle again")
+        self.require_identity(file, parse(Identity, raw, source, BundleCorrupt))
 
     def _arrays(self, entry: ArrayFile, wanted: dict[str, ArraySpec]) -> dict[str, NDArray[Any]]:
         content = _checked(self.path, entry.file, entry.sha256)
@@ -191,10 +238,17 @@ class Bundle:
             raise BundleCorrupt(f"{source}: 'labels' from {lowest} to {highest}; wanted -1 to {last}")
 
 
-def read(path: str | Path) -> Bundle:
+def read(path: str | Path, trusted_keys: Sequence[TrustedKey] | None = None) -> Bundle:
     """Open a bundle and check its manifest.
 
+    Args:
+        path: its folder.
+        trusted_keys: public keys, as paths of PEM files or their content, of which one must have signed the bundle; by
+            default no signature is asked for.
+
     Raises:
+        BundleUntrusted: it is not, file by file, what a trusted key signed.
+        RecipeError: a trusted key cannot be used.
         BundleError: not a bundle folder.
         BundleTooNew: written with a later schema.
         BundleCorrupt: the manifest is damaged.
@@ -203,7 +257,10 @@ def read(path: str | Path) -> Bundle:
     if not os.path.lexists(folder / MANIFEST):
         what = f"not a bundle: it holds no {MANIFEST}" if os.path.lexists(folder) else "no such folder"
         raise BundleError(f"{folder}: {what}")
+    signature = None if trusted_keys is None else verify_folder(folder, read_public_keys(trusted_keys))
     content = read_bounded(folder / MANIFEST, MOST_JSON, BundleCorrupt, within=folder)
+    if signature is not None and signature.files.get(MANIFEST) != sha256_bytes(content):
+        raise BundleUntrusted(f"{folder / MANIFEST}: is not what was signed; use the bundle as it was signed")
     raw = decode_json(content, str(folder / MANIFEST), BundleCorrupt, "copy the bundle again")
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -217,7 +274,18 @@ def read(path: str | Path) -> Bundle:
     if manifest.quantization not in QUANTIZATIONS:
         names = ", ".join(QUANTIZATIONS)
         raise BundleError(f"{folder}: unknown quantization {manifest.quantization!r}; quantizations: {names}")
-    return Bundle(folder, manifest)
+    return Bundle(folder, manifest, "" if signature is None else signature.key.hint)
+
+
+def sign(path: Path, key: PrivateKey) -> None:
+    """Sign a bundle of which every file is as it was sealed; an earlier signature is replaced.
+
+    Raises:
+        BundleError: it is damaged, or holds what does not belong to it.
+    """
+    opened = read(path)
+    opened.check()
+    sign_folder(path, opened.manifest.name, {*opened.files, MANIFEST, SEAL}, key)
 
 
 def write(target: Path, content: BundleContent) -> Bundle:
@@ -225,10 +293,11 @@ def write(target: Path, content: BundleContent) -> Bundle:
 
     The folder's name becomes the bundle's.
     """
-    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, SEAL)) as folder:
+    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, BOM, SEAL)) as folder:
         model = f"model{FORMATS[content.format].suffix}"
         (folder / model).write_bytes(content.model)
         golden, reference, calibration = content.golden, content.reference, content.calibration
+        identity = msgspec.json.encode(Identity(content.labels, content.input, content.source.model_sha256))
         manifest = Manifest(
             name=target.name,
             format=content.format,
@@ -238,7 +307,12 @@ def write(target: Path, content: BundleContent) -> Bundle:
             labels=content.labels,
             golden=_write_arrays(
                 folder / GOLDEN,
-                {"images": golden.images, "probabilities": golden.probabilities, "labels": golden.labels},
+                {
+                    "images": golden.images,
+                    "probabilities": golden.probabilities,
+                    "labels": golden.labels,
+                    "identity": np.frombuffer(identity, np.uint8),
+                },
                 golden.kind,
             ),
             reference=None
@@ -258,12 +332,16 @@ def write(target: Path, content: BundleContent) -> Bundle:
             cpu=content.cpu,
             integer_products=content.integer_products,
             adaptation=content.adaptation,
+            licence=content.licence,
+            labelled=content.labelled,
             parity=content.parity,
             parity_steps=content.parity_steps,
             inputs_sha256=content.inputs_sha256,
             created=content.created,
         )
-        encoded = to_json(manifest)
+        bom = to_json(bill_of_materials(manifest))
+        (folder / BOM).write_bytes(bom)
+        encoded = to_json(msgspec.structs.replace(manifest, bom=SealedFile(BOM, sha256_bytes(bom))))
         (folder / MANIFEST).write_bytes(encoded)
         (folder / SEAL).write_text(f"{sha256_bytes(encoded)}  {MANIFEST}\n")
         _require_readable(Bundle(folder, manifest))

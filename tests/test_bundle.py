@@ -76,9 +76,9 @@ def test_the_reference_is_optional(tmp_path: Path) -> None:
 
 def test_a_bundle_holds_the_documented_files_and_no_others(tmp_path: Path) -> None:
     write(tmp_path / "one")
-    assert {path.name for path in (tmp_path / "one").iterdir()} == {*FILES, "manifest.json.sha256"}
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {*FILES, "bom.cdx.json", "manifest.json.sha256"}
     write(tmp_path / "two", format="tflite", reference=None)
-    expected = {"model.tflite", "golden.npz", "manifest.json", "manifest.json.sha256"}
+    expected = {"model.tflite", "golden.npz", "bom.cdx.json", "manifest.json", "manifest.json.sha256"}
     assert {path.name for path in (tmp_path / "two").iterdir()} == expected
 
 
@@ -184,8 +184,8 @@ def test_the_remedy_for_damage_is_told(copy: Path) -> None:
 
 
 def test_a_later_schema_is_answered_with_upgrade_whatever_else_it_changed(copy: Path) -> None:
-    reseal(copy, lambda raw: raw.update(schema=2, novelty={"a": 1}, labels="elsewhere"))
-    with pytest.raises(BundleTooNew, match="schema 2, this bctoolkit reads up to 1; upgrade bctoolkit"):
+    reseal(copy, lambda raw: raw.update(schema=99, novelty={"a": 1}, labels="elsewhere"))
+    with pytest.raises(BundleTooNew, match="schema 99, this bctoolkit reads up to 2; upgrade bctoolkit"):
         bundles.read(copy)
 
 

@@ -10,12 +10,16 @@ from typing import Any
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, train
+from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, signing, train
 from bctoolkit.cli.benchmarks import bench, choose, compare
 from bctoolkit.cli.output import echo
 from bctoolkit.errors import BctkError
+from bctoolkit.supervision.child import go_on_in_child
 
 __all__ = ["cli", "main"]
+
+SUPERVISED = (["predict"], ["verify"])
+"""Commands that run a model in their own process."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -46,6 +50,8 @@ for command in (
     choose.choose,
     device.predict,
     device.verify,
+    signing.keygen,
+    signing.sign,
 ):
     cli.add_command(command)
 
@@ -75,7 +81,10 @@ def main(arguments: list[str] | None = None) -> Any:
     settings: dict[str, Any] = {}
     _occupy_standard_streams()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a damaged picture is read, or refused in one line
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        if words[:1] in SUPERVISED:
+            go_on_in_child()
         return cli.main(arguments, prog_name="bctk", obj=settings)
     except Exception as error:
         line = str(error) if isinstance(error, BctkError) else _unforeseen(error)
@@ -94,6 +103,8 @@ def _occupy_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _forget_what_cannot_be_printed() -> None:
@@ -101,8 +112,8 @@ def _forget_what_cannot_be_printed() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, AttributeError):  # it is full, or there is none
-            with suppress(OSError, AttributeError, ValueError):
+        except OSError:
+            with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

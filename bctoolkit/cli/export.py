@@ -8,6 +8,7 @@ import click
 from bctoolkit.cli import options
 from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, require_extras
+from bctoolkit.cli.signing import Signer, signing_key
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.quantization import Method
 from bctoolkit.errors import FormsRefused
@@ -55,11 +56,14 @@ __all__ = ["export"]
 @options.trust_lambda
 @options.own_data
 @options.golden
-@click.option("--licence", metavar="TEXT", help="Of the network's images; stored inside the model file.")
+@click.option(
+    "--licence", metavar="TEXT", help="Of the network's images; stored in the model file and the bill of materials."
+)
 @click.option("--no-reference", is_flag=True, help="Leave out the reference's predictions on the whole test part.")
 @click.option("--bisect", is_flag=True, help="Trace a failed check to the first layer whose output departs.")
 @click.option("--force", is_flag=True, help="Export every artifact anew, even where no input has changed.")
 @click.option("--recipe", default="default", show_default=True, help="A recipe's name, or a .toml file.")
+@signing_key
 @options.to_bundles
 def export(
     source: str | None,
@@ -84,6 +88,7 @@ def export(
     bisect: bool,
     force: bool,
     recipe: str,
+    sign: Path | None,
     out: Path | None,
 ) -> None:
     """Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
@@ -125,6 +130,7 @@ def export(
     }
     declared = read_export_recipe(workspace.declared("exports", recipe), _stated(stated))
     path = workspace.model(source)
+    signer = Signer(sign)
     with quiet_engines() as progress:
         require_extras("export")
         from bctoolkit.export import export
@@ -144,12 +150,14 @@ def export(
             )
         except FormsRefused as refused:
             for bundle in refused.bundles:
+                signer.sign(bundle.path)
                 echo(bundle.path)
             *others, last = refused.refusals
             for refusal in others:
                 echo(f"error: {refusal}", err=True)
             raise last from None
     for bundle in bundles:
+        signer.sign(bundle.path)
         echo(bundle.path)
     echo("next: bctk bench" + (f" {out}/*" if out else ""))
 

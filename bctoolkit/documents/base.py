@@ -64,6 +64,8 @@ def decode_json(content: bytes, source: str, error: type[BctkError], remedy: str
         BctkError: of class `error`: it is not JSON, or nested or numbered out of bounds. The message says
             `source` and `remedy`.
     """
+    if len(content) > MOST_JSON:
+        raise error(f"{source}: {len(content):,} bytes of JSON; wanted at most {MOST_JSON:,}")
     try:
         return from_json(content)
     except ValueError as problem:
