@@ -18,6 +18,7 @@ from bctoolkit.contract import InputContract, prepare
 from bctoolkit.documents.formats import engine_for, engine_name
 from bctoolkit.errors import BackendError, InputMismatch
 from bctoolkit.lazy import attribute
+from bctoolkit.manifest import Manifest
 from bctoolkit.runtime.backends import Backend, default_threads
 from bctoolkit.runtime.info import Info
 from bctoolkit.runtime.self_test.run import SelfTestMode, run_self_test
@@ -114,6 +115,9 @@ class Classifier:
     def warm_up(self, runs: int = 3) -> None:
         """Run the model on a black image, so that the first answer takes no longer than the others.
 
+        Args:
+            runs: how often.
+
         Raises:
             BackendError: the classifier cannot be used; see `backend`.
         """
@@ -161,9 +165,11 @@ class Classifier:
             The prediction of each batch; the last may be smaller.
 
         Raises:
-            InputMismatch: `batch` is no number of images.
+            InputMismatch: `images` is one image, or `batch` no number of images.
             BctkError: as `predict`, when the batch is reached.
         """
+        if isinstance(images, str) or not isinstance(images, Iterable):
+            raise InputMismatch(f"got {type(images).__name__}; wanted an iterable of images, for one image use predict")
         if batch < 1:
             raise InputMismatch(f"got batches of {batch} images; wanted at least 1")
         waiting = iter(images)
@@ -240,27 +246,31 @@ def load(
     if self_test not in get_args(SelfTestMode):
         raise BackendError(f"unknown mode of the self-test: {self_test!r}; modes: {', '.join(get_args(SelfTestMode))}")
     opened = bundle.read(path)
-    manifest = opened.manifest
-    row = engine_for(manifest.format, engine)
+    name = engine_name(opened.manifest.format, engine)
+    row = engine_for(opened.manifest.format, name)
     backend: Backend = attribute(row.backend)(
         opened.model(),
         row.providers[0] if provider is None else provider,
         default_threads() if threads is None else threads,
     )
-    info = Info(
+    info = _info(opened.manifest, name, _version(row.package), backend)
+    outcome = run_self_test(self_test, opened, backend, info)
+    return Classifier(backend, info.input, info.labels, msgspec.structs.replace(info, self_test=outcome))
+
+
+def _info(manifest: Manifest, engine: str, engine_version: str | None, backend: Backend) -> Info:
+    return Info(
         bundle=manifest.name,
         model_sha256=manifest.model.sha256,
         format=manifest.format,
         quantization=manifest.quantization,
-        engine=engine_name(manifest.format, engine),
-        engine_version=_version(row.package),
+        engine=engine,
+        engine_version=engine_version,
         provider=backend.provider,
         threads=backend.threads,
         labels=manifest.labels,
         input=manifest.input,
     )
-    outcome = run_self_test(self_test, opened, backend, info)
-    return Classifier(backend, manifest.input, manifest.labels, msgspec.structs.replace(info, self_test=outcome))
 
 
 def _version(package: str) -> str | None:

@@ -12,6 +12,11 @@ from bctoolkit.cli import cli
 HEAVY = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "PIL", "matplotlib", "scipy", "rich")
 TRAINING = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxscript", "click")
 OPTIONAL = ("PIL", "matplotlib", "rich", "scipy", "psutil", "click", "onnxruntime", "ai_edge_litert", *TRAINING)
+SLOW_TO_IMPORT = (
+    "importlib.metadata", "email", "asyncio", "concurrent", "multiprocessing", "subprocess", "http", "ssl", "xml",
+    "bctoolkit.recipes", "bctoolkit.workspace", "bctoolkit.data",
+)  # fmt: skip
+"""What a device app may need or not, but the runtime does not."""
 BASE = (
     "errors", "documents", "documents.formats", "files", "lazy", "progress", "system", "contract", "recipes",
     "statistics.metrics",
@@ -86,7 +91,7 @@ def test_version_imports_nothing_heavy() -> None:
 
 
 def test_the_runtime_imports_no_training_framework_and_no_engine_yet() -> None:
-    packages = (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy", "matplotlib")
+    packages = (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy", "matplotlib", *SLOW_TO_IMPORT)
     assert imported_by("import bctoolkit.runtime", packages) == []
 
 

@@ -149,6 +149,12 @@ def test_a_bad_image_in_a_stream_is_told_when_its_batch_is_reached() -> None:
         next(predictions)
 
 
+@pytest.mark.parametrize("image", ["cell.png", Path("cell.png"), None, 7])
+def test_one_image_is_no_stream(image: Any) -> None:
+    with pytest.raises(InputMismatch, match="wanted an iterable of images, for one image use predict"):
+        stub()[0].predict_batches(image)
+
+
 @pytest.mark.parametrize("batch", [0, -1])
 def test_batches_of_no_images_are_refused_at_once(batch: int) -> None:
     with pytest.raises(InputMismatch, match="wanted at least 1"):
