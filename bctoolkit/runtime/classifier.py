@@ -20,7 +20,7 @@ from bctoolkit.errors import BackendError, InputMismatch
 from bctoolkit.lazy import attribute
 from bctoolkit.manifest import Manifest
 from bctoolkit.runtime.backends import Backend, default_threads
-from bctoolkit.runtime.info import Info
+from bctoolkit.runtime.info import ClassifierInfo
 from bctoolkit.runtime.self_test.run import SelfTestMode, run_self_test
 from bctoolkit.system import versions
 
@@ -64,12 +64,14 @@ class Classifier:
     """
 
     def __init__(
-        self, backend: Backend, contract: InputContract, labels: tuple[str, ...], info: Info | None = None
+        self, backend: Backend, contract: InputContract, labels: tuple[str, ...], info: ClassifierInfo | None = None
     ) -> None:
         self.contract = contract
         self.labels = labels
         self._backend: Backend | None = backend
-        self._info = info or Info(provider=backend.provider, threads=backend.threads, labels=labels, input=contract)
+        self._info = info or ClassifierInfo(
+            provider=backend.provider, threads=backend.threads, labels=labels, input=contract
+        )
         self._process = os.getpid()
 
     def __reduce__(self) -> NoReturn:
@@ -104,7 +106,7 @@ class Classifier:
             )
         return self._backend
 
-    def info(self) -> Info:
+    def info(self) -> ClassifierInfo:
         """What is opened, and what runs it."""
         return self._info
 
@@ -258,8 +260,8 @@ def load(
     return Classifier(backend, info.input, info.labels, msgspec.structs.replace(info, self_test=outcome))
 
 
-def _info(manifest: Manifest, engine: str, engine_version: str | None, backend: Backend) -> Info:
-    return Info(
+def _info(manifest: Manifest, engine: str, engine_version: str | None, backend: Backend) -> ClassifierInfo:
+    return ClassifierInfo(
         bundle=manifest.name,
         model_sha256=manifest.model.sha256,
         format=manifest.format,

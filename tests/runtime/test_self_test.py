@@ -17,7 +17,7 @@ from bctoolkit.bundle import Bundle, Golden
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import BackendError, SelfTestFailed
 from bctoolkit.manifest import Processor
-from bctoolkit.runtime import Info, SelfTest, load
+from bctoolkit.runtime import ClassifierInfo, SelfTest, load
 from bctoolkit.runtime.on_onnxruntime import OnnxRuntimeBackend
 from bctoolkit.runtime.self_test import diagnosis, run
 from bctoolkit.runtime.self_test.diagnosis import CAUSES, diagnose
@@ -60,9 +60,9 @@ def sealed(folder: Path, probabilities: NDArray[np.float32], **changes: Any) -> 
     return write(folder / "bundle", golden=golden, labels=labels, tools=TOOLS, **changes)
 
 
-def here(bundle: Bundle, **changes: Any) -> Info:
+def here(bundle: Bundle, **changes: Any) -> ClassifierInfo:
     usual: dict[str, Any] = {"engine": "onnxruntime", "engine_version": "1.32.0", "provider": "cpu", "threads": 1}
-    return Info(labels=bundle.manifest.labels, input=bundle.manifest.input, **(usual | changes))
+    return ClassifierInfo(labels=bundle.manifest.labels, input=bundle.manifest.input, **(usual | changes))
 
 
 def asked(bundle: Bundle, answers: NDArray[np.float32], **changes: Any) -> SelfTest:

@@ -15,7 +15,7 @@ from bctoolkit.documents.formats import Tolerance
 from bctoolkit.errors import SelfTestFailed
 from bctoolkit.files import sha256_bytes
 from bctoolkit.runtime.backends import Backend
-from bctoolkit.runtime.info import Info, SelfTest
+from bctoolkit.runtime.info import ClassifierInfo, SelfTest
 from bctoolkit.runtime.self_test.diagnosis import diagnose
 from bctoolkit.runtime.self_test.remembered import PassedTest, has_passed, remember
 from bctoolkit.statistics.metrics import Probabilities, limit_violations
@@ -31,7 +31,7 @@ ROUNDING = 1e-9
 """Of a share of images."""
 
 
-def run_self_test(mode: SelfTestMode, bundle: Bundle, backend: Backend, here: Info) -> SelfTest:
+def run_self_test(mode: SelfTestMode, bundle: Bundle, backend: Backend, here: ClassifierInfo) -> SelfTest:
     """Test an opened model unless its answers are known to be right here.
 
     Args:
@@ -59,7 +59,7 @@ def run_self_test(mode: SelfTestMode, bundle: Bundle, backend: Backend, here: In
     return result
 
 
-def ask(bundle: Bundle, backend: Backend, here: Info) -> SelfTest:
+def ask(bundle: Bundle, backend: Backend, here: ClassifierInfo) -> SelfTest:
     """Ask an opened model a few golden images, one at a time as a device does.
 
     Raises:
