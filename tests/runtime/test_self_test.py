@@ -1,6 +1,7 @@
 """The self-test: what is refused and why, what is not, and what of it is remembered."""
 
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -301,6 +302,27 @@ def test_a_relative_cache_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     assert [outcome(), outcome()] == ["passed", "remembered"]
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("home", ["here", "/proc/none"])
+def test_a_user_without_a_home_has_no_cache(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", home)
+    assert [outcome(), outcome()] == ["passed", "passed"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_whom_the_system_does_not_know_has_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: Path("~nobody-here").expanduser())
+    assert [outcome(), outcome()] == ["passed", "passed"]
+
+
+def test_an_error_keeps_its_causes_on_its_way_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(SelfTestFailed("it failed", ("cpu",))))
+    assert (str(error), error.causes) == ("it failed", ("cpu",))
 
 
 def test_old_files_go(cache: Path) -> None:

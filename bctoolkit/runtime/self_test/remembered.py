@@ -66,9 +66,12 @@ def _folder() -> Path:
     """
     stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return (stated if stated.is_absolute() else Path.home() / ".cache") / "bctoolkit" / "self-tests"
+        cache = stated if stated.is_absolute() else Path.home() / ".cache"
     except RuntimeError as problem:
         raise OSError(str(problem)) from None
+    if not cache.is_absolute():
+        raise OSError("the home folder is relative")
+    return cache / "bctoolkit" / "self-tests"
 
 
 def _name(content: bytes) -> str:
