@@ -9,7 +9,8 @@
     ├── WeightsError              pre-trained weights that cannot be had or do not fit
     ├── BundleError
     │   ├── BundleCorrupt         a file that is not what the manifest says
-    │   └── BundleTooNew          written by a later version of bctoolkit
+    │   ├── BundleTooNew          written by a later version of bctoolkit
+    │   └── BundleUntrusted       not as a trusted key signed it
     ├── ExportError
     │   ├── UnsupportedOp         a layer that has no counterpart in the target format
     │   ├── ParityFailed          the artifact does not behave like the Keras reference
@@ -32,6 +33,7 @@ __all__ = [
     "BundleCorrupt",
     "BundleError",
     "BundleTooNew",
+    "BundleUntrusted",
     "DatasetError",
     "ExportError",
     "FormsRefused",
@@ -76,6 +78,10 @@ class BundleCorrupt(BundleError):
 
 class BundleTooNew(BundleError):
     """The bundle was written by a later version of bctoolkit."""
+
+
+class BundleUntrusted(BundleError):
+    """The bundle is not as the owner of a trusted key signed it."""
 
 
 class ExportError(BctkError):

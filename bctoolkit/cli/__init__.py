@@ -2,16 +2,21 @@
 
 import sys
 import traceback
+import warnings
 from typing import Any
 
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, train
+from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, signing, train
 from bctoolkit.cli.benchmarks import bench, choose, compare
 from bctoolkit.errors import BctkError
+from bctoolkit.supervision.child import go_on_in_child
 
 __all__ = ["cli", "main"]
+
+SUPERVISED = (["predict"], ["verify"])
+"""Commands that run a model in their own process."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -42,6 +47,8 @@ for command in (
     choose.choose,
     device.predict,
     device.verify,
+    signing.keygen,
+    signing.sign,
 ):
     cli.add_command(command)
 
@@ -69,7 +76,13 @@ _add_debug(cli)
 def main(arguments: list[str] | None = None) -> Any:
     """Run `bctk`; an error is one line on standard error and exit code 1, after its traceback with `--debug`."""
     settings: dict[str, Any] = {}
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\."
+    )  # of damaged tags in a picture: it is read, or refused in one line
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        if words[:1] in SUPERVISED:
+            go_on_in_child()
         return cli.main(arguments, prog_name="bctk", obj=settings)
     except Exception as error:
         if settings.get("debug"):

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from bctoolkit.cli.shared import quiet_engines, require_extras
+from bctoolkit.cli.signing import Signer, signing_key
 from bctoolkit.documents import Document, parse
 from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import RecipeError
@@ -62,7 +63,9 @@ D = TypeVar("D", bound=Document)
     help="Whose limits hold, where the file's operators do not show it.",
 )
 @click.option("--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder.")
+@click.option("--licence", metavar="TEXT", help="Of the network's images; stored as by `bctk export`.")
 @click.option("--name", help="First part of the bundle's name. Default: the file's.")
+@signing_key
 @click.option(
     "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."
 )
@@ -84,7 +87,9 @@ def adopt(
     trust_lambda: bool,
     quantization: str | None,
     golden: str | None,
+    licence: str | None,
     name: str | None,
+    sign: Path | None,
     out: Path | None,
 ) -> None:
     """Seal a model file made elsewhere in a bundle, checked like our own exports.
@@ -100,6 +105,7 @@ def adopt(
     """
     from bctoolkit.documents.options import read_labels, read_scale, read_size
     from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
+    from bctoolkit.recipes import ExportRecipe
     from bctoolkit.trust import LoadOptions
     from bctoolkit.workspace import Workspace
 
@@ -115,6 +121,7 @@ def adopt(
         "channels": reference_channels,
     }
     path = Path(reference) if reference.endswith((".onnx", ".tflite")) else workspace.model(reference)
+    signer = Signer(sign)
     with quiet_engines() as progress:
         require_extras("export")
         from bctoolkit.export.adoption.pipeline import Adoption
@@ -132,8 +139,15 @@ def adopt(
             name,
         )
         bundle = run_adoption(
-            adoption, out or workspace.bundles, progress, data=data, golden=golden, cache=workspace.prediction_cache
+            adoption,
+            out or workspace.bundles,
+            progress,
+            data=data,
+            golden=golden,
+            recipe=ExportRecipe(licence=licence or ""),
+            cache=workspace.prediction_cache,
         )
+    signer.sign(bundle.path)
     click.echo(bundle.path)
     click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
 

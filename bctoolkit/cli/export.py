@@ -6,6 +6,7 @@ from typing import Any, get_args
 import click
 
 from bctoolkit.cli.shared import quiet_engines, require_extras
+from bctoolkit.cli.signing import Signer, signing_key
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Channels, Head
 from bctoolkit.documents.quantization import Method
@@ -72,11 +73,14 @@ __all__ = ["export"]
 @click.option("--trust-lambda", is_flag=True, help="Run the Python code inside the model file: its Lambda layers.")
 @click.option("--data", metavar="PATH", help="The network's images. Default: those of the run.")
 @click.option("--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder.")
-@click.option("--licence", metavar="TEXT", help="Of the network's images; stored inside the model file.")
+@click.option(
+    "--licence", metavar="TEXT", help="Of the network's images; stored in the model file and the bill of materials."
+)
 @click.option("--no-reference", is_flag=True, help="Leave out the reference's predictions on the whole test part.")
 @click.option("--bisect", is_flag=True, help="Trace a failed check to the first layer whose output departs.")
 @click.option("--force", is_flag=True, help="Export every artifact anew, even where no input has changed.")
 @click.option("--recipe", default="default", show_default=True, help="A recipe's name, or a .toml file.")
+@signing_key
 @click.option(
     "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."
 )
@@ -103,6 +107,7 @@ def export(
     bisect: bool,
     force: bool,
     recipe: str,
+    sign: Path | None,
     out: Path | None,
 ) -> None:
     """Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
@@ -144,6 +149,7 @@ def export(
     }
     declared = read_export_recipe(workspace.declared("exports", recipe), _stated(stated))
     path = workspace.model(source)
+    signer = Signer(sign)
     with quiet_engines() as progress:
         require_extras("export")
         from bctoolkit.export import export
@@ -163,12 +169,14 @@ def export(
             )
         except FormsRefused as refused:
             for bundle in refused.bundles:
+                signer.sign(bundle.path)
                 click.echo(bundle.path)
             *others, last = refused.refusals
             for refusal in others:
                 click.echo(f"error: {refusal}", err=True)
             raise last from None
     for bundle in bundles:
+        signer.sign(bundle.path)
         click.echo(bundle.path)
     click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
 

@@ -69,9 +69,13 @@ class Format(NamedTuple):
     summary: str
     exporter: str
     """`module:attribute` of a class that is an `export.exporter.Exporter`."""
+    ports: str
+    """`module:attribute` of a callable `(model: bytes) -> runtime.ports.Ports`; it raises `ValueError`."""
     batch: int | None
     """The fixed batch size of the exported graph; None where it is free."""
     quantizations: tuple[str, ...]
+    properties: str
+    """`module:attribute` of a callable `(model: bytes) -> dict[str, str]`: what a file says of itself."""
     engines: dict[str, Engine]
 
 
@@ -103,8 +107,10 @@ FORMATS: dict[str, Format] = {
         suffix=".onnx",
         summary="ONNX, for ONNX Runtime",
         exporter="bctoolkit.export.onnx.exporter:OnnxExporter",
+        ports="bctoolkit.runtime.onnx_file:ports",
         batch=None,
         quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
+        properties="bctoolkit.runtime.properties:onnx_properties",
         engines={
             "onnxruntime": Engine(
                 backend="bctoolkit.runtime.on_onnxruntime:open_model",
@@ -118,8 +124,10 @@ FORMATS: dict[str, Format] = {
         suffix=".tflite",
         summary="TFLite (LiteRT), for phones and small boards",
         exporter="bctoolkit.export.tflite.exporter:TfliteExporter",
+        ports="bctoolkit.runtime.tflite_file:ports",
         batch=1,
         quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full"),
+        properties="bctoolkit.runtime.properties:tflite_properties",
         engines={
             "litert": Engine(
                 backend="bctoolkit.runtime.on_litert:open_model",

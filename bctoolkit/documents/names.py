@@ -17,13 +17,14 @@ def name_fault(name: str) -> str | None:
 
     A name is visible characters and blanks, and no path: neither `/` nor `\\`, and not `.` or `..`.
     """
+    size = len(name.encode(errors="surrogatepass"))
+    if size > LONGEST:
+        return f"{name[:20]!r}… has {size} bytes, more than {LONGEST}"
     hidden = next((character for character in name if unicodedata.category(character) in INVISIBLE), None)
     if hidden is not None:
         return f"{name!r} holds the character U+{ord(hidden):04X}, which cannot be seen"
     if not name.strip() or name in (".", "..") or "/" in name or "\\" in name:
         return f"{name!r} cannot be the name of a folder"
-    if len(name.encode()) > LONGEST:
-        return f"{name[:20]!r}… has {len(name.encode())} bytes, more than {LONGEST}"
     return None
 
 

@@ -15,6 +15,7 @@ from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, quanti
 from bctoolkit.export.baseline import Baseline, check_network
 from bctoolkit.export.cache import TOOLS
 from bctoolkit.export.exporter import Exporter, ExportSettings
+from bctoolkit.export.figures import labelled_figures
 from bctoolkit.export.keras_graph.state import training_warning
 from bctoolkit.export.keras_network import KerasNetwork
 from bctoolkit.export.network import Network
@@ -157,6 +158,8 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         tools=versions(*TOOLS),
         parity=metrics.parity(golden.probabilities, checked.variant.probabilities[baseline.golden_indices]),
         created=utc_now(),
+        licence=job.recipe.licence,
+        labelled=labelled_figures(baseline, checked),
         parity_steps=baseline.steps + checked.steps,
         keep_float=tuple(sorted(checked.keep_float)),
         integer_products=checked.integer_products,

@@ -19,9 +19,12 @@ from bctoolkit.documents.formats import engine_for, engine_name
 from bctoolkit.errors import BackendError, InputMismatch
 from bctoolkit.lazy import attribute
 from bctoolkit.manifest import Manifest
-from bctoolkit.runtime.backends import Backend, default_threads
+from bctoolkit.runtime.backends import Backend, default_threads, engine_errors
+from bctoolkit.runtime.identity import model_file
 from bctoolkit.runtime.info import ClassifierInfo
 from bctoolkit.runtime.self_test.run import SelfTestMode, run_self_test
+from bctoolkit.signing import TrustedKey
+from bctoolkit.statistics.metrics import are_probabilities
 from bctoolkit.system import versions
 
 if TYPE_CHECKING:
@@ -30,9 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Classifier", "Picture", "Prediction", "load"]
 
 MAX_THREADS = 256
-
-ROUNDING = 0.01
-"""How far beyond 0 and 1 a probability may lie: outputs of eight or sixteen bits are rounded."""
 
 Picture: TypeAlias = Union[str, Path, "Image", NDArray[Any]]
 """One image: a file or a Pillow image, which is prepared, or an array as `prepare` makes it."""
@@ -150,8 +150,8 @@ class Classifier:
             )
         if not np.isfinite(probabilities).all():
             raise BackendError("the engine returned probabilities that are not finite")
-        low, high = float(probabilities.min()), float(probabilities.max())
-        if low < -ROUNDING or high > 1 + ROUNDING:
+        if not are_probabilities(probabilities):
+            low, high = float(probabilities.min()), float(probabilities.max())
             raise BackendError(f"the engine returned values from {low:g} to {high:g}, which are no probabilities")
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
@@ -222,6 +222,7 @@ def load(
     provider: str | None = None,
     threads: int | None = None,
     self_test: SelfTestMode = "once",
+    trusted_keys: Sequence[TrustedKey] | None = None,
 ) -> Classifier:
     """Open a bundle with an inference engine. The model's hash is checked before the engine sees a byte of it.
 
@@ -235,9 +236,12 @@ def load(
         threads: threads to compute with; by default the CPUs at hand, at most four.
         self_test: when to ask golden images: `"once"` for each bundle, engine, provider, threads and CPU, `"always"`,
             or `"never"`.
+        trusted_keys: public keys, as paths of PEM files or their content, of which one must have signed the bundle as
+            it is; by default no signature is asked for.
 
     Raises:
-        BundleError: not a bundle, damaged, or too new.
+        BundleError: not a bundle, damaged, put together of files that do not belong together, not signed by a trusted
+            key, or too new.
         MissingExtra: the engine is not installed.
         ProviderUnavailable: there is no such engine, or it cannot run on `provider`.
         SelfTestFailed: the engine does not compute here what was sealed.
@@ -247,14 +251,15 @@ def load(
         raise BackendError(f"got {threads} threads; wanted 1 to {MAX_THREADS}")
     if self_test not in get_args(SelfTestMode):
         raise BackendError(f"unknown mode of the self-test: {self_test!r}; modes: {', '.join(get_args(SelfTestMode))}")
-    opened = bundle.read(path)
+    opened = bundle.read(path, trusted_keys)
     name = engine_name(opened.manifest.format, engine)
-    row = engine_for(opened.manifest.format, name)
-    backend: Backend = attribute(row.backend)(
-        opened.model(),
-        row.providers[0] if provider is None else provider,
-        default_threads() if threads is None else threads,
-    )
+    row, model = engine_for(opened.manifest.format, name), model_file(opened)
+    with engine_errors("the engine cannot open the model"):
+        backend: Backend = attribute(row.backend)(
+            model,
+            row.providers[0] if provider is None else provider,
+            default_threads() if threads is None else threads,
+        )
     info = _info(opened.manifest, name, _version(row.package), backend)
     outcome = run_self_test(self_test, opened, backend, info)
     return Classifier(backend, info.input, info.labels, msgspec.structs.replace(info, self_test=outcome))

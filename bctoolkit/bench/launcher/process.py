@@ -13,6 +13,7 @@ import msgspec
 
 from bctoolkit.bench.worker.jobs import READY, Job, Problem
 from bctoolkit.errors import BackendError
+from bctoolkit.supervision.child import reason
 
 __all__ = ["Child", "in_child"]
 
@@ -89,7 +90,7 @@ class Child:
         if code != 0:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            raise BackendError(f"{self.name}: its process ended with {_describe_exit(code)} ({last[0]})")
+            raise BackendError(f"{self.name}: {_describe_exit(code)} ({last[0]})")
         content = Path(self._job.output).read_bytes()
         problem = msgspec.json.decode(content, type=Problem)
         if problem.error:
@@ -103,8 +104,4 @@ class Child:
 
 
 def _describe_exit(code: int) -> str:
-    if code == -9:
-        return "SIGKILL, likely out of memory"
-    if code == -6:
-        return "SIGABRT, an abort"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+    return reason(-code) if code < 0 else f"its process ended with exit code {code}"
