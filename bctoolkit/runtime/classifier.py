@@ -142,17 +142,7 @@ class Classifier:
                 this process is a fork of the one that opened the model.
             MissingExtra: files and Pillow images need Pillow.
         """
-        backend, batch = self.backend, self._batch(images)
-        probabilities = backend.run(batch)
-        if probabilities.shape != (len(batch), len(self.labels)):
-            raise BackendError(
-                f"the engine returned shape {probabilities.shape}, expected {(len(batch), len(self.labels))}"
-            )
-        if not np.isfinite(probabilities).all():
-            raise BackendError("the engine returned probabilities that are not finite")
-        if not are_probabilities(probabilities):
-            low, high = float(probabilities.min()), float(probabilities.max())
-            raise BackendError(f"the engine returned values from {low:g} to {high:g}, which are no probabilities")
+        probabilities = self._answers(self.backend, self._batch(images))
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
     def predict_batches(self, images: Iterable[Picture], batch: int = 1) -> Iterator[Prediction]:
@@ -196,6 +186,20 @@ class Classifier:
         """
         single = (np.asarray(images[i : i + 1], self.contract.dtype) for i in range(len(images)))
         return np.concatenate([self.predict(image).probabilities for image in single])
+
+    def _answers(self, backend: Backend, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """The model's probabilities of a batch that keeps the contract, N × classes, if that is what they are."""
+        probabilities = backend.run(batch)
+        if probabilities.shape != (len(batch), len(self.labels)):
+            raise BackendError(
+                f"the engine returned shape {probabilities.shape}, expected {(len(batch), len(self.labels))}"
+            )
+        if not np.isfinite(probabilities).all():
+            raise BackendError("the engine returned probabilities that are not finite")
+        if not are_probabilities(probabilities):
+            low, high = float(probabilities.min()), float(probabilities.max())
+            raise BackendError(f"the engine returned values from {low:g} to {high:g}, which are no probabilities")
+        return probabilities
 
     def _batch(self, images: Picture | Sequence[Picture]) -> NDArray[Any]:
         """The argument of `predict` as the model takes it."""
