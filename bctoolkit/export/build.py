@@ -23,6 +23,7 @@ from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.sensitivity.report import write_report
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult
 from bctoolkit.manifest import Processor
+from bctoolkit.runtime.ports import classifier_ports, require_ports
 from bctoolkit.statistics import metrics
 from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 
@@ -141,8 +142,13 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         artifact: format and quantization.
         checked: the artifact.
         facts: fields of `BundleContent` that the caller alone knows.
+
+    Raises:
+        ExportError: no device would take it: it holds a loop, say.
     """
     job, golden = baseline.job, baseline.golden
+    wanted = classifier_ports(job.contract, len(job.labels))
+    require_ports(checked.model, artifact[0], wanted, job.name(artifact), ExportError)
     provenance = job.source.provenance
     if job.data is not None:
         provenance = msgspec.structs.replace(provenance, dataset_sha256=job.data.dataset.sha256)

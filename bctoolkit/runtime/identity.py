@@ -6,7 +6,7 @@ from bctoolkit.documents.formats import lookup
 from bctoolkit.errors import BundleCorrupt
 from bctoolkit.lazy import attribute
 from bctoolkit.manifest import Identity
-from bctoolkit.runtime.ports import require_ports
+from bctoolkit.runtime.ports import classifier_ports, require_ports
 
 __all__ = ["identity_of", "model_file"]
 
@@ -21,8 +21,9 @@ def model_file(opened: Bundle) -> bytes:
         BundleCorrupt: the file is missing, was changed, was made for another bundle, or takes, gives or holds what it
             should not.
     """
-    model, name = opened.model(), opened.manifest.model.file
-    require_ports(model, opened.manifest, str(opened.path / name))
+    manifest, model, name = opened.manifest, opened.model(), opened.manifest.model.file
+    wanted = classifier_ports(manifest.input, len(manifest.labels))
+    require_ports(model, manifest.format, wanted, str(opened.path / name), BundleCorrupt)
     opened.require_identity(name, identity_of(opened, model))
     return model
 

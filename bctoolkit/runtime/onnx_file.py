@@ -9,7 +9,7 @@ from typing import Any
 
 from bctoolkit.runtime.ports import Port, Ports
 
-__all__ = ["fields", "ports"]
+__all__ = ["REFUSED", "fields", "ports"]
 
 NESTED = {
     "model": {7: "graph", 25: "function"},

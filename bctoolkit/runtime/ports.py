@@ -1,13 +1,13 @@
-"""What goes into a model file and what comes out, and whether that is what the manifest says."""
+"""What goes into a model file and what comes out, and whether that is what a classifier takes and gives."""
 
 from typing import NamedTuple
 
+from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import lookup
-from bctoolkit.errors import BundleCorrupt
+from bctoolkit.errors import BctkError
 from bctoolkit.lazy import attribute
-from bctoolkit.manifest import Manifest
 
-__all__ = ["Port", "Ports", "require_ports"]
+__all__ = ["Port", "Ports", "classifier_ports", "require_ports"]
 
 Shape = tuple[int | None, ...]
 
@@ -36,28 +36,32 @@ class Ports(NamedTuple):
     outputs: tuple[Port, ...]
 
 
-def require_ports(model: bytes, manifest: Manifest, source: str) -> None:
-    """Compare a model file with the manifest before an engine sees it.
+def classifier_ports(contract: InputContract, classes: int) -> Ports:
+    """Those of a classifier: one image, and its probabilities."""
+    return Ports((Port(contract.dtype, (None, *contract.shape)),), (Port("float32", (None, classes)),))
+
+
+def require_ports(model: bytes, format_name: str, wanted: Ports, source: str, error: type[BctkError]) -> None:
+    """Refuse a model file that holds what no bundle does, or takes or gives something else.
 
     Args:
         model: the file's content.
-        manifest: what it has to be.
+        format_name: a key of `FORMATS`.
+        wanted: what it has to take and give.
         source: what to call it in a message.
+        error: what to raise.
 
     Raises:
-        BundleCorrupt: it cannot be read, holds what no bundle does, or takes or gives something else than one image and
-            its probabilities.
+        BctkError: of class `error`.
     """
     try:
-        ports: Ports = attribute(lookup(manifest.format).ports)(model)
+        ports: Ports = attribute(lookup(format_name).ports)(model)
     except ValueError as problem:
-        raise BundleCorrupt(f"{source}: {problem}; export it again") from None
-    image = Port(manifest.input.dtype, (None, *manifest.input.shape))
-    probabilities = Port("float32", (None, len(manifest.labels)))
-    for role, found, wanted in (("input", ports.inputs, image), ("output", ports.outputs, probabilities)):
-        if len(found) != 1 or not _fits(found[0], wanted):
+        raise error(f"{source}: {problem}; export it again") from None
+    for role, found, (port,) in (("input", ports.inputs, wanted.inputs), ("output", ports.outputs, wanted.outputs)):
+        if len(found) != 1 or not _fits(found[0], port):
             given = ", ".join(map(str, found[:4])) or "none"
-            raise BundleCorrupt(f"{source}: its {role} is {given}; the manifest says {wanted}; export it again")
+            raise error(f"{source}: its {role} is {given}; wanted {port}; export it again")
 
 
 def _fits(found: Port, wanted: Port) -> bool:

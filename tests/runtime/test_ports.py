@@ -51,7 +51,7 @@ def set_sequence(model: onnx.ModelProto) -> None:
     [
         (
             set_input(TensorProto.UINT8, ["N", 16, 17, 3]),
-            r"input is uint8 N×16×17×3; the manifest says uint8 N×16×16×3",
+            r"input is uint8 N×16×17×3; wanted uint8 N×16×16×3",
         ),
         (set_input(TensorProto.UINT8, [4, 16, 16, 3]), "input is uint8 4×16×16×3"),
         (set_input(TensorProto.UINT8, []), "input is uint8 value"),
@@ -59,7 +59,7 @@ def set_sequence(model: onnx.ModelProto) -> None:
         (set_input(TensorProto.STRING, ["N", 16, 16, 3]), "input is string"),
         (lambda model: model.graph.input.append(port("more", 1, [1])), "input is uint8 N×16×16×3, float32 1"),
         (lambda model: model.graph.ClearField("input"), "input is none"),
-        (set_output(TensorProto.FLOAT, ["N", 4]), "output is float32 N×4; the manifest says float32 N×3"),
+        (set_output(TensorProto.FLOAT, ["N", 4]), "output is float32 N×4; wanted float32 N×3"),
         (set_output(TensorProto.FLOAT, ["N"]), "output is float32 N"),
         (set_output(TensorProto.INT64, ["N", 3]), "output is type 7 N×3"),
         (set_output(TensorProto.STRING, ["N", 3]), "output is string N×3"),
