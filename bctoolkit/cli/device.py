@@ -135,7 +135,7 @@ def _signature(opened: "Bundle") -> str:
 def _names(opened: "Bundle") -> str:
     """Which files state labels, input and source; they agree, or the bundle would have been refused."""
     from bctoolkit.manifest import Identity
-    from bctoolkit.runtime.identity import identity_of
+    from bctoolkit.runtime.model_files.identity import identity_of
 
     manifest = opened.manifest
     model = [] if identity_of(opened, opened.model()) == Identity() else [manifest.model.file]

@@ -19,8 +19,8 @@ from bctoolkit.documents.formats import engine_for, engine_name
 from bctoolkit.errors import BackendError, InputMismatch
 from bctoolkit.lazy import attribute
 from bctoolkit.runtime.backends import Backend, default_threads, engine_errors
-from bctoolkit.runtime.identity import model_file
 from bctoolkit.runtime.info import Info
+from bctoolkit.runtime.model_files.identity import model_file
 from bctoolkit.runtime.self_test.run import SelfTestMode, run_self_test
 from bctoolkit.signing import TrustedKey
 from bctoolkit.statistics.metrics import are_probabilities

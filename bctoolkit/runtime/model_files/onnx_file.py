@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from bctoolkit.runtime.ports import Port, Ports
+from bctoolkit.runtime.model_files.ports import Port, Ports
 
 __all__ = ["REFUSED", "fields", "ports"]
 
