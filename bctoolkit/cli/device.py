@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli.output import echo, echo_json
 from bctoolkit.cli.shared import quiet_engines
 from bctoolkit.cli.signing import trusted_keys
 from bctoolkit.supervision.time_limit import time_limit
@@ -59,10 +60,11 @@ def predict(
         named = dict(zip(classifier.labels, prediction.probabilities[0].tolist(), strict=True))
         label = prediction.labels[0]
         if as_json:
-            click.echo(json.dumps({"image": str(path), "label": label, "probabilities": named}, ensure_ascii=False))
+            answer = {"image": str(path), "label": label, "probabilities": named}
+            echo_json(json.dumps(answer, ensure_ascii=False))
         else:
             likeliest = sorted(named.items(), key=lambda item: -item[1])
-            click.echo(f"{path}: {label}  " + "  ".join(f"{name} {value:.4f}" for name, value in likeliest))
+            echo(f"{path}: {label}  " + "  ".join(f"{name} {value:.4f}" for name, value in likeliest))
 
 
 @click.command()
@@ -105,20 +107,20 @@ def verify(
     limits = opened.manifest.tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
     violations = limit_violations(golden.probabilities, observed, limits)
-    click.echo(_signature(opened))
-    click.echo("hashes: manifest, model and images are as sealed")
-    click.echo(_names(opened))
-    click.echo(
+    echo(_signature(opened))
+    echo("hashes: manifest, model and images are as sealed")
+    echo(_names(opened))
+    echo(
         f"parity on {measured.count} {golden.kind} golden images: top-1 agreement {measured.top1_agreement:.2%}, "
         f"max |Δp| {measured.max_abs_diff:.1e} (sealed with {sealed.max_abs_diff:.1e}), "
         f"mean |Δp| {measured.mean_abs_diff:.1e} ({sealed.mean_abs_diff:.1e})"
     )
     if violations:
-        click.echo(f"FAILED: {'; '.join(violations)}", err=True)
+        echo(f"FAILED: {'; '.join(violations)}", err=True)
         context.exit(3)
     if drifted(measured, sealed, limits):
-        click.echo(f"warning: {_drift(opened.manifest.cpu)}", err=True)
-    click.echo("verified")
+        echo(f"warning: {_drift(opened.manifest.cpu)}", err=True)
+    echo("verified")
 
 
 def _signature(opened: "Bundle") -> str:

@@ -5,10 +5,11 @@ from typing import Any, get_args
 
 import click
 
+from bctoolkit.cli import options
+from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.cli.signing import Signer, signing_key
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
-from bctoolkit.documents.preprocessing import Channels, Head
 from bctoolkit.documents.quantization import Method
 from bctoolkit.errors import FormsRefused
 
@@ -45,34 +46,16 @@ __all__ = ["export"]
     type=click.Choice(["uint8", "float32"]),
     help="dtype of the input, values 0–255. Default: uint8.",
 )
-@click.option(
-    "--scale",
-    metavar="PRESET|FACTOR,OFFSET",
-    help="What the network eats of values 0–255: none, 0-1, -1-1, imagenet or caffe, or numbers. Built into the graph.",
-)
-@click.option(
-    "--channels", type=click.Choice(get_args(Channels)), help="Colours the network eats. Default: rgb, or grey."
-)
-@click.option("--size", metavar="N|HxW", help="Height and width, of a network that takes any.")
-@click.option("--output", metavar="NAME", help="Which output, of a network with several.")
-@click.option(
-    "--head",
-    type=click.Choice(get_args(Head)),
-    help="What makes probabilities of the outputs; none: they are. Default: read off the network.",
-)
-@click.option(
-    "--labels", metavar="FILE|A,B,C", help="The classes in the order of the outputs. Default: the images' folders."
-)
-@click.option(
-    "--import",
-    "imports",
-    multiple=True,
-    metavar="MODULE",
-    help="Run this module, by name or .py file, for the classes that the model file names; repeatable.",
-)
-@click.option("--trust-lambda", is_flag=True, help="Run the Python code inside the model file: its Lambda layers.")
-@click.option("--data", metavar="PATH", help="The network's images. Default: those of the run.")
-@click.option("--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder.")
+@options.scale
+@options.channels
+@options.size
+@options.output
+@options.head
+@options.labels
+@options.imports
+@options.trust_lambda
+@options.own_data
+@options.golden
 @click.option(
     "--licence", metavar="TEXT", help="Of the network's images; stored in the model file and the bill of materials."
 )
@@ -81,9 +64,7 @@ __all__ = ["export"]
 @click.option("--force", is_flag=True, help="Export every artifact anew, even where no input has changed.")
 @click.option("--recipe", default="default", show_default=True, help="A recipe's name, or a .toml file.")
 @signing_key
-@click.option(
-    "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."
-)
+@options.to_bundles
 def export(
     source: str | None,
     formats: tuple[str, ...],
@@ -170,15 +151,15 @@ def export(
         except FormsRefused as refused:
             for bundle in refused.bundles:
                 signer.sign(bundle.path)
-                click.echo(bundle.path)
+                echo(bundle.path)
             *others, last = refused.refusals
             for refusal in others:
-                click.echo(f"error: {refusal}", err=True)
+                echo(f"error: {refusal}", err=True)
             raise last from None
     for bundle in bundles:
         signer.sign(bundle.path)
-        click.echo(bundle.path)
-    click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
+        echo(bundle.path)
+    echo("next: bctk bench" + (f" {out}/*" if out else ""))
 
 
 def _stated(options: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import require_extras
 
 __all__ = ["Signer", "keygen", "sign", "signing_key", "trusted_keys"]
@@ -70,11 +71,9 @@ def keygen(out: Path, curve: str) -> None:
     key = new_key(curve)
     private, public = (out.with_name(f"{out.name}.{kind}.pem") for kind in ("key", "pub"))
     write_pair(key, private, public)
-    click.echo(
-        f"{private}: the private key. Whoever has it signs in your name: keep it where you export, in no repository"
-    )
-    click.echo(f"{public}: the public key {key.public.hint[:16]}…. Put it on each device, by a way that you trust")
-    click.echo(f"next: bctk export --sign {private}, and on the device: bctk verify BUNDLE --trusted {public}")
+    echo(f"{private}: the private key. Whoever has it signs in your name: keep it where you export, in no repository")
+    echo(f"{public}: the public key {key.public.hint[:16]}…. Put it on each device, by a way that you trust")
+    echo(f"next: bctk export --sign {private}, and on the device: bctk verify BUNDLE --trusted {public}")
 
 
 @click.command()
@@ -93,4 +92,4 @@ def sign(bundles: tuple[Path, ...], key: Path) -> None:
     signer = Signer(key)
     for bundle in bundles:
         signer.sign(bundle)
-        click.echo(f"{bundle}: signed")
+        echo(f"{bundle}: signed")

@@ -15,6 +15,7 @@ import tensorflow as tf
 from bctoolkit.errors import MissingExtra, WeightsError
 from bctoolkit.networks.code import CUSTOMARY, Code, lacking_name, lend_names
 from bctoolkit.networks.saved import Saved, class_name, is_keras, nodes
+from bctoolkit.networks.stored import bounded_weights, require_own_weights
 from bctoolkit.networks.traced import Traced, functional_of, operators, require_pure
 
 __all__ = ["load_keras_2"]
@@ -66,7 +67,10 @@ def load_keras_2(path: Path, saved: Saved, code: Code, problem: Exception) -> ke
         names = {**CUSTOMARY, "K": tf_keras.backend, "keras": tf_keras, "layers": tf_keras.layers}
         lend_names(code.modules, importlib.import_module("tf_keras.src.layers.core.lambda_layer"), names)
         try:
-            model = tf_keras.models.load_model(path, custom_objects=dict(code.objects), compile=False, safe_mode=False)
+            with bounded_weights(tf_keras.layers.Layer, require_own_weights(path), path):
+                model = tf_keras.models.load_model(
+                    path, custom_objects=dict(code.objects), compile=False, safe_mode=False
+                )
             return _as_model(path, model)
         except WeightsError:
             raise

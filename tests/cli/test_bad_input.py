@@ -100,7 +100,7 @@ def npz_with_pickled_objects(root: Path) -> tuple[Path, str]:
     objects = np.empty(2, object)
     objects[:] = [{"a": 1}, {"b": 2}]
     np.savez(root / "set.npz", images=objects, labels=np.arange(2))
-    return root / "set.npz", "set.npz: holds pickled Python objects, which are never loaded"
+    return root / "set.npz", "objects, which are never loaded"
 
 
 def pickle_called_npz(root: Path) -> tuple[Path, str]:

@@ -13,6 +13,7 @@ import msgspec
 
 from bctoolkit.bench.worker.jobs import READY, Job, Problem
 from bctoolkit.errors import BackendError
+from bctoolkit.files import scratch_folder
 from bctoolkit.supervision.child import reason
 
 __all__ = ["Child", "in_child"]
@@ -35,8 +36,8 @@ def in_child(job: Job, kind: type[A], on_line: Callable[[bytes], None] = lambda 
         BackendError: the bundle cannot do it, or its process died.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bctk-bench-"))
-        child = stack.enter_context(Child(msgspec.structs.replace(job, output=str(Path(folder, "result")))))
+        folder = stack.enter_context(scratch_folder())
+        child = stack.enter_context(Child(msgspec.structs.replace(job, output=str(folder / "result"))))
         for line in child.lines():
             on_line(line)
         return child.result(kind)
