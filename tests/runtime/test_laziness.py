@@ -15,6 +15,11 @@ HEAVY = (
     "cryptography",
 )  # fmt: skip
 TRAINING = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxscript", "click")
+SLOW_TO_IMPORT = (
+    "importlib.metadata", "email", "asyncio", "concurrent", "multiprocessing", "subprocess", "http", "ssl", "xml",
+    "bctoolkit.recipes", "bctoolkit.workspace", "bctoolkit.data",
+)  # fmt: skip
+"""What a device app may need or not, but the runtime does not."""
 OPTIONAL = (
     "PIL",
     "matplotlib",
@@ -101,7 +106,7 @@ def test_version_imports_nothing_heavy() -> None:
 
 
 def test_the_runtime_imports_no_training_framework_and_no_engine_yet() -> None:
-    packages = (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy", "matplotlib")
+    packages = (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy", "matplotlib", *SLOW_TO_IMPORT)
     assert imported_by("import bctoolkit.runtime", packages) == []
 
 
