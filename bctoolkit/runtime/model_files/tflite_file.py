@@ -48,9 +48,9 @@ def ports(model: bytes) -> Ports:
     file, graph = _model(model)
     _require_whole(file)
     codes = [_operator(code) for code in file.tables(MODEL_CODES)]
-    for call in graph.tables(GRAPH_CALLS):
-        _require_call(call, codes)
     tensors = list(graph.tables(GRAPH_TENSORS))
+    for call in graph.tables(GRAPH_CALLS):
+        _require_call(call, codes, len(tensors))
     for tensor in tensors:
         _require_tensor(tensor)
 
@@ -93,19 +93,20 @@ def _operator(code: Table) -> TfliteOperator:
     return OPERATORS[kind]
 
 
-def _require_call(call: Table, codes: list[TfliteOperator]) -> None:
+def _require_call(call: Table, codes: list[TfliteOperator], tensors: int) -> None:
     """Refuse a call with fewer or more arguments than the kernel reads, or with the options of another one."""
     index = call.number(CALL_CODE, UINT32)
     if index >= len(codes):
         raise ValueError(f"operator code {index} of {len(codes)} is called")
     operator, options = codes[index], call.number(CALL_OPTIONS_TYPE, UINT8)
-    for role, field, (fewest, most) in (
-        ("inputs", CALL_INPUTS, operator.inputs),
-        ("outputs", CALL_OUTPUTS, operator.outputs),
-    ):
-        if not fewest <= call.count(field) <= most:
-            wanted = fewest if fewest == most else f"{fewest} to {most}"
-            raise ValueError(f"{operator.name} has {call.count(field)} {role}; wanted {wanted}")
+    fewest, most = operator.inputs
+    inputs, outputs = call.numbers(CALL_INPUTS, most), call.count(CALL_OUTPUTS)
+    if len(inputs) < fewest or not operator.outputs[0] <= outputs <= operator.outputs[1]:
+        raise ValueError(f"{operator.name} has {len(inputs)} inputs and {outputs} outputs")
+    if min(inputs, default=0) < -1 or max(inputs, default=0) >= tensors:
+        raise ValueError(f"{operator.name} reads a tensor that is not there")
+    if -1 in inputs[:fewest] and not operator.gaps:
+        raise ValueError(f"{operator.name} is called without one of its first {fewest} inputs")
     if options not in (0, operator.options) or call.follow(CALL_OPTIONS_2) is not None:
         raise ValueError(f"{operator.name} has the options of another operator")
 

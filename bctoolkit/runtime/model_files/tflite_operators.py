@@ -21,6 +21,8 @@ class TfliteOperator(NamedTuple):
     inputs: tuple[int, int]
     """Fewest and most."""
     outputs: tuple[int, int] = (1, 1)
+    gaps: bool = False
+    """Whether any input may be left out, by the index -1, and not only those beyond the fewest."""
 
 
 ONE, TWO, THREE = (1, 1), (2, 2), (3, 3)
@@ -70,17 +72,17 @@ OPERATORS: dict[int, TfliteOperator] = {
     3: TfliteOperator("CONV_2D", 1, (2, 3)),
     4: TfliteOperator("DEPTHWISE_CONV_2D", 2, (2, 3)),
     9: TfliteOperator("FULLY_CONNECTED", 8, (2, 3), (1, 2)),
-    16: TfliteOperator("LSTM", 14, (5, 24), (1, 4)),
+    16: TfliteOperator("LSTM", 14, (5, 24), (1, 4), gaps=True),
     22: TfliteOperator("RESHAPE", 17, (1, 2)),
     24: TfliteOperator("RNN", 7, (5, 5)),
-    27: TfliteOperator("SVDF", 6, (5, 5)),
+    27: TfliteOperator("SVDF", 6, (5, 5), gaps=True),
     35: TfliteOperator("UNIDIRECTIONAL_SEQUENCE_RNN", 31, (5, 5)),
-    44: TfliteOperator("UNIDIRECTIONAL_SEQUENCE_LSTM", 71, (20, 24)),
+    44: TfliteOperator("UNIDIRECTIONAL_SEQUENCE_LSTM", 71, (20, 24), gaps=True),
     45: TfliteOperator("STRIDED_SLICE", 32, (4, 4)),
-    46: TfliteOperator("BIDIRECTIONAL_SEQUENCE_RNN", 70, (12, 12), (1, 2)),
+    46: TfliteOperator("BIDIRECTIONAL_SEQUENCE_RNN", 70, (12, 12), (1, 2), gaps=True),
     48: TfliteOperator("TOPK_V2", 34, TWO, TWO),
     49: TfliteOperator("SPLIT", 35, TWO, (1, MANY)),
-    52: TfliteOperator("BIDIRECTIONAL_SEQUENCE_LSTM", 69, (48, 48), (1, 2)),
+    52: TfliteOperator("BIDIRECTIONAL_SEQUENCE_LSTM", 69, (48, 48), (1, 2), gaps=True),
     67: TfliteOperator("TRANSPOSE_CONV", 49, (3, 4)),
     83: TfliteOperator("PACK", 59, (1, MANY)),
     85: TfliteOperator("ONE_HOT", 61, (4, 4)),
