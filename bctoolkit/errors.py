@@ -125,7 +125,7 @@ class SelfTestFailed(BackendError):
         causes: what may be behind it, each a key of `runtime.self_test.diagnosis.CAUSES`.
     """
 
-    def __init__(self, message: str, causes: tuple[str, ...]) -> None:
+    def __init__(self, message: str, causes: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.causes = causes
 

@@ -8,13 +8,13 @@
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.runtime.backends import Backend, StubBackend
 from bctoolkit.runtime.classifier import Classifier, Picture, Prediction, load
-from bctoolkit.runtime.info import Info, SelfTest
+from bctoolkit.runtime.info import ClassifierInfo, SelfTest
 from bctoolkit.runtime.self_test.run import SelfTestMode
 
 __all__ = [
     "Backend",
     "Classifier",
-    "Info",
+    "ClassifierInfo",
     "InputContract",
     "Picture",
     "Prediction",

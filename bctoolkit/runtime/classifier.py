@@ -18,9 +18,10 @@ from bctoolkit.contract import InputContract, prepare
 from bctoolkit.documents.formats import engine_for, engine_name
 from bctoolkit.errors import BackendError, InputMismatch
 from bctoolkit.lazy import attribute
+from bctoolkit.manifest import Manifest
 from bctoolkit.runtime.backends import Backend, default_threads, engine_errors
 from bctoolkit.runtime.identity import model_file
-from bctoolkit.runtime.info import Info
+from bctoolkit.runtime.info import ClassifierInfo
 from bctoolkit.runtime.self_test.run import SelfTestMode, run_self_test
 from bctoolkit.signing import TrustedKey
 from bctoolkit.statistics.metrics import are_probabilities
@@ -63,12 +64,14 @@ class Classifier:
     """
 
     def __init__(
-        self, backend: Backend, contract: InputContract, labels: tuple[str, ...], info: Info | None = None
+        self, backend: Backend, contract: InputContract, labels: tuple[str, ...], info: ClassifierInfo | None = None
     ) -> None:
         self.contract = contract
         self.labels = labels
         self._backend: Backend | None = backend
-        self._info = info or Info(provider=backend.provider, threads=backend.threads, labels=labels, input=contract)
+        self._info = info or ClassifierInfo(
+            provider=backend.provider, threads=backend.threads, labels=labels, input=contract
+        )
         self._process = os.getpid()
 
     def __reduce__(self) -> NoReturn:
@@ -103,7 +106,7 @@ class Classifier:
             )
         return self._backend
 
-    def info(self) -> Info:
+    def info(self) -> ClassifierInfo:
         """What is opened, and what runs it."""
         return self._info
 
@@ -113,6 +116,9 @@ class Classifier:
 
     def warm_up(self, runs: int = 3) -> None:
         """Run the model on a black image, so that the first answer takes no longer than the others.
+
+        Args:
+            runs: how often.
 
         Raises:
             BackendError: the classifier cannot be used; see `backend`.
@@ -136,17 +142,7 @@ class Classifier:
                 this process is a fork of the one that opened the model.
             MissingExtra: files and Pillow images need Pillow.
         """
-        backend, batch = self.backend, self._batch(images)
-        probabilities = backend.run(batch)
-        if probabilities.shape != (len(batch), len(self.labels)):
-            raise BackendError(
-                f"the engine returned shape {probabilities.shape}, expected {(len(batch), len(self.labels))}"
-            )
-        if not np.isfinite(probabilities).all():
-            raise BackendError("the engine returned probabilities that are not finite")
-        if not are_probabilities(probabilities):
-            low, high = float(probabilities.min()), float(probabilities.max())
-            raise BackendError(f"the engine returned values from {low:g} to {high:g}, which are no probabilities")
+        probabilities = self._answers(self.backend, self._batch(images))
         return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
 
     def predict_batches(self, images: Iterable[Picture], batch: int = 1) -> Iterator[Prediction]:
@@ -161,9 +157,11 @@ class Classifier:
             The prediction of each batch; the last may be smaller.
 
         Raises:
-            InputMismatch: `batch` is no number of images.
+            InputMismatch: `images` is one image, or `batch` no number of images.
             BctkError: as `predict`, when the batch is reached.
         """
+        if isinstance(images, str) or not isinstance(images, Iterable):
+            raise InputMismatch(f"got {type(images).__name__}; wanted an iterable of images, for one image use predict")
         if batch < 1:
             raise InputMismatch(f"got batches of {batch} images; wanted at least 1")
         waiting = iter(images)
@@ -188,6 +186,20 @@ class Classifier:
         """
         single = (np.asarray(images[i : i + 1], self.contract.dtype) for i in range(len(images)))
         return np.concatenate([self.predict(image).probabilities for image in single])
+
+    def _answers(self, backend: Backend, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """The model's probabilities of a batch that keeps the contract, N × classes, if that is what they are."""
+        probabilities = backend.run(batch)
+        if probabilities.shape != (len(batch), len(self.labels)):
+            raise BackendError(
+                f"the engine returned shape {probabilities.shape}, expected {(len(batch), len(self.labels))}"
+            )
+        if not np.isfinite(probabilities).all():
+            raise BackendError("the engine returned probabilities that are not finite")
+        if not are_probabilities(probabilities):
+            low, high = float(probabilities.min()), float(probabilities.max())
+            raise BackendError(f"the engine returned values from {low:g} to {high:g}, which are no probabilities")
+        return probabilities
 
     def _batch(self, images: Picture | Sequence[Picture]) -> NDArray[Any]:
         """The argument of `predict` as the model takes it."""
@@ -244,28 +256,32 @@ def load(
     if self_test not in get_args(SelfTestMode):
         raise BackendError(f"unknown mode of the self-test: {self_test!r}; modes: {', '.join(get_args(SelfTestMode))}")
     opened = bundle.read(path, trusted_keys)
-    manifest = opened.manifest
-    row, model = engine_for(manifest.format, engine), model_file(opened)
+    name = engine_name(opened.manifest.format, engine)
+    row, model = engine_for(opened.manifest.format, name), model_file(opened)
     with engine_errors("the engine cannot open the model"):
         backend: Backend = attribute(row.backend)(
             model,
             row.providers[0] if provider is None else provider,
             default_threads() if threads is None else threads,
         )
-    info = Info(
+    info = _info(opened.manifest, name, _version(row.package), backend)
+    outcome = run_self_test(self_test, opened, backend, info)
+    return Classifier(backend, info.input, info.labels, msgspec.structs.replace(info, self_test=outcome))
+
+
+def _info(manifest: Manifest, engine: str, engine_version: str | None, backend: Backend) -> ClassifierInfo:
+    return ClassifierInfo(
         bundle=manifest.name,
         model_sha256=manifest.model.sha256,
         format=manifest.format,
         quantization=manifest.quantization,
-        engine=engine_name(manifest.format, engine),
-        engine_version=_version(row.package),
+        engine=engine,
+        engine_version=engine_version,
         provider=backend.provider,
         threads=backend.threads,
         labels=manifest.labels,
         input=manifest.input,
     )
-    outcome = run_self_test(self_test, opened, backend, info)
-    return Classifier(backend, manifest.input, manifest.labels, msgspec.structs.replace(info, self_test=outcome))
 
 
 def _version(package: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import Literal
 from bctoolkit.contract import InputContract
 from bctoolkit.documents import Document
 
-__all__ = ["Info", "SelfTest"]
+__all__ = ["ClassifierInfo", "SelfTest"]
 
 
 class SelfTest(Document, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class SelfTest(Document, frozen=True, kw_only=True):
     """Largest |Δp| of these from the reference's probabilities."""
 
 
-class Info(Document, frozen=True, kw_only=True):
+class ClassifierInfo(Document, frozen=True, kw_only=True):
     """What is opened, and what runs it; a bundle's fields are None of a classifier that was made without one."""
 
     bundle: str | None = None

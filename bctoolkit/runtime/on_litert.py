@@ -1,7 +1,9 @@
 """TFLite bundles on LiteRT (ai-edge-litert): with its XNNPACK delegate, or on its built-in kernels alone."""
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +11,64 @@ from numpy.typing import NDArray
 from bctoolkit.errors import ProviderUnavailable
 from bctoolkit.lazy import require
 from bctoolkit.runtime.backends import Placement, engine_errors
-from bctoolkit.runtime.pool import Pool
 from bctoolkit.system import usable_cpus
 
-__all__ = ["PROVIDERS", "LiteRtBackend", "open_model"]
+__all__ = ["PROVIDERS", "LiteRtBackend", "Pool", "open_model"]
 
 PROVIDERS = {"cpu": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
 """Name → LiteRT's `OpResolverType`. On `cpu`, XNNPACK takes every operator it can."""
 
 DELEGATE = "DELEGATE"
+
+T = TypeVar("T")
+
+
+class Pool(Generic[T]):
+    """Lends each thread a thing of its own; another is made only where all are lent, up to so many.
+
+    Args:
+        first: what there is at the beginning.
+        make: makes another like it.
+        most: how many there may be; beyond that a thread waits.
+    """
+
+    def __init__(self, first: T, make: Callable[[], T], most: int) -> None:
+        self._make, self._most = make, most
+        self._idle, self._count = [first], 1
+        self._returned = threading.Condition()
+
+    @contextmanager
+    def lend(self) -> Iterator[T]:
+        """One of them, until the block ends."""
+        item = self._take()
+        try:
+            yield item
+        finally:
+            self._give_back(item)
+
+    def _take(self) -> T:
+        with self._returned:
+            while not self._idle and self._count >= self._most:
+                self._returned.wait()
+            if self._idle:
+                return self._idle.pop()
+            self._count += 1
+        try:
+            return self._make()
+        except BaseException:
+            self._make_room()
+            raise
+
+    def _give_back(self, item: T) -> None:
+        with self._returned:
+            self._idle.append(item)
+            self._returned.notify()
+
+    def _make_room(self) -> None:
+        """Let a thread that waits try in the place of one that failed."""
+        with self._returned:
+            self._count -= 1
+            self._returned.notify()
 
 
 class LiteRtBackend:

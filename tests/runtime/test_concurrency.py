@@ -15,7 +15,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import Classifier, StubBackend, load, on_litert
-from bctoolkit.runtime.pool import Pool
+from bctoolkit.runtime.on_litert import Pool
 from perf.threads import GROWTH_LIMIT, ask_at_once
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,17 @@ from PIL import Image
 from bctoolkit.bundle import read
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.errors import BackendError, InputMismatch
-from bctoolkit.runtime import Classifier, Info, InputContract, Picture, Prediction, SelfTest, StubBackend, load, prepare
+from bctoolkit.runtime import (
+    Classifier,
+    ClassifierInfo,
+    InputContract,
+    Picture,
+    Prediction,
+    SelfTest,
+    StubBackend,
+    load,
+    prepare,
+)
 from tests.support.bundles import STORED
 
 ZOO = Path(__file__).parents[2] / "exports" / "zoo"
@@ -149,6 +159,12 @@ def test_a_bad_image_in_a_stream_is_told_when_its_batch_is_reached() -> None:
         next(predictions)
 
 
+@pytest.mark.parametrize("image", ["cell.png", Path("cell.png"), None, 7])
+def test_one_image_is_no_stream(image: Any) -> None:
+    with pytest.raises(InputMismatch, match="wanted an iterable of images, for one image use predict"):
+        stub()[0].predict_batches(image)
+
+
 @pytest.mark.parametrize("batch", [0, -1])
 def test_batches_of_no_images_are_refused_at_once(batch: int) -> None:
     with pytest.raises(InputMismatch, match="wanted at least 1"):
@@ -231,7 +247,7 @@ def test_a_classifier_says_what_it_is(name: str) -> None:
     info = load(path, threads=2, self_test="always").info()
     engine = next(iter(FORMATS[name].engines))
     version = manifest.tools[FORMATS[name].engines[engine].package]
-    assert info == Info(
+    assert info == ClassifierInfo(
         bundle=path.name,
         model_sha256=manifest.model.sha256,
         format=name,
@@ -253,7 +269,7 @@ def test_a_classifier_says_what_it_is(name: str) -> None:
 
 def test_a_classifier_of_a_stub_says_what_it_knows() -> None:
     info = Classifier(StubBackend([1.0]), CONTRACT, ("only",)).info()
-    assert info == Info(
+    assert info == ClassifierInfo(
         provider="stub", threads=1, labels=("only",), input=CONTRACT, self_test=SelfTest(outcome="not run")
     )
 

@@ -39,11 +39,11 @@ except OSError: pass
 Watch = Callable[..., list[str]]
 
 
-def run(script: str, *arguments: object, prefix: tuple[object, ...] = (), **environment: str) -> str:
+def run(script: str, *arguments: object, prefix: tuple[object, ...] = (), env: dict[str, str]) -> str:
     """Run a script as a user without settings, and return what it says of itself on standard error."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "XDG_"))}
     command = [str(part) for part in (*prefix, sys.executable, "-c", script, *arguments)]
-    done = subprocess.run(command, env=kept | environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=kept | env, capture_output=True, text=True, timeout=300, check=False)
     if prefix and "ptrace" in done.stderr:
         pytest.skip("this container lets nobody trace")
     assert done.returncode == 0, done.stderr
@@ -59,7 +59,7 @@ def traced(tmp_path: Path) -> Watch:
 
     def watch(script: str, *arguments: object, **environment: str) -> list[str]:
         prefix = (strace, "-f", "-qq", "-e", "trace=network", "-o", tmp_path / "trace")
-        run(script, *arguments, prefix=prefix, **environment)
+        run(script, *arguments, prefix=prefix, env=environment)
         lines = (tmp_path / "trace").read_text().splitlines()
         return [line for line in lines if not re.search(r"AF_UNIX|socketpair|SIG|exited", line)]
 
@@ -76,7 +76,8 @@ def guarded(tmp_path: Path) -> Watch:
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, GUARD, "-ldl"], check=True)
 
     def watch(script: str, *arguments: object, **environment: str) -> list[str]:
-        run(script, *arguments, LD_PRELOAD=str(library), NETWORK_GUARD=str(told), **environment)
+        guard = {"LD_PRELOAD": str(library), "NETWORK_GUARD": str(told)}
+        run(script, *arguments, env=environment | guard)
         return told.read_text().splitlines() if told.exists() else []
 
     return watch

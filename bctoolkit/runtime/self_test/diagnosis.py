@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.manifest import Manifest, Processor
-from bctoolkit.runtime.info import Info
+from bctoolkit.runtime.info import ClassifierInfo
 from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.system import cpu_features
 
@@ -47,7 +47,7 @@ class Cause(NamedTuple):
 
 
 def diagnose(
-    reference: Probabilities, observed: NDArray[np.float32], limit: float, manifest: Manifest, here: Info
+    reference: Probabilities, observed: NDArray[np.float32], limit: float, manifest: Manifest, here: ClassifierInfo
 ) -> tuple[Cause, ...]:
     """The likely causes of answers that are not the reference's: what they show, and what differs on this machine.
 
@@ -111,7 +111,7 @@ def _moves(order: NDArray[np.intp], labels: tuple[str, ...]) -> str:
     return ", ".join(moved[:MOST_SHOWN]) + (" …" if len(moved) > MOST_SHOWN else "")
 
 
-def _differing(manifest: Manifest, here: Info) -> Iterator[Cause]:
+def _differing(manifest: Manifest, here: ClassifierInfo) -> Iterator[Cause]:
     """What is known to be otherwise here than where the bundle was sealed."""
     engine = engine_for(manifest.format, here.engine)
     if here.provider != engine.providers[0]:

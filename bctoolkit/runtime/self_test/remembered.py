@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bctoolkit.documents import Document, to_json
 from bctoolkit.files import atomic_file, sha256_bytes
-from bctoolkit.runtime.info import Info
+from bctoolkit.runtime.info import ClassifierInfo
 
 __all__ = ["PassedTest", "has_passed", "remember"]
 
@@ -23,7 +23,7 @@ class PassedTest(Document, frozen=True, kw_only=True):
 
     manifest_sha256: str
     """It holds the hash of every other file of the bundle."""
-    info: Info
+    info: ClassifierInfo
     """The engine and its version, what it runs on, its threads."""
     cpu: str
     cpu_features: tuple[str, ...]
@@ -66,9 +66,12 @@ def _folder() -> Path:
     """
     stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return (stated if stated.is_absolute() else Path.home() / ".cache") / "bctoolkit" / "self-tests"
+        cache = stated if stated.is_absolute() else Path.home() / ".cache"
     except RuntimeError as problem:
         raise OSError(str(problem)) from None
+    if not cache.is_absolute():
+        raise OSError("the home folder is relative")
+    return cache / "bctoolkit" / "self-tests"
 
 
 def _name(content: bytes) -> str:

@@ -142,8 +142,8 @@ class OnnxFile:
             for node in graph.node:
                 if node.op_type.encode() in REFUSED:
                     raise ExportError(
-                        f"{self._path}: operator {node.op_type} is {REFUSED[node.op_type.encode()]}; no bundle holds it, "
-                        "export it again without"
+                        f"{self._path}: operator {node.op_type} is {REFUSED[node.op_type.encode()]}; no bundle holds "
+                        "it, export it again without"
                     )
                 if node.domain not in DOMAINS:
                     raise ExportError(
