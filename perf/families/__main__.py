@@ -29,7 +29,7 @@ from perf.families.sources import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, PAGE = ROOT / "docs" / "families.json", ROOT / "docs" / "families.md"
-ROUNDS, RUNS = 11, 15
+ROUNDS, RUNS = 21, 15
 PAIRS = {"onnx": "keras onnx", "tflite": "keras litert"}
 """Our routes, and Keras's own to the same format."""
 QUANTIZED = (
@@ -132,7 +132,7 @@ def _keep(name: str, result: dict[str, Any]) -> None:
 def _latency(folder: Path, routes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Medians of interleaved turns, in milliseconds, and ours over Keras's own where both converted.
 
-    A format at a time: the threads that ONNX Runtime leaves spinning would slow LiteRT's turn, and most the first of them.
+    A format at a time: the threads that ONNX Runtime leaves spinning would slow LiteRT, and more the first of its two.
     """
     from perf.families.tasks import IMAGES, artifact
     from perf.turns import in_turns, ratio
