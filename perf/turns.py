@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-
 PAUSE = 0.1
 """Seconds before a turn: the threads of ONNX Runtime spin on after a run, and would slow another process by half."""
 
