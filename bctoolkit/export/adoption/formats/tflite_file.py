@@ -28,7 +28,7 @@ MOST_ARGUMENTS = 2_000_000
 SHAPING = {"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE", "CAST"}
 """Operators that leave scores what they are."""
 
-PORTS = ("float32", "uint8", "int8")
+PORTS = ("float32", "uint8", "int8", "int16")
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))
 
 
@@ -127,6 +127,8 @@ class TfliteFile:
         weighted = [o for o, kind in zip(graph.operators, self._kinds, strict=True) if kind in WEIGHTED_OPS]
         activations = {graph.type_name(operator.inputs[0]) for operator in weighted}
         weights = {_weights_type(graph, operator, sources) for operator in weighted}
+        if "INT16" in activations and weights == {"INT8"}:
+            return "w8a16", "int8 weights, int16 activations with fixed ranges"
         if "INT16" in activations or {"INT4", "INT2", "DEQUANTIZED INT4", "DEQUANTIZED INT8"} & weights:
             return None, f"weights {', '.join(sorted(weights))}, activations {', '.join(sorted(activations))}"
         if activations & {"INT8", "UINT8"}:
