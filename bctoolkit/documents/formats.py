@@ -91,7 +91,7 @@ QUANTIZATIONS: dict[str, Quantization] = {
     ),
     "w8a16": Quantization(
         "int8 weights per channel, int16 activations where the format can, uint8 in, int16 out, for NPUs",
-        *(Tolerance(0.2, 0.01, 0.99), 0.05),
+        *(Tolerance(0.2, 0.01, 0.99), 0.2),
         gated=True,
         calibrated=True,
         throughout=True,

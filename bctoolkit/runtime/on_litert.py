@@ -53,6 +53,7 @@ class LiteRtBackend:
 
     def _one(self, image: NDArray[Any]) -> NDArray[np.float32]:
         with self._turn:
+            self._interpreter.reset_all_variables()  # else what a recurrent layer keeps of the image before counts too
             self._interpreter.set_tensor(self._input, image)
             self._interpreter.invoke()
             output: NDArray[Any] = self._interpreter.get_tensor(self._output)

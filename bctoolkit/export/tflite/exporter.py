@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from bctoolkit.documents.quantization import CalibrationSettings
-from bctoolkit.errors import RecipeError
+from bctoolkit.errors import RecipeError, UnsupportedOp
 from bctoolkit.export.calibration.ranges import RangeCollector
 from bctoolkit.export.exporter import ExportSettings, QuantizationSettings, RangesKey
 from bctoolkit.export.tflite.convert import float_file, scope_of
@@ -22,6 +22,7 @@ from bctoolkit.export.tflite.passes.interface import (
     name_interface,
     uint8_input,
 )
+from bctoolkit.export.tflite.passes.lstm import expand_lstm
 from bctoolkit.export.tflite.passes.static import (
     INT8,
     INT16,
@@ -95,7 +96,15 @@ class TfliteExporter:
 
     @cached_property
     def _float32(self) -> bytes:
-        return float_file(self._twin, self._settings.contract.shape)
+        content = float_file(self._twin, self._settings.contract.shape)
+        graph = Graph(content)
+        if not graph.variables():
+            return content
+        expand_lstm(graph)
+        stateless = graph.content()
+        if names := Graph(stateless).variables():
+            raise UnsupportedOp(f"{self._twin.name} keeps {names[0]!r} from one image to the next")
+        return stateless
 
     def _require(self, quantization: str, settings: QuantizationSettings) -> None:
         if quantization in THROUGHOUT and self._settings.contract.dtype != "uint8":

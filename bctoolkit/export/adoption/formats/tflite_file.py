@@ -52,6 +52,7 @@ class TfliteFile:
             self.graph = Graph(content)
             self._kinds = [self.graph.kind(operator) for operator in self.graph.operators]
             self._require_builtin()
+            self._require_stateless()
             self.input = self._port(self._only_input(), "input")
             self.outputs = tuple(self._port(tensor, "output") for tensor in self.graph.outputs)
             self.producer = self.graph.description
@@ -63,6 +64,13 @@ class TfliteFile:
         except Exception as problem:  # a damaged flatbuffer leads anywhere
             reason = " ".join(str(problem).split())[:160] or type(problem).__name__
             raise ExportError(f"{path}: not a whole TFLite file ({reason}); copy the file again") from None
+
+    def _require_stateless(self) -> None:
+        if names := self.graph.variables():
+            raise ExportError(
+                f"{self._path}: keeps {names[0]!r} from one image to the next, so that an answer depends on the images "
+                "before; convert it again with its recurrent layers unrolled (unroll=True)"
+            )
 
     def _require_builtin(self) -> None:
         if codes := self.graph.custom_codes():
