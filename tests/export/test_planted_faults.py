@@ -30,6 +30,7 @@ from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
+from bctoolkit.export.tflite import exporter as tflite_exporter
 from bctoolkit.export.tflite.graph import QuantParams
 from bctoolkit.export.tflite.passes import static as tflite_static
 from bctoolkit.lazy import attribute
@@ -267,12 +268,22 @@ def test_calibration_on_noise_is_blamed_on_the_calibration_images(
     assert message.startswith("training part → calibration images: ")
 
 
-@pytest.mark.parametrize("kind", ["int8-full", "w8a16"])
-def test_ranges_of_black_images_are_blamed_on_quantization(chain: Chain, float32: dict[str, bytes], kind: str) -> None:
+def test_ranges_of_black_images_are_blamed_on_quantization(chain: Chain, float32: dict[str, bytes]) -> None:
     black = QuantizationSettings(np.zeros_like(chain.job.check_images.images[:8]))
     before = chain.artifact("tflite", "fp32", float32["tflite"])
-    after = chain.artifact("tflite", kind, chain.exporters["tflite"].convert(kind, black))
-    assert chain.fault(before, after, kind).startswith(f"tflite fp32 → tflite {kind}: ")
+    after = chain.artifact("tflite", "int8-full", chain.exporters["tflite"].convert("int8-full", black))
+    assert chain.fault(before, after, "int8-full").startswith("tflite fp32 → tflite int8-full: ")
+
+
+def test_clipped_activations_are_blamed_on_quantization(
+    chain: Chain, float32: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = dataclasses.replace(tflite_static.INT16, headroom=0.2)
+    monkeypatch.setitem(tflite_exporter.STATIC, "w8a16", narrow)
+    settings = QuantizationSettings(chain.job.check_images.images[:8])
+    before = chain.artifact("tflite", "fp32", float32["tflite"])
+    after = chain.artifact("tflite", "w8a16", chain.exporters["tflite"].convert("w8a16", settings))
+    assert chain.fault(before, after, "w8a16").startswith("tflite fp32 → tflite w8a16: ")
 
 
 PREPARED = {"BGR for RGB": lambda array: array[..., ::-1], "/255 twice": lambda array: array // 255}
