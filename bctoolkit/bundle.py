@@ -4,42 +4,54 @@
 
     <name>/
       model.onnx | model.tflite   the artifact
-      golden.npz                  images (N×H×W×C uint8), labels, and the Keras reference's probabilities (float32)
+      golden.npz                  images (N×H×W×C uint8), labels, the Keras reference's probabilities (float32)
       reference.npz               optional: the reference's probabilities of the test part, keyed by image hash
       calibration.npz             optional: which images of the training part set the ranges, by hash
+      bom.cdx.json                the bill of materials, for tools that read CycloneDX
       manifest.json               what all this is, with the SHA-256 of each file
       manifest.json.sha256        the manifest's own, in the format of `sha256sum -c`
+      model.sig                   optional: a signature over all others
 
 A bundle is written once and whole, then only read. Nothing is handed on before its hash has been checked.
 """
 
 import io
-import zipfile
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.bom import bill_of_materials
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import decode_json, parse, to_json
 from bctoolkit.documents.adopted import Adopted
+from bctoolkit.documents.base import MOST_JSON
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import Adaptation
-from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, RecipeError
+from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, BundleUntrusted, RecipeError
 from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.manifest import (
     SCHEMA,
     ArrayFile,
+    Identity,
     IntegerProducts,
+    LabelledFigures,
     Manifest,
     ModelFile,
     ParityStep,
     Processor,
+    SealedFile,
     Source,
 )
-from bctoolkit.statistics.metrics import Parity
+from bctoolkit.signing import PrivateKey, TrustedKey, read_public_keys, sign_folder, verify_folder
+from bctoolkit.statistics.metrics import Parity, are_probabilities
+from bctoolkit.untrusted.arrays import ArraySpec, read_npz
+from bctoolkit.untrusted.files import read_bounded
 
 __all__ = [
     "MANIFEST",
@@ -49,11 +61,18 @@ __all__ = [
     "Reference",
     "newest",
     "read",
+    "sign",
     "write",
 ]
 
 GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"
-MANIFEST, SEAL = "manifest.json", "manifest.json.sha256"
+MANIFEST, SEAL, BOM = "manifest.json", "manifest.json.sha256", "bom.cdx.json"
+
+MOST_SEAL, MOST_BYTES = 1024, 2**30
+"""Bytes of the seal, and of any other file but the model, whose size is in the manifest; of arrays also unpacked."""
+
+LONGEST_NAME = 100
+"""Characters of a file's name in a message."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,10 @@ class BundleContent:
     """The artifact against the reference on the golden images."""
     created: str
     """ISO 8601 time in UTC."""
+    licence: str = ""
+    """Of the images that the network was trained on."""
+    labelled: LabelledFigures | None = None
+    """How often the artifact was right, where labelled images are known."""
     parity_steps: tuple[ParityStep, ...] = ()
     calibration: NDArray[np.uint8] | None = None
     """N × 32, SHA-256 of the pixels of each image that set the ranges."""
@@ -127,6 +150,15 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    signed_by: str = ""
+    """SHA-256 of the trusted key that signed it, as PEM; empty where no key was asked for."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name → SHA-256 of the files that the manifest names."""
+        manifest = self.manifest
+        entries = (manifest.model, manifest.golden, manifest.reference, manifest.calibration, manifest.bom)
+        return {entry.file: entry.sha256 for entry in entries if entry is not None}
 
     def model(self) -> bytes:
         """The artifact's bytes.
@@ -134,26 +166,28 @@ class Bundle:
         Raises:
             BundleCorrupt: the file is missing or differs from the manifest.
         """
-        return _checked(self.path, self.manifest.model.file, self.manifest.model.sha256)
+        return _checked(self.path, self.manifest.model.file, self.manifest.model.sha256, self.manifest.model.bytes)
 
     def golden(self) -> Golden:
         """The golden images and what the Keras reference said of them."""
         entry = self.manifest.golden
-        arrays = self._arrays(entry, ("images", "probabilities", "labels"))
+        arrays = self._arrays(entry, self.manifest.golden_arrays)
+        self._require_labels(arrays["labels"])
+        if "identity" in arrays:
+            self._require_same_identity(entry.file, arrays["identity"])
         return Golden(arrays["images"], arrays["probabilities"], arrays["labels"], entry.images)
 
     def reference(self) -> Reference | None:
         """The reference's probabilities of the test part, where the bundle carries them."""
         if self.manifest.reference is None:
             return None
-        arrays = self._arrays(self.manifest.reference, ("hashes", "probabilities"))
+        arrays = self._arrays(self.manifest.reference, self.manifest.reference_arrays)
         return Reference(arrays["hashes"], arrays["probabilities"], self.manifest.reference.images)
 
     def calibration(self) -> NDArray[np.uint8] | None:
         """N × 32: SHA-256 of the pixels of each image that set the ranges, where the bundle says."""
         entry = self.manifest.calibration
-        hashes: NDArray[np.uint8] | None = None if entry is None else self._arrays(entry, ("hashes",))["hashes"]
-        return hashes
+        return None if entry is None else self._arrays(entry, self.manifest.calibration_arrays)["hashes"]
 
     def check(self) -> None:
         """Compare every file with its hash in the manifest.
@@ -161,33 +195,72 @@ class Bundle:
         Raises:
             BundleCorrupt: a file is missing or differs.
         """
-        manifest = self.manifest
-        for entry in (manifest.model, manifest.golden, manifest.reference, manifest.calibration):
-            if entry is not None:
-                _checked(self.path, entry.file, entry.sha256)
+        self.model()
+        for name, sha256 in self.files.items():
+            if name != self.manifest.model.file:
+                _checked(self.path, name, sha256)
 
-    def _arrays(self, entry: ArrayFile, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    def require_identity(self, file: str, stated: Identity) -> None:
+        """Compare what a file states of itself with the manifest.
+
+        Args:
+            file: its name.
+            stated: what it says it was made for.
+
+        Raises:
+            BundleCorrupt: they contradict each other.
+        """
+        contradiction = stated.contradiction(self.manifest.identity)
+        if contradiction is not None:
+            raise BundleCorrupt(
+                f"{self.path / file}: was made {contradiction}, as {MANIFEST} says; use a bundle whose files belong "
+                "together"
+            )
+
+    def _require_same_identity(self, file: str, content: NDArray[Any]) -> None:
+        source = str(self.path / file)
+        raw = decode_json(content.tobytes(), source, BundleCorrupt, "copy the bundle again")
+        self.require_identity(file, parse(Identity, raw, source, BundleCorrupt))
+
+    def _arrays(self, entry: ArrayFile, wanted: dict[str, ArraySpec]) -> dict[str, NDArray[Any]]:
         content = _checked(self.path, entry.file, entry.sha256)
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in names}
-        except (ValueError, KeyError, zipfile.BadZipFile) as problem:
-            raise BundleCorrupt(f"{self.path / entry.file}: cannot be read ({problem})") from None
+        source = str(self.path / entry.file)
+        arrays = read_npz(content, wanted, source, BundleCorrupt, most=MOST_BYTES)
+        probabilities = arrays.get("probabilities")
+        if probabilities is not None and not are_probabilities(probabilities):
+            raise BundleCorrupt(f"{source}: 'probabilities' holds numbers that are none")
+        return arrays
+
+    def _require_labels(self, labels: NDArray[np.int64]) -> None:
+        lowest, highest, last = int(labels.min()), int(labels.max()), len(self.manifest.labels) - 1
+        if not -1 <= lowest <= highest <= last:
+            source = self.path / self.manifest.golden.file
+            raise BundleCorrupt(f"{source}: 'labels' from {lowest} to {highest}; wanted -1 to {last}")
 
 
-def read(path: str | Path) -> Bundle:
+def read(path: str | Path, trusted_keys: Sequence[TrustedKey] | None = None) -> Bundle:
     """Open a bundle and check its manifest.
 
+    Args:
+        path: its folder.
+        trusted_keys: public keys, as paths of PEM files or their content, of which one must have signed the bundle; by
+            default no signature is asked for.
+
     Raises:
+        BundleUntrusted: it is not, file by file, what a trusted key signed.
+        RecipeError: a trusted key cannot be used.
         BundleError: not a bundle folder.
         BundleTooNew: written with a later schema.
         BundleCorrupt: the manifest is damaged.
     """
     folder = Path(path)
-    if not (folder / MANIFEST).is_file():
-        what = "no such folder" if not folder.exists() else f"not a bundle: it holds no {MANIFEST}"
+    if not os.path.lexists(folder / MANIFEST):
+        what = f"not a bundle: it holds no {MANIFEST}" if os.path.lexists(folder) else "no such folder"
         raise BundleError(f"{folder}: {what}")
-    content = (folder / MANIFEST).read_bytes()
+    signature = None if trusted_keys is None else verify_folder(folder, read_public_keys(trusted_keys))
+    content = read_bounded(folder / MANIFEST, MOST_JSON, BundleCorrupt, within=folder)
+    if signature is not None and signature.files.get(MANIFEST) != sha256_bytes(content):
+        raise BundleUntrusted(f"{folder / MANIFEST}: is not what was signed; use the bundle as it was signed")
     raw = decode_json(content, str(folder / MANIFEST), BundleCorrupt, "copy the bundle again")
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -201,7 +274,18 @@ def read(path: str | Path) -> Bundle:
     if manifest.quantization not in QUANTIZATIONS:
         names = ", ".join(QUANTIZATIONS)
         raise BundleError(f"{folder}: unknown quantization {manifest.quantization!r}; quantizations: {names}")
-    return Bundle(folder, manifest)
+    return Bundle(folder, manifest, "" if signature is None else signature.key.hint)
+
+
+def sign(path: Path, key: PrivateKey) -> None:
+    """Sign a bundle of which every file is as it was sealed; an earlier signature is replaced.
+
+    Raises:
+        BundleError: it is damaged, or holds what does not belong to it.
+    """
+    opened = read(path)
+    opened.check()
+    sign_folder(path, opened.manifest.name, {*opened.files, MANIFEST, SEAL}, key)
 
 
 def write(target: Path, content: BundleContent) -> Bundle:
@@ -209,10 +293,11 @@ def write(target: Path, content: BundleContent) -> Bundle:
 
     The folder's name becomes the bundle's.
     """
-    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, SEAL)) as folder:
+    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, BOM, SEAL)) as folder:
         model = f"model{FORMATS[content.format].suffix}"
         (folder / model).write_bytes(content.model)
         golden, reference, calibration = content.golden, content.reference, content.calibration
+        identity = msgspec.json.encode(Identity(content.labels, content.input, content.source.model_sha256))
         manifest = Manifest(
             name=target.name,
             format=content.format,
@@ -222,7 +307,12 @@ def write(target: Path, content: BundleContent) -> Bundle:
             labels=content.labels,
             golden=_write_arrays(
                 folder / GOLDEN,
-                {"images": golden.images, "probabilities": golden.probabilities, "labels": golden.labels},
+                {
+                    "images": golden.images,
+                    "probabilities": golden.probabilities,
+                    "labels": golden.labels,
+                    "identity": np.frombuffer(identity, np.uint8),
+                },
                 golden.kind,
             ),
             reference=None
@@ -242,14 +332,19 @@ def write(target: Path, content: BundleContent) -> Bundle:
             cpu=content.cpu,
             integer_products=content.integer_products,
             adaptation=content.adaptation,
+            licence=content.licence,
+            labelled=content.labelled,
             parity=content.parity,
             parity_steps=content.parity_steps,
             inputs_sha256=content.inputs_sha256,
             created=content.created,
         )
-        encoded = to_json(manifest)
+        bom = to_json(bill_of_materials(manifest))
+        (folder / BOM).write_bytes(bom)
+        encoded = to_json(msgspec.structs.replace(manifest, bom=SealedFile(BOM, sha256_bytes(bom))))
         (folder / MANIFEST).write_bytes(encoded)
         (folder / SEAL).write_text(f"{sha256_bytes(encoded)}  {MANIFEST}\n")
+        _require_readable(Bundle(folder, manifest))
     return read(target)
 
 
@@ -266,20 +361,25 @@ def newest(shelf: Path) -> list[Path]:
     return sorted(bundle.path for bundle in bundles if bundle.manifest.source.run == run)
 
 
+def _require_readable(bundle: Bundle) -> None:
+    """Refuse to seal what no device would take: arrays that do not fit the contract, or are too large."""
+    bundle.golden()
+    bundle.reference()
+    bundle.calibration()
+
+
 def _seal_digest(folder: Path) -> str:
+    content = read_bounded(folder / SEAL, MOST_SEAL, BundleCorrupt, within=folder)
     try:
-        return (folder / SEAL).read_text(encoding="ascii").split()[0]
-    except (OSError, UnicodeDecodeError, IndexError):
-        raise BundleCorrupt(f"{folder / SEAL}: missing or unreadable; copy the bundle again") from None
+        return content.decode("ascii").split()[0]
+    except (UnicodeDecodeError, IndexError):
+        raise BundleCorrupt(f"{folder / SEAL}: unreadable; copy the bundle again") from None
 
 
-def _checked(folder: Path, name: str, sha256: str) -> bytes:
+def _checked(folder: Path, name: str, sha256: str, most: int = MOST_BYTES) -> bytes:
     if Path(name).name != name:
-        raise BundleCorrupt(f"{folder / MANIFEST}: names a file outside the bundle: {name!r}")
-    try:
-        content = (folder / name).read_bytes()
-    except (OSError, ValueError) as problem:  # ValueError: a name no file can have
-        raise BundleCorrupt(f"{folder / name}: cannot be read ({problem})") from None
+        raise BundleCorrupt(f"{folder / MANIFEST}: names a file outside the bundle: {name[:LONGEST_NAME]!r}")
+    content = read_bounded(folder / name, most, BundleCorrupt, within=folder)
     if sha256_bytes(content) != sha256:
         raise BundleCorrupt(f"{folder / name}: SHA-256 differs from the manifest's; copy the bundle again")
     return content

@@ -4,7 +4,7 @@ Training, export, benchmark and device all call the same `prepare`. It needs num
 opened or resized.
 """
 
-from contextlib import nullcontext
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from bctoolkit.documents import Document
 from bctoolkit.errors import InputMismatch
 from bctoolkit.lazy import require
+from bctoolkit.untrusted.files import read_bounded
+from bctoolkit.untrusted.images import MOST_BYTES, open_picture, require_known, translated
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,7 +26,10 @@ __all__ = ["COLOURS", "ImageKind", "InputContract", "Resize", "decode", "in_grey
 ImageKind = Literal["real", "synthetic"]
 """Whether pictures come from a microscope or are drawn by a program."""
 
-Pixels = Annotated[int, Meta(ge=1)]
+LONGEST_SIDE, MOST_VALUES = 16_384, 2**26
+"""Pixels of a side, and numbers in one image: 256 MiB as float32."""
+
+Pixels = Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
 Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
@@ -48,6 +53,11 @@ class InputContract(Document, frozen=True):
     crop: Literal["square", "none"] | Pixels = "square"
     """Centre crop before resizing: the largest square, none, or a square of that many pixels."""
     resize: Resize = "lanczos"
+
+    def __post_init__(self) -> None:
+        """Refuse an image that no device holds."""
+        if math.prod(self.shape) > MOST_VALUES:
+            raise ValueError(f"{'×'.join(map(str, self.shape))} values of an image; wanted at most {MOST_VALUES:,}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -127,22 +137,23 @@ def decode(source: "str | Path | Image", contract: InputContract) -> NDArray[np.
         H×W×3 RGB, or H×W×1 of a greyscale image for a grey contract.
 
     Raises:
-        InputMismatch: missing, truncated, not an image, or of another kind than the contract takes.
+        InputMismatch: missing, no file, truncated, not an image of a kind in `untrusted.images`, of too many pixels, or
+            of other channels than the contract takes.
     """
-    pillow = require("PIL.Image", "images")
-    name = str(source) if isinstance(source, str | Path) else "image"
-    try:
-        picture = pillow.open(source) if isinstance(source, str | Path) else source
-        with picture if picture is not source else nullcontext():
-            picture.load()
-            _require_mode(picture, contract, name)
-            pixels = np.asarray(picture)
-    except FileNotFoundError:
-        raise InputMismatch(f"{name}: no such file") from None
-    except IsADirectoryError:
-        raise InputMismatch(f"{name} is a folder, not an image") from None
-    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as problem:
-        raise InputMismatch(f"{name}: cannot be decoded as an image ({problem})") from None
+    if isinstance(source, str | Path):
+        name = str(source)
+        content = read_bounded(Path(source), MOST_BYTES, InputMismatch)
+        with open_picture(content, name, InputMismatch) as picture:
+            return _decoded(picture, contract, name)
+    require_known(source, "image", InputMismatch)
+    with translated("image", InputMismatch):
+        return _decoded(source, contract, "image")
+
+
+def _decoded(picture: "Image", contract: InputContract, name: str) -> NDArray[np.uint8]:
+    _require_mode(picture, contract, name)
+    picture.load()
+    pixels = np.asarray(picture)
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 

@@ -9,13 +9,15 @@
     ├── WeightsError              pre-trained weights that cannot be had or do not fit
     ├── BundleError
     │   ├── BundleCorrupt         a file that is not what the manifest says
-    │   └── BundleTooNew          written by a later version of bctoolkit
+    │   ├── BundleTooNew          written by a later version of bctoolkit
+    │   └── BundleUntrusted       not as a trusted key signed it
     ├── ExportError
     │   ├── UnsupportedOp         a layer that has no counterpart in the target format
     │   ├── ParityFailed          the artifact does not behave like the Keras reference
     │   └── FormsRefused          some of the forms that were asked for could not be made; the others were
     └── BackendError
         ├── ProviderUnavailable   the engine cannot run on what was asked for
+        ├── SelfTestFailed        the engine does not compute on this machine what was sealed
         └── InputMismatch         an array or image that breaks the input contract
 
 A message is one line: the fact, the value observed, the remedy. Anything that is not a `BctkError` is a bug: one line
@@ -31,6 +33,7 @@ __all__ = [
     "BundleCorrupt",
     "BundleError",
     "BundleTooNew",
+    "BundleUntrusted",
     "DatasetError",
     "ExportError",
     "FormsRefused",
@@ -39,6 +42,7 @@ __all__ = [
     "ParityFailed",
     "ProviderUnavailable",
     "RecipeError",
+    "SelfTestFailed",
     "UnsupportedOp",
     "WeightsError",
 ]
@@ -76,6 +80,10 @@ class BundleTooNew(BundleError):
     """The bundle was written by a later version of bctoolkit."""
 
 
+class BundleUntrusted(BundleError):
+    """The bundle is not as the owner of a trusted key signed it."""
+
+
 class ExportError(BctkError):
     """A network that cannot be exported."""
 
@@ -107,6 +115,19 @@ class BackendError(BctkError):
 
 class ProviderUnavailable(BackendError):
     """The engine cannot run on the provider that was asked for."""
+
+
+class SelfTestFailed(BackendError):
+    """The engine's answers to golden images are not the reference's.
+
+    Args:
+        message: the fact, the figures, the likely cause and the remedy.
+        causes: what may be behind it, each a key of `runtime.self_test.diagnosis.CAUSES`.
+    """
+
+    def __init__(self, message: str, causes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.causes = causes
 
 
 class InputMismatch(BackendError):

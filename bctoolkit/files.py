@@ -1,11 +1,19 @@
-"""Files and folders that are either whole or absent, and content hashes."""
+"""Files and folders that are either whole or absent, and content hashes.
 
+What is being written lies hidden beside its target, and its writer holds a lock on it (flock): whoever else can take
+that lock knows it for abandoned, also from another container on the same volume, to which a process id says nothing.
+"""
+
+import errno
 import fnmatch
 import glob
 import hashlib
 import os
+import re
+import secrets
 import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +26,10 @@ __all__ = [
     "atomic_file",
     "atomic_folder",
     "atomic_path",
+    "copy_files",
+    "in_use",
     "resumable_folder",
+    "scratch_folder",
     "sha256_bytes",
     "sha256_file",
     "sha256_folder",
@@ -26,6 +37,13 @@ __all__ = [
     "unfinished",
     "without_empty_folders",
 ]
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""What a disk answers that takes no more; such an error of a write does not say which disk it was."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system answers that has no locks: nothing there is ever taken for abandoned."""
+SCRATCH = "bctk-scratch-"
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -48,7 +66,7 @@ def sha256_folder(folder: Path) -> str:
 
 
 def atomic_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path`; a kill at any moment leaves the earlier file or the new one, whole."""
+    """Write `content` to `path` as `atomic_path` does."""
     with atomic_path(path) as partial:
         partial.write_bytes(content)
 
@@ -59,16 +77,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     A kill at any moment leaves the earlier file or the new one, whole; the next write to the same path clears away what
     else it left.
+
+    Raises:
+        OSError: the disk does not take it; names `path`.
     """
     _clear_abandoned(path)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _naming(path), _held_new(path, _new_file) as partial:
+        try:
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
 
 
 def unfinished(target: Path) -> Path:
@@ -94,13 +119,47 @@ def resumable_folder(folder: Path, begin_with: Mapping[str, bytes], is_resumable
     with sigterm_as_interrupt():
         folder.mkdir(parents=True)
         try:
-            for name, content in begin_with.items():
-                atomic_file(folder / name, content)
-            yield
+            with in_use(folder):
+                for name, content in begin_with.items():
+                    atomic_file(folder / name, content)
+                yield
         except BaseException:
             if not is_resumable():
-                _remove(folder, missing)
+                _remove_all(folder)
+                _remove_empty(missing)
             raise
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Hold a folder of unfinished work while the block works on it.
+
+    Raises:
+        RecipeError: another process holds it.
+    """
+    lock = _lock(folder, wait=False)
+    if lock is None:
+        raise RecipeError(f"{folder} is in use: another process works on it")
+    with _closing(lock):
+        yield
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder for temporary files; what killed processes left of theirs is cleared away first.
+
+    Raises:
+        OSError: the disk does not take them; names the folder.
+    """
+    beside = Path(tempfile.gettempdir(), SCRATCH)
+    for folder in beside.parent.glob(f"{SCRATCH}*"):
+        if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+            _if_abandoned(folder, _remove_all)
+    with _naming(beside.parent), _held_new(beside, lambda path: path.mkdir(0o700), "{name}{token}") as folder:
+        try:
+            yield folder
+        finally:
+            _remove_all(folder)
 
 
 @contextmanager
@@ -119,20 +178,27 @@ def atomic_folder(target: Path, marker: str, others: Collection[str]) -> Iterato
 
     Raises:
         RecipeError: `target` is something else, or holds something else too; it is left alone.
+        OSError: the disk does not take it; names `target`.
     """
     target = target.absolute()
     _clear_abandoned(target)
     _require_replaceable(target, marker, others)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     missing = [parent for parent in target.parents if not parent.exists()]
-    with sigterm_as_interrupt():
-        try:
-            partial.mkdir(parents=True)
-            yield partial
-            _replace_folder(partial, target)
-        except BaseException:
-            _remove(partial, missing)
-            raise
+    try:
+        with (
+            sigterm_as_interrupt(),
+            _naming(target),
+            _held_new(target, lambda path: path.mkdir(parents=True)) as partial,
+        ):
+            try:
+                yield partial
+                _replace_folder(partial, target)
+            except BaseException:
+                _remove_all(partial)
+                raise
+    except BaseException:
+        _remove_empty(missing)
+        raise
 
 
 @contextmanager
@@ -147,12 +213,105 @@ def without_empty_folders(*folders: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _remove(folder: Path, parents: list[Path]) -> None:
-    """Remove a folder, then its `parents`, inner ones first, as far as they are empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in parents:
+@contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """Let an error of the disk name `target`, and not nothing, or what is hidden beside it."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.filename2 is not None:  # of a copy, which fails where it goes to
+            problem.filename, problem.filename2 = problem.filename2, None
+        if problem.filename is None and problem.errno in NO_ROOM:
+            problem.filename = str(target)
+        elif isinstance(problem.filename, str | Path):
+            hidden = rf"\.{re.escape(target.name)}\.partial-\w+"
+            problem.filename = re.sub(hidden, lambda _: target.name, str(problem.filename))
+        raise
+
+
+@contextmanager
+def _held_new(target: Path, make: Callable[[Path], None], name: str = ".{name}.partial-{token}") -> Iterator[Path]:
+    """Yield a new path beside `target`, of a name nobody else has, with its lock held."""
+    lock = None
+    while lock is None:  # between these two lines another process may take it for abandoned
+        path = target.with_name(name.format(name=target.name, token=secrets.token_hex(4)))
+        make(path)
+        lock = _lock(path)
+    with _closing(lock):
+        yield path
+
+
+@contextmanager
+def _closing(lock: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if lock >= 0:
+            os.close(lock)
+
+
+def _lock(path: Path, wait: bool = True) -> int | None:
+    """Take the lock of a file or folder that exists.
+
+    Returns:
+        A descriptor, which holds the lock until it is closed; -1 where there are no locks; None where another process
+        holds it, or `path` has become something else meanwhile.
+    """
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        return -1
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError as problem:
+        if problem.errno in NO_LOCKS:
+            os.close(descriptor)
+            return -1
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _if_abandoned(path: Path, act: Callable[[Path], None]) -> None:
+    """Act on what no process holds, holding it meanwhile."""
+    with suppress(OSError):  # not ours to open
+        lock = _lock(path, wait=False)
+        if lock is not None and lock >= 0:
+            with _closing(lock):
+                act(path)
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Make the folder `target` with copies of the files directly in `source`.
+
+    Raises:
+        OSError: of the first file that cannot be copied, where `shutil.copytree` goes on and lists them all.
+    """
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        shutil.copyfile(path, target / path.name)
+
+
+def _remove_all(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, inner ones first, as far as they are empty."""
+    for folder in folders:
         with suppress(OSError):  # another writer may be using it by now
-            parent.rmdir()
+            folder.rmdir()
 
 
 def _require_replaceable(target: Path, marker: str, others: Collection[str]) -> None:
@@ -168,42 +327,38 @@ def _require_replaceable(target: Path, marker: str, others: Collection[str]) -> 
 
 def _replace_folder(partial: Path, target: Path) -> None:
     """Rename `partial` to `target`; the folder that stood there goes only once the new one stands."""
-    if not target.exists():
-        partial.rename(target)
-        return
-    old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
-    target.rename(old)
-    try:
-        partial.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    lock = None
+    while lock is None:  # another writer of `target` may just be putting its own there
+        if not target.exists():
+            partial.rename(target)
+            return
+        lock = _lock(target)
+    with _closing(lock):
+        old = target.with_name(partial.name.replace(".partial-", ".replaced-"))
+        target.rename(old)
+        try:
+            partial.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        _remove_all(old)
 
 
 def _clear_abandoned(target: Path) -> None:
     """Put back or remove what earlier writers of `target` that no longer run left hidden beside it."""
-    for kind in ("replaced", "partial"):
+    for kind, act in (("replaced", _put_back), ("partial", _remove_all)):
         for path in target.parent.glob(f".{glob.escape(target.name)}.{kind}-*"):
-            pid = path.name.rpartition("-")[2]
-            if not pid.isdecimal() or (int(pid) != os.getpid() and _is_alive(int(pid))):
-                continue
-            if kind == "replaced" and not target.exists():
-                path.rename(target)
-            elif path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            if re.fullmatch("[0-9a-f]{8}", path.name.rpartition("-")[2]):
+                _if_abandoned(path, act)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def _put_back(path: Path) -> None:
+    """What had been moved aside takes its place again, unless something new stands there."""
+    target = path.with_name(path.name[1:].rpartition(".replaced-")[0])
+    if target.exists():
+        _remove_all(path)
+    else:
+        path.rename(target)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """`manifest.json`: what a bundle says of itself."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import field
+from msgspec import Meta, field
 
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents import Document
@@ -11,20 +11,34 @@ from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
 from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.statistics.metrics import Parity
+from bctoolkit.untrusted.arrays import ArraySpec
 
 __all__ = [
     "SCHEMA",
     "ArrayFile",
+    "ClassRecall",
     "Float32Error",
+    "Identity",
     "IntegerProducts",
+    "LabelledFigures",
     "Manifest",
     "ModelFile",
     "ParityStep",
     "Processor",
+    "SealedFile",
     "Source",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
+"""Since 2 the golden file says what it was made for, and there is a bill of materials."""
+
+
+MOST_MODEL = 2**31 - 1
+"""Bytes of a model: what protobuf and flatbuffers can hold."""
+
+MOST_IMAGES, MOST_LABELS = 10_000_000, 100_000
+
+HASH_BYTES = 32
 
 
 class ModelFile(Document, frozen=True):
@@ -32,7 +46,7 @@ class ModelFile(Document, frozen=True):
 
     file: str
     sha256: str
-    bytes: int
+    bytes: Annotated[int, Meta(ge=1, le=MOST_MODEL)]
 
 
 class ArrayFile(Document, frozen=True):
@@ -40,8 +54,69 @@ class ArrayFile(Document, frozen=True):
 
     file: str
     sha256: str
-    count: int
+    count: Annotated[int, Meta(ge=1, le=MOST_IMAGES)]
     images: ImageKind = "real"
+
+
+class SealedFile(Document, frozen=True):
+    """Another file of a bundle."""
+
+    file: str
+    sha256: str
+
+
+class Identity(Document, frozen=True):
+    """What model file, golden file and manifest all state, so that none can be put beside others; None: not stated."""
+
+    labels: tuple[str, ...] | None = None
+    input: InputContract | None = None
+    source_sha256: str | None = None
+    """Of the network that the artifact was made of."""
+
+    def contradiction(self, other: "Identity") -> str | None:
+        """Where both state something and not the same: what it is here and there, in words that end a sentence."""
+        if None not in (self.labels, other.labels) and self.labels != other.labels:
+            return _other_labels(self.labels or (), other.labels or ())
+        if self.input is not None and other.input is not None and self.input != other.input:
+            return _other_fields(self.input, other.input)
+        if None not in (self.source_sha256, other.source_sha256) and self.source_sha256 != other.source_sha256:
+            return f"of the network {str(self.source_sha256)[:12]}…, not {str(other.source_sha256)[:12]}…"
+        return None
+
+
+def _other_labels(here: tuple[str, ...], there: tuple[str, ...]) -> str:
+    if len(here) != len(there):
+        return f"for {len(here)} classes, not {len(there)}"
+    index = next(i for i, (one, other) in enumerate(zip(here, there, strict=True)) if one != other)
+    return f"with class {index} called {here[index][:40]!r}, not {there[index][:40]!r}"
+
+
+def _other_fields(here: Document, there: Document) -> str:
+    """The fields in which two documents of a kind differ."""
+    pairs = ((name, getattr(here, name), getattr(there, name)) for name in here.__struct_fields__)
+    return "for " + ", ".join(f"{name} {one}, not {other}" for name, one, other in pairs if one != other)
+
+
+class ClassRecall(Document, frozen=True):
+    """Of the images of one class, how many were recognized."""
+
+    count: int
+    recall: float
+    ci95: tuple[float, float]
+    """Exact binomial interval."""
+
+
+class LabelledFigures(Document, frozen=True, kw_only=True):
+    """How often the artifact was right at export."""
+
+    part: Literal["test", "validation"]
+    """Of the set that the images are from; integer forms are chosen on the validation part."""
+    count: int
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    """Exact binomial interval."""
+    recall: dict[str, ClassRecall]
+    """By class; one without images is not there."""
 
 
 class Source(Document, frozen=True):
@@ -116,6 +191,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     golden: ArrayFile
     reference: ArrayFile | None = None
     calibration: ArrayFile | None = None
+    bom: SealedFile | None = None
+    """Bill of materials; None in bundles of schema 1."""
     keep_float: tuple[str, ...] = ()
     """Layers of the network that an integer form computes in float."""
     source: Source
@@ -127,6 +204,10 @@ class Manifest(Document, frozen=True, kw_only=True):
     """Of ONNX files; None where there are none, and for engines that add them up in 32 bits everywhere."""
     adaptation: Adaptation | None = None
     """What was written into the graph around the network; None of one that is used as it is."""
+    licence: str = ""
+    """Of the images that the network was trained on, in words; empty where it was not stated."""
+    labelled: LabelledFigures | None = None
+    """None where the export knew no labelled images."""
     parity: Parity
     parity_steps: tuple[ParityStep, ...] = field(default=(), name="links")
     """In the order they were checked."""
@@ -139,6 +220,37 @@ class Manifest(Document, frozen=True, kw_only=True):
         for key, fault in (("name", name_fault(self.name)), ("labels", class_names_fault(self.labels))):
             if fault is not None:
                 raise ValueError(f"{key}: {fault}")
+        if not 1 <= len(self.labels) <= MOST_LABELS:
+            raise ValueError(f"labels: {len(self.labels):,} of them; wanted 1 to {MOST_LABELS:,}")
+
+    @property
+    def golden_arrays(self) -> dict[str, ArraySpec]:
+        """What the golden file holds."""
+        count = self.golden.count
+        arrays = {
+            "images": ArraySpec((count, *self.input.shape), "|u1"),
+            "probabilities": ArraySpec((count, len(self.labels)), "<f4"),
+            "labels": ArraySpec((count,), "<i8"),
+        }
+        return arrays | ({"identity": ArraySpec((None,), "|u1")} if self.schema > 1 else {})
+
+    @property
+    def reference_arrays(self) -> dict[str, ArraySpec]:
+        """What the file of the reference's probabilities holds, where there is one."""
+        count = 0 if self.reference is None else self.reference.count
+        probabilities = ArraySpec((count, len(self.labels)), "<f4")
+        return {"hashes": ArraySpec((count, HASH_BYTES), "|u1"), "probabilities": probabilities}
+
+    @property
+    def calibration_arrays(self) -> dict[str, ArraySpec]:
+        """What the file of the calibration images holds, where there is one."""
+        count = 0 if self.calibration is None else self.calibration.count
+        return {"hashes": ArraySpec((count, HASH_BYTES), "|u1")}
+
+    @property
+    def identity(self) -> Identity:
+        """What the files beside it have to agree with."""
+        return Identity(self.labels, self.input, self.source.model_sha256)
 
     @property
     def tolerance(self) -> Tolerance:

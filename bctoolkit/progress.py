@@ -5,7 +5,10 @@ print themselves.
 """
 
 import sys
+from contextlib import suppress
 from typing import Protocol, TextIO
+
+from bctoolkit.escaping.text import visible
 
 __all__ = ["Progress", "Silent", "Terminal", "duration"]
 
@@ -43,7 +46,7 @@ class Terminal:
     def say(self, line: str) -> None:
         """Clear the bar and print the line."""
         self._erase()
-        print(line, file=self._stream, flush=True)
+        self._write(f"{visible(line)}\n")
 
     def step(self, label: str, done: int, total: int, note: str = "") -> None:
         """Redraw the bar; a finished one is erased."""
@@ -54,14 +57,18 @@ class Terminal:
             return
         filled = self.width * done // max(total, 1)
         text = f"{label} {'━' * filled}{'─' * (self.width - filled)} {done}/{total} {note}".rstrip()
-        self._stream.write(text)
-        self._stream.flush()
+        self._write(visible(text))
         self._drawn = len(text)
 
     def _erase(self) -> None:
         if self._drawn:
-            self._stream.write("\r\x1b[K")
+            self._write("\r\x1b[K")
             self._drawn = 0
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # work goes on where nobody can be told of it
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ A recipe is a TOML file; `bctk … --set key=value` overrides single values. Unk
 ones. The resolved recipe is stored with what it made.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.documents.quantization import CalibrationSettings, Gate
 from bctoolkit.errors import RecipeError
+from bctoolkit.untrusted.values import from_toml
 
 __all__ = [
     "Augment",
@@ -51,7 +51,7 @@ class Phase(Document, frozen=True):
     """One part of training: what is trained, for how long, how fast."""
 
     name: str
-    epochs: Positive
+    epochs: Annotated[int, Meta(ge=1, le=1_000_000)]
     learning_rate: Rate
     unfreeze: tuple[str, ...] = ()
     """Shell-style patterns of the backbone's layers to train, e.g. `stage_3_*`; the head is always trained."""
@@ -159,7 +159,7 @@ class TrainRecipe(Document, frozen=True):
     weights: str = "none"
     """`imagenet`, `none`, or a path: a Keras application's weights file, a run, or a `.keras` file."""
     precision: Precision = "auto"
-    batch_size: Positive = 32
+    batch_size: Annotated[int, Meta(ge=1, le=65_536)] = 32
     most_steps: Annotated[int, Meta(ge=0)] = 0
     """Cut every epoch short after so many batches, for a quick look; 0 for whole epochs."""
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
@@ -319,8 +319,8 @@ def _copy(raw: Any) -> Any:
 
 def _value(text: str) -> Any:
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = from_toml(f"value = {text}".encode(errors="surrogatepass"))
+    except ValueError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
 

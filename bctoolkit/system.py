@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 
 __all__ = ["CPU_FEATURES", "cpu_features", "cpu_info", "cpu_name", "usable_cpus", "utc_now", "versions"]
@@ -77,10 +77,11 @@ def _lines(path: Path) -> list[str]:
 def cpu_info() -> dict[str, str]:
     """The first processor's entries of /proc/cpuinfo; empty where the system has none."""
     try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            first = list(takewhile(str.strip, file))  # the system writes an entry as it is read, slowly
     except OSError:
         return {}
-    pairs = (line.partition(":") for line in first.splitlines())
+    pairs = (line.partition(":") for line in first)
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
@@ -98,10 +99,12 @@ def cpu_features() -> tuple[str, ...]:
 
 def versions(*packages: str) -> dict[str, str]:
     """Python's version and those of the installed ones of `packages`, none of which is imported."""
+    from importlib import metadata  # a third of what the runtime would import otherwise
+
     installed = {"python": platform.python_version()}
     for name in packages:
         try:
-            installed[name] = version(name)
-        except PackageNotFoundError:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
             continue
     return installed

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from bctoolkit.errors import ExportError, RecipeError
-from bctoolkit.files import atomic_folder
+from bctoolkit.files import atomic_folder, copy_files, without_empty_folders
 
 __all__ = ["SHELVES", "Workspace", "create", "shipped"]
 
@@ -132,11 +132,17 @@ def create(root: Path) -> list[Path]:
     existing = [shelf for shelf in SHELVES if (root / shelf).exists()]
     if existing:
         raise RecipeError(f"{root / existing[0]} already exists; choose an empty folder")
-    created = []
-    for shelf, (declared, _) in SHELVES.items():
-        with atomic_folder(root / shelf, "README.md", ()) as folder:
-            shutil.copytree(shipped() / shelf / declared, folder / declared)
-            shutil.copy2(shipped() / shelf / "README.md", folder / "README.md")
-            (folder / ".gitignore").write_text(IGNORED)
-        created.append(root / shelf)
+    created: list[Path] = []
+    with without_empty_folders(root):
+        try:
+            for shelf, (declared, _) in SHELVES.items():
+                with atomic_folder(root / shelf, "README.md", ()) as folder:
+                    copy_files(shipped() / shelf / declared, folder / declared)
+                    shutil.copyfile(shipped() / shelf / "README.md", folder / "README.md")
+                    (folder / ".gitignore").write_text(IGNORED)
+                created.append(root / shelf)
+        except BaseException:
+            for made in created:
+                shutil.rmtree(made, ignore_errors=True)
+            raise
     return created

@@ -84,7 +84,7 @@ def open_tflite(model: bytes, threads: int) -> tuple[Call, Backend]:
         interpreter.invoke()
         return interpreter.get_tensor(target)
 
-    return call, LiteRtBackend(interpreter, "cpu", threads)
+    return call, LiteRtBackend(lambda: interpreter, "cpu", threads)
 
 
 OPEN = {"onnx": open_onnx, "tflite": open_tflite}

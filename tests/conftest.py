@@ -35,6 +35,15 @@ REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data" / "pbc96"
 """Real blood-cell images, where a checkout has them beside it."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's cache folder: an empty one, also for the commands that tests start. Matplotlib keeps its own."""
+    os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real_images() -> Path:
     if not REAL_IMAGES.is_dir():

@@ -205,7 +205,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(InputMismatch, match="is a folder, not an image"):
+    with pytest.raises(InputMismatch, match="is a folder, not a file"):
         decode(tmp_path, SMALL)
 
 

@@ -41,6 +41,7 @@ def test_a_format_can_be_written_run_profiled_and_looked_into(name: str) -> None
     for engine in FORMATS[name].engines.values():
         assert callable(attribute(engine.backend))
         assert callable(attribute(engine.profiler))
+    assert callable(attribute(FORMATS[name].properties))
     assert name in INTROSPECTORS
 
 

@@ -1,6 +1,6 @@
 """Files are whole or absent, whatever ends the process that writes them."""
 
-import os
+import errno
 import re
 import signal
 import subprocess
@@ -21,63 +21,7 @@ from bctoolkit.files import (
     sha256_file,
     without_empty_folders,
 )
-
-OLD = {"a.txt": "old a", "b.txt": "old b"}
-NEW = {"a.txt": "new a", "c.txt": "new c"}
-
-PRELUDE = """
-import os, signal, sys, time
-from pathlib import Path
-from bctoolkit.files import atomic_folder
-target, fatal, seen = Path(sys.argv[1]), int(sys.argv[2]), 0
-WATCHED = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
-
-def die_before_step(event, arguments):
-    '''Kill this process with SIGKILL just before it does its step number `fatal` on the file system.'''
-    global seen
-    if event in WATCHED and (event in ("os.remove", "os.rmdir") or str(arguments[0]).startswith(str(target.parent))):
-        if seen == fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-        seen += 1
-"""
-FOLDER = (
-    PRELUDE
-    + """
-sys.addaudithook(die_before_step)
-with atomic_folder(target, "a.txt", ("*.txt",)) as folder:
-    (folder / "a.txt").write_text("new a")
-    (folder / "c.txt").write_text("new c")
-print(seen)
-"""
-)
-WAITING = (
-    PRELUDE
-    + """
-with atomic_folder(target, "a.txt", ("*.txt",)) as folder:
-    (folder / "a.txt").write_text("new a")
-    print("inside", flush=True)
-    time.sleep(60)
-"""
-)
-
-
-def fill(folder: Path, content: dict[str, str]) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, text in content.items():
-        (folder / name).write_text(text)
-
-
-def content_of(folder: Path) -> dict[str, str] | None:
-    return {path.name: path.read_text() for path in folder.iterdir()} if folder.exists() else None
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def run(script: str, target: Path, fatal: int = -1) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", script, str(target), str(fatal)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+from tests.support.writers import FOLDER, NEW, OLD, WAITING, content_of, fill, names, run, write_new
 
 
 def kills(script: str, root: Path, earlier: dict[str, str] | str | None) -> Iterator[Path]:
@@ -95,11 +39,6 @@ def kills(script: str, root: Path, earlier: dict[str, str] | str | None) -> Iter
             return
         assert done.returncode == -signal.SIGKILL, done.stderr
         yield target
-
-
-def write_new(target: Path) -> None:
-    with atomic_folder(target, "a.txt", ("*.txt",)) as folder:
-        fill(folder, NEW)
 
 
 def write_and_fail(target: Path, error: type[BaseException]) -> None:
@@ -131,14 +70,6 @@ def test_a_file_whose_block_fails_stays_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(MemoryError):
         write_half()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.npz": b"old"}
-
-
-def test_what_a_killed_writer_left_of_a_file_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / f".a.npz.partial-{dead_process()}").write_bytes(b"half")
-    alive = tmp_path / f".a.npz.partial-{os.getppid()}"
-    alive.write_bytes(b"of a writer that still runs")
-    atomic_file(tmp_path / "a.npz", b"new")
-    assert names(tmp_path) == [alive.name, "a.npz"]
 
 
 def begin_and_fail(folder: Path, error: type[BaseException], state: str | None) -> None:
@@ -263,29 +194,16 @@ def test_a_killed_process_never_costs_the_earlier_folder(tmp_path: Path) -> None
         assert content_of(target) in (OLD, NEW), names(target.parent)
 
 
-def test_the_folder_of_a_writer_that_still_runs_is_left_alone(tmp_path: Path) -> None:
-    other = tmp_path / f".target.partial-{os.getppid()}"
-    fill(other, OLD)
-    write_new(tmp_path / "target")
-    assert content_of(other) == OLD
-
-
 def test_hidden_folders_of_other_targets_are_left_alone(tmp_path: Path) -> None:
-    fill(tmp_path / ".target2.partial-1", OLD)
+    fill(tmp_path / ".target2.partial-0123abcd", OLD)
     fill(tmp_path / ".target.partial-notes", OLD)
     write_new(tmp_path / "target")
-    assert names(tmp_path) == [".target.partial-notes", ".target2.partial-1", "target"]
-
-
-def dead_process() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as child:
-        child.wait()
-    return child.pid
+    assert names(tmp_path) == [".target.partial-notes", ".target2.partial-0123abcd", "target"]
 
 
 @pytest.mark.parametrize("name", ["run", "run[1]", "run*", "a.b", "zelle ü"])
 def test_an_abandoned_folder_is_removed_whatever_the_target_is_called(tmp_path: Path, name: str) -> None:
-    fill(tmp_path / f".{name}.partial-{dead_process()}", OLD)
+    fill(tmp_path / f".{name}.partial-0123abcd", OLD)
     write_new(tmp_path / name)
     assert names(tmp_path) == [name]
 
@@ -346,3 +264,15 @@ def test_folders_that_stay_empty_go_again(tmp_path: Path, failing: bool) -> None
     else:
         work()
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"old", "a", "a/full", "a/full/file"}
+
+
+def test_an_error_of_the_disk_names_what_was_to_be_written(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for write in (atomic_path(tmp_path / "a.npz"), atomic_folder(tmp_path / "a", "a.txt", ())):
+        with pytest.raises(OSError, match=r"No space left on device: '.*/a(\.npz)?'"), write:
+            fail()
+    with pytest.raises(FileNotFoundError, match=r"'.*/a/b/c'"), atomic_folder(tmp_path / "a", "a.txt", ()) as folder:
+        (folder / "b" / "c").write_text("no folder b")
+    assert names(tmp_path) == []

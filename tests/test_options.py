@@ -79,7 +79,7 @@ def test_labels_come_from_a_file(tmp_path: Path, content: str) -> None:
         (b'["cat", ["dog"]]', "is no name"),
         (b'["cat"', "begins as JSON but is none"),
         (b"[" * 100_000, "begins as JSON but is none"),
-        (b"a\n" * (2**21 + 1), "is larger than 4 MiB"),
+        (b"a\n" * (2**21 + 1), "wanted at most 4,194,304"),
     ],
 )
 def test_a_file_that_holds_no_labels_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -121,9 +121,7 @@ def test_input_settings_that_make_no_sense_are_refused(settings: dict[str, Any],
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "labels", [["a"], ["a", "a"], ["a", ""], ["a", "b\nc"], ["a", "b" * 201], ["a", "b/c"], ["a", ".."]]
-)
+@pytest.mark.parametrize("labels", [["a"], ["a", "a"], ["a", ""], ["a", "b\nc"], ["a", "b" * 201], ["a", "b\u202ec"]])
 def test_output_settings_refuse_labels_that_are_none(labels: list[str]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"labels": labels}, OutputSettings)

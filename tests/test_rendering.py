@@ -52,7 +52,7 @@ def test_markdown_has_a_line_for_each_row_and_no_cell_ends_another() -> None:
         "| bundle | p50 ms | limits |",
         "|---|---|---|",
         "| cells | 12.30 | failed |",
-        '| <b onclick="x">[red]\\|&amp; | 9.00 (8 to 10) |  |',
+        '| &lt;b onclick="x">\\[red\\]\\|&amp;amp; | 9.00 (8 to 10) |  |',
     ]
 
 

@@ -56,7 +56,7 @@ def test_the_card_says_what_was_measured(name: str) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("name", NAMES)
 def test_its_accuracy_on_real_images_is_the_stored_one(name: str, real_cells: Dataset) -> None:
     opened = bundles.read(ZOO / name)

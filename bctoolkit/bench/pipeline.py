@@ -1,6 +1,6 @@
 """`bench`: bundles → parity, latency, verdict → report folder."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -32,7 +32,7 @@ from bctoolkit.bundle import MANIFEST, Bundle, read
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.errors import BackendError, BundleError, RecipeError
-from bctoolkit.files import atomic_folder, sha256_file, unfinished
+from bctoolkit.files import atomic_folder, in_use, sha256_file, unfinished
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Budget
 from bctoolkit.system import utc_now
@@ -109,7 +109,7 @@ def resume(target: Path, progress: Progress) -> Report:
             f"--resume: begun on {request.machine.cpu} with {request.machine.cores_usable} cores, this is {here.cpu} "
             f"with {here.cores_usable}; measure anew"
         )
-    return _measure(BenchRun(opened, request, checkpoint, progress), nullcontext(), target)
+    return _measure(BenchRun(opened, request, checkpoint, progress), in_use(checkpoint.folder), target)
 
 
 def _open(paths: list[Path]) -> list[Bundle]:
@@ -222,6 +222,7 @@ def _result(configuration: Configuration, sessions: list[SessionSamples], figure
         bundle=manifest.name,
         format=manifest.format,
         quantization=manifest.quantization,
+        adopted=manifest.adopted,
         provider=sessions[0].provider,
         placement=sessions[0].placement,
         threads=sessions[0].threads,

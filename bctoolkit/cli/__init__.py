@@ -1,17 +1,25 @@
 """The command line: options → recipe → one call → print. Nothing heavy is imported before a command runs."""
 
+import os
 import sys
 import traceback
+import warnings
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, train
+from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, signing, train
 from bctoolkit.cli.benchmarks import bench, choose, compare
+from bctoolkit.cli.output import echo
 from bctoolkit.errors import BctkError
+from bctoolkit.supervision.child import go_on_in_child
 
 __all__ = ["cli", "main"]
+
+SUPERVISED = (["predict"], ["verify"])
+"""Commands that run a model in their own process."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -42,6 +50,8 @@ for command in (
     choose.choose,
     device.predict,
     device.verify,
+    signing.keygen,
+    signing.sign,
 ):
     cli.add_command(command)
 
@@ -69,14 +79,42 @@ _add_debug(cli)
 def main(arguments: list[str] | None = None) -> Any:
     """Run `bctk`; an error is one line on standard error and exit code 1, after its traceback with `--debug`."""
     settings: dict[str, Any] = {}
+    _occupy_standard_streams()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a damaged picture is read, or refused in one line
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        if words[:1] in SUPERVISED:
+            go_on_in_child()
         return cli.main(arguments, prog_name="bctk", obj=settings)
     except Exception as error:
-        if settings.get("debug"):
-            traceback.print_exc()
         line = str(error) if isinstance(error, BctkError) else _unforeseen(error)
-    click.echo(f"error: {line}", err=True)
+        trace = traceback.format_exc().splitlines() if settings.get("debug") else []
+    with suppress(OSError):  # nobody can be told
+        for each in (*trace, f"error: {line}"):
+            echo(each, err=True)
+    _forget_what_cannot_be_printed()
     sys.exit(1)
+
+
+def _occupy_standard_streams() -> None:
+    """Open what a caller has closed: the next file would get its number, and what an engine prints would land in it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
+def _forget_what_cannot_be_printed() -> None:
+    """Python would try again at its end, and end with a code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _unforeseen(error: Exception) -> str:

@@ -1,13 +1,17 @@
 """`bctk adopt`."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
+from bctoolkit.cli import options
+from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, require_extras
+from bctoolkit.cli.signing import Signer, signing_key
 from bctoolkit.documents import Document, parse
 from bctoolkit.documents.formats import QUANTIZATIONS
+from bctoolkit.documents.preprocessing import Channels, Head
 from bctoolkit.errors import RecipeError
 
 __all__ = ["adopt"]
@@ -23,49 +27,31 @@ D = TypeVar("D", bound=Document)
     metavar="RUN|FILE",
     help="What the file has to answer like: a run, a .keras or .h5 file, or the float .onnx it was made from.",
 )
-@click.option("--data", metavar="PATH", help="The network's images. Default: those of the run.")
-@click.option(
-    "--scale",
-    metavar="PRESET|F,O",
-    help="What the file makes of pixels 0–255: none, 0-1, -1-1, imagenet, caffe, or FACTOR,OFFSET.",
-)
-@click.option("--channels", type=click.Choice(["rgb", "bgr", "grey"]), help="Order of colours that the file takes.")
-@click.option("--size", metavar="N|HxW", help="Height and width, where the file leaves them open.")
+@options.own_data
+@options.scale
+@options.channels
+@options.size
 @click.option(
     "--reference-scale", metavar="PRESET|F,O", help="As --scale, of the reference. Default: none; of an .onnx --scale."
 )
-@click.option("--labels", metavar="FILE|A,B,C", help="The classes in the order of the outputs. Default: the run's.")
-@click.option("--output", metavar="NAME", help="The output that holds the classes, where there are several.")
-@click.option(
-    "--head",
-    type=click.Choice(["none", "softmax", "sigmoid"]),
-    help="What the output lacks to be probabilities. Default: seen on the images.",
-)
+@options.labels
+@options.output
+@options.head
 @click.option("--reference-output", metavar="NAME", help="As --output, of the reference.")
-@click.option(
-    "--reference-head", type=click.Choice(["none", "softmax", "sigmoid"]), help="As --head, of the reference."
-)
-@click.option(
-    "--reference-channels", type=click.Choice(["rgb", "bgr", "grey"]), help="As --channels, of the reference."
-)
-@click.option(
-    "--import",
-    "imports",
-    multiple=True,
-    metavar="MODULE",
-    help="Run this module, by name or .py file, for the classes that a Keras reference names; repeatable.",
-)
-@click.option("--trust-lambda", is_flag=True, help="Run the Python code inside a Keras reference: its Lambda layers.")
+@click.option("--reference-head", type=click.Choice(get_args(Head)), help="As --head, of the reference.")
+@click.option("--reference-channels", type=click.Choice(get_args(Channels)), help="As --channels, of the reference.")
+@options.imports
+@options.trust_lambda
 @click.option(
     "--quantization",
     type=click.Choice(list(QUANTIZATIONS)),
     help="Whose limits hold, where the file's operators do not show it.",
 )
-@click.option("--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder.")
+@options.golden
+@click.option("--licence", metavar="TEXT", help="Of the network's images; stored as by `bctk export`.")
 @click.option("--name", help="First part of the bundle's name. Default: the file's.")
-@click.option(
-    "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."
-)
+@signing_key
+@options.to_bundles
 def adopt(
     file: Path,
     reference: str,
@@ -84,7 +70,9 @@ def adopt(
     trust_lambda: bool,
     quantization: str | None,
     golden: str | None,
+    licence: str | None,
     name: str | None,
+    sign: Path | None,
     out: Path | None,
 ) -> None:
     """Seal a model file made elsewhere in a bundle, checked like our own exports.
@@ -100,6 +88,7 @@ def adopt(
     """
     from bctoolkit.documents.options import read_labels, read_scale, read_size
     from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
+    from bctoolkit.recipes import ExportRecipe
     from bctoolkit.trust import LoadOptions
     from bctoolkit.workspace import Workspace
 
@@ -115,6 +104,7 @@ def adopt(
         "channels": reference_channels,
     }
     path = Path(reference) if reference.endswith((".onnx", ".tflite")) else workspace.model(reference)
+    signer = Signer(sign)
     with quiet_engines() as progress:
         require_extras("export")
         from bctoolkit.export.adoption.pipeline import Adoption
@@ -132,10 +122,17 @@ def adopt(
             name,
         )
         bundle = run_adoption(
-            adoption, out or workspace.bundles, progress, data=data, golden=golden, cache=workspace.prediction_cache
+            adoption,
+            out or workspace.bundles,
+            progress,
+            data=data,
+            golden=golden,
+            recipe=ExportRecipe(licence=licence or ""),
+            cache=workspace.prediction_cache,
         )
-    click.echo(bundle.path)
-    click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
+    signer.sign(bundle.path)
+    echo(bundle.path)
+    echo("next: bctk bench" + (f" {out}/*" if out else ""))
 
 
 def settings(kind: type[D], options: dict[str, Any]) -> D:

@@ -1,11 +1,12 @@
 """`bctk data`: inspect a set of images, clean it, and fetch a public one."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.output import print_table
+from bctoolkit.cli.output import echo, echo_json, print_table
 from bctoolkit.cli.shared import require_extras
 from bctoolkit.progress import Terminal
 
@@ -48,15 +49,15 @@ def inspect(path: str, as_json: bool, html: Path | None) -> None:
     if html is not None:
         write_contact_sheet(inspection, html)
     if as_json:
-        click.echo(to_json(inspection).decode(), nl=False)
+        echo_json(to_json(inspection).decode())
         return
     show(inspection)
     if html is not None:
-        click.echo(f"page: {html}")
+        echo(f"page: {html}")
     if inspection.flagged:
-        click.echo(
-            f"next: bctk data clean {path} --out DIR"
-            + ("" if html else f", or look: bctk data inspect {path} --html FILE")
+        echo(
+            f"next: bctk data clean {shlex.quote(path)} --out DIR"
+            + ("" if html else f", or look: bctk data inspect {shlex.quote(path)} --html FILE")
         )
 
 
@@ -90,12 +91,12 @@ def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], ht
         write_contact_sheet(inspection, html)
     removed, remaining = len(manifest.removed), sum(manifest.counts_after.values())
     reasons = _counts(manifest.removed_by_reason) or "nothing to leave out"
-    click.echo(f"{out}: {remaining:,} images kept, {removed:,} left out: {reasons}")
+    echo(f"{out}: {remaining:,} images kept, {removed:,} left out: {reasons}")
     if manifest.flagged_but_kept:
-        click.echo(f"flagged but kept: {_counts(manifest.flagged_but_kept)}")
+        echo(f"flagged but kept: {_counts(manifest.flagged_but_kept)}")
     if html is not None:
-        click.echo(f"page: {html}")
-    click.echo(f"next: bctk train --data {out}")
+        echo(f"page: {html}")
+    echo(f"next: bctk train --data {shlex.quote(str(out))}")
 
 
 @data.command()
@@ -125,11 +126,11 @@ def fetch(name: str, size: str, out: Path | None, mirror: str | None) -> None:
 
     release = download.SETS[name]
     file = download.fetch(release, int(size), out or Workspace().data, Terminal(), mirror)
-    click.echo(f"{file}: {len(release.classes)} classes ({', '.join(release.classes)}), checksum as published")
-    click.echo(f"licence: {release.licence}")
+    echo(f"{file}: {len(release.classes)} classes ({', '.join(release.classes)}), checksum as published")
+    echo(f"licence: {release.licence}")
     for citation in release.citations:
-        click.echo(f"cite: {citation}")
-    click.echo(f"next: bctk train --data {file}")
+        echo(f"cite: {citation}")
+    echo(f"next: bctk train --data {shlex.quote(str(file))}")
 
 
 def _counts(images: dict[str, int]) -> str:
@@ -141,17 +142,15 @@ def show(inspection: "Inspection") -> None:
     from bctoolkit.data.quality.tables import classes_table, flagged_table
 
     print_table(classes_table(inspection))
-    click.echo()
+    echo()
     sizes = ", ".join(f"{size.width}×{size.height} ({size.count:,})" for size in inspection.sizes[:6])
     more = f" and {len(inspection.sizes) - 6} more" if len(inspection.sizes) > 6 else ""
     modes = ", ".join(f"{mode} ({count:,})" for mode, count in inspection.modes.items())
-    click.echo(
-        f"{inspection.count:,} images, {inspection.pictures:,} different pictures; sizes {sizes}{more}; modes {modes}"
-    )
+    echo(f"{inspection.count:,} images, {inspection.pictures:,} different pictures; sizes {sizes}{more}; modes {modes}")
     if inspection.flagged:
-        click.echo()
+        echo()
         print_table(flagged_table(inspection))
     else:
-        click.echo("nothing is suspicious")
+        echo("nothing is suspicious")
     for note in inspection.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from bctoolkit.cli.output import echo, print_report
 from bctoolkit.cli.shared import quiet_engines, require_extras, stamp
 
 __all__ = ["demo"]
@@ -26,7 +27,6 @@ def demo(out: Path | None) -> None:
     """
     from bctoolkit.bench.pipeline import bench
     from bctoolkit.cli.benchmarks.options import settings_for
-    from bctoolkit.cli.output import print_report
     from bctoolkit.documents.formats import FORMATS
     from bctoolkit.recipes import ExportRecipe, read_train_recipe
     from bctoolkit.workspace import Workspace
@@ -48,4 +48,4 @@ def demo(out: Path | None) -> None:
         progress.say("3/3 measure the bundles in rounds, each session in a fresh process")
         report = bench([bundle.path for bundle in made], settings_for("quick"), target, progress, data="synthetic")
     print_report(report)
-    click.echo(f"report: {target / 'report.html'} (synthetic pictures: the figures say nothing about real cells)")
+    echo(f"report: {target / 'report.html'} (synthetic pictures: the figures say nothing about real cells)")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from bctoolkit.cli.output import print_table
+from bctoolkit.cli.output import echo, echo_json, print_table
 from bctoolkit.cli.shared import quiet_engines, require_extras
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def evaluate(
 
         evaluation = run_evaluation(path, data, progress, part=part, corruptions=corruptions, limit=limit, target=out)
     if as_json:
-        click.echo(to_json(evaluation), nl=False)
+        echo_json(to_json(evaluation).decode())
         return
     show(evaluation)
     if out is not None:
-        click.echo(f"page: {out / 'evaluation.html'}")
+        echo(f"page: {out / 'evaluation.html'}")
 
 
 def show(evaluation: "Evaluation") -> None:
@@ -77,18 +77,18 @@ def show(evaluation: "Evaluation") -> None:
     from bctoolkit.evaluate.tables import classes_table, corruptions_table
 
     low, high = evaluation.accuracy_ci95
-    click.echo(
+    echo(
         f"{evaluation.subject}: a {evaluation.kind} on {evaluation.count} {evaluation.images} images "
         f"of {evaluation.source}"
     )
-    click.echo(f"images: {evaluation.selection}")
-    click.echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")
-    click.echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}\n")
+    echo(f"images: {evaluation.selection}")
+    echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")
+    echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}\n")
     print_table(classes_table(evaluation))
     if evaluation.corruptions is not None:
-        click.echo()
+        echo()
         print_table(corruptions_table(evaluation))
-        click.echo(_summary(evaluation))
+        echo(_summary(evaluation))
 
 
 def _summary(evaluation: "Evaluation") -> str:

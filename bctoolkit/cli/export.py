@@ -5,9 +5,11 @@ from typing import Any, get_args
 
 import click
 
+from bctoolkit.cli import options
+from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, require_extras
+from bctoolkit.cli.signing import Signer, signing_key
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
-from bctoolkit.documents.preprocessing import Channels, Head
 from bctoolkit.documents.quantization import Method
 from bctoolkit.errors import FormsRefused
 
@@ -46,42 +48,25 @@ BY_NAME = ", ".join(name for name, form in QUANTIZATIONS.items() if form.by_name
     type=click.Choice(["uint8", "float32"]),
     help="dtype of the input, values 0–255. Default: uint8.",
 )
+@options.scale
+@options.channels
+@options.size
+@options.output
+@options.head
+@options.labels
+@options.imports
+@options.trust_lambda
+@options.own_data
+@options.golden
 @click.option(
-    "--scale",
-    metavar="PRESET|FACTOR,OFFSET",
-    help="What the network eats of values 0–255: none, 0-1, -1-1, imagenet or caffe, or numbers. Built into the graph.",
+    "--licence", metavar="TEXT", help="Of the network's images; stored in the model file and the bill of materials."
 )
-@click.option(
-    "--channels", type=click.Choice(get_args(Channels)), help="Colours the network eats. Default: rgb, or grey."
-)
-@click.option("--size", metavar="N|HxW", help="Height and width, of a network that takes any.")
-@click.option("--output", metavar="NAME", help="Which output, of a network with several.")
-@click.option(
-    "--head",
-    type=click.Choice(get_args(Head)),
-    help="What makes probabilities of the outputs; none: they are. Default: read off the network.",
-)
-@click.option(
-    "--labels", metavar="FILE|A,B,C", help="The classes in the order of the outputs. Default: the images' folders."
-)
-@click.option(
-    "--import",
-    "imports",
-    multiple=True,
-    metavar="MODULE",
-    help="Run this module, by name or .py file, for the classes that the model file names; repeatable.",
-)
-@click.option("--trust-lambda", is_flag=True, help="Run the Python code inside the model file: its Lambda layers.")
-@click.option("--data", metavar="PATH", help="The network's images. Default: those of the run.")
-@click.option("--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder.")
-@click.option("--licence", metavar="TEXT", help="Of the network's images; stored inside the model file.")
 @click.option("--no-reference", is_flag=True, help="Leave out the reference's predictions on the whole test part.")
 @click.option("--bisect", is_flag=True, help="Trace a failed check to the first layer whose output departs.")
 @click.option("--force", is_flag=True, help="Export every artifact anew, even where no input has changed.")
 @click.option("--recipe", default="default", show_default=True, help="A recipe's name, or a .toml file.")
-@click.option(
-    "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."
-)
+@signing_key
+@options.to_bundles
 def export(
     source: str | None,
     formats: tuple[str, ...],
@@ -105,6 +90,7 @@ def export(
     bisect: bool,
     force: bool,
     recipe: str,
+    sign: Path | None,
     out: Path | None,
 ) -> None:
     """Export a run, or any Keras image classifier, to bundles that are checked before they are sealed.
@@ -146,6 +132,7 @@ def export(
     }
     declared = read_export_recipe(workspace.declared("exports", recipe), _stated(stated))
     path = workspace.model(source)
+    signer = Signer(sign)
     with quiet_engines() as progress:
         require_extras("export")
         from bctoolkit.export import export
@@ -165,14 +152,16 @@ def export(
             )
         except FormsRefused as refused:
             for bundle in refused.bundles:
-                click.echo(bundle.path)
+                signer.sign(bundle.path)
+                echo(bundle.path)
             *others, last = refused.refusals
             for refusal in others:
-                click.echo(f"error: {refusal}", err=True)
+                echo(f"error: {refusal}", err=True)
             raise last from None
     for bundle in bundles:
-        click.echo(bundle.path)
-    click.echo("next: bctk bench" + (f" {out}/*" if out else ""))
+        signer.sign(bundle.path)
+        echo(bundle.path)
+    echo("next: bctk bench" + (f" {out}/*" if out else ""))
 
 
 def _stated(options: dict[str, Any]) -> dict[str, Any]:

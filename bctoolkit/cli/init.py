@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from bctoolkit.cli.output import echo
+
 __all__ = ["init"]
 
 
@@ -18,5 +20,5 @@ def init(folder: Path) -> None:
     from bctoolkit.workspace import create
 
     for shelf in create(folder):
-        click.echo(f"created {shelf}")
-    click.echo("next: bctk train --data PATH")
+        echo(f"created {shelf}")
+    echo("next: bctk train --data PATH")

@@ -1,17 +1,48 @@
-"""What commands print: tables, in the width of the terminal or, in a file or pipe, as wide as they are."""
+"""What commands print: lines, documents, and tables in the width of the terminal or, in a pipe, as wide as they are.
 
+Everything goes through `echo` or `echo_json`: what files of others are called, or hold, stands there visible.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
+
+from bctoolkit.escaping.text import for_json, visible
 
 if TYPE_CHECKING:
     from bctoolkit.bench.documents.report import Report
     from bctoolkit.rendering.table import Table
 
-__all__ = ["print_report", "print_table"]
+__all__ = ["echo", "echo_json", "print_report", "print_table"]
 
 WIDEST = 100_000
 """Characters; more than any table needs."""
+
+
+def echo(line: object = "", err: bool = False) -> None:
+    """Print one line."""
+    with _stream("standard error" if err else "standard output"):
+        click.echo(visible(str(line)), err=err)
+
+
+def echo_json(document: str) -> None:
+    """Print JSON."""
+    with _stream("standard output"):
+        click.echo(for_json(document.rstrip("\n")))
+
+
+@contextmanager
+def _stream(name: str) -> Iterator[None]:
+    """Say which stream it is that takes no more; a reader that has gone, as `head` has, is no error."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno == errno.EPIPE:
+            raise
+        raise OSError(problem.errno, problem.strerror, name) from None
 
 
 def print_table(table: "Table") -> None:
@@ -25,20 +56,20 @@ def print_table(table: "Table") -> None:
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     for column, heading in enumerate(table.columns):
         justify = "left" if table.is_text(column) else "right"
-        grid.add_column(Text(heading), justify=justify, no_wrap=column == 0, overflow="fold")  # type: ignore[arg-type]
+        grid.add_column(Text(visible(heading)), justify=justify, no_wrap=column == 0, overflow="fold")  # type: ignore[arg-type]
     for row in table.rows:
-        grid.add_row(*(Text(text_of(cell)) for cell in row))
+        grid.add_row(*(Text(visible(text_of(cell))) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(1, console.measure(grid, options=console.options.update(max_width=WIDEST)).maximum)
     if table.title:
-        click.echo(f"{table.title}:")
+        echo(f"{table.title}:")
     with console.capture() as capture:
         console.print(grid)
     for line in capture.get().splitlines():
-        click.echo(line.rstrip())
+        echo(line.rstrip())
     for note in table.notes:
-        click.echo(f"  {note}")
+        echo(f"  {note}")
 
 
 def print_report(report: "Report") -> None:
@@ -57,6 +88,6 @@ def print_report(report: "Report") -> None:
             summary.outcome and f"verdict {summary.outcome if summary.outcome == 'passed' else summary.outcome.upper()}"
         )
         for line in (*summary.highlights, *summary.warnings, *([verdict] if verdict else [])):
-            click.echo(f"{summary.title}: {line}")
+            echo(f"{summary.title}: {line}")
         for line in summary.unmet:
-            click.echo(f"  {line}")
+            echo(f"  {line}")

@@ -27,6 +27,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "export": ("tensorflow", "keras", "PIL", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert"),
     "data": ("PIL", "scipy", "rich"),
     "bench": ("psutil", "scipy", "rich", "PIL", "matplotlib"),
+    "sign": ("cryptography",),
 }
 """What each command imports besides bctoolkit's own dependencies."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, refuse_beside_resume, require_extras, stamp
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import duration
@@ -100,14 +101,14 @@ def _train(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") 
         from bctoolkit.files import unfinished
 
         if unfinished(target).exists():
-            click.echo(f"interrupted; continue with: bctk train --resume --name {target.name}", err=True)
+            echo(f"interrupted; continue with: bctk train --resume --name {target.name}", err=True)
         raise
     low, high = figures.accuracy_ci95
-    click.echo(
+    echo(
         f"{target}: accuracy {figures.accuracy:.2%} on the {figures.count} images of the test part "
         f"(95 % interval {low:.2%}–{high:.2%}), macro-F1 {figures.macro_f1:.4f}, ECE {figures.ece:.4f}"
     )
-    click.echo(f"next: bctk export {target.name} --format onnx")
+    echo(f"next: bctk export {target.name} --format onnx")
 
 
 def _preview(recipe: "TrainRecipe", source: str, picture: Path) -> None:
@@ -116,7 +117,7 @@ def _preview(recipe: "TrainRecipe", source: str, picture: Path) -> None:
         from bctoolkit.train import preview
 
         preview(recipe, source, picture, progress)
-    click.echo(f"{picture}: one row per class, the image as it is and augmented twelve times")
+    echo(f"{picture}: one row per class, the image as it is and augmented twelve times")
 
 
 def _dry_run(recipe: "TrainRecipe", source: str, runs: Path) -> None:
@@ -127,13 +128,14 @@ def _dry_run(recipe: "TrainRecipe", source: str, runs: Path) -> None:
         from bctoolkit.train import dry_run
 
         plans = dry_run(recipe, source, runs, progress)
-    click.echo(msgspec.toml.encode(recipe).decode())
+    for line in msgspec.toml.encode(recipe).decode().split("\n"):
+        echo(line)
     for phase in plans:
-        click.echo(
+        echo(
             f"# phase {phase.name}: {phase.epochs} epochs of {phase.steps} steps, {phase.trainable:,} trainable "
             f"parameters, about {duration(phase.seconds)}"
         )
-    click.echo(f"# all phases: about {duration(sum(phase.seconds for phase in plans))} on this machine")
+    echo(f"# all phases: about {duration(sum(phase.seconds for phase in plans))} on this machine")
 
 
 @contextmanager

@@ -5,15 +5,22 @@ error class with the file, the field and the valid names.
 """
 
 import difflib
-import tomllib
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
 from bctoolkit.errors import BctkError
+from bctoolkit.untrusted.files import read_bounded
+from bctoolkit.untrusted.values import from_json, from_toml
 
-__all__ = ["Document", "decode_json", "parse", "read_json", "read_toml", "to_json"]
+__all__ = ["MOST_JSON", "MOST_TOML", "Document", "decode_json", "parse", "read_json", "read_toml", "to_json"]
+
+MOST_JSON, MOST_TOML = 64 * 2**20, 2**20
+"""Bytes of a document; a manifest of 100,000 labels has 20 MiB."""
+
+LONGEST_KEY, LONGEST_REASON = 100, 1000
+"""Characters in a message of what a document holds."""
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,29 +45,31 @@ def parse(kind: type[D], raw: object, source: str, error: type[BctkError]) -> D:
     try:
         return msgspec.convert(raw, kind, strict=True)
     except msgspec.ValidationError as problem:
-        raise error(f"{source}: {str(problem).replace('`', '')}") from None
+        raise error(f"{source}: {str(problem).replace('`', '')[:LONGEST_REASON]}") from None
 
 
 def read_toml(path: Path, error: type[BctkError]) -> dict[str, Any]:
     """Decode a TOML file into plain dictionaries."""
+    content = read_bounded(path, MOST_TOML, error)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        return from_toml(content)
+    except ValueError as problem:
         raise error(f"{path} is not valid TOML: {problem}") from None
-    except OSError as problem:
-        raise error(f"cannot read {path}: {problem.strerror}") from None
 
 
 def decode_json(content: bytes, source: str, error: type[BctkError], remedy: str) -> Any:
     """Decode JSON into plain values.
 
     Raises:
-        BctkError: of class `error`: it is not JSON. The message says `source` and `remedy`.
+        BctkError: of class `error`: it is not JSON, or nested or numbered out of bounds. The message says
+            `source` and `remedy`.
     """
+    if len(content) > MOST_JSON:
+        raise error(f"{source}: {len(content):,} bytes of JSON; wanted at most {MOST_JSON:,}")
     try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise error(f"{source}: not readable as JSON; {remedy}") from None
+        return from_json(content)
+    except ValueError as problem:
+        raise error(f"{source}: not readable as JSON ({problem}); {remedy}") from None
 
 
 def read_json(path: Path, kind: type[D], error: type[BctkError], remedy: str) -> D:
@@ -71,9 +80,9 @@ def read_json(path: Path, kind: type[D], error: type[BctkError], remedy: str) ->
             is wrong with it, and says `remedy`.
     """
     try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise error(f"{path}: {problem.strerror}; {remedy}") from None
+        content = read_bounded(path, MOST_JSON, error)
+    except error as problem:
+        raise error(f"{problem}; {remedy}") from None
     raw = decode_json(content, str(path), error, remedy)
     try:
         return parse(kind, raw, str(path), error)
@@ -104,8 +113,10 @@ def _refuse_unknown_keys(kind: Any, raw: object, source: str, where: str, error:
     fields = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
     for key, value in raw.items():
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
+            near = difflib.get_close_matches(str(key)[:LONGEST_KEY], fields, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             parent = f" in {where}" if where else ""
-            raise error(f"{source}: unknown key {key!r}{parent}; {hint}valid keys: {', '.join(fields)}")
+            raise error(
+                f"{source}: unknown key {str(key)[:LONGEST_KEY]!r}{parent}; {hint}valid keys: {', '.join(fields)}"
+            )
         _refuse_unknown_keys(fields[key], value, source, f"{where}.{key}".lstrip("."), error)

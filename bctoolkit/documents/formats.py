@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 from bctoolkit.errors import ProviderUnavailable, RecipeError
 
-__all__ = ["FORMATS", "QUANTIZATIONS", "Engine", "Format", "Quantization", "Tolerance", "engine_for", "lookup"]
+__all__ = [
+    "FORMATS",
+    "QUANTIZATIONS",
+    "Engine",
+    "Format",
+    "Quantization",
+    "Tolerance",
+    "engine_for",
+    "engine_name",
+    "lookup",
+]
 
 
 class Tolerance(NamedTuple):
@@ -50,6 +60,8 @@ class Engine(NamedTuple):
     """`module:attribute` of a callable `(model: bytes, provider: str, threads: int) -> Backend`."""
     providers: tuple[str, ...]
     """What it can run on; the first is the default."""
+    package: str
+    """What is installed for it, as manifests name it in `tools`; its module has the same name with underscores."""
     profiler: str
     """`module:attribute` of a callable `(model: bytes, provider: str, threads: int, images, runs: int) -> Profile`."""
 
@@ -61,9 +73,13 @@ class Format(NamedTuple):
     summary: str
     exporter: str
     """`module:attribute` of a class that is an `export.exporter.Exporter`."""
+    ports: str
+    """`module:attribute` of a callable `(model: bytes) -> runtime.model_files.ports.Ports`; it raises `ValueError`."""
     batch: int | None
     """The fixed batch size of the exported graph; None where it is free."""
     quantizations: tuple[str, ...]
+    properties: str
+    """`module:attribute` of a callable `(model: bytes) -> dict[str, str]`: what a file says of itself."""
     engines: dict[str, Engine]
 
 
@@ -104,12 +120,15 @@ FORMATS: dict[str, Format] = {
         suffix=".onnx",
         summary="ONNX, for ONNX Runtime",
         exporter="bctoolkit.export.onnx.exporter:OnnxExporter",
+        ports="bctoolkit.runtime.model_files.onnx_file:ports",
         batch=None,
         quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
+        properties="bctoolkit.runtime.model_files.properties:onnx_properties",
         engines={
             "onnxruntime": Engine(
                 backend="bctoolkit.runtime.on_onnxruntime:open_model",
                 providers=("cpu", "cuda", "tensorrt", "openvino", "coreml", "qnn"),
+                package="onnxruntime",
                 profiler="bctoolkit.bench.worker.profile_onnxruntime:profile",
             )
         },
@@ -118,12 +137,15 @@ FORMATS: dict[str, Format] = {
         suffix=".tflite",
         summary="TFLite (LiteRT), for phones and small boards",
         exporter="bctoolkit.export.tflite.exporter:TfliteExporter",
+        ports="bctoolkit.runtime.model_files.tflite_file:ports",
         batch=1,
         quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full", "w8a16"),
+        properties="bctoolkit.runtime.model_files.properties:tflite_properties",
         engines={
             "litert": Engine(
                 backend="bctoolkit.runtime.on_litert:open_model",
                 providers=("cpu", "builtin"),
+                package="ai-edge-litert",
                 profiler="bctoolkit.bench.worker.profile_litert:profile",
             )
         },
@@ -142,8 +164,8 @@ def lookup(name: str) -> Format:
     return FORMATS[name]
 
 
-def engine_for(format_name: str, engine: str | None = None) -> Engine:
-    """The engine called `engine` of a format, or the format's first.
+def engine_name(format_name: str, engine: str | None = None) -> str:
+    """`engine` if the format has it, the format's first if it is None.
 
     Raises:
         RecipeError: the format is unknown; the message names those that exist.
@@ -153,4 +175,9 @@ def engine_for(format_name: str, engine: str | None = None) -> Engine:
     name = next(iter(engines)) if engine is None else engine
     if name not in engines:
         raise ProviderUnavailable(f"unknown engine {name!r} for {format_name}; engines: {', '.join(engines)}")
-    return engines[name]
+    return name
+
+
+def engine_for(format_name: str, engine: str | None = None) -> Engine:
+    """The row of an engine; errors are those of `engine_name`."""
+    return lookup(format_name).engines[engine_name(format_name, engine)]

@@ -1,40 +1,53 @@
-"""What a name may be: names come from files of others, and become parts of paths, tables and pages."""
+"""What a name may be: names come from files of others, and become parts of tables, of pages, and some of paths."""
 
-import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["class_names_fault", "name_fault"]
+from bctoolkit.escaping.text import hidden
+
+__all__ = ["class_folder_fault", "class_names_fault", "label_fault", "name_fault"]
 
 LONGEST = 200
 """Bytes in UTF-8; file systems allow 255 for a name, and ours get endings."""
 
-INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode's categories of characters that steer a terminal or turn the direction of writing, and of half characters."""
 
+def label_fault(label: str) -> str | None:
+    """Why a class cannot be called so, in words that end a sentence; None where it can.
 
-def name_fault(name: str) -> str | None:
-    """Why a name cannot be used, in words that end a sentence; None where it can.
-
-    A name is visible characters and blanks, and no path: neither `/` nor `\\`, and not `.` or `..`.
+    A label is visible characters and blanks. It may look like a path, as `T-shirt/top` does, for it never becomes one.
     """
-    hidden = next((character for character in name if unicodedata.category(character) in INVISIBLE), None)
-    if hidden is not None:
-        return f"{name!r} holds the character U+{ord(hidden):04X}, which cannot be seen"
-    if not name.strip() or name in (".", "..") or "/" in name or "\\" in name:
-        return f"{name!r} cannot be the name of a folder"
-    if len(name.encode()) > LONGEST:
-        return f"{name[:20]!r}… has {len(name.encode())} bytes, more than {LONGEST}"
+    size = len(label.encode(errors="surrogatepass"))
+    if size > LONGEST:
+        return f"{label[:20]!r}… has {size} bytes, more than {LONGEST}"
+    unseen = next(filter(hidden, label), None)
+    if unseen is not None:
+        return f"{label!r} holds the character U+{ord(unseen):04X}, which cannot be seen"
+    if not label.strip():
+        return f"{label!r} is no name"
     return None
 
 
-def class_names_fault(names: Sequence[str]) -> str | None:
-    """Why these cannot be the names of classes; None where they can: each is a name, and none stands twice."""
+def name_fault(name: str) -> str | None:
+    """Why a bundle or a run cannot be called so; None where it can: it is a label, and no path."""
+    if name in (".", "..") or "/" in name or "\\" in name:
+        return f"{name!r} cannot be the name of a folder"
+    return label_fault(name)
+
+
+def class_folder_fault(label: str) -> str | None:
+    """Why a label cannot be the name of a class folder; None where it can: it is a name, and not hidden."""
+    if label.startswith("."):
+        return f"{label!r} would be a hidden folder"
+    return name_fault(label)
+
+
+def class_names_fault(labels: Sequence[str]) -> str | None:
+    """Why these cannot be the names of classes; None where they can: each is a label, and none stands twice."""
     earlier: set[str] = set()
-    for name in names:
-        fault = name_fault(name)
+    for label in labels:
+        fault = label_fault(label)
         if fault is not None:
             return fault
-        if name in earlier:
-            return f"{name!r} stands there twice"
-        earlier.add(name)
+        if label in earlier:
+            return f"{label!r} stands there twice"
+        earlier.add(label)
     return None

@@ -1,12 +1,13 @@
 """Settings as one writes them in one word of a command line: `1/127.5,-1`, `96x128`, `cat,dog`, `labels.txt`."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any, get_args
 
 from bctoolkit.documents.preprocessing import Preset, require_labels
 from bctoolkit.errors import RecipeError
+from bctoolkit.untrusted.files import read_bounded
+from bctoolkit.untrusted.values import from_json
 
 __all__ = ["read_labels", "read_scale", "read_size"]
 
@@ -78,20 +79,17 @@ def read_labels(text: str) -> list[str]:
 
 def _from_file(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as problem:
-        raise RecipeError(f"--labels {path}: cannot be read ({problem.strerror})") from None
-    if len(content) > MOST_BYTES:
-        raise RecipeError(f"--labels {path}: is larger than {MOST_BYTES // 2**20} MiB; wanted one name a line")
+        content = read_bounded(path, MOST_BYTES, RecipeError)
+    except RecipeError as problem:
+        raise RecipeError(f"--labels {problem}") from None
     try:
         lines = content.decode("utf-8-sig").strip()
         if not lines.startswith(("[", "{")):
             return [line.strip() for line in lines.splitlines()]
-        listed = json.loads(lines)
+        listed = from_json(lines.encode())
     except UnicodeDecodeError:
         raise RecipeError(f"--labels {path}: not UTF-8 text; write one name a line") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise RecipeError(
             f"--labels {path}: begins as JSON but is none; write a list of names, or one a line"
         ) from None

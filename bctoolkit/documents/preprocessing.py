@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from bctoolkit.documents.base import Document
-from bctoolkit.documents.names import name_fault
+from bctoolkit.documents.names import label_fault
 
 __all__ = ["PRESETS", "Adaptation", "Channels", "Head", "InputSettings", "OutputSettings", "Scaling"]
 
@@ -131,7 +131,7 @@ def require_labels(labels: Sequence[Any]) -> None:
 
     Raises:
         ValueError: fewer than two, or one that is no text of one line, is empty, too long or there twice, or that
-            `name_fault` speaks against: a bundle could not be sealed with it.
+            `label_fault` speaks against: a bundle could not be sealed with it.
     """
     if not 2 <= len(labels) <= MOST_LABELS:
         raise ValueError(f"labels: {len(labels)} of them; wanted 2 to {MOST_LABELS:,}, one for each class")
@@ -139,7 +139,7 @@ def require_labels(labels: Sequence[Any]) -> None:
     for label in labels:
         if not isinstance(label, str) or not label.strip() or not label.isprintable() or len(label) > LONGEST_LABEL:
             raise ValueError(f"labels: {str(label)[:40]!r} is no name of one line of 1 to {LONGEST_LABEL} characters")
-        fault = name_fault(label)
+        fault = label_fault(label)
         if fault is not None:
             raise ValueError(f"labels: {fault}")
         if label in earlier:

@@ -1,11 +1,10 @@
 """The evaluation as one self-contained page: the main figures first, then the details."""
 
-from html import escape
-
 import numpy as np
 
 from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt, display_name
+from bctoolkit.escaping.text import for_html
 from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation
 from bctoolkit.evaluate.tables import classes_table
 from bctoolkit.rendering import html
@@ -45,11 +44,11 @@ def _summary(evaluation: Evaluation) -> str:
                 f"mean of {len(CORRUPTIONS)} × {len(SEVERITIES)}",
             ),
             ("unseen corruptions", f"{evaluation.corruption_mean_unseen:.2%}", "no similar augmentation"),
-            ("worst at middle severity", f"{worst.accuracy:.2%}", escape(display_name(worst.name))),
+            ("worst at middle severity", f"{worst.accuracy:.2%}", for_html(display_name(worst.name))),
         ]
     return (
-        f"<p>A {evaluation.kind} on {evaluation.count:,} {evaluation.images} images of {escape(evaluation.source)}: "
-        f"{escape(evaluation.selection)}.</p>\n{html.tiles(tiles)}"
+        f"<p>A {evaluation.kind} on {evaluation.count:,} {evaluation.images} images of {for_html(evaluation.source)}: "
+        f"{for_html(evaluation.selection)}.</p>\n{html.tiles(tiles)}"
     )
 
 
@@ -114,6 +113,5 @@ def _samples(dataset: Dataset) -> str:
 
 def _origin(evaluation: Evaluation) -> str:
     tools = ", ".join(f"{name} {version}" for name, version in evaluation.tools.items())
-    return (
-        f"{evaluation.created} · model SHA-256 {evaluation.model_sha256[:16]}… · {escape(tools)} · not a medical device"
-    )
+    model = f"model SHA-256 {evaluation.model_sha256[:16]}…"
+    return f"{evaluation.created} · {model} · {for_html(tools)} · not a medical device"

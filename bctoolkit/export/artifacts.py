@@ -25,6 +25,7 @@ from bctoolkit.export.plan import Artifact
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult, SearchTask, search_mixed_precision
 from bctoolkit.export.variants import artifact_variant, predict_artifact
 from bctoolkit.manifest import IntegerProducts, ParityStep
+from bctoolkit.statistics.metrics import Probabilities
 
 __all__ = ["CheckedArtifact", "float32_artifact", "quantized_artifact"]
 
@@ -40,6 +41,8 @@ class CheckedArtifact:
     integer_products: IntegerProducts | None = None
     search: MixedPrecisionResult | None = None
     """How an integer form was chosen."""
+    validated: Probabilities | None = None
+    """Its probabilities of the validation part, where it was judged on that."""
 
 
 def float32_artifact(baseline: Baseline, format_name: str, exporter: Exporter) -> CheckedArtifact:
@@ -169,16 +172,20 @@ class _Judge:
         limits = limits_of(self._artifact[1])
         pairs = [violations(earlier, variant, limits) for earlier in (single.variant, baseline.reference)]
         broken = tuple(dict.fromkeys(reason for reasons, _ in pairs for reason in reasons))
-        judgement = Judgement(self._gate(model), broken)
+        validated = self._validated(model)
+        judgement = Judgement(self._gate(validated), broken)
         if judgement.outcome is not Outcome.FAILED:
             require_names(variant, job.labels, baseline.reference, job.check_images)
             steps = single.steps + tuple(step for _, step in pairs)
-            self.accepted = CheckedArtifact(model, variant, steps, integer_products=products)
+            self.accepted = CheckedArtifact(model, variant, steps, integer_products=products, validated=validated)
         return judgement
 
-    def _gate(self, model: bytes) -> GateResult | None:
+    def _validated(self, model: bytes) -> Probabilities | None:
         validation, job = self._baseline.validation, self._baseline.job
-        if validation is None:
+        return None if validation is None else predict_artifact(job, self._artifact, model, validation.images)
+
+    def _gate(self, observed: Probabilities | None) -> GateResult | None:
+        validation, job = self._baseline.validation, self._baseline.job
+        if validation is None or observed is None:
             return None
-        observed = predict_artifact(job, self._artifact, model, validation.images)
         return check_gate(validation.labels, validation.reference, observed, validation.classes, job.recipe.gate)

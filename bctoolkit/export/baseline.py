@@ -1,6 +1,7 @@
 """What all artifacts of an export are held against: the reference's predictions, and the forms that led to them."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,12 +112,10 @@ def check_network(job: Job, network: Network, artifacts: Iterable[Artifact]) -> 
     require_finite_predictions(reference, network.reference.weights(), images)
     _require_training(job, reference, test_part)
     conditioning = _condition(job, network, reference)
-    last, weights = reference, network.reference.weights
-    for twin in network.twins:
-        after = form_variant(job, twin)
-        steps.append(compare_float32(last, after, conditioning, images, job.bisect))
-        require_weights(last.name, after.name, altered_weight(weights(), twin.weights()))
-        last, weights = after, twin.weights
+    last = reference
+    if network.twins:
+        last = form_variant(job, network.twins[-1])
+        steps.append(_compare_twins(job, network, reference, last, conditioning))
     return Baseline(
         job,
         # From here on the last form's layers stand for the reference's, whose network is needed no more.
@@ -126,9 +125,32 @@ def check_network(job: Job, network: Network, artifacts: Iterable[Artifact]) -> 
         test_part=test_part,
         validation=predictions.validation() if any(kind.gated for kind in kinds) else None,
         conditioning=conditioning,
-        weights=weights,
+        weights=(network.reference, *network.twins)[-1].weights,
         predictions=predictions,
     )
+
+
+def _compare_twins(
+    job: Job, network: Network, reference: Variant, last: Variant, conditioning: Conditioning
+) -> ParityStep:
+    """Compare the last twin with the reference; those between are asked only where one of them has to be blamed.
+
+    Raises:
+        ParityFailed: a twin departs from the form it was made from.
+    """
+    images = job.check_images
+    try:
+        step = compare_float32(reference, last, conditioning, images, job.bisect)
+    except ParityFailed:
+        before = reference
+        for twin in network.twins:
+            after = form_variant(job, twin)
+            compare_float32(before, after, conditioning, images, job.bisect)
+            before = after
+        raise
+    for one, other in itertools.pairwise((network.reference, *network.twins)):
+        require_weights(one.name, other.name, altered_weight(one.weights(), other.weights()))
+    return step
 
 
 def _condition(job: Job, network: Network, reference: Variant) -> Conditioning:

@@ -15,6 +15,7 @@ from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, quanti
 from bctoolkit.export.baseline import Baseline, check_network
 from bctoolkit.export.cache import TOOLS
 from bctoolkit.export.exporter import Exporter, ExportSettings
+from bctoolkit.export.figures import labelled_figures
 from bctoolkit.export.keras_graph.state import training_warning
 from bctoolkit.export.keras_network import KerasNetwork
 from bctoolkit.export.network import Network
@@ -22,6 +23,7 @@ from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.sensitivity.report import write_report
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult
 from bctoolkit.manifest import Processor
+from bctoolkit.runtime.model_files.ports import classifier_ports, require_ports
 from bctoolkit.statistics import metrics
 from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 
@@ -140,8 +142,13 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         artifact: format and quantization.
         checked: the artifact.
         facts: fields of `BundleContent` that the caller alone knows.
+
+    Raises:
+        ExportError: no device would take it: it holds a loop, say.
     """
     job, golden = baseline.job, baseline.golden
+    wanted = classifier_ports(job.contract, len(job.labels))
+    require_ports(checked.model, artifact[0], wanted, job.name(artifact), ExportError)
     provenance = job.source.provenance
     if job.data is not None:
         provenance = msgspec.structs.replace(provenance, dataset_sha256=job.data.dataset.sha256)
@@ -157,6 +164,8 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         tools=versions(*TOOLS),
         parity=metrics.parity(golden.probabilities, checked.variant.probabilities[baseline.golden_indices]),
         created=utc_now(),
+        licence=job.recipe.licence,
+        labelled=labelled_figures(baseline, checked),
         parity_steps=baseline.steps + checked.steps,
         keep_float=tuple(sorted(checked.keep_float)),
         integer_products=checked.integer_products,

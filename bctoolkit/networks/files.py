@@ -1,6 +1,7 @@
 """Open a saved network, or say in one line why not. Nobody's code is run that was not asked for by name."""
 
 import contextlib
+import math
 import os
 import shlex
 from pathlib import Path
@@ -14,7 +15,7 @@ from bctoolkit.errors import WeightsError
 from bctoolkit.networks.code import Code, custom_objects, import_modules, lacking_name, lend_names
 from bctoolkit.networks.graphless import with_graph
 from bctoolkit.networks.keras2 import load_keras_2
-from bctoolkit.networks.layers import has_graph
+from bctoolkit.networks.layers import has_graph, leaves
 from bctoolkit.networks.saved import (
     Config,
     Saved,
@@ -23,9 +24,11 @@ from bctoolkit.networks.saved import (
     lost_code,
     python_code,
     read_saved,
+    shown,
     unknown_classes,
 )
 from bctoolkit.networks.saved_model import FILE, load_saved_model
+from bctoolkit.networks.stored import bounded_weights, require_own_weights
 from bctoolkit.trust import NOTHING, LoadOptions
 
 __all__ = ["load_model"]
@@ -49,6 +52,9 @@ PRIVATE = {
     "StochasticDepth": convnext.StochasticDepth,
 }
 """Layers that Keras itself does not find again in a `.h5` file: those of its own applications, and one of Keras 2's."""
+
+MOST_ELEMENTS = 2**28
+"""Of one tensor of one image: a gigabyte of float32."""
 
 UNNAMED = "FILE.py"
 """What to import for a class of which the file names no module."""
@@ -102,9 +108,21 @@ def load_model(path: Path, options: LoadOptions = NOTHING) -> keras.Model:
     if options.trust_lambda:
         lend_names(modules)
     model = with_graph(_load(path, saved, Code(objects, modules), missing, options), path)
+    _require_sizes(model, path)
     if options.trust_lambda and has_graph(model):
         _require_names(model, path)
     return model
+
+
+def _require_sizes(model: keras.Model, path: Path) -> None:
+    """Refuse what would need any amount of memory for one image."""
+    for layer in leaves(model):
+        for node in layer._inbound_nodes:
+            for tensor in node.output_tensors:
+                size = math.prod(axis for axis in tensor.shape[1:] if axis)
+                if size > MOST_ELEMENTS:
+                    what = f"layer {layer.name!r} makes {'×'.join(map(str, tensor.shape[1:]))} numbers of an image"
+                    raise WeightsError(f"{path}: {what}; wanted at most {MOST_ELEMENTS:,}")
 
 
 def _require_names(model: keras.Model, path: Path) -> None:
@@ -123,15 +141,19 @@ def _line(problem: Exception) -> str:
 
 
 def _load(path: Path, saved: Saved, code: Code, missing: list[UnknownClass], options: LoadOptions) -> keras.Model:
+    held = _own_weights(path)
     try:
-        with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
+        with (
+            open(os.devnull, "w") as sink,
+            contextlib.redirect_stdout(sink),
+            bounded_weights(keras.layers.Layer, held, path),
+        ):
             model = keras.models.load_model(
                 path, custom_objects={**PRIVATE, **code.objects}, compile=False, safe_mode=not options.trust_lambda
             )
+    except WeightsError:
+        raise
     except Exception as problem:  # Keras raises many kinds here, all of them about the file
-        broken = damage(path)
-        if broken is not None:
-            raise WeightsError(f"{path}: damaged, {broken} fails its checksum; copy the file again") from None
         if saved.is_keras_2 and not missing:
             return load_keras_2(path, saved, code, problem)
         raise WeightsError(f"{path}: {_reason(path, saved.config, missing, options, problem)}") from problem
@@ -140,6 +162,14 @@ def _load(path: Path, saved: Saved, code: Code, missing: list[UnknownClass], opt
     if not isinstance(model, keras.Model):
         raise WeightsError(f"{path}: holds a {type(model).__name__}, not a model")
     return model
+
+
+def _own_weights(path: Path) -> int:
+    """Bytes of the file's weights, all of which lie in it."""
+    broken = damage(path)
+    if broken is not None:
+        raise WeightsError(f"{path}: damaged, {broken} fails its checksum; copy the file again")
+    return require_own_weights(path)
 
 
 def _reason(path: Path, config: Config, missing: list[UnknownClass], options: LoadOptions, problem: Exception) -> str:
@@ -155,7 +185,7 @@ def _reason(path: Path, config: Config, missing: list[UnknownClass], options: Lo
 def _advice(path: Path, missing: list[UnknownClass], options: LoadOptions) -> str:
     """What an unknown class is, and the command that runs the code of all that are missing."""
     first = missing[0]
-    what = f"{first.layer} needs {first.name!r}{f' of module {first.module}' if first.module else ''}"
+    what = f"{first.layer} needs {shown(first.name)!r}{f' of module {shown(first.module)}' if first.module else ''}"
     if options.imports:
         return f"{what}, which {', '.join(options.imports)} does not define; --import its module or .py file too"
     modules = dict.fromkeys(_public(item.module) for item in missing)
@@ -166,8 +196,8 @@ def _advice(path: Path, missing: list[UnknownClass], options: LoadOptions) -> st
 
 def _public(module: str) -> str:
     """The module to import for a class: the public one around a private one, and a file where no module is named."""
-    if module in ("", "__main__"):
-        return UNNAMED
     parts = module.split(".")
+    if module == "__main__" or not all(part.isidentifier() for part in parts):
+        return UNNAMED
     private = next((i for i, part in enumerate(parts) if i and (part.startswith("_") or part == "src")), len(parts))
     return ".".join(parts[:private])

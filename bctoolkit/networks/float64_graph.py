@@ -1,6 +1,6 @@
 """A TensorFlow function once more in float64: what it computes apart from rounding."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -31,21 +31,23 @@ def float64_function(function: Callable[[Any], Any], shape: Iterable[int | None]
     graph = frozen.graph.as_graph_def()
     if graph.library.function:
         raise NotImplementedError("a graph with branches or loops")
-    (image,) = frozen.inputs
+    (name,) = [image.name for image in frozen.inputs]
     names = [output.name for output in frozen.outputs]
-    nodes = [new for node in graph.node for new in _wide(node)]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    del frozen  # its weights are in the graph now
+    for node in graph.node:
+        _widen(node)
+    for node in [node for node in graph.node if node.op in NORMALIZATIONS]:
+        graph.node.extend(_spelled_out(node))
 
     def call(images: Any) -> Any:
-        outputs = tf.graph_util.import_graph_def(graph, {image.name: images}, names)
+        outputs = tf.graph_util.import_graph_def(graph, {name: images}, names)
         return tf.nest.pack_sequence_as(traced.structured_outputs, outputs)
 
     return call
 
 
-def _wide(node: NodeDef) -> Iterator[NodeDef]:
-    """A node in float64."""
+def _widen(node: NodeDef) -> None:
+    """Turn a node into float64, in place: a large network's weights are not to be held twice."""
     for attribute in node.attr.values():
         if attribute.type == DT_FLOAT:
             attribute.type = DT_DOUBLE
@@ -55,30 +57,31 @@ def _wide(node: NodeDef) -> Iterator[NodeDef]:
         if attribute.HasField("tensor") and attribute.tensor.dtype == DT_FLOAT:
             attribute.tensor.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(attribute.tensor).astype("float64")))
     node.attr.pop("_output_shapes", None)
-    if node.op in NORMALIZATIONS:
-        yield from _normalization(node)
-    else:
-        yield node
 
 
-def _normalization(node: NodeDef) -> Iterator[NodeDef]:
-    """A batch normalization, whose kernel takes no float64, as the arithmetic that it is."""
+def _spelled_out(node: NodeDef) -> list[NodeDef]:
+    """Turn a batch normalization, whose kernel takes no float64, into the last step of the arithmetic that it is.
+
+    Returns:
+        The steps before.
+    """
     if node.attr["is_training"].b or node.attr["data_format"].s not in (b"", b"NHWC"):
         raise NotImplementedError("a normalization by the batch, or channels first")
     x, scale, offset, mean, variance = node.input
     epsilon = NodeDef(name=f"{node.name}/epsilon", op="Const")
     epsilon.attr["dtype"].type = DT_DOUBLE
     epsilon.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(float(node.attr["epsilon"].f), tf.float64))
-    yield epsilon
     steps = (
         ("shifted", "AddV2", (variance, epsilon.name)),
         ("inverse", "Rsqrt", (f"{node.name}/shifted",)),
         ("factor", "Mul", (f"{node.name}/inverse", scale)),
         ("centred", "Sub", (x, mean)),
         ("scaled", "Mul", (f"{node.name}/centred", f"{node.name}/factor")),
-        ("", "AddV2", (f"{node.name}/scaled", offset)),
     )
+    before = [epsilon]
     for name, operator, inputs in steps:
-        step = NodeDef(name=f"{node.name}/{name}".rstrip("/"), op=operator, input=inputs)
-        step.attr["T"].type = DT_DOUBLE
-        yield step
+        before.append(NodeDef(name=f"{node.name}/{name}", op=operator, input=inputs))
+        before[-1].attr["T"].type = DT_DOUBLE
+    node.CopyFrom(NodeDef(name=node.name, op="AddV2", input=(f"{node.name}/scaled", offset)))
+    node.attr["T"].type = DT_DOUBLE
+    return before

@@ -1,10 +1,7 @@
 """What a saved Keras file holds, read without running anything in it."""
 
 import json
-import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +9,10 @@ from typing import Any, NamedTuple
 import keras
 
 from bctoolkit.errors import WeightsError
+from bctoolkit.escaping.text import visible
+from bctoolkit.networks.stored import UNREADABLE, keras_archive
+from bctoolkit.untrusted.archives import open_member
+from bctoolkit.untrusted.files import open_regular
 
 __all__ = [
     "Config",
@@ -24,6 +25,7 @@ __all__ = [
     "nodes",
     "python_code",
     "read_saved",
+    "shown",
     "unknown_classes",
 ]
 
@@ -33,14 +35,9 @@ ZIP, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 SUFFIXES = {".keras": (".keras",), ".h5": (".h5", ".hdf5")}
 """Kind of file → the suffixes it goes by."""
 
-LARGEST = 1 << 26
-"""Bytes of a description; that of NASNetLarge takes 1.5 MB."""
-
-UNREADABLE = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError),
-    *(ValueError, struct.error, zipfile.BadZipFile, zlib.error),
-)
-"""What zipfile, h5py and json raise of a damaged file."""
+LONGEST_NAME = 100
+LARGEST, DEEPEST = 1 << 26, 100
+"""Bytes of a description, and levels of it; that of NASNetLarge takes 1.5 MB."""
 
 Config = Any
 """Nested dictionaries and lists; objects are dictionaries with a `class_name` and a `config`."""
@@ -80,15 +77,8 @@ def read_saved(path: Path) -> Saved:
     Raises:
         WeightsError: another kind of file, a damaged one, or one that holds weights only.
     """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise WeightsError(f"{path}: is no file; expected a .keras or .h5 file, or the folder of a SavedModel")
-        with path.open("rb") as file:
-            magic = file.read(8)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except OSError as problem:
-        raise WeightsError(f"{path}: {problem.strerror}") from None
+    with open_regular(path, WeightsError) as file:
+        magic = file.read(8)
     kind = ".keras" if magic.startswith(ZIP) else ".h5" if magic == HDF5 else None
     if kind is None or not any(path.suffix in suffixes for suffixes in SUFFIXES.values()):
         raise WeightsError(f"{path}: not a Keras model; expected a .keras or .h5 file written by model.save()")
@@ -107,21 +97,41 @@ def read_saved(path: Path) -> Saved:
 
 
 def _from_archive(path: Path) -> Saved | None:
-    with zipfile.ZipFile(path) as archive:
+    with keras_archive(path) as archive:
         if "config.json" not in archive.namelist():
             return None
-        version = ""
-        if "metadata.json" in archive.namelist():
-            metadata = json.loads(_read(archive, "metadata.json"))
-            version = str(metadata.get("keras_version", ""))
-        return Saved(json.loads(_read(archive, "config.json")), version)
+        config = _read(archive, "config.json")
+        metadata = _read(archive, "metadata.json") if "metadata.json" in archive.namelist() else b"{}"
+    version = str(_plain(json.loads(metadata)).get("keras_version", ""))
+    return Saved(_plain(json.loads(config)), version)
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     size = archive.getinfo(name).file_size
     if size > LARGEST:
         raise ValueError(f"{name} has {size:,} bytes")
-    return archive.read(name)
+    with open_member(archive, name) as stream:
+        return stream.read()
+
+
+def _plain(value: Any) -> Any:
+    """Return a description that is nested within bounds and whose texts are Unicode."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inner(outer)]
+        if not level:
+            return value
+    raise ValueError(f"nested deeper than {DEEPEST} levels")
+
+
+def _inner(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+    elif isinstance(value, str) and not value.isascii():
+        value.encode()  # half a character is none; the error is a ValueError
 
 
 def _from_hdf5(path: Path) -> Saved | None:
@@ -129,7 +139,11 @@ def _from_hdf5(path: Path) -> Saved | None:
 
     with h5py.File(path) as file:
         content = file.attrs.get("model_config")
-        return None if content is None else Saved(json.loads(content), str(file.attrs.get("keras_version", "")))
+        if content is None:
+            return None
+        if len(content) > LARGEST:
+            raise ValueError(f"a description of {len(content):,} bytes")
+        return Saved(_plain(json.loads(content)), str(file.attrs.get("keras_version", "")))
 
 
 def damage(path: Path) -> str | None:
@@ -208,12 +222,17 @@ def is_keras(module: str) -> bool:
     return module.split(".")[0] in ("keras", "tf_keras")
 
 
+def shown(name: object) -> str:
+    """What a file calls something, in a message: one line, and not all of it where it is long."""
+    return visible(str(name)[:LONGEST_NAME])
+
+
 def nodes(node: Config, layer: str = "the network") -> Iterator[tuple[Config, str]]:
     """Every dictionary and list, and the layer it is or belongs to; losses and optimizers are not loaded."""
     if isinstance(node, dict):
         inner = node.get("config")
         if isinstance(inner, dict) and isinstance(inner.get("name"), str) and "trainable" in inner:
-            layer = f"layer {inner['name']!r} ({node.get('class_name')})"
+            layer = f"layer {shown(inner['name'])!r} ({shown(node.get('class_name'))})"
         yield node, layer
         for key, value in node.items():
             if key != "compile_config":

@@ -1,7 +1,6 @@
 """Open a TensorFlow SavedModel: its graph is run, and only what computes."""
 
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import tensorflow as tf
 from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
 from bctoolkit.errors import WeightsError
+from bctoolkit.files import scratch_folder
 from bctoolkit.networks.traced import Traced, functional_of, operators, require_pure
 
 __all__ = ["FILE", "load_saved_model"]
@@ -68,14 +68,14 @@ def _load(folder: Path, content: Any) -> Any:
         for holder in (function, *function.node_def):
             for mark in SEALED:
                 holder.attr.pop(mark, None)
-    with tempfile.TemporaryDirectory(prefix="bctk-") as copy:
-        (Path(copy) / FILE).write_bytes(content.SerializeToString())
+    with scratch_folder() as copy:
+        (copy / FILE).write_bytes(content.SerializeToString())
         for name in ("variables", "assets"):
             part = folder.absolute() / name
             if not all(path.is_file() for path in (part.iterdir() if part.is_dir() else ())):
                 raise WeightsError(f"{part}: holds what is no file; copy the folder again")
-            (Path(copy) / name).symlink_to(part)
-        return tf.saved_model.load(copy)
+            (copy / name).symlink_to(part)
+        return tf.saved_model.load(str(copy))
 
 
 def _serving(folder: Path, objects: Any) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bctoolkit.errors import WeightsError
 from bctoolkit.networks.files import load_model
 from bctoolkit.networks.layers import leaves
+from bctoolkit.networks.stored import require_own_weights
 
 __all__ = ["from_application", "load_weights"]
 
@@ -100,6 +101,7 @@ def _application(model: keras.Model, weights: str | None, what: str, top: bool =
 
 def _application_from_file(model: keras.Model, file: Path) -> keras.Model:
     """The application with the weights of a file saved with or without its ImageNet classifier."""
+    require_own_weights(file)
     problems = []
     for top in (False, True):
         application = _application(model, None, f"weights {file}", top)

@@ -3,13 +3,13 @@
 import base64
 import io
 from collections.abc import Iterable, Sequence
-from html import escape
 from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import COLOURS, pillow_image
+from bctoolkit.escaping.text import for_html
 from bctoolkit.statistics.metrics import ReliabilityBin
 
 __all__ = ["confusion", "document", "facts", "picture", "reliability", "section", "table", "tiles"]
@@ -34,9 +34,9 @@ def document(title: str, what: str, sections: Iterable[str], footer: str) -> str
     body = "\n".join(sections)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{escape(title)}: {escape(what)}</title>\n"
+        f"<title>{for_html(title)}: {for_html(what)}</title>\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n"
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{for_html(title)}</h1>\n"
         f"{body}\n<footer>{footer}</footer>\n</main>\n</body>\n</html>\n"
     )
 
@@ -50,7 +50,7 @@ def section(heading: str, description: str, markup: str) -> str:
         markup: what it holds.
     """
     paragraph = f"<p>{description}</p>\n" if description else ""
-    return f"<section>\n<h2>{escape(heading)}</h2>\n{paragraph}{markup}\n</section>"
+    return f"<section>\n<h2>{for_html(heading)}</h2>\n{paragraph}{markup}\n</section>"
 
 
 def tiles(items: Iterable[tuple[str, str, str]]) -> str:
@@ -74,7 +74,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], text: frozense
         rows: as many cells each.
         text: headings of columns that stand on the left, as figures do not.
     """
-    names = [escape(heading) for heading in headings]
+    names = [for_html(heading) for heading in headings]
     head = "".join(f"<th scope=col>{name}</th>" for name in names)
     body = []
     for first, *rest in rows:
@@ -89,15 +89,15 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], text: frozense
 
 def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Counts, rows the true class and columns the predicted one, coloured by the share of the row."""
-    head = "".join(f"<th scope=col><span>{escape(name)}</span></th>" for name in labels)
+    head = "".join(f"<th scope=col><span>{for_html(name)}</span></th>" for name in labels)
     rows = []
     for name, row in zip(labels, counts, strict=True):
         cells = []
         for other, count in zip(labels, row, strict=True):
             share = count / max(sum(row), 1)
             text = f"{count} of {sum(row)} {name} taken for {other}"
-            cells.append(f'<td style="--share:{STRONGEST * share:.1f}%" title="{escape(text)}">{count or ""}</td>')
-        rows.append(f"<tr><th scope=row>{escape(name)}</th>{''.join(cells)}</tr>")
+            cells.append(f'<td style="--share:{STRONGEST * share:.1f}%" title="{for_html(text)}">{count or ""}</td>')
+        rows.append(f"<tr><th scope=row>{for_html(name)}</th>{''.join(cells)}</tr>")
     return (
         f'<div class="wide"><table class="confusion"><thead><tr><td></td>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -145,5 +145,5 @@ def picture(images: NDArray[np.uint8], caption: str) -> str:
         joined = joined.mean(2, keepdims=True).astype(np.uint8)
     pillow_image(joined).save(buffer, "JPEG", quality=92, subsampling="4:4:4")
     data = base64.b64encode(buffer.getvalue()).decode()
-    text = escape(caption)
+    text = for_html(caption)
     return f'<img alt="{text}" title="{text}" src="data:image/jpeg;base64,{data}">'

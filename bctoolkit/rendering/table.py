@@ -7,9 +7,9 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import NamedTuple
 
+from bctoolkit.escaping.text import for_csv, for_html, for_markdown_cell
 from bctoolkit.rendering import html
 
 __all__ = ["Cell", "Table", "text_of"]
@@ -52,9 +52,10 @@ class Table:
 
     def to_markdown(self) -> list[str]:
         """The lines of the table alone, without title, description and notes."""
-        cells = [[text_of(cell).replace("|", "\\|") for cell in row] for row in self.rows]
-        head = [f"| {' | '.join(self.columns)} |", "|" + "---|" * len(self.columns)]
-        return head + [f"| {' | '.join(row)} |" for row in cells]
+        head, *rows = [
+            f"| {' | '.join(for_markdown_cell(text_of(cell)) for cell in row)} |" for row in (self.columns, *self.rows)
+        ]
+        return [head, "|" + "---|" * len(self.columns), *rows]
 
     def to_html(self) -> str:
         """The markup of the table alone. Where the screen is narrow it scrolls, or each of its rows becomes a card."""
@@ -65,18 +66,17 @@ class Table:
         """A line of headings and a line for each row."""
         buffer = io.StringIO()
         writer = csv.writer(buffer)
-        writer.writerow(self.columns)
-        writer.writerows([text_of(cell) for cell in row] for row in self.rows)
+        writer.writerows([for_csv(text_of(cell)) for cell in row] for row in (self.columns, *self.rows))
         return buffer.getvalue()
 
     def _markup(self, column: int, cell: str | Cell) -> str:
         text, note, outcome = Cell(cell) if isinstance(cell, str) else cell
-        colour = f"outcome {escape(outcome)}" if outcome else ""
-        markup = escape(text)
+        colour = f"outcome {for_html(outcome)}" if outcome else ""
+        markup = for_html(text)
         if colour and not note:
             markup = f'<span class="{colour}">{markup}</span>'
         elif not self.is_text(column):
             markup = f'<span class="line">{markup}</span>'
         if not note:
             return markup
-        return markup + (f'<small class="{colour}">' if colour else "<small>") + f"{escape(note)}</small>"
+        return markup + (f'<small class="{colour}">' if colour else "<small>") + f"{for_html(note)}</small>"

@@ -7,6 +7,20 @@
 
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.runtime.backends import Backend, StubBackend
-from bctoolkit.runtime.classifier import Classifier, Prediction, load
+from bctoolkit.runtime.classifier import Classifier, Picture, Prediction, load
+from bctoolkit.runtime.info import ClassifierInfo, SelfTest
+from bctoolkit.runtime.self_test.run import SelfTestMode
 
-__all__ = ["Backend", "Classifier", "InputContract", "Prediction", "StubBackend", "load", "prepare"]
+__all__ = [
+    "Backend",
+    "Classifier",
+    "ClassifierInfo",
+    "InputContract",
+    "Picture",
+    "Prediction",
+    "SelfTest",
+    "SelfTestMode",
+    "StubBackend",
+    "load",
+    "prepare",
+]

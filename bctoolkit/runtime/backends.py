@@ -1,14 +1,20 @@
 """The seam between the classifier and an inference engine, and a stub to test an app without a model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
+from bctoolkit.errors import BackendError, BctkError
 from bctoolkit.system import usable_cpus
 
-__all__ = ["Backend", "Placement", "StubBackend", "default_threads"]
+__all__ = ["Backend", "Placement", "StubBackend", "default_threads", "engine_errors"]
+
+LONGEST_REASON = 300
+"""Characters of what an engine says."""
 
 
 class Placement(Document, frozen=True):
@@ -54,6 +60,27 @@ class StubBackend:
 
     def placement(self) -> None:
         """There are no operators."""
+
+
+@contextmanager
+def engine_errors(what: str) -> Iterator[None]:
+    """Turn whatever an engine raises in the block, where each has classes of its own, into one line.
+
+    Args:
+        what: what failed, as the message begins.
+
+    Raises:
+        BackendError: of what was no `BctkError` already.
+    """
+    try:
+        yield
+    except BctkError:
+        raise
+    except MemoryError:
+        raise BackendError(f"{what}: not enough memory") from None
+    except Exception as problem:
+        reason = " ".join(str(problem).split())[:LONGEST_REASON] or type(problem).__name__
+        raise BackendError(f"{what}: {reason}") from None
 
 
 def default_threads() -> int:

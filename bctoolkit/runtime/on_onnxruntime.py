@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.errors import BackendError, ProviderUnavailable
+from bctoolkit.errors import ProviderUnavailable
 from bctoolkit.lazy import require
-from bctoolkit.runtime.backends import Placement
-from bctoolkit.runtime.onnx_file import has_external_data
+from bctoolkit.runtime.backends import Placement, engine_errors
 from bctoolkit.runtime.saturation import engine_saturates, never_saturates
 
 __all__ = ["PROVIDERS", "OnnxRuntimeBackend", "open_model", "open_session"]
@@ -41,7 +40,8 @@ class OnnxRuntimeBackend:
         """Probabilities of the whole batch in one call, or image by image where the graph takes one at a time."""
         if self._single and len(batch) > 1:
             return np.concatenate([self.run(batch[i : i + 1]) for i in range(len(batch))])
-        result: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
+        with engine_errors("ONNX Runtime failed at this image"):
+            result: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
         return result
 
     def placement(self) -> Placement | None:
@@ -86,7 +86,6 @@ def open_session(model: bytes, provider: str, threads: int, profile: str | None 
     available = runtime.get_available_providers()
     if name not in available:
         raise ProviderUnavailable(f"this ONNX Runtime has no {name}; it has {', '.join(available)}")
-    _require_whole(model)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -96,22 +95,10 @@ def open_session(model: bytes, provider: str, threads: int, profile: str | None 
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = profile
-    try:
+    with engine_errors("ONNX Runtime cannot open the model"):
         session = runtime.InferenceSession(model, options, providers=[name])
-    except Exception as problem:  # its exception classes are private to a C extension
-        raise BackendError(f"ONNX Runtime cannot open the model: {' '.join(str(problem).split())}") from None
     _check_runs_on(provider, session)
     return session
-
-
-def _require_whole(model: bytes) -> None:
-    """Refuse a file whose weights lie in others: the engine would read them, and no hash covers those."""
-    try:
-        external = has_external_data(model)
-    except ValueError as problem:
-        raise BackendError(f"ONNX Runtime cannot open the model: {problem}") from None
-    if external:
-        raise BackendError("the model keeps weights in another file; save it again as one file")
 
 
 def _check_runs_on(provider: str, session: Any) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "Parity",
     "ReliabilityBin",
     "accuracy",
+    "are_probabilities",
     "by_class",
     "calibration_gaps",
     "confusion",
@@ -40,6 +41,10 @@ Labels = NDArray[np.integer[Any]]
 
 TINY = 1e-34
 """Probability that counts for any smaller one: near float32's least, 1.2e-38, exponentials of engines lose digits."""
+
+
+ROUNDING = 0.01
+"""How far beyond 0 and 1 a probability may lie: outputs of eight or sixteen bits are rounded."""
 
 
 class Parity(Document, frozen=True):
@@ -72,6 +77,11 @@ def parity(reference: Probabilities, observed: Probabilities) -> Parity:
         max_abs_diff=float(difference.max()),
         mean_abs_diff=float(difference.mean()),
     )
+
+
+def are_probabilities(values: NDArray[np.floating[Any]]) -> bool:
+    """Whether all are finite and, but for rounding, between 0 and 1."""
+    return bool(values.size == 0 or (values.min() >= -ROUNDING and values.max() <= 1 + ROUNDING))  # False for nan
 
 
 def limit_violations(reference: Probabilities, observed: Probabilities, limits: Tolerance) -> list[str]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.documents import Document, parse, read_json, to_json
 from bctoolkit.errors import RecipeError
+from bctoolkit.escaping.text import for_csv
 from bctoolkit.files import atomic_path, resumable_folder
 from bctoolkit.recipes import TrainRecipe, read_train_recipe
 from bctoolkit.run import EpochRow
@@ -164,7 +165,7 @@ class TrainingCheckpoint:
         ):
             writer = csv.writer(file)
             writer.writerow(EpochRow.__struct_fields__)
-            writer.writerows(msgspec.structs.astuple(row) for row in history)
+            writer.writerows([for_csv(str(figure)) for figure in msgspec.structs.astuple(row)] for row in history)
         with translate_disk_errors(self.folder / TENSORBOARD):
             try:
                 _write_events(self.folder / TENSORBOARD, history[-1])

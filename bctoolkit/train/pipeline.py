@@ -11,7 +11,7 @@ from bctoolkit import run
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.documents.networks import require_network
 from bctoolkit.errors import RecipeError
-from bctoolkit.files import unfinished
+from bctoolkit.files import in_use, unfinished
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
 
@@ -63,12 +63,13 @@ def resume(target: Path, progress: Progress) -> run.TestMetrics:
         raise RecipeError(f"--resume: the run {target.name} {what}")
     trainer = _trainer(progress)
     checkpoint = trainer.TrainingCheckpoint(unfinished(target))
-    recipe, start = checkpoint.start()
-    dataset, parts = _images(recipe, start.source, progress)
-    if dataset.sha256 != start.sha256:
-        raise RecipeError(f"--resume: the images in {start.source} are not those the run was started with")
-    figures: run.TestMetrics = trainer.resume(checkpoint, recipe, start, dataset, parts, target, progress)
-    return figures
+    with in_use(checkpoint.folder):
+        recipe, start = checkpoint.start()
+        dataset, parts = _images(recipe, start.source, progress)
+        if dataset.sha256 != start.sha256:
+            raise RecipeError(f"--resume: the images in {start.source} are not those the run was started with")
+        figures: run.TestMetrics = trainer.resume(checkpoint, recipe, start, dataset, parts, target, progress)
+        return figures
 
 
 def dry_run(recipe: TrainRecipe, source: str, runs: Path, progress: Progress) -> list["PhasePlan"]:

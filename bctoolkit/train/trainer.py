@@ -13,7 +13,7 @@ from bctoolkit import networks, run
 from bctoolkit.data import Dataset, Parts
 from bctoolkit.data.split import save as save_split
 from bctoolkit.documents import to_json
-from bctoolkit.files import atomic_folder, sha256_file, unfinished
+from bctoolkit.files import atomic_folder, copy_files, sha256_file, unfinished
 from bctoolkit.networks.inference import predict
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
@@ -105,7 +105,7 @@ def _finish(target: Path, training: Training, start: RunStart, history: Sequence
         (folder / run.HISTORY).write_bytes(to_json(history))
         (folder / run.METRICS).write_bytes(to_json(figures))
         shutil.copy2(checkpoint / CSV, folder / CSV)
-        shutil.copytree(checkpoint / TENSORBOARD, folder / TENSORBOARD)
+        copy_files(checkpoint / TENSORBOARD, folder / TENSORBOARD)
         save_split(folder / run.SPLIT, dataset, parts)
         title = f"{target.name}: {recipe.model} on {len(dataset):,} {dataset.kind} images"
         learning_curve(folder / "learning_curve.png", history, title)

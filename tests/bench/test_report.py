@@ -22,8 +22,8 @@ STORED = Path(__file__).parents[1] / "stored" / "report.json"
 CONTRACT: dict[str, set[str]] = {
     "": {"schema", "created", "machine", "settings", "results", "failures"},
     "result": {
-        "key", "target", "bundle", "format", "quantization", "provider", "threads", "batch", "size_bytes", "load_ms",
-        "first_ms", "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "steady_rss_bytes",
+        "key", "target", "bundle", "format", "quantization", "adopted", "provider", "threads", "batch", "size_bytes",
+        "load_ms", "first_ms", "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "steady_rss_bytes",
         "repeat_ratio", "sessions", "parity", "verdict", "energy", "offline", "multi_stream", "sustained",
         "placement", "profile",
     },
@@ -100,9 +100,12 @@ share = st.floats(0, 1)
 count = st.integers(0, 2**53)
 text = st.text(max_size=12)
 pair = st.tuples(finite, finite)
+positive = st.floats(1e-3, 1e6)
+size = st.integers(1, 2**53)
+name = st.text("abc-_é ", max_size=12).map(lambda text: f"n{text}")
 latencies = st.builds(
     Latency,
-    p50=finite, p90=finite, p99=st.none() | finite, mean=st.floats(1e-3, 1e6), min=finite, max=finite, ci95_p50=pair,
+    p50=positive, p90=positive, p99=st.none() | positive, mean=positive, min=positive, max=positive, ci95_p50=pair,
     samples=count, spread=finite, ci95_p99=st.none() | pair,
     warnings=st.lists(st.sampled_from(TimingWarning), max_size=2).map(tuple),
 )  # fmt: skip
@@ -126,13 +129,13 @@ checks = st.builds(
 )  # fmt: skip
 verdicts = st.builds(Verdict, outcomes, st.lists(checks, max_size=3).map(tuple))
 sessions = st.builds(
-    Session, p50_ms=finite, end_to_end_p50_ms=finite, load_ms=finite, first_ms=finite, peak_rss_bytes=count,
+    Session, p50_ms=positive, end_to_end_p50_ms=positive, load_ms=positive, first_ms=positive, peak_rss_bytes=size,
     steady_rss_bytes=count,
 )  # fmt: skip
 results = st.builds(
     Result,
-    key=text, target=text, bundle=text, format=text, quantization=text, provider=text, threads=count,
-    size_bytes=count, load_ms=finite, first_ms=finite, latency_ms=latencies, end_to_end_ms=latencies,
+    key=name, target=name, bundle=name, format=text, quantization=text, provider=text, threads=count,
+    size_bytes=size, load_ms=finite, first_ms=finite, latency_ms=latencies, end_to_end_ms=latencies,
     peak_rss_bytes=count, steady_rss_bytes=count, repeat_ratio=finite, parity=parities, verdict=st.none() | verdicts,
     sessions=st.lists(sessions, max_size=2).map(tuple),
 )  # fmt: skip

@@ -11,7 +11,8 @@ from bctoolkit.bench.documents.judgements import Labelled, ParityReport
 from bctoolkit.bench.documents.measurements import Latency, OperatorTime, Profile, TimingWarning
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.bench.report.markdown import markdown
-from bctoolkit.bench.report.tables import classes_table, figures_table, merged_figures_table, operators_table
+from bctoolkit.bench.report.tables import classes_table, csv_table, figures_table, merged_figures_table, operators_table
+from bctoolkit.documents.adopted import Adopted
 from bctoolkit.rendering.table import Cell, text_of
 from bctoolkit.statistics.paired import PairedChange
 
@@ -36,6 +37,18 @@ def figures(report: Report) -> Callable[[Result], dict[str, str]]:
         return {heading: text_of(cell) for heading, cell in zip(table.columns, row, strict=True)}
 
     return cells
+
+
+def test_a_bundle_that_was_made_elsewhere_is_marked(report: Report) -> None:
+    file = Adopted("vendor.tflite", "0" * 64, "Vendor's compiler 3", "int8")
+    theirs = msgspec.structs.replace(report.results[0], adopted=file)
+    ours = msgspec.structs.replace(report, results=(theirs, *report.results[1:]))
+    assert [text_of(row[0]).endswith(" (made elsewhere)") for row in figures_table(ours).rows] == [True, False, False]
+    assert text_of(merged_figures_table([("a", ours)]).rows[0][0]) == f"{theirs.bundle} (made elsewhere)"
+    assert csv_table(ours).to_csv().count("vendor.tflite") == 1
+    page = markdown(ours)
+    assert page.count("(made elsewhere)") == 1
+    assert "- made elsewhere by Vendor's compiler 3, adopted from vendor.tflite" in page
 
 
 def test_every_row_has_a_cell_for_each_heading(report: Report) -> None:

@@ -4,9 +4,13 @@ import csv
 import io
 from xml.etree import ElementTree
 
+import msgspec
+
 from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.report.markdown import markdown
 from bctoolkit.bench.report.tables import csv_table
 from bctoolkit.bench.report.write import junit
+from bctoolkit.escaping.text import hidden, visible
 
 
 def test_csv_has_a_row_for_each_result_and_empty_cells_for_what_was_not_measured(full_report: Report) -> None:
@@ -18,6 +22,21 @@ def test_csv_has_a_row_for_each_result_and_empty_cells_for_what_was_not_measured
     assert second["warnings"] == "spread"
     assert third["accuracy"] == ""
     assert "None" not in csv_table(full_report).to_csv()
+
+
+def test_what_others_wrote_is_text_in_every_form(full_report: Report) -> None:
+    """Names are checked where they are read; what engines and files say of themselves is not."""
+    hostile = "=1+1\x1b[2J\u202e<script>[x](javascript:1)\x00\ud800"
+    failure = msgspec.structs.replace(full_report.failures[0], bundle=hostile, message=hostile)
+    theirs = msgspec.structs.replace(full_report.results[0], provider=hostile)
+    report = msgspec.structs.replace(full_report, results=(theirs, *full_report.results[1:]), failures=(failure,))
+    (error,) = ElementTree.fromstring(junit(report)).iter("error")
+    assert error.get("message") == visible(hostile)
+    for text in (markdown(report), csv_table(report).to_csv(), junit(report).decode()):
+        assert not any(hidden(each) for each in text if each not in "\r\n")
+    assert "<script" not in markdown(report)
+    assert "[x](" not in markdown(report)
+    assert not any(cell.startswith("=") for row in csv.reader(io.StringIO(csv_table(report).to_csv())) for cell in row)
 
 
 def test_junit_has_a_test_for_each_limit(full_report: Report) -> None:

@@ -65,7 +65,7 @@ def damaged(bundle: Path, tmp_path: Path) -> Callable[[str], Path]:
 def too_new(bundle: Path, tmp_path: Path) -> Path:
     """A copy of the bundle as a later version of bctoolkit may seal it."""
     copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
-    raw = json.loads((copy / "manifest.json").read_bytes()) | {"schema": 2, "novelty": True}
+    raw = json.loads((copy / "manifest.json").read_bytes()) | {"schema": 99, "novelty": True}
     content = json.dumps(raw).encode()
     (copy / "manifest.json").write_bytes(content)
     (copy / "manifest.json.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  manifest.json\n")

@@ -14,6 +14,7 @@ ELSEWHERE = {
     "export": "the fixture `workspace`",
     "bench": "the fixture `failed_bench`",
     "data fetch": "tests/cli/test_fetch.py",
+    "sign": "tests/cli/test_signing.py",
     "demo": "below",
 }
 CASES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -26,6 +27,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "choose": (("{report}",), "tiny-onnx-fp32"),
     "predict": (("{bundle}", "{images}/left/000.png"), "000.png: "),
     "verify": (("{bundle}",), "verified"),
+    "keygen": (("--out", "lab"), "lab.pub.pem: the public key"),
 }
 
 

@@ -110,7 +110,7 @@ def test_reports_that_cannot_be_compared_are_refused(run: Run, tmp_path: Path, a
     ("content", "message"),
     [
         (None, r"give a report folder"),
-        ("{", r"not readable as JSON; give a report folder"),
+        ("{", r"not readable as JSON \(Input data was truncated\); give a report folder"),
         ('{"schema": 99}', r"schema 99, this bctoolkit reads up to 1; upgrade"),
         ('{"schema": 1}', r"missing required field"),
         ("[]", r"Expected object"),

@@ -59,6 +59,16 @@ def test_verify_says_the_sealed_figure_without_vnni_too(
         assert observed == pytest.approx(sealed, rel=0.2)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_self_test_raises_no_false_alarm_without_vnni(
+    name: str, without_vnni: dict[str, str], run_python: RunPython
+) -> None:
+    script = (
+        "import sys; from bctoolkit.runtime import load; print(load(sys.argv[1], self_test='always').info().self_test)"
+    )
+    assert "outcome='passed'" in run_python(script, ZOO / name, env=without_vnni)
+
+
 def test_the_zoo_answers_the_same_bits_in_every_mode(
     without_vnni: dict[str, str], ask: Callable[..., NDArray[np.float32]]
 ) -> None:

@@ -3,6 +3,9 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -99,13 +102,21 @@ def test_an_archive_keeps_its_parts(make_images: MakeImages, save_npz: Save, tmp
     manifest, _ = clean(source, tmp_path / "out.npz")
     assert [entry.image for entry in manifest.removed] == ["test_images[0]"]
     with np.load(tmp_path / "out.npz") as stored:
-        assert sorted(stored.files) == ["classes", "test_images", "test_labels", "train_images", "train_labels"]
+        assert sorted(stored.files) == [
+            "classes",
+            "manifest.json",
+            "test_images",
+            "test_labels",
+            "train_images",
+            "train_labels",
+        ]
         assert (stored["train_images"] == pixels[:4]).all()
         assert (stored["test_images"] == pixels[5:]).all()
         assert stored["test_labels"].tolist() == [1]
     again = load(str(tmp_path / "out.npz"), InputContract(height=8, width=8))
     assert again.sha256 == manifest.dataset_sha256
-    assert (tmp_path / "out.manifest.json").is_file()
+    with zipfile.ZipFile(tmp_path / "out.npz") as archive:
+        assert parse(Manifest, json.loads(archive.read("manifest.json")), "manifest", BctkError) == manifest
 
 
 def test_a_folder_becomes_an_archive_and_an_archive_a_folder(cell_folders: Path, tmp_path: Path) -> None:
@@ -196,4 +207,72 @@ def test_a_disk_that_does_not_take_the_set_is_one_line_and_nothing_is_left(
     with full_disk(2_000), pytest.raises(DatasetError, match=problem):
         clean(str(own), tmp_path / "made" / name)
     assert contents(own) == before
-    assert not any(path.is_file() for path in (tmp_path / "made").rglob("*"))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.fixture
+def fashion(make_images: MakeImages, save_npz: Save) -> str:
+    """A set with a class that is called like a path."""
+    return save_npz(images=make_images(6), labels=np.array(["T-shirt/top", "Coat"] * 3))
+
+
+def test_a_class_called_like_a_path_is_cleaned_into_an_archive(fashion: str, tmp_path: Path) -> None:
+    manifest, _ = clean(fashion, tmp_path / "out.npz")
+    assert set(manifest.counts_after) == {"Coat", "T-shirt/top"}
+    assert load(str(tmp_path / "out.npz"), InputContract(height=8, width=8)).sha256 == manifest.dataset_sha256
+
+
+def test_a_class_called_like_a_path_is_no_folder(fashion: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"class 'T-shirt/top' cannot be the name of a folder; .*: --out out\.npz"):
+        clean(fashion, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "/tmp/x", "a\\b", ".hidden", "manifest.json"])
+def test_no_label_becomes_a_path(make_images: MakeImages, save_npz: Save, tmp_path: Path, name: str) -> None:
+    source = save_npz(images=make_images(4), labels=np.array(["fine", name] * 2))
+    before = contents(tmp_path)
+    with pytest.raises(RecipeError, match="write an archive"):
+        clean(source, tmp_path / "out")
+    assert contents(tmp_path) == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bctoolkit.data.quality.clean import clean
+fatal, seen = int(sys.argv[3]), 0
+
+def die_before_rename(event, arguments):
+    global seen
+    if event == "os.rename":
+        if seen == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        seen += 1
+
+sys.addaudithook(die_before_rename)
+clean(sys.argv[1], Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_an_archive_and_its_manifest_are_never_of_different_sets(
+    make_images: MakeImages, save_npz: Save, tmp_path: Path
+) -> None:
+    """Killed before each of its renames, until none is left to be killed before."""
+    out = tmp_path / "out.npz"
+    old, _ = clean(save_npz(images=make_images(6), labels=[0, 1] * 3), out)
+    pixels = make_images(8)
+    source = save_npz(images=pixels, labels=[0, 1] * 4)
+    for fatal in range(5):
+        done = subprocess.run([sys.executable, "-c", KILLED, source, str(out), str(fatal)], check=False, timeout=120)
+        with zipfile.ZipFile(out) as archive:
+            stored = parse(Manifest, json.loads(archive.read("manifest.json")), "manifest", BctkError)
+        loaded = load(str(out), InputContract(height=8, width=8))
+        assert loaded.sha256 == stored.dataset_sha256
+        assert len(loaded) == sum(stored.counts_after.values())
+        if not done.returncode:
+            break
+    assert fatal == 1, "one rename is all there is"
+    assert stored.dataset_sha256 != old.dataset_sha256
+    assert [path.name for path in tmp_path.glob(".out*")] == []

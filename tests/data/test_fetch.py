@@ -2,13 +2,16 @@
 
 import hashlib
 import io
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.request import Request
 
 import numpy as np
 import pytest
@@ -16,8 +19,10 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
+from bctoolkit.data.sources import download
 from bctoolkit.data.sources.download import SETS, Release, fetch
-from bctoolkit.errors import DatasetError
+from bctoolkit.errors import DatasetError, RecipeError
+from bctoolkit.files import in_use
 from bctoolkit.progress import Silent
 
 MakeImages = Callable[..., NDArray[np.uint8]]
@@ -36,10 +41,17 @@ class Server:
     """Close the connection after so many bytes of an answer."""
     resumes: bool = True
     tells_length: bool = True
+    leads_to: str = ""
+    """Answer with this address."""
     ranges: list[str | None] = field(default_factory=list)
     """The `Range` of each request."""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if self.leads_to and not request.path.startswith("/elsewhere"):
+            request.send_response(302)
+            request.send_header("Location", self.leads_to)
+            request.end_headers()
+            return
         requested = request.headers["Range"]
         self.ranges.append(requested)
         start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and self.resumes else 0
@@ -230,9 +242,68 @@ def test_another_file_of_the_same_name_is_left_alone(server: Server, release: Re
     assert server.ranges == []
 
 
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_a_planted_link_is_never_written_through(server: Server, release: Release, tmp_path: Path, link: str) -> None:
+    mine, data = tmp_path / "mine", tmp_path / "data"
+    mine.write_bytes(b"mine")
+    data.mkdir()
+    (data / PARTIAL).symlink_to(mine) if link == "symbolic" else (data / PARTIAL).hardlink_to(mine)
+    assert PARTIAL in refusal(release, data)
+    assert mine.read_bytes() == b"mine"
+    assert server.ranges == []
+
+
+def test_a_pipe_in_the_way_is_one_line(release: Release, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / PARTIAL)
+    refusal(release, tmp_path)
+
+
+def test_one_process_fetches_a_file_at_a_time(server: Server, release: Release, tmp_path: Path) -> None:
+    (tmp_path / PARTIAL).write_bytes(server.content[:100])
+    with in_use(tmp_path / PARTIAL), pytest.raises(RecipeError, match="in use: another process"):
+        get(release, tmp_path)
+    assert (tmp_path / PARTIAL).read_bytes() == server.content[:100]
+
+
+@pytest.mark.parametrize("tells_length", [False, True])
+def test_a_server_that_sends_more_than_there_can_be_is_refused(
+    server: Server, release: Release, tmp_path: Path, tells_length: bool
+) -> None:
+    server.content, server.tells_length = b"x" * 10_000_000, tells_length
+    small = replace(release, images=240)
+    assert f"the file has at most {240 * 28 * 28 * 3 + 2**20:,}" in refusal(small, tmp_path)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= small.most_bytes(28)
+
+
+def test_a_server_that_sends_a_byte_at_a_time_is_given_up(
+    server: Server, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0)
+    monkeypatch.setattr(download, "SLOWEST", 2**30)
+    assert "run the same command again to go on" in refusal(release, tmp_path)
+
+
+@pytest.mark.parametrize("where", ["ftp://127.0.0.1/x", "file:///etc/passwd", "data:,x", "//127.0.0.1:9/x"])
+def test_a_redirection_leads_to_the_web_alone(server: Server, release: Release, tmp_path: Path, where: str) -> None:
+    server.leads_to = where
+    message = refusal(release, tmp_path)
+    assert ("is no http or https address" in message or "is not allowed" in message) != where.startswith("//")
+
+
+def test_a_redirection_is_followed(server: Server, release: Release, tmp_path: Path) -> None:
+    server.leads_to = f"{server.address}/elsewhere"
+    assert get(release, tmp_path).read_bytes() == server.content
+
+
+def test_a_safe_address_leads_to_no_open_one() -> None:
+    request = Request("https://example.org/x")
+    with pytest.raises(DatasetError, match="is no https address"):
+        download._Redirects().redirect_request(request, io.BytesIO(), 302, "", HTTPMessage(), "http://example.org/x")
+
+
 def test_a_folder_that_can_not_be_made_is_named(release: Release, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(DatasetError, match=rf"{tmp_path}/data/.*: cannot be written \((File exists|Not a directory)\)"):
+    with pytest.raises(DatasetError, match=rf"{tmp_path}/data: cannot be written \((File exists|Not a directory)\)"):
         get(release, tmp_path / "data")
 
 

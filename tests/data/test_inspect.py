@@ -65,7 +65,7 @@ def test_a_sharper_class_has_the_greater_sharpness(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [(b"", "the file is empty"), (b"text", "cannot identify")], ids=["empty", "text"]
+    ("content", "why"), [(b"", "the file is empty"), (b"text", "it is none of JPEG, PNG")], ids=["empty", "text"]
 )
 def test_an_unreadable_file_is_reported_with_its_reason(folders: Path, content: bytes, why: str) -> None:
     (folders / "left" / "bad.png").write_bytes(content)

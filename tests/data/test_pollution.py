@@ -178,6 +178,7 @@ def every_tenth(real_images: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.real
+@pytest.mark.soak
 @ENCODINGS
 def test_pollution_among_real_cells(every_tenth: Path, tmp_path: Path, encode: Callable[[Pixels, int], bytes]) -> None:
     """160 copies of a cartoon, 40 of a portrait and single foreign pictures among 1,199 real cells."""

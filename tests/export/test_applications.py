@@ -111,18 +111,12 @@ def test_mobilenet_v2_answers_as_in_keras(format_name: str) -> None:
 
 
 APPLICATIONS = ("MobileNetV3Small", "EfficientNetB0", "DenseNet121", "NASNetMobile", "ConvNeXtTiny")
-QUICK = (("MobileNetV3Small", "onnx"), ("MobileNetV3Small", "tflite"), ("EfficientNetB0", "onnx"))
-"""The rest repeats the blocks above at sizes that take ten seconds and more."""
+"""They repeat the blocks above at sizes that take ten seconds and more."""
 
 
-@pytest.mark.parametrize(
-    ("name", "format_name"),
-    [
-        pytest.param(name, format_name, marks=() if (name, format_name) in QUICK else pytest.mark.soak)
-        for name in APPLICATIONS
-        for format_name in FORMATS
-    ],
-)
+@pytest.mark.soak
+@FORMAT
+@pytest.mark.parametrize("name", APPLICATIONS)
 def test_an_application_answers_as_in_keras(name: str, format_name: str) -> None:
     application = getattr(keras.applications, name)
 

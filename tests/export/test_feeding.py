@@ -1,6 +1,7 @@
 """A network that is fed another scale than it was trained on, or read in another order, is not exported."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from bctoolkit.export.source import load_data, open_source
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.runtime import load as open_bundle
 from tests.conftest import once
-from tests.support.colours import COLOURS, colour_network, write_colours
+from tests.support.colours import COLOURS, colour_network, train_colour_network, write_colours
 from tests.support.progress import Recorder
 
 BACKWARDS = tuple(reversed(COLOURS))
@@ -91,6 +92,21 @@ def test_the_first_preset_is_no_false_alarm_and_the_order_assumed_is_said(
         line == f"  labels: the folders by the alphabet, {names}; in that order right on 100.0% of 64 labelled images"
     )
     assert judge(colour_network("none"), colours, labels=COLOURS) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_network_that_was_trained_on_a_scale_wants_that_one(
+    preset: Any, judge: Callable[..., list[str]], colours: Path
+) -> None:
+    model = train_colour_network(preset)
+    (line,) = judge(model, colours, scale=preset, channels="rgb" if preset != "caffe" else None)
+    assert re.search(r"in that order right on (9[5-9]|100)\.\d% of \d+ labelled images$", line)
+    if preset == "none":
+        judge(model, colours)
+        return
+    with pytest.raises(ExportError, match=rf"on (9[5-9]|100)\.\d% with --scale {preset};"):
+        judge(model, colours)
 
 
 def test_a_scale_that_was_stated_is_only_warned_of_above_chance(judge: Callable[..., list[str]], colours: Path) -> None:

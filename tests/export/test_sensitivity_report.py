@@ -47,8 +47,8 @@ def test_the_page_shows_before_and_after_and_the_ranking(tmp_path: Path, mixed: 
     page = markdown(write_report(tmp_path, "tiny-onnx-int8", GATE, mixed))
     assert "| nothing returned to float | failed | 2.00% |" in page
     assert "| layers in float: 1 | passed | 0.05% |" in page
-    assert "| 1 | `head` | 3.00e-01 | 75.0% | float |" in page
-    assert "| 3 | `project` | 0.00e+00 | 0.0% | int8 |" in page
+    assert "| 1 | head | 3.00e-01 | 75.0% | float |" in page
+    assert "| 3 | project | 0.00e+00 | 0.0% | int8 |" in page
     assert "on 128 images" in page
 
 

@@ -67,6 +67,7 @@ def test_ours_gives_the_features_of_the_keras_application() -> None:
     assert difference(application, model) <= 1e-4
 
 
+@pytest.mark.soak
 def test_a_weights_file_of_the_real_application_is_read(tmp_path: Path) -> None:
     application, model = random_application("ConvNeXtTiny"), ours("convnext_tiny")
     application.save_weights(tmp_path / "notop.weights.h5")

@@ -13,7 +13,7 @@ from perf.families.page import page
 from perf.families.sources import NETWORKS, SOURCES
 from perf.families.tasks import as_probabilities, export, prepare
 
-QUICK = ("digits, grey", "shuffled channels")
+QUICK = ("digits, grey",)
 """The others take their time."""
 
 

@@ -99,9 +99,13 @@ def test_a_prepared_image_is_what_predict_wants() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ([[[[0, 0, 0]]]], "got list, not a numpy array"),
-        (None, "got NoneType, not a numpy array"),
-        (batch(1)[0], r"got shape \(4, 6, 3\); .*; add a batch axis: images\[None\]$"),
+        ([], "got no images"),
+        ((), "got no images"),
+        (batch(1)[0, :3], r"got shape \(3, 6, 3\)"),
+        (batch(1)[0, ..., 0], r"got shape \(4, 6\)"),
+        (list(batch(1)[:, :3]), r"got an image of shape \(3, 6, 3\) in a list"),
+        ([batch(1), batch(1)], r"got an image of shape \(1, 4, 6, 3\) in a list"),
+        ([batch(1)[0], batch(1)[0].astype(np.float32)], "got dtype float32"),
         (batch(1).transpose(0, 3, 1, 2), r"got shape \(1, 3, 4, 6\)"),
         (batch(1).transpose(0, 2, 1, 3), r"got shape \(1, 6, 4, 3\)"),
         (batch(1)[..., :1], r"got shape \(1, 4, 6, 1\)"),
@@ -116,6 +120,15 @@ def test_images_that_break_the_contract_never_reach_the_engine(images: Any, mess
     with pytest.raises(InputMismatch, match=message) as caught:
         Classifier(backend, CONTRACT, LABELS).predict(images)
     assert "the model wants uint8 array N×4×6×3 (NHWC, RGB), values 0–255" in str(caught.value)
+    assert backend.batches == []
+
+
+@pytest.mark.parametrize("image", [None, 7, b"cell.png", [[0]], object()])
+def test_what_is_no_image_is_refused_alone_and_in_a_list(image: Any) -> None:
+    backend = Recording([0.2, 0.3, 0.5])
+    for images in (image, [image], [batch(1)[0], image]):
+        with pytest.raises(InputMismatch, match="wanted a file, a Pillow image or an array"):
+            Classifier(backend, CONTRACT, LABELS).predict(images)
     assert backend.batches == []
 
 

@@ -8,15 +8,35 @@ import pytest
 from click import Group
 
 from bctoolkit.cli import cli
+from tests.support.bundles import SIGNED, SIGNED_BY
 
-HEAVY = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "PIL", "matplotlib", "scipy", "rich")
+HEAVY = (
+    "numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "PIL", "matplotlib", "scipy", "rich",
+    "cryptography",
+)  # fmt: skip
 TRAINING = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxscript", "click")
-OPTIONAL = ("PIL", "matplotlib", "rich", "scipy", "psutil", "click", "onnxruntime", "ai_edge_litert", *TRAINING)
+SLOW_TO_IMPORT = (
+    "importlib.metadata", "email", "asyncio", "concurrent", "multiprocessing", "subprocess", "http", "ssl", "xml",
+    "bctoolkit.recipes", "bctoolkit.workspace", "bctoolkit.data",
+)  # fmt: skip
+"""What a device app may need or not, but the runtime does not."""
+OPTIONAL = (
+    "PIL",
+    "matplotlib",
+    "rich",
+    "scipy",
+    "psutil",
+    "click",
+    "onnxruntime",
+    "ai_edge_litert",
+    "cryptography",
+    *TRAINING,
+)
 BASE = (
     "errors", "documents", "documents.formats", "files", "lazy", "progress", "system", "contract", "recipes",
     "statistics.metrics",
 )  # fmt: skip
-DEVICE = ("workspace", "bundle", "run", "runtime", "data")
+DEVICE = ("workspace", "signing", "bundle", "run", "runtime", "data")
 
 BLOCKER = f"""
 import sys
@@ -86,7 +106,7 @@ def test_version_imports_nothing_heavy() -> None:
 
 
 def test_the_runtime_imports_no_training_framework_and_no_engine_yet() -> None:
-    packages = (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy", "matplotlib")
+    packages = (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy", "matplotlib", *SLOW_TO_IMPORT)
     assert imported_by("import bctoolkit.runtime", packages) == []
 
 
@@ -133,6 +153,23 @@ def test_a_missing_engine_is_answered_with_what_to_install(workspace: Path, name
     assert done.stdout.endswith(f"install it with: pip install 'bctoolkit[{extra}]'\n"), done.stderr
 
 
+def test_a_signature_is_checked_with_cryptography_alone() -> None:
+    allowed = BLOCKER.replace("'cryptography', ", "")
+    assert "'cryptography'" not in allowed
+    script = f"{allowed}\nfrom bctoolkit import bundle\nbundle.read({str(SIGNED)!r}, [{str(SIGNED_BY)!r}]).check()"
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_it_no_bundle_is_trusted() -> None:
+    script = (
+        f"{BLOCKER}\nfrom bctoolkit import bundle\nfrom bctoolkit.errors import MissingExtra\n"
+        f"bundle.read({str(SIGNED)!r})\n"
+        f"try: bundle.read({str(SIGNED)!r}, [{str(SIGNED_BY)!r}])\nexcept MissingExtra as missing: print(missing)"
+    )
+    assert "pip install 'bctoolkit[sign]'" in run(script).stdout
+
+
 def test_an_array_of_the_contract_s_shape_is_prepared_without_pillow() -> None:
     script = (
         f"{BLOCKER}\nimport numpy as np\nfrom bctoolkit.runtime import InputContract, prepare\n"
@@ -158,13 +195,14 @@ def test_without_pillow_files_and_resizing_name_the_extra(arguments: str) -> Non
         ("export tiny", "export"),
         ("bench exports/bundles/tiny-onnx-fp32 --quick", "bench"),
         ("verify exports/bundles/tiny-onnx-fp32", "onnx"),
+        ("keygen", "sign"),
     ],
 )
 def test_a_command_without_its_extra_says_in_one_line_what_to_install(
     workspace: Path, tmp_path: Path, command: str, extra: str
 ) -> None:
     allowed = BLOCKER.replace("'click', ", "").replace(", 'click'", "")
-    given = command.split() + (["--out", str(tmp_path / "out")] if extra in ("export", "bench") else [])
+    given = command.split() + (["--out", str(tmp_path / "out")] if extra in ("export", "bench", "sign") else [])
     script = f"import os\nos.chdir({str(workspace)!r})\n{allowed}\nfrom bctoolkit.cli import main\nmain({given!r})"
     done = run(script)
     assert done.returncode == 1

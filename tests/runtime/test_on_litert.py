@@ -51,7 +51,7 @@ def test_integers_become_probabilities_by_scale_and_zero(
     dtype: type, quantization: tuple[float, int], expected: list[list[float]]
 ) -> None:
     batch = np.array([[[0, 128, 255]], [[64, 64, 128]]], np.uint8)
-    told = LiteRtBackend(Echo(dtype, quantization), "cpu", 1).run(batch)
+    told = LiteRtBackend(lambda: Echo(dtype, quantization), "cpu", 1).run(batch)
     assert told.dtype == np.float32
     assert told.tolist() == expected
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bctoolkit.documents.preprocessing import PRESETS
 
-__all__ = ["COLOURS", "SIDE", "colour_images", "colour_network", "write_colours"]
+__all__ = ["COLOURS", "SIDE", "colour_images", "colour_network", "train_colour_network", "write_colours"]
 
 SIDE = 16
 LEVELS, TINTS = (60, 125, 190), {"blue": (-45, 0, 45), "red": (45, 0, -45)}
@@ -41,13 +41,23 @@ def write_colours(root: Path, per_class: int = 40, names: tuple[str, ...] = COLO
 
 @cache
 def _trained() -> tuple[NDArray[np.float32], ...]:
-    """Weights of a small convolutional network, trained on values 0–1."""
+    """Weights of a network that was trained on values 0–1."""
+    return tuple(train_colour_network("0-1").get_weights())
+
+
+def train_colour_network(preset: str) -> keras.Model:
+    """A small convolutional network, trained on images that were scaled by `preset`."""
     keras.utils.set_random_seed(0)
     model = _network()
     images, labels = colour_images(64, seed=0)
-    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
-    model.fit(images / np.float32(255), labels, batch_size=64, epochs=40, verbose=0)
-    return tuple(model.get_weights())
+    scaling = PRESETS[preset].per_channel(3)
+    assert scaling is not None
+    pixels = images[..., ::-1] if preset == "caffe" else images
+    fed = (pixels * np.array(scaling.factor) + np.array(scaling.offset)).astype(np.float32)
+    rate = 0.005 if preset == "none" else 0.02  # a step of a weight counts more where its input is large
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    model.fit(fed, labels, batch_size=64, epochs=40, verbose=0)
+    return model
 
 
 def _network(*head: Any, channels: int = 3) -> keras.Model:

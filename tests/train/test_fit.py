@@ -56,7 +56,9 @@ def validated(training: Training) -> tuple[float, float]:
 
 
 @pytest.mark.usefixtures("mini")
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["float32", *(pytest.param(f"mixed_{half}", marks=pytest.mark.soak) for half in ("bfloat16", "float16"))]
+)
 def test_frozen_layers_of_a_convnext_do_not_move_by_one_bit_and_the_others_do(start: Start, policy: str) -> None:
     model = network("convnext_mini", policy)
     first = weights(model)

@@ -235,6 +235,7 @@ def test_what_a_finished_run_could_not_remove_any_more_is_not_trained_again(tiny
     assert sha256_file(target / run.FACTS) == before
 
 
+@pytest.mark.soak
 def test_a_run_killed_before_its_first_checkpoint_begins_with_its_weights_again(
     class_folders: Path, tmp_path: Path
 ) -> None:

@@ -94,7 +94,8 @@ def assert_same(cwd: Path, unbroken: Any) -> None:
     assert [path.name for path in (cwd / "training" / "runs").iterdir()] == ["x"]
 
 
-@pytest.mark.parametrize(("seed", "kills"), [(0, 2), *(pytest.param(s, 3, marks=pytest.mark.soak) for s in (1, 2))])
+@pytest.mark.soak
+@pytest.mark.parametrize(("seed", "kills"), [(0, 2), (1, 3), (2, 3)])
 def test_killed_again_and_again_it_ends_with_the_same_bits(
     bctk_in: Run, folder: Path, class_folders: Path, unbroken: Any, seed: int, kills: int
 ) -> None:
@@ -112,7 +113,8 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(
     assert_same(folder, unbroken)
 
 
-@pytest.mark.parametrize("save", [9, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("save", [1, 9])
 def test_killed_while_a_checkpoint_is_written_it_continues_from_the_one_before(
     bctk_in: Run, folder: Path, class_folders: Path, unbroken: Any, save: int
 ) -> None:

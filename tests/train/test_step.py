@@ -149,6 +149,7 @@ def test_balanced_weights_of_a_class_without_images_are_finite() -> None:
     assert np.isfinite(balanced(np.array([0, 0, 2]), 3)).all()
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("mini")
 def test_in_mixed_bfloat16_the_loss_follows_that_of_float32() -> None:
     """Measured over 30 steps: at most 0.5 % apart."""

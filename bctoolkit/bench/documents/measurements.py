@@ -2,13 +2,15 @@
 
 from collections import Counter
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import field
+from msgspec import Meta, field
 
 from bctoolkit.documents import Document
 
 __all__ = [
     "Batch",
+    "Bytes",
     "Energy",
     "Interval",
     "Latency",
@@ -23,6 +25,9 @@ __all__ = [
 ]
 
 Interval = tuple[float, float]
+Positive = Annotated[float, Meta(gt=0, le=1e12)]
+"""What ratios are taken of, in a document of others too."""
+Bytes = Annotated[int, Meta(ge=1)]
 
 
 class TimingWarning(StrEnum):
@@ -54,13 +59,13 @@ ADVICE = {
 class Latency(Document, frozen=True, kw_only=True):
     """Milliseconds per run, over all sessions."""
 
-    p50: float
-    p90: float
-    p99: float | None
+    p50: Positive
+    p90: Positive
+    p99: Positive | None
     """None below 1,000 samples."""
-    mean: float
-    min: float
-    max: float
+    mean: Positive
+    min: Positive
+    max: Positive
     ci95_p50: Interval
     """Student's interval over the sessions' medians."""
     ci95_p99: Interval | None = None
@@ -81,14 +86,14 @@ class Latency(Document, frozen=True, kw_only=True):
 class Session(Document, frozen=True, kw_only=True):
     """One fresh process: what later comparisons rest on."""
 
-    p50_ms: float
-    end_to_end_p50_ms: float
-    slices_p50_ms: tuple[float, ...] = ()
+    p50_ms: Positive
+    end_to_end_p50_ms: Positive
+    slices_p50_ms: tuple[Positive, ...] = ()
     """p50 of each slice: slice i of every result's session in the same round was measured in the same moments."""
-    slices_end_to_end_p50_ms: tuple[float, ...] = ()
-    load_ms: float
-    first_ms: float
-    peak_rss_bytes: int
+    slices_end_to_end_p50_ms: tuple[Positive, ...] = ()
+    load_ms: Positive
+    first_ms: Positive
+    peak_rss_bytes: Bytes
     steady_rss_bytes: int
     """Resident set after the last timed run."""
 

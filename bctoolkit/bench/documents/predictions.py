@@ -1,5 +1,6 @@
 """The probabilities that a bundle, and the reference, give for each image: the raw truth of a report's parity."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.errors import RecipeError
 from bctoolkit.statistics.metrics import Probabilities
+from bctoolkit.untrusted.archives import open_archive
+from bctoolkit.untrusted.arrays import ArraySpec, read_npz
+from bctoolkit.untrusted.files import read_bounded
 
 __all__ = ["LabelledPredictions", "Predictions"]
+
+MOST_BYTES = 2**30
+"""Of a file, and of its arrays unpacked."""
+ARRAYS = {
+    "golden": ArraySpec((None, None), "<f4"),
+    "hashes": ArraySpec((None, 32), "|u1"),
+    "labels": ArraySpec((None,), "<i8"),
+    "observed": ArraySpec((None, None), "<f4"),
+    "reference": ArraySpec((None, None), "<f4"),
+    "sample": ArraySpec((None,), "<i8"),
+    "corrupted": ArraySpec((None, None, None), "<i2"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +68,38 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        """Read what `save` wrote.
+
+        Raises:
+            RecipeError: it is something else, or its arrays do not fit each other.
+        """
+        content = read_bounded(path, MOST_BYTES, RecipeError)
+        with open_archive(io.BytesIO(content), str(path), RecipeError, most_members=len(ARRAYS)) as archive:
+            present = [name for name in ARRAYS if f"{name}.npy" in archive.namelist() or name == "golden"]
+        specs = {name: ARRAYS[name] for name in present}
+        arrays: dict[str, Any] = read_npz(content, specs, str(path), RecipeError, most=MOST_BYTES)
         golden = arrays.pop("golden")
-        return cls(golden, LabelledPredictions(**{"reference": None} | arrays) if arrays else None)
+        if not arrays:
+            return cls(golden, None)
+        missing = {"hashes", "labels", "observed"} - set(arrays)
+        labelled = None if missing else LabelledPredictions(**{"reference": None} | arrays)
+        if labelled is None or not _fit(labelled):
+            raise RecipeError(f"{path}: arrays that do not fit each other; measure again")
+        return cls(golden, labelled)
+
+
+def _fit(labelled: LabelledPredictions) -> bool:
+    """Whether the arrays are of the same images and classes."""
+    count, classes = labelled.observed.shape
+    sample, corrupted, reference = labelled.sample, labelled.corrupted, labelled.reference
+    return (
+        len(labelled.hashes) == len(labelled.labels) == count
+        and _within(labelled.labels, classes)
+        and (reference is None or reference.shape == labelled.observed.shape)
+        and (sample is None) == (corrupted is None)
+        and (sample is None or corrupted is None or (len(sample) == len(corrupted) and _within(sample, count)))
+    )
+
+
+def _within(positions: NDArray[np.int64], count: int) -> bool:
+    return len(positions) == 0 or bool(0 <= positions.min() <= positions.max() < count)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from bctoolkit.bench.documents.judgements import ParityReport, Verdict
 from bctoolkit.bench.documents.measurements import (
+    Bytes,
     Energy,
     Latency,
     MultiStream,
@@ -14,6 +15,8 @@ from bctoolkit.bench.documents.measurements import (
 )
 from bctoolkit.bench.documents.settings import Machine, Settings
 from bctoolkit.documents import Document
+from bctoolkit.documents.adopted import Adopted
+from bctoolkit.documents.names import name_fault
 from bctoolkit.runtime.backends import Placement
 
 __all__ = ["PREDICTIONS", "REPORT", "Failure", "Report", "Result"]
@@ -43,6 +46,8 @@ class Result(Document, frozen=True, kw_only=True):
     bundle: str
     format: str
     quantization: str
+    adopted: Adopted | None = None
+    """The file that it was made of, where that was made elsewhere."""
     provider: str
     """What it ran on, read back from the engine."""
     placement: Placement | None = None
@@ -50,7 +55,7 @@ class Result(Document, frozen=True, kw_only=True):
     threads: int
     batch: Literal[1] = 1
     """Images at a time, of all figures but `offline`."""
-    size_bytes: int
+    size_bytes: Bytes
     load_ms: float
     """Median over the sessions, each a fresh process: opening the bundle, hash checks included."""
     first_ms: float
@@ -81,7 +86,11 @@ class Result(Document, frozen=True, kw_only=True):
     """Where the time of an inference goes; taken in a process of its own, with `--profile`."""
 
     def __post_init__(self) -> None:
-        """Derive `throughput_per_s`."""
+        """Derive `throughput_per_s`, and refuse names that could be paths or steer a terminal."""
+        for key in ("key", "target", "bundle"):
+            fault = name_fault(getattr(self, key))
+            if fault is not None:
+                raise ValueError(f"{key}: {fault}")
         self._derive(throughput_per_s=1000 / self.latency_ms.mean)
 
 

@@ -1,12 +1,15 @@
 """Reports on disk, read back."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.report import PREDICTIONS, REPORT, Report, Result
 from bctoolkit.documents import decode_json, parse
+from bctoolkit.documents.base import MOST_JSON
 from bctoolkit.errors import RecipeError
+from bctoolkit.untrusted.files import read_bounded
 
 __all__ = ["SCHEMA", "StoredReport", "read"]
 
@@ -25,7 +28,7 @@ class StoredReport:
     def predictions(self, result: Result) -> Predictions | None:
         """What a bundle predicts for each image; None where only `report.json` was kept."""
         path = self.folder / PREDICTIONS / f"{result.target}.npz"
-        return Predictions.read(path) if path.is_file() else None
+        return Predictions.read(path) if os.path.lexists(path) else None
 
 
 def read(path: Path) -> StoredReport:
@@ -34,12 +37,12 @@ def read(path: Path) -> StoredReport:
     Raises:
         RecipeError: it is none, or was written by a later version.
     """
-    file = path / REPORT if path.is_dir() else path
+    file, remedy = path / REPORT if path.is_dir() else path, f"give a report folder, or its {REPORT}"
     try:
-        content = file.read_bytes()
-    except OSError as problem:
-        raise RecipeError(f"{file}: {problem.strerror}; give a report folder, or its {REPORT}") from None
-    raw = decode_json(content, str(file), RecipeError, f"give a report folder, or its {REPORT}")
+        content = read_bounded(file, MOST_JSON, RecipeError)
+    except RecipeError as problem:
+        raise RecipeError(f"{problem}; {remedy}") from None
+    raw = decode_json(content, str(file), RecipeError, remedy)
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise RecipeError(f"{file}: schema {schema}, this bctoolkit reads up to {SCHEMA}; upgrade bctoolkit")

@@ -13,6 +13,8 @@ import msgspec
 
 from bctoolkit.bench.worker.jobs import READY, Job, Problem
 from bctoolkit.errors import BackendError
+from bctoolkit.files import scratch_folder
+from bctoolkit.supervision.child import reason
 
 __all__ = ["Child", "in_child"]
 
@@ -34,8 +36,8 @@ def in_child(job: Job, kind: type[A], on_line: Callable[[bytes], None] = lambda 
         BackendError: the bundle cannot do it, or its process died.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bctk-bench-"))
-        child = stack.enter_context(Child(msgspec.structs.replace(job, output=str(Path(folder, "result")))))
+        folder = stack.enter_context(scratch_folder())
+        child = stack.enter_context(Child(msgspec.structs.replace(job, output=str(folder / "result"))))
         for line in child.lines():
             on_line(line)
         return child.result(kind)
@@ -89,7 +91,7 @@ class Child:
         if code != 0:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            raise BackendError(f"{self.name}: its process ended with {_describe_exit(code)} ({last[0]})")
+            raise BackendError(f"{self.name}: {_describe_exit(code)} ({last[0]})")
         content = Path(self._job.output).read_bytes()
         problem = msgspec.json.decode(content, type=Problem)
         if problem.error:
@@ -103,8 +105,4 @@ class Child:
 
 
 def _describe_exit(code: int) -> str:
-    if code == -9:
-        return "SIGKILL, likely out of memory"
-    if code == -6:
-        return "SIGABRT, an abort"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+    return reason(-code) if code < 0 else f"its process ended with exit code {code}"

@@ -1,7 +1,6 @@
 """Jobs in child processes: sessions of measurement side by side, predictions, or a profile by operators."""
 
 import itertools
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from bctoolkit.bench.launcher.process import Child, in_child
 from bctoolkit.bench.worker.jobs import CACHED_RATIO, SLICE_SECONDS, Done, Inspect, Measure, Predict
 from bctoolkit.data.stores import Images, save_npy
 from bctoolkit.errors import BackendError
+from bctoolkit.files import scratch_folder
 
 __all__ = ["SessionRequest", "predict", "profile", "sessions"]
 
@@ -50,7 +50,7 @@ def sessions(
         timed, or it caches them.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bctk-bench-"))
+        folder = stack.enter_context(scratch_folder())
         children = []
         for number, (bundle, threads, provider, settings) in enumerate(requests):
             on_progress(0.0, bundle.name)
@@ -74,10 +74,10 @@ def predict(bundle: Path, images: Images, threads: int, provider: str | None) ->
     Raises:
         BackendError: it cannot run, or its process died.
     """
-    with tempfile.TemporaryDirectory(prefix="bctk-bench-") as folder:
-        save_npy(Path(folder, "images.npy"), images)
-        output = Path(folder, "result")
-        with Child(Predict(str(bundle), threads, provider, str(output), str(Path(folder, "images.npy")))) as child:
+    with scratch_folder() as folder:
+        save_npy(folder / "images.npy", images)
+        output = folder / "result"
+        with Child(Predict(str(bundle), threads, provider, str(output), str(folder / "images.npy"))) as child:
             child.result(Done)
         probabilities: NDArray[np.float32] = np.load(f"{output}.npy")
     return probabilities

@@ -3,13 +3,13 @@
 import io
 import re
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bench.analysis.pareto import front
+from bctoolkit.escaping.text import for_html
 from bctoolkit.lazy import require
 from bctoolkit.rendering.plots import figure
 
@@ -49,7 +49,7 @@ def key(names: Sequence[str]) -> str:
 
 def _key(items: Iterable[tuple[str, str, str]]) -> str:
     """Colour, mark and text of each."""
-    rows = [f'<li><span style="color:{shade}">{sign}</span> {escape(text)}</li>' for shade, sign, text in items]
+    rows = [f'<li><span style="color:{shade}">{sign}</span> {for_html(text)}</li>' for shade, sign, text in items]
     return f'<ul class="key">{"".join(rows)}</ul>'
 
 

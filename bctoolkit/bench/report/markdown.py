@@ -14,6 +14,7 @@ from bctoolkit.bench.report.summary import (
     summaries,
 )
 from bctoolkit.bench.report.tables import corruption_means_table, figures_table, operators_table
+from bctoolkit.escaping.text import for_markdown
 from bctoolkit.rendering.table import Table
 
 __all__ = ["markdown"]
@@ -26,12 +27,17 @@ def markdown(report: Report) -> str:
         lines += _section(table)
     measured = summaries(report)[: len(report.results)]
     for summary, result in zip(measured, report.results, strict=True):
-        lines += ["", f"## {summary.title}", "", *_result(summary)]
+        lines += ["", f"## {for_markdown(summary.title)}", "", *_result(summary)]
         if result.profile is not None:
-            lines += ["", f"{profile_caption(result.profile)}:", "", *operators_table(result.profile).to_markdown()]
+            lines += [
+                "",
+                f"{for_markdown(profile_caption(result.profile))}:",
+                "",
+                *operators_table(result.profile).to_markdown(),
+            ]
     if robustness := robustness_by_title(report):
         lines += ["", "## Corruptions", "", CORRUPTIONS, ""]
-        lines += [f"- {name}: {robustness_line(each)}" for name, each in robustness.items()]
+        lines += [f"- {for_markdown(name)}: {for_markdown(robustness_line(each))}" for name, each in robustness.items()]
         lines += ["", *corruption_means_table(robustness).to_markdown()]
     return "\n".join(lines) + "\n"
 
@@ -41,7 +47,9 @@ def _head(report: Report) -> Iterator[str]:
     threads = ", ".join(map(str, settings.sweep or (settings.threads,)))
     parity = report.results[0].parity
     yield from ("# Benchmark report", "")
-    yield f"{report.created} · {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}"
+    yield for_markdown(
+        f"{report.created} · {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}"
+    )
     yield from ("", *figures_table(report).to_markdown(), "")
     yield (
         f"Batch 1, {threads} threads, {settings.sessions} sessions per bundle in rounds, each a fresh process; "
@@ -56,18 +64,18 @@ def _head(report: Report) -> Iterator[str]:
         "images)."
     )
     if report.failures:
-        yield from ("", "Not measured:", "", *(f"- {failure.message}" for failure in report.failures))
+        yield from ("", "Not measured:", "", *(f"- {for_markdown(failure.message)}" for failure in report.failures))
 
 
 def _section(table: Table) -> Iterator[str]:
-    yield from ("", f"## {table.title}", "", table.description, "", *table.to_markdown())
+    yield from ("", f"## {for_markdown(table.title)}", "", table.description, "", *table.to_markdown())
     if table.notes:
-        yield from ("", *(f"- {note}" for note in table.notes))
+        yield from ("", *(f"- {for_markdown(note)}" for note in table.notes))
 
 
 def _result(summary: ResultSummary) -> Iterator[str]:
-    yield from (f"- {line}" for line in summary.details)
-    yield from (f"- **{line}**" for line in summary.warnings)
+    yield from (f"- {for_markdown(line)}" for line in summary.details)
+    yield from (f"- **{for_markdown(line)}**" for line in summary.warnings)
     if summary.outcome is not None:
         yield f"- verdict: **{summary.outcome}**"
-        yield from (f"  - {check_line(check)}" for check in summary.checks)
+        yield from (f"  - {for_markdown(check_line(check))}" for check in summary.checks)

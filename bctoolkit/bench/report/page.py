@@ -7,7 +7,6 @@ from `bctoolkit.bench.report.charts`. How a figure is computed is a row of `METH
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 
 import msgspec
 import numpy as np
@@ -22,6 +21,7 @@ from bctoolkit.bench.report.tables import classes_table, figures_table, limits_t
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
+from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 from bctoolkit.statistics import metrics
 
@@ -103,7 +103,7 @@ def render(report: Report, details: list[ResultDetails]) -> str:
         *_machine(report),
         html.section("How each number was computed", "", html.facts(METHOD + scenario_section.METHOD)),
     ]
-    footer = f"{escape(report.created)} · {escape(_tools(report))} · not a medical device"
+    footer = f"{for_html(report.created)} · {for_html(_tools(report))} · not a medical device"
     return html.document("Benchmark report", f"{len(names)} results", sections, footer)
 
 
@@ -133,13 +133,13 @@ def _verdict(summary: ResultSummary, lines: list[str], budget: bool) -> str:
     if summary.failure:
         outcome, colour = "not measured", "failed"
     text = f': <span class="outcome {colour}">{outcome}</span>' if outcome else ""
-    more = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>" if lines else ""
-    return f"<li>{escape(summary.title)}{text}{more}</li>"
+    more = f"<ul>{''.join(f'<li>{for_html(line)}</li>' for line in lines)}</ul>" if lines else ""
+    return f"<li>{for_html(summary.title)}{text}{more}</li>"
 
 
 def _figures(report: Report) -> Iterator[str]:
     table = figures_table(report)
-    yield html.section(table.title, escape(table.description), table.to_html())
+    yield html.section(table.title, for_html(table.description), table.to_html())
 
 
 def _limits(report: Report, names: list[str]) -> Iterator[str]:
@@ -237,14 +237,14 @@ def _reliability(targets: list[tuple[Result, ResultDetails]]) -> Iterator[str]:
         for low, high in filter(None, (labelled.ece_drift_ci95,))
     ]
     if drifts:
-        what += f" ECE has drifted from the reference's, with its 95 % interval, by {escape('; '.join(drifts))}."
+        what += f" ECE has drifted from the reference's, with its 95 % interval, by {for_html('; '.join(drifts))}."
     yield from _side_by_side("Reliability", what, cells)
 
 
 def _side_by_side(heading: str, what: str, cells: list[tuple[str, str]], *, broad: bool = False) -> Iterator[str]:
     """A section of figures, each a caption in plain text and markup; nothing where there are none."""
     figures = "".join(
-        f"<figure><figcaption>{escape(caption)}</figcaption>{markup}</figure>" for caption, markup in cells
+        f"<figure><figcaption>{for_html(caption)}</figcaption>{markup}</figure>" for caption, markup in cells
     )
     if figures:
         yield html.section(heading, what, f'<div class="pairs{" broad" if broad else ""}">{figures}</div>')
@@ -267,7 +267,7 @@ def _worst(targets: list[tuple[Result, ResultDetails]]) -> Iterator[str]:
             )
             pixels = np.asarray(images[row : row + 1], np.uint8)
             picture = html.picture(pixels, caption)
-            cells.append(f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>")
+            cells.append(f"<figure>{picture}<figcaption>{for_html(caption)}</figcaption></figure>")
         what = "The float32 reference's prediction → this artifact's."
         yield html.section(f"Where {result.bundle} differs most", what, f'<div class="worst">{"".join(cells)}</div>')
 
@@ -306,7 +306,7 @@ def _machine(report: Report) -> Iterator[str]:
         f"what ran {wording.title(result, settings)}": f"{result.provider}{placement(result)}"
         for result in report.results
     }
-    rows = [(escape(what), escape(value or "not available")) for what, value in facts.items()]
+    rows = [(for_html(what), for_html(value or "not available")) for what, value in facts.items()]
     yield html.section("Machine and settings", "", html.facts(rows))
 
 

@@ -1,13 +1,13 @@
 """The report page's part on the profile by operators."""
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.bench.report import charts
 from bctoolkit.bench.report.summary import profile_caption
 from bctoolkit.bench.report.tables import operators_table
+from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 
 __all__ = ["sections"]
@@ -26,7 +26,7 @@ def sections(names: Sequence[str], results: Sequence[Result]) -> Iterator[str]:
         return
     plot = charts.operators([name for name, _ in profiles], [_shares(profile) for _, profile in profiles])
     tables = "\n".join(
-        f"<h3>{escape(name)}</h3>\n<p>{escape(profile_caption(profile))}.</p>\n{operators_table(profile).to_html()}"
+        f"<h3>{for_html(name)}</h3>\n<p>{for_html(profile_caption(profile))}.</p>\n{operators_table(profile).to_html()}"
         for name, profile in profiles
     )
     yield html.section("Operator profile", METHOD, f'<figure class="plot">{plot}</figure>\n{tables}')

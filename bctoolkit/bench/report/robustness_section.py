@@ -1,7 +1,6 @@
 """The report page's part on the corruption suite."""
 
 from collections.abc import Iterator
-from html import escape
 
 from bctoolkit.bench.documents.judgements import Robustness
 from bctoolkit.bench.documents.report import Report
@@ -9,6 +8,7 @@ from bctoolkit.bench.report import charts
 from bctoolkit.bench.report.summary import CORRUPTIONS, robustness_by_title, robustness_line
 from bctoolkit.bench.report.tables import corruption_table
 from bctoolkit.data.corruptions.suite import display_name
+from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 
 __all__ = ["sections"]
@@ -19,13 +19,15 @@ def sections(report: Report) -> Iterator[str]:
     robustness = robustness_by_title(report)
     if not robustness:
         return
-    lines = "".join(f"<li>{escape(name)}: {escape(robustness_line(each))}</li>" for name, each in robustness.items())
+    lines = "".join(
+        f"<li>{for_html(name)}: {for_html(robustness_line(each))}</li>" for name, each in robustness.items()
+    )
     drops = {name: _mean_drops(each) for name, each in robustness.items() if each.baseline is not None}
     plot = f'<figure class="plot">{charts.drop_by_corruption(drops)}</figure>' if drops else ""
     yield html.section("Corruptions", CORRUPTIONS, f'<ul class="verdicts">{lines}</ul>\n{plot}')
     for name, each in robustness.items():
         relative = "" if each.baseline is None else (
-            f" Below each: points lost relative to {escape(each.baseline)} with their 95 % interval; of so many, one "
+            f" Below each: points lost relative to {for_html(each.baseline)} with their 95 % interval; of so many, one "
             "in forty lies above 0 by chance."
         )  # fmt: skip
         what = f"Accuracy under each corruption of suite {each.suite}.{relative}"

@@ -1,12 +1,12 @@
 """The report page's part on the scenarios beside single-stream, and on energy."""
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from bctoolkit.bench.documents.measurements import Offline, Sustained
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.bench.report import charts
 from bctoolkit.bench.report.scenario_tables import scenario_tables
+from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 
 __all__ = ["METHOD", "sections"]
@@ -30,8 +30,8 @@ def sections(report: Report) -> Iterator[str]:
     """A section for each scenario that was measured, its plots below its table."""
     for table in scenario_tables(report):
         plots = "".join(f'<figure class="plot">{plot}</figure>' for plot in _plots(report, table.title))
-        notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
-        yield html.section(table.title, escape(table.description), table.to_html() + notes + plots)
+        notes = "".join(f"<p>{for_html(note)}</p>" for note in table.notes)
+        yield html.section(table.title, for_html(table.description), table.to_html() + notes + plots)
 
 
 def _plots(report: Report, heading: str) -> Iterator[str]:

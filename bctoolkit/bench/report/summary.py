@@ -95,6 +95,9 @@ def _details(result: Result) -> Iterator[str]:
     yield (
         f"{result.format}, {result.quantization}, on {result.provider} with {result.threads} threads{placement(result)}"
     )
+    if result.adopted is not None:
+        by = f" by {result.adopted.producer}" if result.adopted.producer else ""
+        yield f"made elsewhere{by}, adopted from {result.adopted.file}"
     yield f"model alone: {_latency(result.latency_ms)}"
     yield f"from PNG bytes to label: {_latency(result.end_to_end_ms)}"
     yield f"golden: mean |Δp| {golden.mean_abs_diff:.1e}, max {golden.max_abs_diff:.1e}"

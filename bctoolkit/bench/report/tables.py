@@ -7,7 +7,7 @@ from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.report.scenario_tables import scenario_columns
 from bctoolkit.data.corruptions.suite import SEVERITIES, display_name
-from bctoolkit.rendering.table import Cell, Table
+from bctoolkit.rendering.table import Cell, Table, text_of
 
 __all__ = [
     "classes_table",
@@ -24,6 +24,8 @@ FIGURES = (
     "bundle", "size MB", "load ms", "first ms", "p50 ms", "p99 ms", "end-to-end ms", "images/s", "peak MB",
     "agreement", "max Δp", "accuracy",
 )  # fmt: skip
+ELSEWHERE = "made elsewhere"
+"""The mark of a bundle that was adopted."""
 OPERATORS = 10
 """Types of operators in a table."""
 
@@ -47,17 +49,17 @@ def merged_figures_table(reports: list[tuple[str, Report]]) -> Table:
     ]
     return Table(
         (FIGURES[0], "report", *FIGURES[1:]),
-        sorted(rows, key=lambda cells: cells[0]),
+        sorted(rows, key=lambda cells: text_of(cells[0])),
         text_columns=frozenset({"report"}),
     )
 
 
-def _figures(result: Result, settings: Settings) -> tuple[str, ...]:
+def _figures(result: Result, settings: Settings) -> tuple[str | Cell, ...]:
     latency, golden, labelled = result.latency_ms, result.parity.golden, result.parity.labelled
     drop = None if labelled is None else labelled.accuracy_drop
     change = "" if drop is None else f" ({points(-drop, '+')})"
     return (
-        title(result, settings),
+        Cell(title(result, settings), ELSEWHERE) if result.adopted else title(result, settings),
         f"{result.size_bytes / 1e6:.1f}",
         f"{result.load_ms:.0f}",
         f"{result.first_ms:.1f}",
@@ -149,6 +151,7 @@ def _csv_row(result: Result) -> dict[str, object]:
         "bundle": result.bundle,
         "format": result.format,
         "quantization": result.quantization,
+        "adopted": result.adopted and result.adopted.file,
         "provider": result.provider,
         "threads": result.threads,
         "size_bytes": result.size_bytes,

@@ -28,6 +28,7 @@ from bctoolkit.bench.report.page import ResultDetails, render
 from bctoolkit.bench.report.summary import summaries
 from bctoolkit.bench.report.tables import csv_table
 from bctoolkit.documents import Outcome, to_json
+from bctoolkit.escaping.text import visible
 
 __all__ = ["folder", "junit"]
 
@@ -76,24 +77,25 @@ def junit(report: Report) -> bytes:
     """
     root = ElementTree.Element("testsuites", name="bctk bench")
     for summary in summaries(report):
+        title = visible(summary.title)  # XML has no form for control characters
         outcomes = [check.outcome for check in summary.checks]
-        suite = ElementTree.SubElement(root, "testsuite", name=summary.title, tests=str(max(1, len(outcomes))))
+        suite = ElementTree.SubElement(root, "testsuite", name=title, tests=str(max(1, len(outcomes))))
         suite.set("failures", str(outcomes.count(Outcome.FAILED)))
         suite.set("skipped", str(outcomes.count(Outcome.UNDECIDED)))
         suite.set("errors", str(int(bool(summary.failure))))
         for check in summary.checks:
-            _junit_check(suite, summary.title, check)
+            _junit_check(suite, title, check)
         if not summary.checks:
-            case = ElementTree.SubElement(suite, "testcase", classname=summary.title, name="measured")
+            case = ElementTree.SubElement(suite, "testcase", classname=title, name="measured")
             if summary.failure:
-                ElementTree.SubElement(case, "error", message=summary.failure)
+                ElementTree.SubElement(case, "error", message=visible(summary.failure))
     ElementTree.indent(root)
     content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
 
 
 def _junit_check(suite: ElementTree.Element, name: str, check: Check) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=name, name=check.name)
+    case = ElementTree.SubElement(suite, "testcase", classname=name, name=visible(check.name))
     if check.outcome is not Outcome.PASSED:
         kind = "failure" if check.outcome is Outcome.FAILED else "skipped"
-        ElementTree.SubElement(case, kind, message=check_line(check))
+        ElementTree.SubElement(case, kind, message=visible(check_line(check)))

@@ -15,6 +15,7 @@ import msgspec
 
 from bctoolkit.bench.worker import jobs, scenarios
 from bctoolkit.errors import BctkError
+from bctoolkit.supervision.time_limit import die_at_time_limits
 
 __all__ = ["AnyJob", "main", "work"]
 
@@ -23,6 +24,7 @@ AnyJob = jobs.Measure | jobs.Predict | jobs.Inspect | scenarios.Offline | scenar
 
 def main() -> None:
     """Do one job."""
+    die_at_time_limits()
     reply = _reply()
     work(msgspec.json.decode(sys.stdin.buffer.readline(), type=AnyJob), reply, _slices(reply))
 

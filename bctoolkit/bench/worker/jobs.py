@@ -19,6 +19,8 @@ from bctoolkit.contract import COLOURS, pillow_image, prepare
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Backend, Classifier, load
+from bctoolkit.runtime.model_files.identity import model_file
+from bctoolkit.supervision.time_limit import time_limit
 from bctoolkit.system import usable_cpus
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "VerifiedTimer",
     "inspect",
     "measure",
+    "open_classifier",
     "outputs_differ",
     "predict",
     "shuffled",
@@ -59,7 +62,14 @@ CACHED_RATIO = 0.9
 """An image repeated may be so much faster."""
 
 
-class Job(msgspec.Struct, tag_field="kind", tag=str.lower):
+class Limited(msgspec.Struct, kw_only=True):
+    """What is to end even where a model does not."""
+
+    first_answer_seconds: int = 300
+    """The longest that opening the model and its first answer may take; some providers compile it first."""
+
+
+class Job(Limited, tag_field="kind", tag=str.lower):
     """What the child is to do with a bundle."""
 
     bundle: str
@@ -103,15 +113,25 @@ def inspect(job: Inspect) -> Profile:
     engine = engine_for(opened.manifest.format)
     provider = engine.providers[0] if job.provider is None else job.provider
     images = opened.golden().images.astype(opened.manifest.input.dtype)
-    profile: Callable[..., Profile] = attribute(engine.profiler)
-    return profile(opened.model(), provider, job.threads, images, job.runs)
+    model, profile = model_file(opened), attribute(engine.profiler)
+    with time_limit(job.first_answer_seconds * job.runs):
+        measured: Profile = profile(model, provider, job.threads, images, job.runs)
+    return measured
 
 
 def predict(job: Predict) -> Done:
     """Predict all images of the job; the probabilities go to an `.npy` beside the result."""
-    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    classifier = open_classifier(job, job.threads)
     np.save(f"{job.output}.npy", classifier.predict_each(np.load(job.images, mmap_mode="r")))
     return Done()
+
+
+def open_classifier(job: Job, threads: int) -> Classifier:
+    """Open the job's bundle, and wait for its first answer no longer than the job allows."""
+    with time_limit(job.first_answer_seconds):
+        classifier = load(job.bundle, provider=job.provider, threads=threads, self_test="never")
+        classifier.warm_up(1)
+    return classifier
 
 
 def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_counter_ns) -> SessionSamples:
@@ -123,12 +143,13 @@ def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_count
         clock: what times.
     """
     settings = job.settings
-    started = clock()
-    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
-    loaded = clock()
-    images = shuffled(job, classifier)
-    batches = [images[i : i + 1] for i in range(len(images))]
-    first = _time(classifier.backend.run, batches[0], clock)
+    with time_limit(job.first_answer_seconds):
+        started = clock()
+        classifier = load(job.bundle, provider=job.provider, threads=job.threads, self_test="never")
+        loaded = clock()
+        images = shuffled(job, classifier)
+        batches = [images[i : i + 1] for i in range(len(images))]
+        first = _time(classifier.backend.run, batches[0], clock)
     timer = VerifiedTimer(classifier.backend, batches, clock=clock)
     warm_up(classifier, batches, settings, clock)
     repeat_ratio = _repeat_ratio(classifier, batches, clock)

@@ -1,6 +1,5 @@
 """The profile by operators that ONNX Runtime's own profiler writes."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.worker.operators import WARM_UP, OperatorCalls, profile_by_type
 from bctoolkit.errors import BackendError
+from bctoolkit.files import scratch_folder
 from bctoolkit.runtime.on_onnxruntime import PROVIDERS, open_session
 
 __all__ = ["profile"]
@@ -49,8 +49,8 @@ def profile(model: bytes, provider: str, threads: int, images: NDArray[Any], run
     Raises:
         BackendError: as `open_model` does, or the profiler wrote no operators.
     """
-    with tempfile.TemporaryDirectory(prefix="bctk-profile-") as folder:
-        session = open_session(model, provider, threads, profile=str(Path(folder, "trace")))
+    with scratch_folder() as folder:
+        session = open_session(model, provider, threads, profile=str(folder / "trace"))
         name = session.get_inputs()[0].name
         for number in range(WARM_UP + runs):
             at = number % len(images)

@@ -18,7 +18,7 @@ from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.samples import BatchRuns, OfflineSamples, StreamsSamples, SustainedSamples, WindowEnd
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.worker.energy import energy_meter
-from bctoolkit.bench.worker.jobs import Clock, Job, VerifiedTimer, outputs_differ, shuffled, warm_up
+from bctoolkit.bench.worker.jobs import Clock, Job, VerifiedTimer, open_classifier, outputs_differ, shuffled, warm_up
 from bctoolkit.bench.worker.machine import (
     available_memory,
     clock_tick,
@@ -29,7 +29,7 @@ from bctoolkit.bench.worker.machine import (
 )
 from bctoolkit.documents.formats import FORMATS, Tolerance
 from bctoolkit.errors import BackendError
-from bctoolkit.runtime import Classifier, load
+from bctoolkit.runtime import Classifier
 from bctoolkit.statistics.metrics import Probabilities, limit_violations, parity
 from bctoolkit.system import usable_cpus
 
@@ -69,7 +69,7 @@ class Sustain(Job):
 
 def offline(job: Offline, clock: Clock = time.perf_counter_ns) -> OfflineSamples:
     """One session of batches: each size warms up and has a quarter of a session's least seconds."""
-    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    classifier = open_classifier(job, job.threads)
     manifest = bundle.read(job.bundle).manifest
     images = shuffled(job, classifier)
     alone = classifier.predict_each(images)
@@ -159,7 +159,7 @@ def _rows(count: int, size: int) -> Iterator[NDArray[np.intp]]:
 def streams(job: Streams, clock: Clock = time.perf_counter_ns) -> StreamsSamples:
     """One session of several streams at once, each with a classifier and a part of the threads of its own."""
     share = max(1, job.threads // job.streams)
-    classifiers = [load(job.bundle, provider=job.provider, threads=share) for _ in range(job.streams)]
+    classifiers = [open_classifier(job, share) for _ in range(job.streams)]
     images = shuffled(job, classifiers[0])
     batches = [images[i : i + 1] for i in range(len(images))]
     expected = [classifiers[0].backend.run(batch) for batch in batches]
@@ -232,7 +232,7 @@ def sustain(
         on_window: called at the end of each window.
         clock: what times.
     """
-    classifier = load(job.bundle, provider=job.provider, threads=job.threads)
+    classifier = open_classifier(job, job.threads)
     images = shuffled(job, classifier)
     batches = [images[i : i + 1] for i in range(len(images))]
     timer = VerifiedTimer(classifier.backend, batches, clock=clock)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from bctoolkit.cli.benchmarks.options import Scenarios, provider_names, scenario_options, settings_for, thread_numbers
-from bctoolkit.cli.output import print_report
+from bctoolkit.cli.output import echo, print_report
 from bctoolkit.cli.shared import refuse_beside_resume, require_extras, stamp
 from bctoolkit.errors import BackendError
 
@@ -104,10 +104,10 @@ def bench(
             report = pipeline.bench(paths, settings, target, progress, data=data, budget=limits)
     except KeyboardInterrupt:
         if unfinished(target).exists():
-            click.echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)
+            echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)
         raise
     print_report(report)
-    click.echo(f"report: {target / 'report.html'}")
+    echo(f"report: {target / 'report.html'}")
     if report.failures:
         raise BackendError("; ".join(failure.message for failure in report.failures))
     context.exit(_exit_code(report, allow_undecided))

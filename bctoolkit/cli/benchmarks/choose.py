@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.output import print_table
+from bctoolkit.cli.output import echo, echo_json, print_table
 from bctoolkit.cli.shared import require_extras, stored_reports
 from bctoolkit.errors import RecipeError
 
@@ -71,7 +71,7 @@ def choose(
     if as_json:
         from bctoolkit.documents import to_json
 
-        click.echo(to_json(choice), nl=False)
+        echo_json(to_json(choice).decode())
     else:
         _print(choice)
     context.exit(0 if choice.best else 3)
@@ -124,8 +124,8 @@ def _print(choice: "Choice") -> None:
     print_table(Table(columns, rows, text_columns=frozenset({"front", "limits"})))
     for each in choice.candidates:
         for reason in each.reasons:
-            click.echo(f"{each.bundle}: {reason}")
-    click.echo(f"best: {choice.best}, {choice.why}" if choice.best else choice.why)
+            echo(f"{each.bundle}: {reason}")
+    echo(f"best: {choice.best}, {choice.why}" if choice.best else choice.why)
 
 
 LIMITS: dict[str, tuple[str, dict[str, float]]] = {

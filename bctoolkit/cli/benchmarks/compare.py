@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.output import print_table
+from bctoolkit.cli.output import echo, echo_json, print_table
 from bctoolkit.cli.shared import require_extras, stored_reports
 from bctoolkit.errors import RecipeError
 
@@ -62,7 +62,7 @@ def compare(
     if as_json:
         from bctoolkit.documents import to_json
 
-        click.echo(to_json(comparison), nl=False)
+        echo_json(to_json(comparison).decode())
     else:
         _print(comparison)
     context.exit(3 if comparison.worse else 0)
@@ -97,8 +97,8 @@ def _print(comparison: "Comparison") -> None:
     columns = ("bundle", "figure", "old", "new", "change", "95 % interval", "trend")
     print_table(Table(columns, rows, text_columns=frozenset({"figure", "trend"})))
     for note in comparison.notes:
-        click.echo(note)
-    click.echo(f"{len(comparison.worse)} of {len(comparison.changes)} figures worse")
+        echo(note)
+    echo(f"{len(comparison.worse)} of {len(comparison.changes)} figures worse")
 
 
 def _print_merged(stored: "list[StoredReport]") -> None:
@@ -107,4 +107,4 @@ def _print_merged(stored: "list[StoredReport]") -> None:
     print_table(merged_figures_table([(each.name, each.report) for each in stored]))
     for each in stored:
         machine = each.report.machine
-        click.echo(f"{each.name}: {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}")
+        echo(f"{each.name}: {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}")

@@ -3,7 +3,7 @@
 Nothing is changed in the set that is read. What stays is not changed either: files byte for byte, pixels unchanged.
 """
 
-import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -13,16 +13,24 @@ from numpy.typing import NDArray
 from bctoolkit.data.dataset import dataset_sha256
 from bctoolkit.data.quality.findings import REASONS, Finding, find
 from bctoolkit.data.quality.inspect import Inspection, summarize
-from bctoolkit.data.quality.manifest import Manifest, Removed
+from bctoolkit.data.quality.manifest import KIND, MANIFEST, Manifest, Removed
 from bctoolkit.data.quality.measures import Measures, measure
 from bctoolkit.data.quality.outliers import THRESHOLD
 from bctoolkit.data.quality.write_clean import write_archive, write_folder
+from bctoolkit.data.sources.arrays import MOST_MEMBERS
 from bctoolkit.data.sources.collection import Collection, open_collection
+from bctoolkit.documents.names import class_folder_fault
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.system import utc_now
+from bctoolkit.untrusted.archives import open_archive, open_member
+from bctoolkit.untrusted.files import open_regular, read_bounded
+from bctoolkit.untrusted.values import from_json
 
 __all__ = ["clean"]
+
+MOST_BYTES = 2**28
+"""Of the manifest of an earlier cleaned set, which names each image that was left out."""
 
 
 def clean(
@@ -36,20 +44,23 @@ def clean(
 
     Args:
         source: a folder of class folders, an `.npz`, a folder of arrays, or `synthetic`.
-        out: a folder to make, or an `.npz`; its manifest is `manifest.json` in the folder, `NAME.manifest.json`
-            beside the archive. An earlier cleaned set is replaced.
+        out: a folder to make, or an `.npz`; either holds the manifest as `manifest.json`. An earlier cleaned set is
+            replaced.
         keep: reasons not to act on.
         drop: reasons to act on besides those that are acted on by default.
         progress: shows how many images are read and written.
 
     Raises:
         DatasetError: the set cannot be read, a class would have no image left, or the disk does not take the set.
-        RecipeError: unknown or contradicting reasons, or an `out` that is in the way.
+        RecipeError: unknown or contradicting reasons, an `out` that is in the way, or one of class folders where a
+            class cannot be the name of one.
     """
     reasons = _reasons(keep, drop)
     _require_free(source, out)
     progress = progress or Silent()
     collection = open_collection(source)
+    if out.suffix != ".npz":
+        _require_folder_names(collection.classes, out)
     measures = measure(collection, progress)
     findings = find(collection.labels, measures)
     inspection = summarize(collection, measures, findings)
@@ -64,7 +75,7 @@ def clean(
         else:
             write_folder(collection, index, out, manifest, progress)
     except OSError as problem:
-        file = f"{problem.filename}: " if problem.filename else ""
+        file = f"{problem.filename}: " if problem.filename not in (None, str(out), str(out.absolute())) else ""
         raise DatasetError(f"cannot write {out}: {file}{problem.strerror or problem}; nothing is left of it") from None
     return manifest, inspection
 
@@ -84,23 +95,41 @@ def _reasons(keep: tuple[str, ...], drop: tuple[str, ...]) -> tuple[str, ...]:
 
 def _require_free(source: str, out: Path) -> None:
     """Refuse before any work to write over what is not an earlier cleaned set, or into what is read."""
-    target, origin = out.resolve(), Path(source).resolve()
+    target, origin = (Path(os.path.realpath(path)) for path in (out, source))
     if source != "synthetic" and (target == origin or origin in target.parents or target in origin.parents):
         raise RecipeError(f"--out {out} lies in {source} or holds it; the set that is read is never written to")
     if not target.exists() or (target.is_dir() and out.suffix != ".npz" and not any(target.iterdir())):
         return
-    manifest = out.with_suffix(".manifest.json") if out.suffix == ".npz" else out / "manifest.json"
-    if not _is_ours(manifest):
+    if not _is_ours(out):
         raise RecipeError(
-            f"{out} exists and is no earlier cleaned set ({manifest} is missing or another); choose another"
+            f"{out} exists and is no earlier cleaned set (its {MANIFEST} is missing or another); choose another"
         )
 
 
-def _is_ours(manifest: Path) -> bool:
+def _is_ours(out: Path) -> bool:
     try:
-        return bool(json.loads(manifest.read_bytes()).get("kind") == "cleaned-set")
-    except (OSError, ValueError, AttributeError):
+        return bool(from_json(_stored_manifest(out)).get("kind") == KIND)
+    except (DatasetError, ValueError, AttributeError):
         return False
+
+
+def _stored_manifest(out: Path) -> bytes:
+    """The manifest of what may be an earlier cleaned set."""
+    if out.suffix != ".npz":
+        return read_bounded(out / MANIFEST, MOST_BYTES, DatasetError)
+    with (
+        open_regular(out, DatasetError) as file,
+        open_archive(file, str(out), DatasetError, most_members=MOST_MEMBERS) as archive,
+        open_member(archive, MANIFEST) as stream,
+    ):
+        return stream.read(MOST_BYTES)
+
+
+def _require_folder_names(classes: tuple[str, ...], out: Path) -> None:
+    for name in classes:
+        fault = class_folder_fault(name) or (f"{name!r} is taken by the manifest" if name == MANIFEST else None)
+        if fault is not None:
+            raise RecipeError(f"--out {out}: class {fault}; write an archive, where it can: --out {out.name}.npz")
 
 
 def _removed(

@@ -1,6 +1,5 @@
 """A page with everything that was flagged in a set and why: one file that needs no other."""
 
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,8 @@ from PIL import Image
 from bctoolkit.data.quality.findings import REASONS
 from bctoolkit.data.quality.inspect import ClassFigures, Inspection, NamedFinding
 from bctoolkit.data.sources.collection import decode, open_collection
-from bctoolkit.files import atomic_file
+from bctoolkit.escaping.text import for_html
+from bctoolkit.files import atomic_file, without_empty_folders
 from bctoolkit.rendering import html
 
 __all__ = ["FINDINGS_PER_REASON", "write_contact_sheet"]
@@ -46,22 +46,23 @@ def write_contact_sheet(inspection: Inspection, file: Path) -> None:
     sections += [
         _findings(reason, inspection.flagged[reason], findings, pictures) for reason, findings in by_reason.items()
     ]
-    page = html.document(inspection.source, "inspection", sections, f"Inspected {escape(inspection.created)}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    atomic_file(file, page.encode())
+    page = html.document(inspection.source, "inspection", sections, f"Inspected {for_html(inspection.created)}")
+    with without_empty_folders(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file(file, page.encode())
 
 
 def _summary(inspection: Inspection) -> str:
     sizes = ", ".join(f"{size.width}×{size.height} ({size.count:,})" for size in inspection.sizes[:5])
     more = f" and {len(inspection.sizes) - 5} more" if len(inspection.sizes) > 5 else ""
-    flagged = ", ".join(f"{escape(reason)} {count:,}" for reason, count in inspection.flagged.items())
+    flagged = ", ".join(f"{for_html(reason)} {count:,}" for reason, count in inspection.flagged.items())
     return html.facts(
         [
             ("images", f"{inspection.count:,}"),
             ("different pictures", f"{inspection.pictures:,}"),
             ("sizes", sizes + more),
             ("flagged", flagged or "nothing"),
-            *(("note", escape(note)) for note in inspection.notes),
+            *(("note", for_html(note)) for note in inspection.notes),
         ]
     )
 
@@ -73,7 +74,7 @@ def _classes(inspection: Inspection) -> str:
 
 
 def _class_row(name: str, figures: ClassFigures) -> list[str]:
-    cells = [escape(name), f"{figures.count:,}", f"{figures.unreadable:,}"]
+    cells = [for_html(name), f"{figures.count:,}", f"{figures.unreadable:,}"]
     if figures.mean_rgb is None:
         return cells + ["–"] * 4
     red, green, blue = (round(value) for value in figures.mean_rgb)
@@ -82,7 +83,7 @@ def _class_row(name: str, figures: ClassFigures) -> list[str]:
 
 
 def _findings(reason: str, images: int, findings: list[NamedFinding], pictures: dict[str, str]) -> str:
-    what = f"{escape(REASONS[reason].what)}; {'left out' if REASONS[reason].dropped else 'kept'} by bctk data clean"
+    what = f"{for_html(REASONS[reason].what)}; {'left out' if REASONS[reason].dropped else 'kept'} by bctk data clean"
     if REASONS[reason].dropped and REASONS[reason].spares_first:
         what += ", except the first"
     cards = "".join(_card(finding, pictures) for finding in findings[:FINDINGS_PER_REASON])
@@ -95,8 +96,8 @@ def _card(finding: NamedFinding, pictures: dict[str, str]) -> str:
     thumbnails = "".join(pictures.get(name, "") for name in finding.images[:IMAGES_PER_FINDING])
     more = f" and {len(finding.images) - 1:,} more" if len(finding.images) > 1 else ""
     return (
-        f'<figure><div class="thumbnails">{thumbnails}</div><figcaption>{escape(finding.images[0])}{more}<br>'
-        f"<b>{escape(finding.why)}</b><br>{escape(', '.join(finding.labels))}</figcaption></figure>"
+        f'<figure><div class="thumbnails">{thumbnails}</div><figcaption>{for_html(finding.images[0])}{more}<br>'
+        f"<b>{for_html(finding.why)}</b><br>{for_html(', '.join(finding.labels))}</figcaption></figure>"
     )
 
 

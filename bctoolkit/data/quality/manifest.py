@@ -2,7 +2,10 @@
 
 from bctoolkit.documents import Document
 
-__all__ = ["Manifest", "Removed"]
+__all__ = ["KIND", "MANIFEST", "Manifest", "Removed"]
+
+MANIFEST, KIND = "manifest.json", "cleaned-set"
+"""Its name, in a folder or within an archive, and what it says of itself."""
 
 
 class Removed(Document, frozen=True, kw_only=True):
@@ -23,7 +26,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     """`manifest.json` of a cleaned set."""
 
     schema: int = 1
-    kind: str = "cleaned-set"
+    kind: str = KIND
     created: str
     source: str
     acted_on: tuple[str, ...]

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.data.quality.manifest import Manifest
+from bctoolkit.data.quality.manifest import MANIFEST, Manifest
 from bctoolkit.data.quality.measures import Measures
 from bctoolkit.data.sources.collection import Collection, decode
 from bctoolkit.documents import to_json
 from bctoolkit.errors import DatasetError
-from bctoolkit.files import atomic_file, atomic_folder, atomic_path, sigterm_as_interrupt
+from bctoolkit.files import atomic_folder, atomic_path, sigterm_as_interrupt, without_empty_folders
 from bctoolkit.progress import Progress
 
 __all__ = ["write_archive", "write_folder"]
@@ -25,7 +25,7 @@ def write_folder(
     collection: Collection, index: NDArray[np.int64], out: Path, manifest: Manifest, progress: Progress
 ) -> None:
     """Copy the files that stay, or write pixels of arrays as PNG, into class folders."""
-    with atomic_folder(out, "manifest.json", [glob.escape(name) for name in collection.classes]) as folder:
+    with atomic_folder(out, MANIFEST, [glob.escape(name) for name in collection.classes]) as folder:
         for label in np.unique(collection.labels[index]):
             (folder / collection.classes[label]).mkdir()
         for done, (position, item) in enumerate(_items(collection, index), 1):
@@ -36,7 +36,7 @@ def write_folder(
                 Image.fromarray(item).save(folder / name / f"{position:07d}.png")
             if done % 256 == 0 or done == len(index):
                 progress.step("writing images", done, len(index))
-        (folder / "manifest.json").write_bytes(to_json(manifest))
+        (folder / MANIFEST).write_bytes(to_json(manifest))
 
 
 def write_archive(
@@ -47,7 +47,9 @@ def write_archive(
     manifest: Manifest,
     progress: Progress,
 ) -> None:
-    """Write `images`, `labels` and `classes`, uncompressed so that images can be read one by one.
+    """Write `images`, `labels` and `classes`, uncompressed so that images can be read one by one, and the manifest.
+
+    All in one file, so that no kill leaves the manifest of one set beside another.
 
     Arrays that came in parts (MedMNIST's `train_images`, …) keep them.
 
@@ -55,10 +57,11 @@ def write_archive(
         DatasetError: images of different sizes, or not RGB; an array has one size.
     """
     _require_one_kind(collection, measures, index)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with sigterm_as_interrupt(), atomic_path(out) as partial:
-        _write_arrays(collection, measures, index, partial, progress)
-        atomic_file(out.with_suffix(".manifest.json"), to_json(manifest))
+    with without_empty_folders(out.parent), sigterm_as_interrupt():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(out) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(MANIFEST, to_json(manifest))
+            _write_arrays(collection, measures, index, archive, progress)
 
 
 def _require_one_kind(collection: Collection, measures: Measures, index: NDArray[np.int64]) -> None:
@@ -75,28 +78,27 @@ def _require_one_kind(collection: Collection, measures: Measures, index: NDArray
 
 
 def _write_arrays(
-    collection: Collection, measures: Measures, index: NDArray[np.int64], file: Path, progress: Progress
+    collection: Collection, measures: Measures, index: NDArray[np.int64], archive: zipfile.ZipFile, progress: Progress
 ) -> None:
     width, height = measures.sizes[index[0]].tolist()
     items = _items(collection, index)
     written = 0
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for prefix, part in _parts(collection, index):
-            with archive.open(f"{prefix}images.npy", "w", force_zip64=True) as stream:
-                shape = (len(part), height, width, 3)
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(stream, header)
-                for _ in part:
-                    item = next(items)[1]
-                    pixels = item if isinstance(item, np.ndarray) else decode(item).pixels
-                    if pixels is None or pixels.shape != shape[1:]:
-                        raise DatasetError(f"{collection.source}: an image has changed while it was read; try again")
-                    stream.write(np.ascontiguousarray(pixels).data)
-                    written += 1
-                    if written % 256 == 0 or written == len(index):
-                        progress.step("writing images", written, len(index))
-            _write_array(archive, f"{prefix}labels", collection.labels[part])
-        _write_array(archive, "classes", np.array(collection.classes))
+    for prefix, part in _parts(collection, index):
+        with archive.open(f"{prefix}images.npy", "w", force_zip64=True) as stream:
+            shape = (len(part), height, width, 3)
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for _ in part:
+                item = next(items)[1]
+                pixels = item if isinstance(item, np.ndarray) else decode(item).pixels
+                if pixels is None or pixels.shape != shape[1:]:
+                    raise DatasetError(f"{collection.source}: an image has changed while it was read; try again")
+                stream.write(np.ascontiguousarray(pixels).data)
+                written += 1
+                if written % 256 == 0 or written == len(index):
+                    progress.step("writing images", written, len(index))
+        _write_array(archive, f"{prefix}labels", collection.labels[part])
+    _write_array(archive, "classes", np.array(collection.classes))
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, values: NDArray[np.int64] | NDArray[np.str_]) -> None:

@@ -4,20 +4,24 @@ Headers, labels and names are read at once. Pixels are read in pieces or image b
 through a memory map: pages of a map count as memory of the process for as long as they are cached.
 """
 
+import os
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.data.dataset import PARTS
+from bctoolkit.data.sources.labels import MOST_IMAGES, positions_and_classes, read_names, read_texts
 from bctoolkit.errors import DatasetError
+from bctoolkit.untrusted.archives import open_archive, open_member
+from bctoolkit.untrusted.arrays import read_array, read_header
+from bctoolkit.untrusted.files import open_regular
 
 __all__ = ["IMAGES", "ArraySet", "ImageArray", "class_names_file", "open_folder", "open_npz"]
 
@@ -26,7 +30,15 @@ IMAGES, LABELS, CLASSES = "images.npy", "labels.npy", "classes.txt"
 
 MEDMNIST = {"train": "train", "val": "validation", "test": "test"}
 PIECE_IMAGES, PIECE_BYTES = 256, 16 * 2**20
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+MOST_MEMBERS = 1000
+MOST_LABEL_BYTES = 2**28
+"""Of all labels of an array, unpacked; more where they are names, which belong into `classes`."""
+MOST_PIXELS = 2**26
+"""Height × width of an image."""
+BLANK, SMALL = 100, 2**20
+"""Images that take so many times the bytes they are stored in, and at least so many of them, are blank: a file of some
+kilobytes could keep us busy for days."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ class ImageArray:
         """
         most = max(1, min(PIECE_IMAGES, PIECE_BYTES // self.step))
         with _readable(self.path), _stream(self.path, self.member) as stream:
-            _header(stream)
+            read_header(stream)
             for first in range(0, self.count, most):
                 size = self.step * min(most, self.count - first)
                 content = stream.read(size)
@@ -80,9 +92,9 @@ class ImageArray:
             DatasetError: the file has gone or become shorter.
         """
         pixels = np.empty(self.shape, np.uint8)
-        with _readable(self.path), self.path.open("rb", buffering=0) as file:
+        with _readable(self.path), open_regular(self.path, DatasetError) as file:
             file.seek(offset)
-            if file.readinto(pixels.data) < self.step:
+            if file.readinto(pixels.data) < self.step:  # type: ignore[attr-defined]  # of every binary file
                 raise EOFError("it has become shorter while in use")
         return pixels
 
@@ -119,29 +131,37 @@ def open_npz(path: Path) -> ArraySet:
     Raises:
         DatasetError: not an archive, arrays missing or of another form, labels that do not fit.
     """
-    if not zipfile.is_zipfile(path):
-        raise DatasetError(f"{path}: cannot be read as .npz (not a zip archive)")
-    with _readable(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        members = archive.files
-        contents = ", ".join(members) or "nothing"
-        if "images" in members:
-            prefixes = [""]
-        elif "train_images" in members:
-            prefixes = [f"{part}_" for part in MEDMNIST if f"{part}_images" in members]
-        else:
-            raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {contents}")
-        for prefix in prefixes:
-            if f"{prefix}labels" not in members:
-                raise DatasetError(f"{path}: holds no '{prefix}labels'; it holds: {contents}")
-        parts = [_member(path, archive.zip, f"{prefix}images") for prefix in prefixes]
-        labels = [_flat(archive[f"{prefix}labels"], path) for prefix in prefixes]
-        names = tuple(map(str, archive["classes"])) if "classes" in members else None
+    with (
+        _readable(path),
+        open_regular(path, DatasetError) as file,
+        open_archive(file, str(path), DatasetError, most_members=MOST_MEMBERS) as archive,
+    ):
+        members = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        prefixes = _prefixes(members, path)
+        parts = [_member(path, archive, f"{prefix}images", os.fstat(file.fileno())) for prefix in prefixes]
+        labels = [_read_member(archive, f"{prefix}labels").reshape(-1) for prefix in prefixes]
+        names = read_texts(_read_member(archive, "classes")) if "classes" in members else None
     for prefix, part, part_labels in zip(prefixes, parts, labels, strict=True):
         _require_pairs(part.count, part_labels, f"{prefix}labels", path)
     published = None
     if prefixes != [""]:
         published = np.repeat([PARTS.index(MEDMNIST[prefix[:-1]]) for prefix in prefixes], [len(one) for one in labels])
-    return _set(parts, np.concatenate(labels), names or _names(class_names_file(path)), published, path)
+    return _set(parts, np.concatenate(labels), names or read_names(class_names_file(path)), published, path)
+
+
+def _prefixes(members: list[str], path: Path) -> list[str]:
+    """What the names of an archive's parts begin with; one empty text where it has no parts."""
+    contents = ", ".join(members[:20]) or "nothing"
+    if "images" in members:
+        prefixes = [""]
+    elif "train_images" in members:
+        prefixes = [f"{part}_" for part in MEDMNIST if f"{part}_images" in members]
+    else:
+        raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {contents}")
+    for prefix in prefixes:
+        if f"{prefix}labels" not in members:
+            raise DatasetError(f"{path}: holds no '{prefix}labels'; it holds: {contents}")
+    return prefixes
 
 
 def open_folder(path: Path) -> ArraySet:
@@ -151,17 +171,19 @@ def open_folder(path: Path) -> ArraySet:
         DatasetError: a file is missing or cut off, an array of another form, labels that do not fit.
     """
     images, labels = path / IMAGES, path / LABELS
-    if not labels.is_file():
+    if not os.path.lexists(labels):
         raise DatasetError(f"{path}: holds {IMAGES} but no {LABELS}")
-    with _readable(images), images.open("rb") as file:
+    with _readable(images), open_regular(images, DatasetError) as file:
         part = _array(file, images, None, 0)
-        size, needed = images.stat().st_size, file.tell() + part.step * part.count
+        status = os.fstat(file.fileno())
+        size, needed = status.st_size, file.tell() + part.step * part.count
         if size < needed:
             raise EOFError(f"cut off: {size:,} bytes, {part.count:,} images take {needed:,}")
-    with _readable(labels), labels.open("rb") as file:
-        flat = _flat(np.lib.format.read_array(file, allow_pickle=False), labels)
+        _require_pixels(part, _on_disk(status), images)
+    with _readable(labels), open_regular(labels, DatasetError) as file:
+        flat = read_array(file, read_header(file), MOST_LABEL_BYTES).reshape(-1)
     _require_pairs(part.count, flat, LABELS, path)
-    return _set([part], flat, _names(path / CLASSES), None, path)
+    return _set([part], flat, read_names(path / CLASSES), None, path)
 
 
 @contextmanager
@@ -169,38 +191,61 @@ def _readable(path: Path) -> Iterator[None]:
     """Turn what numpy, zipfile and the system raise into a `DatasetError` of one line."""
     try:
         yield
-    except (ValueError, EOFError, OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as problem:
-        if "pickle" in str(problem).lower():
-            raise DatasetError(
-                f"{path}: holds pickled Python objects, which are never loaded; save plain arrays"
-            ) from None
-        raise DatasetError(f"{path}: cannot be read as {path.suffix} ({problem})") from None
+    except (ValueError, EOFError, OSError, OverflowError, MemoryError) as problem:
+        reason = " ".join(str(problem).split())[:200] or type(problem).__name__
+        raise DatasetError(f"{path}: cannot be read as {path.suffix} ({reason})") from None
 
 
 @contextmanager
-def _stream(path: Path, member: str | None) -> Iterator[IO[bytes]]:
+def _stream(path: Path, member: str | None) -> Iterator[BinaryIO]:
     """The bytes of an array with its header."""
-    if member is None:
-        with path.open("rb") as file:
+    with open_regular(path, DatasetError) as file:
+        if member is None:
             yield file
-    else:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as content:
+            return
+        with (
+            open_archive(file, str(path), DatasetError, most_members=MOST_MEMBERS) as archive,
+            open_member(archive, member) as content,
+        ):
             yield content
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran order, and dtype; leaves the stream at the first value."""
-    version = np.lib.format.read_magic(stream)
-    if version not in HEADERS:
-        raise ValueError(f"version {version} of the .npy format")
-    return HEADERS[version](stream)
+def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """A small array of an archive."""
+    with open_member(archive, f"{name}.npy") as stream:
+        return read_array(stream, read_header(stream), MOST_LABEL_BYTES)
 
 
-def _member(path: Path, archive: zipfile.ZipFile, name: str) -> ImageArray:
+def _member(path: Path, archive: zipfile.ZipFile, name: str, status: os.stat_result) -> ImageArray:
+    """An array of images in an archive, which has this status."""
     info = archive.getinfo(f"{name}.npy")
     stored = info.compress_type == zipfile.ZIP_STORED
-    with archive.open(info) as content:
-        return _array(content, path, info.filename, _content_start(path, info) if stored else None)
+    start = _content_start(path, info) if stored else None
+    with open_member(archive, info.filename) as content:
+        part = _array(content, path, info.filename, start)
+        found, needed = info.file_size, content.tell() + part.step * part.count
+    if found != needed:
+        raise ValueError(f"{name!r} has {found:,} bytes, {part.count:,} images take {needed:,}")
+    _require_pixels(part, min(info.compress_size, _on_disk(status)), path)
+    return part
+
+
+def _on_disk(status: os.stat_result) -> int:
+    """Bytes that a file takes there, fewer than it has where there are holes in it; its size where nobody knows."""
+    return getattr(status, "st_blocks", 0) * 512 or status.st_size
+
+
+def _require_pixels(part: ImageArray, stored: int, path: Path) -> None:
+    """Refuse what only claims to be a set of images, as a file of some kilobytes unpacked to terabytes does."""
+    height, width, _ = part.shape
+    unpacked = part.step * part.count
+    if part.count > MOST_IMAGES or height * width > MOST_PIXELS:
+        most = f"at most {MOST_IMAGES:,} images of {MOST_PIXELS:,} pixels"
+        raise DatasetError(f"{path}: {part.count:,} images of {height:,}×{width:,} pixels; wanted {most}")
+    if unpacked > SMALL and unpacked > BLANK * stored:
+        raise DatasetError(
+            f"{path}: {unpacked:,} bytes of images in {stored:,} on disk; nothing but blank pixels packs so well"
+        )
 
 
 def _content_start(path: Path, info: zipfile.ZipInfo) -> int:
@@ -215,12 +260,10 @@ def _content_start(path: Path, info: zipfile.ZipInfo) -> int:
     return info.header_offset + 30 + int(name) + int(extra)
 
 
-def _array(stream: IO[bytes], path: Path, member: str | None, start: int | None) -> ImageArray:
+def _array(stream: BinaryIO, path: Path, member: str | None, start: int | None) -> ImageArray:
     """The array of images whose header `stream` is at; the file's bytes of both begin at `start`."""
-    shape, fortran, dtype = _header(stream)
+    shape, dtype, fortran = read_header(stream)
     name = f"{path}: {member.removesuffix('.npy')!r}" if member else f"{path}"
-    if dtype.hasobject:
-        raise ValueError("a pickle")
     if len(shape) not in (3, 4) or dtype != np.uint8:
         raise DatasetError(f"{name} has shape {shape} and dtype {dtype}; wanted N×height×width×3 uint8 (RGB)")
     count, height, width, channels = (
@@ -231,12 +274,6 @@ def _array(stream: IO[bytes], path: Path, member: str | None, start: int | None)
     if fortran:
         raise DatasetError(f"{name} is in Fortran order; save np.ascontiguousarray(images)")
     return ImageArray(path, member, count, (height, width, channels), None if start is None else start + stream.tell())
-
-
-def _flat(labels: object, path: Path) -> NDArray[Any]:
-    if not isinstance(labels, np.ndarray):
-        raise DatasetError(f"{path}: its labels are no array")
-    return labels.reshape(-1)
 
 
 def _require_pairs(count: int, labels: NDArray[Any], name: str, path: Path) -> None:
@@ -254,46 +291,5 @@ def _set(
     shapes = {part.shape for part in parts}
     if len(shapes) > 1:
         raise DatasetError(f"{path}: its parts hold images of different shapes: {sorted(shapes)}")
-    positions, classes = _classes(labels, names, path)
+    positions, classes = positions_and_classes(labels, names, path)
     return ArraySet(path, tuple(parts), positions, classes, published)
-
-
-def _names(path: Path) -> tuple[str, ...] | None:
-    """Class names from a text file, one a line; None where there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path}: not UTF-8 text; write one class name a line") from None
-    return tuple(line.strip() for line in lines if line.strip())
-
-
-def _classes(
-    labels: NDArray[Any], names: tuple[str, ...] | None, path: Path
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels as positions, and the names they stand for."""
-    if labels.dtype.kind in "US":
-        labels, names = _named_labels(labels.astype(str), names, path)
-    if labels.dtype.kind not in "iu" or len(labels) == 0 or labels.min() < 0:
-        raise DatasetError(f"{path}: 'labels' must be class names or whole numbers from 0, one for each image")
-    if labels.max() >= (len(labels) if names is None else len(names)):
-        count = f"only {len(labels)} images" if names is None else f"only {len(names)} names in 'classes'"
-        raise DatasetError(f"{path}: label {labels.max()} but {count}")
-    classes = names or tuple(f"class_{i}" for i in range(int(labels.max()) + 1))
-    empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
-    if empty.size:
-        raise DatasetError(f"{path}: class {classes[empty[0]]!r} has no image")
-    return labels.astype(np.int64), classes
-
-
-def _named_labels(
-    labels: NDArray[Any], names: tuple[str, ...] | None, path: Path
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Positions of labels given as names: in the order of `names`, or of the alphabet."""
-    order = names or tuple(np.unique(labels).tolist())
-    unknown = sorted(set(labels.tolist()) - set(order))
-    if unknown:
-        raise DatasetError(f"{path}: label {unknown[0]!r} is not in 'classes': {', '.join(order)}")
-    position = {name: index for index, name in enumerate(order)}
-    return np.array([position[label] for label in labels.tolist()], np.int64), order

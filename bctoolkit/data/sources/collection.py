@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from bctoolkit.data.sources.arrays import ArraySet
 from bctoolkit.data.sources.folders import IMAGE_SUFFIXES, PIECE, ClassFolders, image_files
 from bctoolkit.data.sources.source import open_source
 from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.errors import DatasetError
+from bctoolkit.untrusted.files import read_bounded
+from bctoolkit.untrusted.images import MOST_BYTES, open_picture
 
 __all__ = ["Collection", "Decoded", "Piece", "decode", "open_collection"]
 
@@ -74,13 +75,12 @@ def decode(item: Path | NDArray[np.uint8]) -> Decoded:
     if isinstance(item, np.ndarray):
         return Decoded(item, "RGB")
     try:
-        with Image.open(item) as picture:
-            picture.load()
+        content = read_bounded(item, MOST_BYTES, DatasetError)
+        with open_picture(content, item.name, DatasetError) as picture:
             return Decoded(np.asarray(picture.convert("RGB")), picture.mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        empty = item.exists() and item.stat().st_size == 0
-        reason = "the file is empty" if empty else str(problem) or type(problem).__name__
-        return Decoded(None, "", reason.replace(str(item), item.name))
+    except DatasetError as problem:
+        reason = str(problem).replace(str(item), item.name).removeprefix(f"{item.name}: ")
+        return Decoded(None, "", reason.removeprefix("cannot be decoded as an image ").strip("()"))
 
 
 def _of_files(source: str, folders: ClassFolders) -> Collection:

@@ -6,26 +6,34 @@ library can, so no package is needed for it.
 
 import hashlib
 import os
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
+from typing import IO, BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from bctoolkit import __version__
 from bctoolkit.data.sources.arrays import class_names_file
 from bctoolkit.errors import DatasetError
-from bctoolkit.files import atomic_file
+from bctoolkit.files import atomic_file, in_use, without_empty_folders
 from bctoolkit.progress import Progress
+from bctoolkit.untrusted.files import open_regular
 
 __all__ = ["SETS", "Release", "fetch"]
 
 CHUNK = 2**16
 TIMEOUT = 60
 """Seconds without a byte after which a connection counts as broken."""
+SLOWEST = 2**16
+"""Bytes in so many seconds; a server that sends fewer keeps one waiting for days."""
+BESIDE_PIXELS = 2**20
+"""Bytes of labels and headers in a file."""
 
 MB = 10**6
 PARTIAL = ".partial"
@@ -41,8 +49,13 @@ class Release:
     """Height and width of the images → the file's name, and its MD5 as the publisher gives it."""
     classes: tuple[str, ...]
     """Names of the labels 0, 1, …, which the file itself does not hold."""
+    images: int
     licence: str
     citations: tuple[str, ...]
+
+    def most_bytes(self, size: int) -> int:
+        """What a file can have at most: it holds its pixels packed."""
+        return self.images * size * size * 3 + BESIDE_PIXELS
 
 
 SETS = {
@@ -66,6 +79,7 @@ SETS = {
             "neutrophil",
             "platelet",
         ),
+        images=17_092,
         licence="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
         citations=(
             "Yang et al., MedMNIST v2: a large-scale lightweight benchmark for 2D and 3D biomedical image "
@@ -95,25 +109,47 @@ def fetch(release: Release, size: int, folder: Path, progress: Progress, mirror:
 
     Raises:
         DatasetError: the file cannot be had, is not the published one, or cannot be written.
+        RecipeError: another process is fetching it.
     """
     name, md5 = release.files[size]
     target, partial = folder / name, folder / f".{name}{PARTIAL}"
-    if target.exists():
+    if os.path.lexists(target):
         if _md5(target) != md5:
             raise DatasetError(f"{target}: exists, but its MD5 is not the published {md5}; move it away")
         progress.say(f"{target} is already there and whole")
         _write_names(class_names_file(target), release.classes)
         return target
     url = _address(release, name, mirror)
-    _download(url, partial, progress)
-    received = _md5(partial)
-    if received != md5:
-        partial.unlink()
-        raise DatasetError(f"{url}: its MD5 is {received}, published is {md5}; what was fetched is removed, try again")
-    _write_names(class_names_file(target), release.classes)
-    with _on_disk(target):
-        os.replace(partial, target)
+    with without_empty_folders(folder), _opened(partial) as file, in_use(partial):
+        _download(url, file, release.most_bytes(size), partial, progress)
+        received = _md5(partial)
+        if received != md5:
+            partial.unlink()
+            what = f"its MD5 is {received}, published is {md5}"
+            raise DatasetError(f"{url}: {what}; what was fetched is removed, try again")
+        _write_names(class_names_file(target), release.classes)
+        with _on_disk(target):
+            os.replace(partial, target)
     return target
+
+
+@contextmanager
+def _opened(partial: Path) -> Iterator[BinaryIO]:
+    """Open what has been fetched so far, to be added to; what somebody else has put there is never followed."""
+    with _on_disk(partial), ExitStack() as stack:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = stack.enter_context(os.fdopen(os.open(partial, flags, 0o666), "ab", buffering=0))
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise DatasetError(f"{partial}: is a link, or no file; remove it")
+        kept = stack.pop_all()
+    with kept:
+        try:
+            yield file
+        finally:
+            if not os.fstat(file.fileno()).st_size:
+                partial.unlink(missing_ok=True)
 
 
 def _address(release: Release, name: str, mirror: str | None) -> str:
@@ -125,45 +161,75 @@ def _address(release: Release, name: str, mirror: str | None) -> str:
     return f"{mirror.rstrip('/')}/{name}"
 
 
-def _download(url: str, partial: Path, progress: Progress) -> None:
-    """Bring `partial` to its full length, from where it ends if the server can do that."""
-    size = partial.stat().st_size if partial.exists() else 0
+class _Redirects(HTTPRedirectHandler):
+    """Follows from http to http or https, and from https to https alone: never to a file, to ftp, or to the open."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        """Refuse another kind of address."""
+        allowed = ("https",) if req.type == "https" else ("http", "https")
+        if urlsplit(newurl).scheme not in allowed:
+            fp.close()
+            raise DatasetError(
+                f"{req.full_url}: leads on to {newurl[:200]}, which is no {' or '.join(allowed)} address"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _download(url: str, file: BinaryIO, most: int, partial: Path, progress: Progress) -> None:
+    """Bring `file` to its full length, from where it ends if the server can do that."""
+    size = os.fstat(file.fileno()).st_size
     headers = {"User-Agent": f"bctoolkit/{__version__}"} | ({"Range": f"bytes={size}-"} if size else {})
     try:
-        with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as response:
-            _receive(response, size if response.status == 206 else 0, partial, progress)
+        with build_opener(_Redirects).open(Request(url, headers=headers), timeout=TIMEOUT) as response:
+            if response.status != 206:
+                file.truncate(0)
+            _receive(response, file, most, partial, progress)
     except HTTPError as problem:
         problem.close()
         if problem.code == 416 and size:  # nothing comes after the end; the MD5 tells whether it is the right one
             return
         raise DatasetError(f"{url}: the server answers {problem.code} {problem.reason}") from None
-    except (OSError, HTTPException) as problem:
+    except (OSError, HTTPException, ValueError) as problem:  # ValueError: an address that is none
         cause = problem.reason if isinstance(problem, URLError) else problem
         reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         raise DatasetError(f"{url}: {reason}; run the same command again to go on, or give a --mirror") from None
 
 
-def _receive(response: HTTPResponse, start: int, partial: Path, progress: Progress) -> None:
-    """Write what the server sends after the first `start` bytes of `partial`."""
-    label = f"fetching {partial.name[1:].removesuffix(PARTIAL)}"
+def _receive(response: HTTPResponse, file: BinaryIO, most: int, partial: Path, progress: Progress) -> None:
+    """Write what the server sends behind what there is."""
+    done, label = os.fstat(file.fileno()).st_size, f"fetching {partial.name[1:].removesuffix(PARTIAL)}"
     length = response.headers["Content-Length"]
-    total = start + int(length) if length else None
-    done = start
-    with _on_disk(partial):
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        file = partial.open("ab" if start else "wb", buffering=0)
-    with file:
-        while chunk := response.read(CHUNK):
-            done += len(chunk)
-            with _on_disk(partial):
-                while chunk:
-                    chunk = chunk[file.write(chunk) :]
-            progress.step(label, done // MB, -(-(total or done + MB) // MB), "MB")
+    total = done + int(length) if length and length.isdecimal() else None
+    _require_size(response, total or done, most)
+    since, before = time.monotonic(), done
+    while chunk := response.read1(CHUNK):
+        done += len(chunk)
+        _require_size(response, done, most)
+        with _on_disk(partial):
+            while chunk:
+                chunk = chunk[file.write(chunk) :]
+        progress.step(label, done // MB, -(-(total or done + MB) // MB), "MB")
+        if time.monotonic() - since > TIMEOUT:
+            if done - before < SLOWEST:
+                raise DatasetError(
+                    f"{response.url}: {done - before:,} bytes in {TIMEOUT} s; run the same command again to go on, "
+                    "or give a --mirror"
+                )
+            since, before = time.monotonic(), done
     progress.step(label, 1, 1)
     if total is not None and done < total:
         raise DatasetError(
             f"{response.url}: the connection ended after {done:,} of {total:,} bytes; "
             "run the same command again to go on from there"
+        )
+
+
+def _require_size(response: HTTPResponse, size: int, most: int) -> None:
+    if size > most:
+        raise DatasetError(
+            f"{response.url}: sends {size:,} bytes, the file has at most {most:,}; give another --mirror"
         )
 
 
@@ -173,7 +239,8 @@ def _on_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise DatasetError(f"{path}: cannot be written ({problem.strerror})") from None
+        where = problem.filename or path
+        raise DatasetError(f"{where}: cannot be written ({problem.strerror})") from None
 
 
 def _write_names(path: Path, names: tuple[str, ...]) -> None:
@@ -182,6 +249,6 @@ def _write_names(path: Path, names: tuple[str, ...]) -> None:
 
 
 def _md5(path: Path) -> str:
-    """The checksum that the publisher gives; it detects a broken file, not a forged one."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    """The checksum that the publisher gives."""
+    with open_regular(path, DatasetError) as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ def adopt_model(adoption: Adoption, model: ForeignModel, kind: str, request: Req
         settings = _settings(classifier, adoption.input, kind, baseline)
         adapter = classifier.adapter(settings, job.check_images.images)
         checked = _check(baseline, classifier, adapter, (model.format, kind), adoption.input)
-        _require_accuracy(job, checked, (model.format, kind), baseline.validation)
+        checked = _validated(job, checked, (model.format, kind), baseline.validation)
         return seal(
             baseline,
             (model.format, kind),
@@ -184,14 +184,16 @@ def _compare_with_reference(baseline: Baseline, after: Variant, kind: str) -> Pa
     return compare(baseline.reference, after, limits_of(kind), images, bisect=False)
 
 
-def _require_accuracy(job: Job, checked: CheckedArtifact, artifact: Artifact, validation: Validation | None) -> None:
-    """Let an integer form pass the gate.
+def _validated(
+    job: Job, checked: CheckedArtifact, artifact: Artifact, validation: Validation | None
+) -> CheckedArtifact:
+    """Let an integer form pass the gate, and keep what it said there.
 
     Raises:
         ParityFailed: it costs more accuracy than the gate allows.
     """
     if validation is None:
-        return
+        return checked
     observed = predict_artifact(job, artifact, checked.model, validation.images)
     result = check_gate(validation.labels, validation.reference, observed, validation.classes, job.recipe.gate)
     reasons = "; ".join(result.reasons)
@@ -199,3 +201,4 @@ def _require_accuracy(job: Job, checked: CheckedArtifact, artifact: Artifact, va
         raise ParityFailed(f"reference → {' '.join(artifact)}: {reasons}; no bundle was written")
     if reasons:
         job.progress.say(f"  {job.name(artifact)}: {reasons}")
+    return dataclasses.replace(checked, validated=observed)

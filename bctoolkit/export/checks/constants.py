@@ -29,6 +29,9 @@ SAME = 1e-5
 SMALLEST = 1e-30
 """Of a weight whose factor can be told: a pruned one is zero."""
 
+BLOCK = 2**20
+"""Elements that are widened at a time, so that a large array is not held once more."""
+
 BASES = 8
 """Rows of a kernel that the others are compared with."""
 
@@ -94,8 +97,9 @@ def _bits(array: NDArray[Any]) -> NDArray[np.uint32]:
 def _fingerprint(array: NDArray[Any]) -> tuple[int, int]:
     """Two sums over the elements that do not depend on their order."""
     bits = _bits(array)
-    wide = bits.astype(np.uint64)
-    return int(bits.sum(dtype=np.uint64)), int(np.dot(wide, wide))
+    blocks = (bits[i : i + BLOCK].astype(np.uint64) for i in range(0, bits.size, BLOCK))
+    squares = sum(int(np.dot(wide, wide)) for wide in blocks) % 2**64
+    return int(bits.sum(dtype=np.uint64)), squares
 
 
 def _is_same(array: NDArray[Any], other: NDArray[Any]) -> bool:

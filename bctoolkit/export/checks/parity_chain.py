@@ -1,6 +1,6 @@
 """The parity chain from the trained network to an artifact: variants compared step by step on the same images.
 
-trained Keras network → float32 Keras → frozen twin → folded twin → fp32 artifact → quantized artifact. A parity step
+trained Keras network → float32 Keras → folded twin → fp32 artifact → quantized artifact. A parity step
 that fails is named with what was observed, the images on which it shows most and, on request, the layer it begins at.
 """
 

@@ -6,6 +6,7 @@ from msgspec import field
 
 from bctoolkit.documents import Document, to_json
 from bctoolkit.documents.quantization import Gate
+from bctoolkit.escaping.text import for_markdown, for_markdown_cell
 from bctoolkit.export.checks.gate import GateResult
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult, Ranking
 from bctoolkit.rendering.plots import figure
@@ -59,7 +60,7 @@ def markdown(report: QuantizationReport) -> str:
     if report.ranking is not None:
         rows.append((f"layers in float: {len(report.keep_float)}", report.final, ()))
     lines = [
-        f"# Quantization of {report.name}",
+        f"# Quantization of {for_markdown(report.name)}",
         "",
         _measure(report),
         "",
@@ -69,7 +70,7 @@ def markdown(report: QuantizationReport) -> str:
     ]
     reasons = report.first_violations + (() if report.final is None else report.final.reasons)
     if reasons:
-        lines += ["", *(f"- {reason}" for reason in reasons)]
+        lines += ["", *(f"- {for_markdown(reason)}" for reason in reasons)]
     if report.ranking is not None:
         lines += ["", *_table(report, report.ranking)]
     return "\n".join(lines) + "\n"
@@ -93,14 +94,15 @@ def _cells(result: GateResult | None, violations: tuple[str, ...]) -> str:
     low, high = result.accuracy_drop_ci95
     return (
         f"{far if violations else result.outcome} | {result.accuracy_drop:.2%} | {low:.2%} … {high:.2%} | "
-        f"{result.worst_recall_drop:.2%} ({result.worst_class})"
+        f"{result.worst_recall_drop:.2%} ({for_markdown_cell(result.worst_class)})"
     )
 
 
 def _table(report: QuantizationReport, ranking: Ranking) -> list[str]:
     total = sum(entry.kl_divergence for entry in ranking.layers)
     rows = [
-        f"| {rank} | `{entry.layer}` | {entry.kl_divergence:.2e} | {entry.kl_divergence / total if total else 0:.1%} | "
+        f"| {rank} | {for_markdown_cell(entry.layer)} | {entry.kl_divergence:.2e} | "
+        f"{entry.kl_divergence / total if total else 0:.1%} | "
         f"{'float' if entry.layer in report.keep_float else 'int8'} |"
         for rank, entry in enumerate(ranking.layers, 1)
     ]

@@ -1,7 +1,6 @@
 """The float32 TFLite file that all quantizations start from, written by TensorFlow's converter."""
 
 import re
-import tempfile
 from typing import Any
 
 import keras
@@ -9,6 +8,7 @@ import tensorflow as tf
 
 from bctoolkit.errors import UnsupportedOp
 from bctoolkit.export.keras_graph.walk import Operation, walk
+from bctoolkit.files import scratch_folder
 
 __all__ = ["float_file", "scope_of"]
 
@@ -53,9 +53,9 @@ def _convert(function: Any, signature: list[tf.TensorSpec]) -> bytes:
     traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
     module = tf.Module()
     module.held = traced.variables
-    with tempfile.TemporaryDirectory(prefix="bctk-") as folder:
-        tf.saved_model.save(module, folder, signatures=traced)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    with scratch_folder() as folder:
+        tf.saved_model.save(module, str(folder), signatures=traced)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         content: bytes = converter.convert()
     return content

@@ -7,6 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from bctoolkit.data import Dataset
+from bctoolkit.files import atomic_path
 from bctoolkit.recipes import TrainRecipe
 from bctoolkit.train.augmentation.policy import augment
 
@@ -32,4 +33,5 @@ def draw_preview(path: Path, dataset: Dataset, recipe: TrainRecipe) -> None:
     framed = np.pad(cells, ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=255)
     framed[:, 0] = np.pad(framed[:, 0, :, :-GAP], ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=0)
     rows, columns, height, width, _ = framed.shape
-    Image.fromarray(framed.swapaxes(1, 2).reshape(rows * height, columns * width, 3)).save(path)
+    with atomic_path(path) as partial:
+        Image.fromarray(framed.swapaxes(1, 2).reshape(rows * height, columns * width, 3)).save(partial, "PNG")

@@ -1,0 +1,1 @@
+"""The self-test of an opened bundle: a few golden images, what is behind wrong answers, what has passed before."""
