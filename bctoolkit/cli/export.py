@@ -15,6 +15,8 @@ from bctoolkit.errors import FormsRefused
 
 __all__ = ["export"]
 
+BY_NAME = ", ".join(name for name, form in QUANTIZATIONS.items() if form.by_name)
+
 
 @click.command()
 @click.argument("source", metavar="[RUN|FILE.keras]", required=False)
@@ -30,7 +32,7 @@ __all__ = ["export"]
     "quantizations",
     multiple=True,
     type=click.Choice([*QUANTIZATIONS, "all"]),
-    help="Numeric form; repeatable; all: each that a format has. Default: fp32.",
+    help=f"Numeric form; repeatable; all: each that a format has but {BY_NAME}. Default: fp32.",
 )
 @click.option(
     "--keep-float",
