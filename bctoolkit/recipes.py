@@ -4,7 +4,6 @@ A recipe is a TOML file; `bctk … --set key=value` overrides single values. Unk
 ones. The resolved recipe is stored with what it made.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.documents.quantization import CalibrationSettings, Gate
 from bctoolkit.errors import RecipeError
+from bctoolkit.untrusted.values import from_toml
 
 __all__ = [
     "Augment",
@@ -319,8 +319,8 @@ def _copy(raw: Any) -> Any:
 
 def _value(text: str) -> Any:
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = from_toml(f"value = {text}".encode(errors="surrogatepass"))
+    except ValueError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
 

@@ -1,5 +1,6 @@
 """`bctk data`: inspect a set of images, clean it, and fetch a public one."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,8 @@ def inspect(path: str, as_json: bool, html: Path | None) -> None:
         echo(f"page: {html}")
     if inspection.flagged:
         echo(
-            f"next: bctk data clean {path} --out DIR"
-            + ("" if html else f", or look: bctk data inspect {path} --html FILE")
+            f"next: bctk data clean {shlex.quote(path)} --out DIR"
+            + ("" if html else f", or look: bctk data inspect {shlex.quote(path)} --html FILE")
         )
 
 
@@ -95,7 +96,7 @@ def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], ht
         echo(f"flagged but kept: {_counts(manifest.flagged_but_kept)}")
     if html is not None:
         echo(f"page: {html}")
-    echo(f"next: bctk train --data {out}")
+    echo(f"next: bctk train --data {shlex.quote(str(out))}")
 
 
 @data.command()
@@ -129,7 +130,7 @@ def fetch(name: str, size: str, out: Path | None, mirror: str | None) -> None:
     echo(f"licence: {release.licence}")
     for citation in release.citations:
         echo(f"cite: {citation}")
-    echo(f"next: bctk train --data {file}")
+    echo(f"next: bctk train --data {shlex.quote(str(file))}")
 
 
 def _counts(images: dict[str, int]) -> str:

@@ -15,8 +15,14 @@ from bctoolkit.data.dataset import PARTS, Dataset, positions, rows
 from bctoolkit.errors import DatasetError
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.recipes import Split
+from bctoolkit.untrusted.arrays import ArraySpec, read_npz
+from bctoolkit.untrusted.files import read_bounded
 
 __all__ = ["Parts", "read", "save", "split"]
+
+STORED = {"hashes": ArraySpec((None, 32), "|u1"), "part": ArraySpec((None,), "|u1")}
+MOST_BYTES = 2**29
+"""Of a stored split: 33 for each of 10,000,000 images."""
 
 SMALL = 50
 """A class of fewer images may miss a part of 15 % by chance: 0.85⁵⁰ = 0.0003."""
@@ -73,10 +79,17 @@ def save(path: Path, dataset: Dataset, parts: Parts) -> None:
 
 
 def read(path: Path, dataset: Dataset) -> Parts:
-    """The stored parts of the images of `dataset`; images the stored split does not hold are left out."""
-    with np.load(path, allow_pickle=False) as stored:
-        row = positions(dataset.hashes, stored["hashes"])
-        part = np.where(row < 0, -1, stored["part"].astype(np.int64)[row])
+    """The stored parts of the images of `dataset`; images the stored split does not hold are left out.
+
+    Raises:
+        DatasetError: the file is missing or damaged.
+    """
+    content = read_bounded(path, MOST_BYTES, DatasetError)
+    stored = read_npz(content, STORED, str(path), DatasetError, most=MOST_BYTES)
+    if len(stored["part"]) != len(stored["hashes"]):
+        raise DatasetError(f"{path}: damaged; copy the run again")
+    row = positions(dataset.hashes, stored["hashes"])
+    part = np.where(row < 0, -1, np.append(stored["part"].astype(np.int64), -1)[row])
     return Parts(*(np.flatnonzero(part == i) for i in range(len(PARTS))))
 
 

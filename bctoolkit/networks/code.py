@@ -19,7 +19,7 @@ from keras.src.utils import python_utils
 
 from bctoolkit.errors import WeightsError
 from bctoolkit.files import sha256_bytes, sha256_file
-from bctoolkit.networks.saved import UnknownClass
+from bctoolkit.networks.saved import UnknownClass, shown
 
 __all__ = ["CUSTOMARY", "Code", "custom_objects", "import_modules", "lacking_name", "lend_names", "sha256_of_modules"]
 
@@ -137,7 +137,8 @@ def custom_objects(unknown: Iterable[UnknownClass], modules: tuple[types.ModuleT
         if objects.setdefault(item.registered, value) is not value:
             other = origin[item.registered]
             raise WeightsError(
-                f"{item.layer} needs {item.name!r} of module {item.module}, {other.layer} that of {other.module}; "
+                f"{item.layer} needs {shown(item.name)!r} of module {shown(item.module)}, {other.layer} that of "
+                f"{shown(other.module)}; "
                 "Keras loads only one class of a name: register them with @keras.saving.register_keras_serializable("
                 "package=…) under two packages and save again"
             )

@@ -24,6 +24,7 @@ from bctoolkit.networks.saved import (
     lost_code,
     python_code,
     read_saved,
+    shown,
     unknown_classes,
 )
 from bctoolkit.networks.saved_model import FILE, load_saved_model
@@ -184,7 +185,7 @@ def _reason(path: Path, config: Config, missing: list[UnknownClass], options: Lo
 def _advice(path: Path, missing: list[UnknownClass], options: LoadOptions) -> str:
     """What an unknown class is, and the command that runs the code of all that are missing."""
     first = missing[0]
-    what = f"{first.layer} needs {first.name!r}{f' of module {first.module}' if first.module else ''}"
+    what = f"{first.layer} needs {shown(first.name)!r}{f' of module {shown(first.module)}' if first.module else ''}"
     if options.imports:
         return f"{what}, which {', '.join(options.imports)} does not define; --import its module or .py file too"
     modules = dict.fromkeys(_public(item.module) for item in missing)
@@ -195,8 +196,8 @@ def _advice(path: Path, missing: list[UnknownClass], options: LoadOptions) -> st
 
 def _public(module: str) -> str:
     """The module to import for a class: the public one around a private one, and a file where no module is named."""
-    if module in ("", "__main__"):
-        return UNNAMED
     parts = module.split(".")
+    if module == "__main__" or not all(part.isidentifier() for part in parts):
+        return UNNAMED
     private = next((i for i, part in enumerate(parts) if i and (part.startswith("_") or part == "src")), len(parts))
     return ".".join(parts[:private])

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from bctoolkit.errors import MissingExtra, WeightsError
 from bctoolkit.networks.code import CUSTOMARY, Code, lacking_name, lend_names
-from bctoolkit.networks.saved import Saved, class_name, is_keras, nodes
+from bctoolkit.networks.saved import Saved, class_name, is_keras, nodes, shown
 from bctoolkit.networks.stored import bounded_weights, require_own_weights
 from bctoolkit.networks.traced import Traced, functional_of, operators, require_pure
 
@@ -91,7 +91,9 @@ def _require_network(path: Path, saved: Saved, objects: Mapping[str, Any]) -> No
             inner = node.get("config")
             function = inner.get("function") if isinstance(inner, dict) else None
             if not _computes(function):
-                raise WeightsError(f"{path}: {layer} calls {function!r} of TensorFlow, which does more than compute")
+                raise WeightsError(
+                    f"{path}: {layer} calls {shown(function)!r} of TensorFlow, which does more than compute"
+                )
         elif kind in ("ClassMethod", "InstanceMethod"):
             raise WeightsError(
                 f"{path}: {layer} calls a method by its name, which is never done; save it as a SavedModel"
@@ -100,7 +102,7 @@ def _require_network(path: Path, saved: Saved, objects: Mapping[str, Any]) -> No
             module = node.get("module") or ""
             name = node.get("config") if kind == "function" else node["class_name"]
             if not (isinstance(module, str) and isinstance(name, str)) or not _is_part(module, name, objects):
-                raise WeightsError(f"{path}: {layer} names {module}.{name}, which is no part of a network")
+                raise WeightsError(f"{path}: {layer} names {shown(f'{module}.{name}')}, which is no part of a network")
 
 
 def _computes(function: Any) -> bool:

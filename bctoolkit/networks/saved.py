@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 
 from bctoolkit.errors import WeightsError
+from bctoolkit.escaping.text import visible
 from bctoolkit.networks.stored import UNREADABLE, keras_archive
 from bctoolkit.untrusted.archives import open_member
 from bctoolkit.untrusted.files import open_regular
@@ -24,6 +25,7 @@ __all__ = [
     "nodes",
     "python_code",
     "read_saved",
+    "shown",
     "unknown_classes",
 ]
 
@@ -33,6 +35,7 @@ ZIP, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 SUFFIXES = {".keras": (".keras",), ".h5": (".h5", ".hdf5")}
 """Kind of file → the suffixes it goes by."""
 
+LONGEST_NAME = 100
 LARGEST, DEEPEST = 1 << 26, 100
 """Bytes of a description, and levels of it; that of NASNetLarge takes 1.5 MB."""
 
@@ -219,12 +222,17 @@ def is_keras(module: str) -> bool:
     return module.split(".")[0] in ("keras", "tf_keras")
 
 
+def shown(name: object) -> str:
+    """What a file calls something, in a message: one line, and not all of it where it is long."""
+    return visible(str(name)[:LONGEST_NAME])
+
+
 def nodes(node: Config, layer: str = "the network") -> Iterator[tuple[Config, str]]:
     """Every dictionary and list, and the layer it is or belongs to; losses and optimizers are not loaded."""
     if isinstance(node, dict):
         inner = node.get("config")
         if isinstance(inner, dict) and isinstance(inner.get("name"), str) and "trainable" in inner:
-            layer = f"layer {inner['name']!r} ({node.get('class_name')})"
+            layer = f"layer {shown(inner['name'])!r} ({shown(node.get('class_name'))})"
         yield node, layer
         for key, value in node.items():
             if key != "compile_config":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -277,3 +278,13 @@ def test_real_images_load_and_split_in_proportion_without_copies_across_parts(re
     for part, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
         for total, (name, count) in zip(totals, counts[part].items(), strict=True):
             assert within_binomial_bounds(count, int(total), share), (part, name, count)
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"part": np.zeros(3, np.uint8)}, {"part": np.zeros(24)}, {"hashes": np.zeros((24, 8), np.uint8)}, {}]
+)
+def test_a_stored_split_that_is_none_is_refused(cells: Dataset, tmp_path: Path, spoilt: dict[str, Any]) -> None:
+    arrays = {"hashes": cells.hashes, "part": np.zeros(24, np.uint8)} | spoilt
+    np.savez(tmp_path / "split.npz", **(arrays if spoilt else {}))
+    with pytest.raises(DatasetError, match=r"split\.npz"):
+        read(tmp_path / "split.npz", cells)

@@ -160,7 +160,8 @@ def odd_file(path: Path, draw: Random) -> None:
             path.mkdir()
         case 4:
             with socket.socket(socket.AF_UNIX) as made:
-                made.bind(os.path.relpath(path))
+                made.bind("socket")  # an address is short; where it lies afterwards is not
+            Path("socket").rename(path)
         case 5:
             with path.open("wb") as file:
                 file.truncate(10**11)

@@ -149,6 +149,18 @@ def test_no_more_weights_are_made_than_are_stored(saved: Path, tmp_path: Path, u
     assert "asks for more weights than the file holds" in refusal(changed_config(saved, tmp_path / saved.name, widen))
 
 
+@pytest.mark.parametrize("name", ["module", "class_name"])
+def test_a_command_that_is_advised_holds_no_word_of_the_file(saved: Path, tmp_path: Path, name: str) -> None:
+    """Somebody may paste it into a shell."""
+
+    def plant(config: Any) -> None:
+        head = next(layer for layer in config["config"]["layers"] if layer["config"]["name"] == "head")
+        head |= {"class_name": "Other", "module": "theirs", "registered_name": "Other"} | {name: "a; touch evil\n#"}
+
+    message = refusal(changed_config(saved, tmp_path / saved.name, plant))
+    assert "touch evil" not in message.partition("run it: ")[2]
+
+
 def test_half_a_character_is_refused(saved: Path, tmp_path: Path) -> None:
     def rename(config: Any) -> None:
         config["config"]["name"] = "half\ud800"

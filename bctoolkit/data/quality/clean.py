@@ -3,6 +3,7 @@
 Nothing is changed in the set that is read. What stays is not changed either: files byte for byte, pixels unchanged.
 """
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def _reasons(keep: tuple[str, ...], drop: tuple[str, ...]) -> tuple[str, ...]:
 
 def _require_free(source: str, out: Path) -> None:
     """Refuse before any work to write over what is not an earlier cleaned set, or into what is read."""
-    target, origin = out.resolve(), Path(source).resolve()
+    target, origin = (Path(os.path.realpath(path)) for path in (out, source))
     if source != "synthetic" and (target == origin or origin in target.parents or target in origin.parents):
         raise RecipeError(f"--out {out} lies in {source} or holds it; the set that is read is never written to")
     if not target.exists() or (target.is_dir() and out.suffix != ".npz" and not any(target.iterdir())):

@@ -1,6 +1,7 @@
 """Open a file made elsewhere and its reference, and settle what the file does not tell of itself."""
 
 import ast
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -106,7 +107,8 @@ def class_names(
         if len(labels) != classes:
             raise RecipeError(f"{adoption.file}: has {classes} classes, but there are {len(labels)} labels")
         return labels
-    hint = f"; by the alphabet the images' classes are --labels {','.join(folders)}" if len(folders) == classes else ""
+    names = shlex.quote(",".join(folders))
+    hint = f"; by the alphabet the images' classes are --labels {names}" if len(folders) == classes else ""
     raise RecipeError(
         f"{adoption.file}: what its {classes} outputs stand for is not in the file; say it in their order with "
         f"--labels a,b,… or a text file of one per line{hint}"

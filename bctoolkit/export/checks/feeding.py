@@ -4,6 +4,7 @@ Nothing in a file tells which scale its network wants, and fed another one it an
 it is to be exported, under every preset of scale, and with its outputs read in the order that suits them best.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -172,7 +173,7 @@ def _judge(finding: _Finding, recipe: ExportRecipe, progress: Progress) -> None:
         if above and (not finding.is_far_better(best) or all(stated[option] for option in best.options)):
             progress.say(f"  warning: {name} is {message}; exported as it is")
             return
-        as_it_is = f"--labels {finding.order}" if "--labels" in best.options else "--scale none"
+        as_it_is = f"--labels {shlex.quote(finding.order)}" if "--labels" in best.options else "--scale none"
         raise ExportError(f"{name}: {message}; give {best}" + (f", or {as_it_is} to keep it as it is" if above else ""))
     if finding.at_chance and not stated["--labels"]:
         at_best = "" if best is None else f"on {best.accuracy:.1%}, at best, with {best}: give that, or, "

@@ -1,6 +1,7 @@
 """The ways to feed a network and to read its outputs, and how right it is in each on the same labelled images."""
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,7 +56,7 @@ class Way:
         return float(self.right.mean())
 
     def __str__(self) -> str:
-        return " ".join(f"{option} {value}" for option, value in self.options.items())
+        return " ".join(f"{option} {shlex.quote(value)}" for option, value in self.options.items())
 
 
 class Feeding(NamedTuple):
