@@ -241,7 +241,7 @@ def test_streams_really_run_at_once(bundle: Path, fast: Settings, monkeypatch: p
             self.untimed -= 1
             return super().run(batch)
 
-    def load_one(*_: object, **__: object) -> Classifier:
+    def load_one(*_: object) -> Classifier:
         backends.append(Waiting(0 if backends else count))  # the first predicts what is expected
         return Classifier(backends[-1], contract, ("left", "right", "up"))
 
