@@ -298,7 +298,7 @@ def test_a_missing_image_is_named(refused: Refused, bundle: Path) -> None:
 
 
 def test_a_folder_of_images_is_no_image(refused: Refused, bundle: Path, class_folders: Path) -> None:
-    assert f"{class_folders} is a folder, not an image" in refused("predict", bundle, class_folders)
+    assert f"{class_folders}: is a folder, not a file" in refused("predict", bundle, class_folders)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0"])
