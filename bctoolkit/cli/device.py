@@ -52,19 +52,20 @@ def predict(
     """
     from bctoolkit.runtime import load
 
-    with quiet_engines(), time_limit(seconds):
-        classifier = load(bundle, threads=threads, provider=provider, trusted_keys=trusted or None)
-    for path in images:
+    with quiet_engines():
         with time_limit(seconds):
-            prediction = classifier.predict(path)
-        named = dict(zip(classifier.labels, prediction.probabilities[0].tolist(), strict=True))
-        label = prediction.labels[0]
-        if as_json:
-            answer = {"image": str(path), "label": label, "probabilities": named}
-            echo_json(json.dumps(answer, ensure_ascii=False))
-        else:
-            likeliest = sorted(named.items(), key=lambda item: -item[1])
-            echo(f"{path}: {label}  " + "  ".join(f"{name} {value:.4f}" for name, value in likeliest))
+            classifier = load(bundle, threads=threads, provider=provider, trusted_keys=trusted or None)
+        for path in images:
+            with time_limit(seconds):
+                prediction = classifier.predict(path)
+            named = dict(zip(classifier.labels, prediction.probabilities[0].tolist(), strict=True))
+            label = prediction.labels[0]
+            if as_json:
+                answer = {"image": str(path), "label": label, "probabilities": named}
+                echo_json(json.dumps(answer, ensure_ascii=False))
+            else:
+                likeliest = sorted(named.items(), key=lambda item: -item[1])
+                echo(f"{path}: {label}  " + "  ".join(f"{name} {value:.4f}" for name, value in likeliest))
 
 
 @click.command()
@@ -100,10 +101,13 @@ def verify(
     opened = read(bundle, trusted or None)
     golden = opened.golden()
     opened.check()
-    with quiet_engines(), time_limit(seconds):
-        classifier = load(bundle, threads=threads, provider=provider, trusted_keys=trusted or None, self_test="never")
-    with time_limit(seconds * len(golden.images)):
-        observed = classifier.predict_each(golden.images)
+    with quiet_engines():
+        with time_limit(seconds):
+            classifier = load(
+                bundle, threads=threads, provider=provider, trusted_keys=trusted or None, self_test="never"
+            )
+        with time_limit(seconds * len(golden.images)):
+            observed = classifier.predict_each(golden.images)
     limits = opened.manifest.tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
     violations = limit_violations(golden.probabilities, observed, limits)
@@ -137,7 +141,7 @@ def _signature(opened: "Bundle") -> str:
 def _names(opened: "Bundle") -> str:
     """Which files state labels, input and source; they agree, or the bundle would have been refused."""
     from bctoolkit.manifest import Identity
-    from bctoolkit.runtime.identity import identity_of
+    from bctoolkit.runtime.model_files.identity import identity_of
 
     manifest = opened.manifest
     model = [] if identity_of(opened, opened.model()) == Identity() else [manifest.model.file]

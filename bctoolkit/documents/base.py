@@ -113,7 +113,7 @@ def _refuse_unknown_keys(kind: Any, raw: object, source: str, where: str, error:
     fields = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
     for key, value in raw.items():
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
+            near = difflib.get_close_matches(str(key)[:LONGEST_KEY], fields, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             parent = f" in {where}" if where else ""
             raise error(

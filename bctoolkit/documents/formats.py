@@ -70,7 +70,7 @@ class Format(NamedTuple):
     exporter: str
     """`module:attribute` of a class that is an `export.exporter.Exporter`."""
     ports: str
-    """`module:attribute` of a callable `(model: bytes) -> runtime.ports.Ports`; it raises `ValueError`."""
+    """`module:attribute` of a callable `(model: bytes) -> runtime.model_files.ports.Ports`; it raises `ValueError`."""
     batch: int | None
     """The fixed batch size of the exported graph; None where it is free."""
     quantizations: tuple[str, ...]
@@ -107,10 +107,10 @@ FORMATS: dict[str, Format] = {
         suffix=".onnx",
         summary="ONNX, for ONNX Runtime",
         exporter="bctoolkit.export.onnx.exporter:OnnxExporter",
-        ports="bctoolkit.runtime.onnx_file:ports",
+        ports="bctoolkit.runtime.model_files.onnx_file:ports",
         batch=None,
         quantizations=("fp32", "fp16", "fp16-weights", "int8-dynamic", "int8"),
-        properties="bctoolkit.runtime.properties:onnx_properties",
+        properties="bctoolkit.runtime.model_files.properties:onnx_properties",
         engines={
             "onnxruntime": Engine(
                 backend="bctoolkit.runtime.on_onnxruntime:open_model",
@@ -124,10 +124,10 @@ FORMATS: dict[str, Format] = {
         suffix=".tflite",
         summary="TFLite (LiteRT), for phones and small boards",
         exporter="bctoolkit.export.tflite.exporter:TfliteExporter",
-        ports="bctoolkit.runtime.tflite_file:ports",
+        ports="bctoolkit.runtime.model_files.tflite_file:ports",
         batch=1,
         quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full"),
-        properties="bctoolkit.runtime.properties:tflite_properties",
+        properties="bctoolkit.runtime.model_files.properties:tflite_properties",
         engines={
             "litert": Engine(
                 backend="bctoolkit.runtime.on_litert:open_model",

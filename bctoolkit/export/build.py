@@ -23,7 +23,7 @@ from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.sensitivity.report import write_report
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult
 from bctoolkit.manifest import Processor
-from bctoolkit.runtime.ports import classifier_ports, require_ports
+from bctoolkit.runtime.model_files.ports import classifier_ports, require_ports
 from bctoolkit.statistics import metrics
 from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 

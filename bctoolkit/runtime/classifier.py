@@ -20,8 +20,8 @@ from bctoolkit.errors import BackendError, InputMismatch
 from bctoolkit.lazy import attribute
 from bctoolkit.manifest import Manifest
 from bctoolkit.runtime.backends import Backend, default_threads, engine_errors
-from bctoolkit.runtime.identity import model_file
 from bctoolkit.runtime.info import ClassifierInfo
+from bctoolkit.runtime.model_files.identity import model_file
 from bctoolkit.runtime.self_test.run import SelfTestMode, run_self_test
 from bctoolkit.signing import TrustedKey
 from bctoolkit.statistics.metrics import are_probabilities

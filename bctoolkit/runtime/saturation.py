@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from bctoolkit.lazy import require
-from bctoolkit.runtime.onnx_file import fields
+from bctoolkit.runtime.model_files.onnx_file import fields
 
 __all__ = ["NEVER_SATURATES", "engine_saturates", "never_saturates"]
 

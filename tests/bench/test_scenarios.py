@@ -53,7 +53,7 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Put:
 
     def put(backend: StubBackend) -> StubBackend:
         classifier = Classifier(backend, InputContract(height=32, width=32), ("left", "right", "up"))
-        monkeypatch.setattr(scenarios, "load", lambda *_, **__: classifier)
+        monkeypatch.setattr(scenarios, "open_classifier", lambda *_: classifier)
         monkeypatch.setattr(scenarios, "warm_up", lambda *_: None)
         return backend
 
@@ -245,7 +245,7 @@ def test_streams_really_run_at_once(bundle: Path, fast: Settings, monkeypatch: p
         backends.append(Waiting(0 if backends else count))  # the first predicts what is expected
         return Classifier(backends[-1], contract, ("left", "right", "up"))
 
-    monkeypatch.setattr(scenarios, "load", load_one)
+    monkeypatch.setattr(scenarios, "open_classifier", load_one)
     monkeypatch.setattr(scenarios, "warm_up", lambda *_: None)
     answer = streams_of(bundle, fast, 3)
     assert len(backends) == len(answer.runs) == 3

@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import json
 import os
-import pickle
 import shutil
 import sys
 import tempfile
@@ -151,7 +150,7 @@ def in_workers(options: argparse.Namespace, folder: Path) -> Tally:
         if pid == 0:
             try:
                 tally = worker(options, share, folder / str(share))
-                (folder / f"{share}.pickle").write_bytes(pickle.dumps(tally))
+                (folder / f"{share}.json").write_text(json.dumps(tally.stored()))
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
@@ -160,7 +159,11 @@ def in_workers(options: argparse.Namespace, folder: Path) -> Tally:
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     if any(codes):
         raise SystemExit(f"workers ended with {codes}")
-    return Tally.together([pickle.loads((folder / f"{share}.pickle").read_bytes()) for share in range(options.workers)])
+    return Tally.together([_read(folder / f"{share}.json") for share in range(options.workers)])
+
+
+def _read(path: Path) -> Tally:
+    return Tally.read(json.loads(path.read_text()))
 
 
 def main() -> int:
@@ -170,11 +173,15 @@ def main() -> int:
         parser.add_argument(f"--{kind}", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="Number of the first case.")
     parser.add_argument("--workers", type=int, default=1, help="Processes.")
+    parser.add_argument("--tally", type=Path, help="JSON file in which the cases of several runs are added up.")
     parser.add_argument("--out", type=Path, help="Markdown file for the table of rules.")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir(), "bctk-fuzz-faults"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bctk-fuzz-") as temporary:
         tally = in_workers(options, Path(temporary))
+    if options.tally is not None:
+        tally = Tally.together([tally, *([_read(options.tally)] if options.tally.exists() else [])])
+        options.tally.write_text(json.dumps(tally.stored()))
     if options.out is not None:
         write(options.out, tally)
     print(json.dumps({"cases": tally.sizes, "faults": tally.faults, "contained": tally.contained}))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz.runner import Outcome
 
@@ -46,6 +47,17 @@ class Tally:
         self.contained += outcome.contained
         if outcome.fault:
             self.faults.append(f"{kind} {number}: {outcome.fault}")
+
+    def stored(self) -> dict[str, Any]:
+        """All of it as JSON holds it."""
+        return {"counts": self.counts, "contained": self.contained, "faults": self.faults}
+
+    @staticmethod
+    def read(stored: dict[str, Any]) -> "Tally":
+        """What `stored` gave."""
+        tally = Tally({kind: Counter(rules) for kind, rules in stored["counts"].items()})
+        tally.contained, tally.faults = stored["contained"], stored["faults"]
+        return tally
 
     @staticmethod
     def together(parts: "Sequence[Tally]") -> "Tally":

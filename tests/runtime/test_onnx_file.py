@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from bctoolkit.runtime.onnx_file import ports
-from bctoolkit.runtime.ports import Port
+from bctoolkit.runtime.model_files.onnx_file import ports
+from bctoolkit.runtime.model_files.ports import Port
 from tests.support.bundles import STORED
 
 FLOAT, OPSET = TensorProto.FLOAT, helper.make_opsetid("", 20)

@@ -11,8 +11,8 @@ from bctoolkit import bundle as bundles
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.lazy import attribute
 from bctoolkit.manifest import Identity
-from bctoolkit.runtime.identity import identity_of
-from bctoolkit.runtime.properties import onnx_properties, tflite_properties
+from bctoolkit.runtime.model_files.identity import identity_of
+from bctoolkit.runtime.model_files.properties import onnx_properties, tflite_properties
 
 ZOO = Path(__file__).parents[2] / "exports" / "zoo"
 ALL = [f"tiny-{name}-{kind}" for name, row in FORMATS.items() for kind in row.quantizations]

@@ -12,8 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bctoolkit.runtime.ports import Port
-from bctoolkit.runtime.tflite_file import OTHER_TYPES, TYPES, ports
+from bctoolkit.runtime.model_files.ports import Port
+from bctoolkit.runtime.model_files.tflite_file import OTHER_TYPES, TYPES, ports
+from bctoolkit.runtime.model_files.tflite_operators import OPERATORS, REFUSED
 
 STORED = (Path(__file__).parents[1] / "stored" / "partly-delegated.tflite").read_bytes()
 """uint8 1×32×32×3 → … → softmax over four classes."""
@@ -41,6 +42,18 @@ def set_type(kind: int, port: str = "outputs") -> Callable[[Any], object]:
 def set_code(kind: int) -> Callable[[Any], object]:
     def change(model: Any) -> None:
         model.operatorCodes[0].builtinCode, model.operatorCodes[0].deprecatedBuiltinCode = kind, min(kind, 127)
+
+    return change
+
+
+def call(**changes: Any) -> Callable[[Any], object]:
+    """The first call of an operator, otherwise."""
+
+    def change(model: Any) -> None:
+        for name, value in changes.items():
+            setattr(
+                model.subgraphs[0].operators[0], name, np.array(value, np.int32) if isinstance(value, list) else value
+            )
 
     return change
 
@@ -76,6 +89,27 @@ def test_the_tables_of_types_are_the_schema_s() -> None:
     assert {code: names[code] for code in OTHER_TYPES} == OTHER_TYPES
 
 
+def test_the_table_of_operators_is_the_schema_s() -> None:
+    names = {code: name for name, code in vars(CODE).items() if isinstance(code, int)}
+    options = {name: code for name, code in vars(schema.BuiltinOptions).items() if isinstance(code, int)}
+    assert {code: operator.name for code, operator in OPERATORS.items()} == {code: names[code] for code in OPERATORS}
+    assert {code: names[code] for code in REFUSED} == REFUSED
+    assert not OPERATORS.keys() & REFUSED.keys()
+    for operator in OPERATORS.values():
+        words = operator.name.replace("_", "").lower()
+        same = [code for name, code in options.items() if name.removesuffix("Options").lower() == words]
+        assert operator.options in (same or SHARED.get(operator.name, [0])), operator
+
+
+SHARED = {
+    **{f"REDUCE_{kind}": [options_of] for kind in ("PROD", "MAX", "MIN", "ANY", "ALL") for options_of in (27,)},
+    **{name: [5] for name in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")},
+    **{"MEAN": [27], "SUM": [27], "MAXIMUM": [39], "MINIMUM": [39]},
+    **{"L2_NORMALIZATION": [12], "UNIDIRECTIONAL_SEQUENCE_RNN": [31], "CONV_3D_TRANSPOSE": [106]},
+}
+"""Operators whose table of options is called otherwise."""
+
+
 def test_inputs_and_outputs_are_read_as_they_stand_there() -> None:
     assert ports(STORED) == ((Port("uint8", (1, 32, 32, 3)),), (Port("float32", (1, 4)),))
 
@@ -104,12 +138,24 @@ def test_integers_stand_for_floats_by_one_scale() -> None:
         (set_type(TYPE.COMPLEX64), "a tensor of complex64"),
         (set_type(TYPE.STRING, "inputs"), "a tensor of string"),
         (set_type(99), "a tensor of type 99"),
-        (set_code(CODE.WHILE), "it needs WHILE, which is never run"),
-        (set_code(CODE.IF), "it needs IF"),
-        (set_code(CODE.CALL_ONCE), "it needs CALL_ONCE"),
-        (set_code(CODE.CUSTOM), "it needs a custom operator"),
-        (set_code(CODE.VAR_HANDLE), "it needs VAR_HANDLE"),
-        (set_code(CODE.STABLEHLO_WHILE), "operator 200 of StableHLO"),
+        (set_code(CODE.WHILE), "it needs operator WHILE, which is never run"),
+        (set_code(CODE.IF), "it needs operator IF"),
+        (set_code(CODE.CALL_ONCE), "it needs operator CALL_ONCE"),
+        (set_code(CODE.CUSTOM), "it needs operator CUSTOM"),
+        (set_code(CODE.VAR_HANDLE), "it needs operator VAR_HANDLE"),
+        (set_code(CODE.STABLEHLO_WHILE), "it needs operator 200"),
+        (set_code(CODE.STRIDED_SLICE), "STRIDED_SLICE has 1 inputs and 1 outputs"),
+        (
+            call(builtinOptionsType=9, builtinOptions=schema.SoftmaxOptionsT()),
+            "CAST has the options of another operator",
+        ),
+        (call(inputs=[]), "CAST has 0 inputs and 1 outputs"),
+        (call(inputs=[0, 1]), "it has 2 numbers where at most 1 belong"),
+        (call(inputs=[-1]), "CAST is called without one of its first 1 inputs"),
+        (call(inputs=[-2]), "CAST reads a tensor that is not there"),
+        (call(inputs=[99]), "CAST reads a tensor that is not there"),
+        (call(outputs=[1, 2]), "CAST has 1 inputs and 2 outputs"),
+        (call(opcodeIndex=99), "operator code 99 of 6 is called"),
         (set_custom, "it needs a custom operator"),
         (set_shape(-1, 4), "a tensor of -1×4 numbers"),
         (set_shape(2**31 - 1, 2**31 - 1), "wanted at most 2,147,483,648"),

@@ -19,7 +19,7 @@ from bctoolkit.contract import COLOURS, pillow_image, prepare
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.lazy import attribute, require
 from bctoolkit.runtime import Backend, Classifier, load
-from bctoolkit.runtime.identity import model_file
+from bctoolkit.runtime.model_files.identity import model_file
 from bctoolkit.supervision.time_limit import time_limit
 from bctoolkit.system import usable_cpus
 

@@ -72,6 +72,18 @@ def custom(model: onnx.ModelProto) -> None:
     model.opset_import.append(helper.make_opsetid("my.company", 1))
 
 
+def endless(model: onnx.ModelProto) -> None:
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["still"])],
+        "body",
+        [value("i", TensorProto.INT64, []), value("on", TensorProto.BOOL, [])],
+        [value("still", TensorProto.BOOL, [])],
+    )
+    model.graph.initializer.append(constant("rounds", np.array(2**62)))
+    model.graph.node.append(helper.make_node("Loop", ["rounds", ""], [], body=body))
+
+
 def function(model: onnx.ModelProto) -> None:
     node = helper.make_node("Identity", ["a"], ["b"])
     opset = helper.make_opsetid("", 20)
@@ -103,6 +115,7 @@ def unnamed_opset(model: onnx.ModelProto) -> None:
         (text, "holds text ('words')"),
         (custom, "operator Flatten of 'my.company' needs a library of its own"),
         (function, "has operators written as functions (Copy); write them out: python -c"),
+        (endless, "operator Loop is a loop, which may never end; export it again without"),
         (second_input, "has 2 inputs (input, mask); wanted one, the image"),
         (sequence, "'logits' is no tensor of numbers"),
         (unknown_input, "breaks the ONNX specification"),

@@ -40,6 +40,11 @@ def test_tflite_files_that_ask_for_too_much_or_for_libraries(tmp_path: Path) -> 
             model.buffers.append(buffer)
             model.subgraphs[0].tensors[1].buffer = len(model.buffers) - 1
 
+    def keep_state(model: Any) -> None:
+        code = model.operatorCodes[0]
+        code.builtinCode, code.deprecatedBuiltinCode = schema.BuiltinOperator.VAR_HANDLE, 127
+
+    assert "it needs operator VAR_HANDLE, which is never run" in message(written(tmp_path, tampered(keep_state)))
     assert "operator FlexErf is not built into LiteRT" in message(written(tmp_path, tampered(add_custom)))
     assert "needs control flow (2 graphs" in message(written(tmp_path, packed(add_graph)))
     assert "constants together are larger" in message(written(tmp_path, packed(reach_out)))

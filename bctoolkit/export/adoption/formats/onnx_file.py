@@ -18,7 +18,7 @@ from bctoolkit.export.adoption.formats.onnx_graphs import graphs, tensors
 from bctoolkit.export.adoption.formats.onnx_wrapping import wrap_onnx
 from bctoolkit.export.adoption.ports import Port
 from bctoolkit.files import sha256_bytes
-from bctoolkit.runtime.onnx_file import REFUSED
+from bctoolkit.runtime.model_files.onnx_file import REFUSED
 
 __all__ = ["OnnxFile"]
 
@@ -140,11 +140,8 @@ class OnnxFile:
             )
         for graph in graphs(self.model.graph):
             for node in graph.node:
-                if node.op_type.encode() in REFUSED:
-                    raise ExportError(
-                        f"{self._path}: operator {node.op_type} is {REFUSED[node.op_type.encode()]}; no bundle holds "
-                        "it, export it again without"
-                    )
+                if (fault := REFUSED.get(node.op_type.encode())) is not None:
+                    raise ExportError(f"{self._path}: operator {node.op_type} is {fault}; export it again without")
                 if node.domain not in DOMAINS:
                     raise ExportError(
                         f"{self._path}: operator {node.op_type} of {node.domain!r} needs a library of its own, which "

@@ -16,6 +16,7 @@ from bctoolkit.export.adoption.ports import Port
 from bctoolkit.export.tflite.graph import Graph, Operator
 from bctoolkit.export.tflite.passes.weights import WEIGHTED_OPS
 from bctoolkit.files import sha256_bytes
+from bctoolkit.runtime.model_files.tflite_file import ports
 
 __all__ = ["TfliteFile"]
 
@@ -52,6 +53,7 @@ class TfliteFile:
             self.graph = Graph(content)
             self._kinds = [self.graph.kind(operator) for operator in self.graph.operators]
             self._require_builtin()
+            self._require_known()
             self.input = self._port(self._only_input(), "input")
             self.outputs = tuple(self._port(tensor, "output") for tensor in self.graph.outputs)
             self.producer = self.graph.description
@@ -70,6 +72,13 @@ class TfliteFile:
                 f"{self._path}: operator {codes[0]} is not built into LiteRT; convert it again with "
                 "tf.lite.OpsSet.TFLITE_BUILTINS alone"
             )
+
+    def _require_known(self) -> None:
+        """All of it has to be what a device takes."""
+        try:
+            ports(self._content)
+        except ValueError as problem:
+            raise ExportError(f"{self._path}: {problem}; convert it again") from None
 
     def _only_input(self) -> int:
         inputs = self.graph.inputs

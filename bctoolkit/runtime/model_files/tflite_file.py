@@ -9,8 +9,9 @@ https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schem
 
 import math
 
-from bctoolkit.runtime.flatbuffer import INT8, INT32, UINT32, UINT64, Table, root
-from bctoolkit.runtime.ports import Port, Ports
+from bctoolkit.runtime.model_files.flatbuffer import INT8, INT32, UINT8, UINT32, UINT64, Table, root
+from bctoolkit.runtime.model_files.ports import Port, Ports
+from bctoolkit.runtime.model_files.tflite_operators import OPERATORS, REFUSED, TfliteOperator
 
 __all__ = ["ports"]
 
@@ -24,22 +25,14 @@ SCALED = ("uint8", "int8", "int16")
 
 OTHER_TYPES = {5: "string", 8: "complex64", 11: "complex128", 13: "resource", 14: "variant"}
 
-REFUSED = {
-    31: "CALL", 32: "a custom operator", 51: "DELEGATE", 118: "IF", 119: "WHILE", 127: "a custom operator",
-    129: "CALL_ONCE", 136: "HASHTABLE", 142: "VAR_HANDLE", 143: "READ_VARIABLE", 144: "ASSIGN_VARIABLE",
-}  # fmt: skip
-"""Operators that call graphs, keep what they are given, or are none of LiteRT's own."""
-
-STABLEHLO = range(162, 203), range(204, 210)
-"""Operators of another set, which LiteRT runs in part."""
-
 MOST_PORTS, MOST_AXES = 64, 8
 
 MOST_ELEMENTS = 2**31
 """Of one tensor."""
 
 MODEL_CODES, MODEL_GRAPHS, MODEL_BUFFERS, MODEL_EXTERNAL = 1, 2, 4, (8, 9)
-GRAPH_TENSORS, GRAPH_INPUTS, GRAPH_OUTPUTS = 0, 1, 2
+GRAPH_TENSORS, GRAPH_INPUTS, GRAPH_OUTPUTS, GRAPH_CALLS = 0, 1, 2, 3
+CALL_CODE, CALL_INPUTS, CALL_OUTPUTS, CALL_OPTIONS_TYPE, CALL_OPTIONS_2 = 0, 1, 2, 3, 12
 TENSOR_SHAPE, TENSOR_TYPE, TENSOR_QUANTIZATION, TENSOR_SIGNATURE, TENSOR_EXTERNAL = 0, 1, 4, 7, 10
 CODE_OLD, CODE_CUSTOM, CODE = 0, 1, 3
 BUFFER_OFFSET, BUFFER_SIZE = 1, 2
@@ -54,9 +47,10 @@ def ports(model: bytes) -> Ports:
     """
     file, graph = _model(model)
     _require_whole(file)
-    for code in file.tables(MODEL_CODES):
-        _require_operator(code)
+    codes = [_operator(code) for code in file.tables(MODEL_CODES)]
     tensors = list(graph.tables(GRAPH_TENSORS))
+    for call in graph.tables(GRAPH_CALLS):
+        _require_call(call, codes, len(tensors))
     for tensor in tensors:
         _require_tensor(tensor)
 
@@ -89,12 +83,32 @@ def _require_whole(file: Table) -> None:
             raise ValueError("a constant lies beyond its end")
 
 
-def _require_operator(code: Table) -> None:
+def _operator(code: Table) -> TfliteOperator:
+    """The operator that a code stands for."""
     kind = max(code.number(CODE_OLD, INT8), code.number(CODE, INT32))
-    if code.follow(CODE_CUSTOM) is not None or kind in REFUSED or kind < 0:
-        raise ValueError(f"it needs {REFUSED.get(kind, 'a custom operator')}, which is never run")
-    if any(kind in numbers for numbers in STABLEHLO):
-        raise ValueError(f"it needs operator {kind} of StableHLO, which is never run")
+    if code.follow(CODE_CUSTOM) is not None:
+        raise ValueError("it needs a custom operator, which is never run")
+    if kind not in OPERATORS:
+        raise ValueError(f"it needs operator {REFUSED.get(kind, kind)}, which is never run")
+    return OPERATORS[kind]
+
+
+def _require_call(call: Table, codes: list[TfliteOperator], tensors: int) -> None:
+    """Refuse a call with fewer or more arguments than the kernel reads, or with the options of another one."""
+    index = call.number(CALL_CODE, UINT32)
+    if index >= len(codes):
+        raise ValueError(f"operator code {index} of {len(codes)} is called")
+    operator, options = codes[index], call.number(CALL_OPTIONS_TYPE, UINT8)
+    fewest, most = operator.inputs
+    inputs, outputs = call.numbers(CALL_INPUTS, most), call.count(CALL_OUTPUTS)
+    if len(inputs) < fewest or not operator.outputs[0] <= outputs <= operator.outputs[1]:
+        raise ValueError(f"{operator.name} has {len(inputs)} inputs and {outputs} outputs")
+    if min(inputs, default=0) < -1 or max(inputs, default=0) >= tensors:
+        raise ValueError(f"{operator.name} reads a tensor that is not there")
+    if -1 in inputs[:fewest] and not operator.gaps:
+        raise ValueError(f"{operator.name} is called without one of its first {fewest} inputs")
+    if options not in (0, operator.options) or call.follow(CALL_OPTIONS_2) is not None:
+        raise ValueError(f"{operator.name} has the options of another operator")
 
 
 def _require_tensor(tensor: Table) -> None:

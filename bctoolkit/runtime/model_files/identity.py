@@ -6,7 +6,7 @@ from bctoolkit.documents.formats import lookup
 from bctoolkit.errors import BundleCorrupt
 from bctoolkit.lazy import attribute
 from bctoolkit.manifest import Identity
-from bctoolkit.runtime.ports import classifier_ports, require_ports
+from bctoolkit.runtime.model_files.ports import classifier_ports, require_ports
 
 __all__ = ["identity_of", "model_file"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from bctoolkit.runtime.ports import Port, Ports
+from bctoolkit.runtime.model_files.ports import Port, Ports
 
 __all__ = ["REFUSED", "fields", "ports"]
 
@@ -83,9 +83,9 @@ def fields(message: memoryview) -> Iterator[tuple[int, Any]]:
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:
-            raise ValueError(f"wire type {kind}")
+            raise ValueError(f"not an ONNX file: wire type {kind}")
         if at + size > len(message):
-            raise ValueError("cut short")
+            raise ValueError("not a whole ONNX file: cut short")
         yield tag >> 3, message[at : at + size]
         at += size
 
@@ -181,4 +181,4 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         if shift > 63:
-            raise ValueError("too long an integer")
+            raise ValueError("not an ONNX file: too long an integer")

@@ -4,12 +4,13 @@ The format: https://flatbuffers.dev/internals.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from struct import Struct
 from typing import NamedTuple
 
-__all__ = ["INT8", "INT32", "MOST_TABLES", "UINT32", "UINT64", "Table", "root"]
+__all__ = ["INT8", "INT32", "MOST_TABLES", "UINT8", "UINT32", "UINT64", "Table", "root"]
 
-INT8, UINT16, INT32, UINT32, UINT64 = (Struct(f"<{kind}") for kind in "bHiIQ")
+INT8, UINT8, UINT16, INT32, UINT32, UINT64 = (Struct(f"<{kind}") for kind in "bBHiIQ")
 
 MOST_TABLES = 100_000
 """Entries of a vector of tables: the same one may stand there many times, and each is read anew."""
@@ -89,7 +90,13 @@ def _table(content: bytes, at: int) -> Table:
     size = _number(content, vtable, UINT16)
     if size < 4 or size % 2:
         raise ValueError("a table is damaged")
-    return Table(content, at, _unpacked(content, vtable + 4, Struct(f"<{size // 2 - 2}H")))
+    return Table(content, at, _unpacked(content, vtable + 4, _slots(size // 2 - 2)))
+
+
+@cache
+def _slots(count: int) -> Struct:
+    """The layout of so many offsets of fields; a count is at most 2¹⁵, and few are met."""
+    return Struct(f"<{count}H")
 
 
 def _leads_to(content: bytes, at: int) -> int:

@@ -2,8 +2,8 @@
 
 from itertools import islice
 
-from bctoolkit.runtime.flatbuffer import UINT32, root
-from bctoolkit.runtime.onnx_file import fields
+from bctoolkit.runtime.model_files.flatbuffer import UINT32, root
+from bctoolkit.runtime.model_files.onnx_file import fields
 
 __all__ = ["onnx_properties", "tflite_properties"]
 
