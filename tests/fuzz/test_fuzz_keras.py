@@ -180,7 +180,7 @@ def test_keras_files(saved: dict[str, bytes], tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     canary = tmp_path / "canary"
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "case"))  # where Keras unpacks what lies beside weights
-    for seed, draw in cases(20):
+    for seed, draw in cases(12):
         folder = tmp_path / "case"
         folder.mkdir()
         suffix = draw.choice(sorted(saved))
