@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TOGETHER := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check quick soak bench zoo docs clean
+.PHONY: help demo test check quick soak arm bench zoo docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,10 +34,13 @@ test: check  ## check, then every test; COVERAGE=1 also measures the branches th
 	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet && $(BIN)/coverage report)
 
 quick: $(INSTALLED)  ## the tests that start no command and train or export no whole network
-	$(BIN)/python -m pytest --quiet $(TOGETHER) -m 'not slow and not soak'
+	$(BIN)/python -m pytest --quiet $(TOGETHER) -m 'not slow and not soak and not arm'
 
 soak: $(INSTALLED)  ## the same proofs over many seeds and minutes
 	$(BIN)/python -m pytest --quiet $(TOGETHER) --durations=10 -m soak
+
+arm: $(INSTALLED)  ## the zoo as an aarch64 process under QEMU, as Raspberry Pi 4 and 5
+	$(BIN)/python -m pytest --quiet $(TOGETHER) --dist=load -rs -m arm tests/arm
 
 bench: $(INSTALLED)  ## our hot paths, and the same work done by peers side by side
 	$(BIN)/python -m pytest --quiet perf --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-sort=name
@@ -55,4 +58,4 @@ docs: $(INSTALLED)  ## regenerate docs/reference.md from the code
 	$(BIN)/python docs/generate.py
 
 clean:  ## remove what make has installed
-	rm -rf $(VENV)
+	rm -rf $(VENV) .arm

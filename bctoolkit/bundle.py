@@ -8,6 +8,7 @@
       reference.npz               optional: the reference's probabilities of the test part, keyed by image hash
       calibration.npz             optional: which images of the training part set the ranges, by hash
       bom.cdx.json                the bill of materials, for tools that read CycloneDX
+      validation.npz              optional: features of validation images, and how sure the artifact is of each
       manifest.json               what all this is, with the SHA-256 of each file
       manifest.json.sha256        the manifest's own, in the format of `sha256sum -c`
       model.sig                   optional: a signature over all others
@@ -49,6 +50,7 @@ from bctoolkit.manifest import (
     Source,
 )
 from bctoolkit.signing import PrivateKey, TrustedKey, read_public_keys, sign_folder, verify_folder
+from bctoolkit.statistics.acceptance import AcceptanceRule, ValidationAnswers
 from bctoolkit.statistics.metrics import Parity, are_probabilities
 from bctoolkit.untrusted.arrays import ArraySpec, read_npz
 from bctoolkit.untrusted.files import read_bounded
@@ -65,7 +67,7 @@ __all__ = [
     "write",
 ]
 
-GOLDEN, REFERENCE, CALIBRATION = "golden.npz", "reference.npz", "calibration.npz"
+GOLDEN, REFERENCE, CALIBRATION, VALIDATION = "golden.npz", "reference.npz", "calibration.npz", "validation.npz"
 MANIFEST, SEAL, BOM = "manifest.json", "manifest.json.sha256", "bom.cdx.json"
 
 MOST_SEAL, MOST_BYTES = 1024, 2**30
@@ -142,6 +144,8 @@ class BundleContent:
     """Of all that decides the artifact."""
     adopted: Adopted | None = None
     """The file that it was made of, where that was made elsewhere."""
+    acceptance: AcceptanceRule | None = None
+    """None where there were too few labelled validation images."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +161,8 @@ class Bundle:
     def files(self) -> dict[str, str]:
         """Name → SHA-256 of the files that the manifest names."""
         manifest = self.manifest
-        entries = (manifest.model, manifest.golden, manifest.reference, manifest.calibration, manifest.bom)
-        return {entry.file: entry.sha256 for entry in entries if entry is not None}
+        arrays = (manifest.golden, manifest.reference, manifest.calibration, manifest.validation)
+        return {entry.file: entry.sha256 for entry in (manifest.model, *arrays, manifest.bom) if entry is not None}
 
     def model(self) -> bytes:
         """The artifact's bytes.
@@ -188,6 +192,16 @@ class Bundle:
         """N × 32: SHA-256 of the pixels of each image that set the ranges, where the bundle says."""
         entry = self.manifest.calibration
         return None if entry is None else self._arrays(entry, self.manifest.calibration_arrays)["hashes"]
+
+    def acceptance_rule(self) -> AcceptanceRule | None:
+        """Which answers to accept, where the bundle says."""
+        stated, entry = self.manifest.acceptance, self.manifest.validation
+        if stated is None or entry is None:
+            return None
+        arrays = self._arrays(entry, self.manifest.validation_arrays)
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise BundleCorrupt(f"{self.path / entry.file}: holds numbers that are not finite")
+        return AcceptanceRule(stated, ValidationAnswers(**arrays, kind=entry.images))
 
     def check(self) -> None:
         """Compare every file with its hash in the manifest.
@@ -293,10 +307,11 @@ def write(target: Path, content: BundleContent) -> Bundle:
 
     The folder's name becomes the bundle's.
     """
-    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, BOM, SEAL)) as folder:
+    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, VALIDATION, BOM, SEAL)) as folder:
         model = f"model{FORMATS[content.format].suffix}"
         (folder / model).write_bytes(content.model)
-        golden, reference, calibration = content.golden, content.reference, content.calibration
+        reference, hashes, rule = content.reference, content.calibration, content.acceptance
+        arrays, kind = _stored(content.golden)
         identity = msgspec.json.encode(Identity(content.labels, content.input, content.source.model_sha256))
         manifest = Manifest(
             name=target.name,
@@ -305,26 +320,10 @@ def write(target: Path, content: BundleContent) -> Bundle:
             model=ModelFile(file=model, sha256=sha256_bytes(content.model), bytes=len(content.model)),
             input=content.input,
             labels=content.labels,
-            golden=_write_arrays(
-                folder / GOLDEN,
-                {
-                    "images": golden.images,
-                    "probabilities": golden.probabilities,
-                    "labels": golden.labels,
-                    "identity": np.frombuffer(identity, np.uint8),
-                },
-                golden.kind,
-            ),
-            reference=None
-            if reference is None
-            else _write_arrays(
-                folder / REFERENCE,
-                {"hashes": reference.hashes, "probabilities": reference.probabilities},
-                reference.kind,
-            ),
-            calibration=None
-            if calibration is None
-            else _write_arrays(folder / CALIBRATION, {"hashes": calibration}, golden.kind),
+            golden=_write_arrays(folder / GOLDEN, arrays | {"identity": np.frombuffer(identity, np.uint8)}, kind),
+            reference=None if reference is None else _write_arrays(folder / REFERENCE, *_stored(reference)),
+            calibration=None if hashes is None else _write_arrays(folder / CALIBRATION, {"hashes": hashes}),
+            validation=None if rule is None else _write_arrays(folder / VALIDATION, *_stored(rule.answers)),
             keep_float=content.keep_float,
             source=content.source,
             adopted=content.adopted,
@@ -334,6 +333,7 @@ def write(target: Path, content: BundleContent) -> Bundle:
             adaptation=content.adaptation,
             licence=content.licence,
             labelled=content.labelled,
+            acceptance=None if rule is None else rule.stated,
             parity=content.parity,
             parity_steps=content.parity_steps,
             inputs_sha256=content.inputs_sha256,
@@ -366,6 +366,7 @@ def _require_readable(bundle: Bundle) -> None:
     bundle.golden()
     bundle.reference()
     bundle.calibration()
+    bundle.acceptance_rule()
 
 
 def _seal_digest(folder: Path) -> str:
@@ -385,7 +386,13 @@ def _checked(folder: Path, name: str, sha256: str, most: int = MOST_BYTES) -> by
     return content
 
 
-def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]], images: ImageKind) -> ArrayFile:
+def _stored(arrays: Golden | Reference | ValidationAnswers) -> tuple[dict[str, NDArray[Any]], ImageKind]:
+    """The arrays by their names, and the kind of images they are of."""
+    fields = dict(vars(arrays))
+    return fields, fields.pop("kind")
+
+
+def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]], images: ImageKind = "real") -> ArrayFile:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes any keyword for a switch
     path.write_bytes(buffer.getvalue())

@@ -10,7 +10,10 @@ from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
 from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.documents.preprocessing import Adaptation
+from bctoolkit.statistics.acceptance import Acceptance
+from bctoolkit.statistics.image_features import feature_count
 from bctoolkit.statistics.metrics import Parity
+from bctoolkit.statistics.neighbours import NEAREST
 from bctoolkit.untrusted.arrays import ArraySpec
 
 __all__ = [
@@ -193,6 +196,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     calibration: ArrayFile | None = None
     bom: SealedFile | None = None
     """Bill of materials; None in bundles of schema 1."""
+    validation: ArrayFile | None = None
+    """Of each image that the acceptance rule was fitted to: features (`statistics.image_features`) and confidence."""
     keep_float: tuple[str, ...] = ()
     """Layers of the network that an integer form computes in float."""
     source: Source
@@ -208,6 +213,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     """Of the images that the network was trained on, in words; empty where it was not stated."""
     labelled: LabelledFigures | None = None
     """None where the export knew no labelled images."""
+    acceptance: Acceptance | None = None
+    """None where no labelled validation images were at hand: then nothing is known of which answers to accept."""
     parity: Parity
     parity_steps: tuple[ParityStep, ...] = field(default=(), name="links")
     """In the order they were checked."""
@@ -216,12 +223,16 @@ class Manifest(Document, frozen=True, kw_only=True):
     created: str
 
     def __post_init__(self) -> None:
-        """Refuse names that could be paths or steer a terminal, and labels that stand twice."""
+        """Refuse names that could be paths or steer a terminal, labels that stand twice, and half a rule."""
         for key, fault in (("name", name_fault(self.name)), ("labels", class_names_fault(self.labels))):
             if fault is not None:
                 raise ValueError(f"{key}: {fault}")
         if not 1 <= len(self.labels) <= MOST_LABELS:
             raise ValueError(f"labels: {len(self.labels):,} of them; wanted 1 to {MOST_LABELS:,}")
+        if (self.acceptance is None) != (self.validation is None):
+            raise ValueError("acceptance: goes with the file of validation answers, and one of the two is missing")
+        if self.validation is not None and self.validation.count <= NEAREST:
+            raise ValueError(f"validation: {self.validation.count} images; wanted more than {NEAREST}")
 
     @property
     def golden_arrays(self) -> dict[str, ArraySpec]:
@@ -246,6 +257,13 @@ class Manifest(Document, frozen=True, kw_only=True):
         """What the file of the calibration images holds, where there is one."""
         count = 0 if self.calibration is None else self.calibration.count
         return {"hashes": ArraySpec((count, HASH_BYTES), "|u1")}
+
+    @property
+    def validation_arrays(self) -> dict[str, ArraySpec]:
+        """What the file of validation answers holds, where there is one."""
+        count = 0 if self.validation is None else self.validation.count
+        features = ArraySpec((count, feature_count(self.input.channels)), "<f2")
+        return {"features": features, "confidence": ArraySpec((count,), "<f4")}
 
     @property
     def identity(self) -> Identity:

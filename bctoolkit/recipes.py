@@ -216,6 +216,8 @@ class ExportRecipe(Document, frozen=True):
     """How many golden images a bundle carries."""
     reference: bool = True
     """Whether a bundle carries the reference's answers on the whole test part, to pair accuracies on the device."""
+    coverage: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.95
+    """Share of the validation images whose answers a bundle's acceptance rule lets pass."""
     opset: Positive | None = None
     """Version of ONNX's operator set; left out, the one the exporter is written for."""
     keep_float: tuple[str, ...] = ()

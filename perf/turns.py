@@ -10,6 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+PAUSE = 0.1
+"""Seconds before a turn: the threads of ONNX Runtime spin on after a run, and would slow another process by half."""
+
 
 def in_turns(cases: Mapping[str, Sequence[str]], rounds: int, runs: int) -> dict[str, list[float]]:
     """Median milliseconds of each case in each round: A B C, A B C, …, so that a drifting machine hits all alike."""
@@ -20,6 +23,7 @@ def in_turns(cases: Mapping[str, Sequence[str]], rounds: int, runs: int) -> dict
         times: dict[str, list[float]] = {name: [] for name in cases}
         for _ in range(rounds):
             for name, child in children.items():
+                time.sleep(PAUSE)
                 times[name].append(_ask(child, runs))
         return times
     finally:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -159,6 +160,20 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> 
 def bundle(workspace: Path) -> Path:
     """A small ONNX fp32 bundle. Read only."""
     return workspace / "exports" / "bundles" / "tiny-onnx-fp32"
+
+
+@pytest.fixture(scope="session")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of three colours that knows which of its answers to accept. Read only."""
+    from tests.support.acceptance import ruled_bundle
+
+    return once(tmp_path_factory, "ruled", lambda root: ruled_bundle(root / "colours")) / "colours"
+
+
+@pytest.fixture
+def ruled_copy(ruled: Path, tmp_path: Path) -> Path:
+    """A copy of it to damage."""
+    return Path(shutil.copytree(ruled, tmp_path / "copy"))
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ class Request(Document, frozen=True, kw_only=True):
     """SHA-256 of each bundle's manifest, and through it of all its files."""
     settings: Settings
     data: str | None
+    foreign: str | None = None
     budget: Budget | None
     machine: Machine
     created: str

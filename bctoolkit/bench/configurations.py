@@ -138,7 +138,9 @@ def image_contract(bundle: Bundle) -> InputContract:
     return msgspec.structs.replace(bundle.manifest.input, dtype="uint8")
 
 
-def measure_predictions(run: BenchRun, datasets: dict[InputContract, Dataset]) -> dict[str, Predictions]:
+def measure_predictions(
+    run: BenchRun, datasets: dict[InputContract, Dataset], foreign: dict[InputContract, Dataset]
+) -> dict[str, Predictions]:
     """The predictions of each target that gives some, by its key."""
     results: dict[str, Predictions] = {}
     for number, target in enumerate(run.targets):
@@ -153,6 +155,7 @@ def measure_predictions(run: BenchRun, datasets: dict[InputContract, Dataset]) -
                 target.provider,
                 run.progress,
                 run.settings.corrupted,
+                foreign.get(image_contract(target.bundle)),
             )
             result = run.attempt(target, work)
             if result is not None:

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bench.analysis import parity, robustness, scenarios, statistics, verdict
+from bctoolkit.bench.analysis import acceptance, parity, robustness, scenarios, statistics, verdict
 from bctoolkit.bench.checkpoint import Checkpoint, Request
 from bctoolkit.bench.configurations import (
     BenchRun,
@@ -30,7 +30,7 @@ from bctoolkit.bench.rounds import Scenarios
 from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.bundle import MANIFEST, Bundle, read
 from bctoolkit.contract import InputContract
-from bctoolkit.data import Dataset, load
+from bctoolkit.data import Dataset, load, load_pictures
 from bctoolkit.errors import BackendError, BundleError, RecipeError
 from bctoolkit.files import atomic_folder, in_use, sha256_file, unfinished
 from bctoolkit.progress import Progress
@@ -47,6 +47,7 @@ def bench(
     progress: Progress,
     *,
     data: str | None = None,
+    foreign: str | None = None,
     budget: Budget | None = None,
 ) -> Report:
     """Measure bundles and write the report folder `target`.
@@ -60,11 +61,13 @@ def bench(
         target: the report's folder.
         progress: notified of each step.
         data: labelled images, as `bctoolkit.data.sources.load` takes them.
+        foreign: pictures of which none belongs to a class, as `load_pictures` takes them.
         budget: limits to judge each bundle by.
 
     Raises:
         BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
-        RecipeError: `target` exists and is no report, an unfinished one stands beside it, or the suite has no images.
+        RecipeError: `target` exists and is no report, an unfinished one stands beside it, the suite has no images, or
+            no bundle has a rule to refuse foreign pictures by.
         BackendError: no bundle can run here.
         DatasetError: the labelled images cannot be used.
     """
@@ -73,6 +76,8 @@ def bench(
     if settings.corrupted is not None and data is None:
         raise RecipeError("--corruptions needs labelled images; give them with --data")
     opened = _open(paths)
+    if foreign is not None and not any(bundle.manifest.acceptance for bundle in opened):
+        raise RecipeError("--foreign: none of the bundles has an acceptance rule; export them with labelled images")
     checkpoint = Checkpoint(unfinished(target))
     if checkpoint.folder.exists():
         raise RecipeError(f"{checkpoint.folder} holds an unfinished report; continue with --resume, or remove it")
@@ -81,6 +86,7 @@ def bench(
         manifests=tuple(_seal(bundle) for bundle in opened),
         settings=settings,
         data=data,
+        foreign=foreign,
         budget=budget,
         machine=fingerprint(),
         created=utc_now(),
@@ -131,8 +137,8 @@ def _open(paths: list[Path]) -> list[Bundle]:
 
 def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path) -> Report:
     with atomic_folder(target, REPORT, write.OTHERS) as folder, begun:
-        datasets = _datasets(run)
-        predictions = measure_predictions(run, datasets)
+        datasets, foreign = _datasets(run), _foreign_pictures(run)
+        predictions = measure_predictions(run, datasets, foreign)
         profiles = measure_profiles(run) if predictions else {}
         scenario_runs = Scenarios(run)
         sessions = measure_sessions(run, scenario_runs.one_round) if predictions else {}
@@ -144,7 +150,7 @@ def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path)
             raise BackendError(messages)
         sessions = {each.key: sessions[each.key] for each in configurations}
         scenario_samples = {each.target.key: scenario_runs.of(each.target) for each in configurations}
-        parities = _parities(run, datasets, predictions)
+        parities = _parities(run, datasets, foreign, predictions)
         results = [
             _judged(run, each, sessions[each.key], scenario_samples[each.target.key], parities[each.target.key])
             for each in configurations
@@ -191,19 +197,22 @@ def _judged(
 
 
 def _parities(
-    run: BenchRun, datasets: dict[InputContract, Dataset], predictions: dict[str, Predictions]
+    run: BenchRun,
+    datasets: dict[InputContract, Dataset],
+    foreign: dict[InputContract, Dataset],
+    predictions: dict[str, Predictions],
 ) -> dict[str, ParityReport]:
-    """The parity of each target by its key, with its robustness among the bundles on the same provider."""
+    """The parity of each target by its key, what it accepts, and its robustness among those on the same provider."""
     parities: dict[str, ParityReport] = {}
     for provider in run.settings.providers or (None,):
         targets = [target for target in run.targets if target.provider == provider and target.key in predictions]
         tested = {target.key: (target.bundle, predictions[target.key]) for target in targets}
         robust = robustness.robustness_by_target(tested)
         for target in targets:
-            dataset = datasets.get(image_contract(target.bundle))
-            figures = parity.compare_with_reference(
-                target.bundle, predictions[target.key], "" if dataset is None else dataset.source
-            )
+            contract, predicted = image_contract(target.bundle), predictions[target.key]
+            dataset = datasets.get(contract)
+            figures = parity.compare_with_reference(target.bundle, predicted, "" if dataset is None else dataset.source)
+            figures = acceptance.with_acceptance(figures, target.bundle, predicted, dataset, foreign.get(contract))
             parities[target.key] = parity.with_robustness(figures, robust.get(target.key))
     return parities
 
@@ -272,3 +281,12 @@ def _datasets(run: BenchRun) -> dict[InputContract, Dataset]:
     if data is None:
         return {}
     return {key: load(data, key, run.progress) for key in dict.fromkeys(map(image_contract, run.bundles))}
+
+
+def _foreign_pictures(run: BenchRun) -> dict[InputContract, Dataset]:
+    """Pictures of which none belongs to a class, likewise, for the bundles that have a rule to refuse them by."""
+    foreign = run.request.foreign
+    if foreign is None:
+        return {}
+    ruled = [bundle for bundle in run.bundles if bundle.manifest.acceptance is not None]
+    return {key: load_pictures(foreign, key, run.progress) for key in dict.fromkeys(map(image_contract, ruled))}

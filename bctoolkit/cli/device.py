@@ -45,7 +45,10 @@ def predict(
     trusted: tuple[Path, ...],
     seconds: int,
 ) -> None:
-    """Classify image files with a bundle: label and probabilities.
+    """Classify image files with a bundle: label and probabilities, and whether the answer is accepted.
+
+    An answer is not accepted where the bundle's acceptance rule finds the picture unlike the validation images, or the
+    model less sure than it nearly always is of those. A bundle without the rule says nothing of it.
 
     \b
     Example:  bctk predict exports/bundles/atto-onnx-fp32 cell.png --json
@@ -60,12 +63,14 @@ def predict(
                 prediction = classifier.predict(path)
             named = dict(zip(classifier.labels, prediction.probabilities[0].tolist(), strict=True))
             label = prediction.labels[0]
+            accepted = None if prediction.accepted is None else bool(prediction.accepted[0])
             if as_json:
-                answer = {"image": str(path), "label": label, "probabilities": named}
+                answer = {"image": str(path), "label": label, "accepted": accepted, "probabilities": named}
                 echo_json(json.dumps(answer, ensure_ascii=False))
             else:
                 likeliest = sorted(named.items(), key=lambda item: -item[1])
-                echo(f"{path}: {label}  " + "  ".join(f"{name} {value:.4f}" for name, value in likeliest))
+                warning = "NOT ACCEPTED, would be " if accepted is False else ""
+                echo(f"{path}: {warning}{label}  " + "  ".join(f"{name} {value:.4f}" for name, value in likeliest))
 
 
 @click.command()

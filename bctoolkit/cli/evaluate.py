@@ -27,6 +27,11 @@ __all__ = ["evaluate"]
 @click.option("--corruptions", is_flag=True, help="Also measure under every corruption of docs/corruptions.md.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N of the images, for a quick look.")
 @click.option(
+    "--foreign",
+    metavar="PATH",
+    help="Pictures of which none belongs to a class, in one folder or one a kind: how many the bundle accepts.",
+)
+@click.option(
     "--out",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
@@ -39,6 +44,7 @@ def evaluate(
     part: Literal["test", "validation", "train", "all"],
     corruptions: bool,
     limit: int | None,
+    foreign: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -47,11 +53,15 @@ def evaluate(
     Images are matched with the run's split, or the bundle's test part, by their content. Where none of them is
     recorded there, all are taken, and the output says so.
 
+    Of a bundle with an acceptance rule it is said first whether the images look like those it was validated on, and
+    which share of its answers is accepted.
+
     \b
     Examples:
       bctk evaluate atto --data images/
       bctk evaluate atto --data images/ --part validation --corruptions --out report/
       bctk evaluate exports/bundles/atto-onnx-int8-dynamic --data images/ --json
+      bctk evaluate exports/bundles/atto-onnx-fp32 --data other-site/ --foreign photographs/
     """
     from bctoolkit.documents import to_json
     from bctoolkit.evaluate.subject import is_run, locate
@@ -63,7 +73,9 @@ def evaluate(
         progress.step("opening the model", 0, 1)
         from bctoolkit.evaluate import evaluate as run_evaluation
 
-        evaluation = run_evaluation(path, data, progress, part=part, corruptions=corruptions, limit=limit, target=out)
+        evaluation = run_evaluation(
+            path, data, progress, part=part, corruptions=corruptions, limit=limit, foreign=foreign, target=out
+        )
     if as_json:
         echo_json(to_json(evaluation).decode())
         return
@@ -75,6 +87,7 @@ def evaluate(
 def show(evaluation: "Evaluation") -> None:
     """Print the figures as tables."""
     from bctoolkit.evaluate.tables import classes_table, corruptions_table
+    from bctoolkit.rendering.acceptance import site_line
 
     low, high = evaluation.accuracy_ci95
     echo(
@@ -82,13 +95,30 @@ def show(evaluation: "Evaluation") -> None:
         f"of {evaluation.source}"
     )
     echo(f"images: {evaluation.selection}")
+    if evaluation.site is not None:
+        echo(site_line(evaluation.site))
     echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")
-    echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}\n")
+    echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}")
+    _show_acceptance(evaluation)
     print_table(classes_table(evaluation))
     if evaluation.corruptions is not None:
         echo()
         print_table(corruptions_table(evaluation))
         echo(_summary(evaluation))
+
+
+def _show_acceptance(evaluation: "Evaluation") -> None:
+    """Print what is accepted, of these images and of foreign pictures, and what refusing the least sure would gain."""
+    from bctoolkit.rendering.acceptance import accepted_line, curve_line, foreign_line, kinds_table
+
+    if evaluation.accepted is not None:
+        echo(accepted_line(evaluation.accepted))
+    echo(curve_line(evaluation.risk_coverage) + "\n")
+    if evaluation.foreign is not None:
+        echo(foreign_line(evaluation.foreign))
+        if evaluation.foreign.kinds:
+            print_table(kinds_table(evaluation.foreign))
+        echo()
 
 
 def _summary(evaluation: "Evaluation") -> str:

@@ -15,6 +15,8 @@ from bctoolkit.errors import FormsRefused
 
 __all__ = ["export"]
 
+BY_NAME = ", ".join(name for name, form in QUANTIZATIONS.items() if form.by_name)
+
 
 @click.command()
 @click.argument("source", metavar="[RUN|FILE.keras]", required=False)
@@ -30,7 +32,7 @@ __all__ = ["export"]
     "quantizations",
     multiple=True,
     type=click.Choice([*QUANTIZATIONS, "all"]),
-    help="Numeric form; repeatable; all: each that a format has. Default: fp32.",
+    help=f"Numeric form; repeatable; all: each that a format has but {BY_NAME}. Default: fp32.",
 )
 @click.option(
     "--keep-float",
@@ -59,6 +61,12 @@ __all__ = ["export"]
 @click.option(
     "--licence", metavar="TEXT", help="Of the network's images; stored in the model file and the bill of materials."
 )
+@click.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Share of validation images whose answers the bundle's acceptance rule lets pass. Default: 0.95.",
+)
 @click.option("--no-reference", is_flag=True, help="Leave out the reference's predictions on the whole test part.")
 @click.option("--bisect", is_flag=True, help="Trace a failed check to the first layer whose output departs.")
 @click.option("--force", is_flag=True, help="Export every artifact anew, even where no input has changed.")
@@ -84,6 +92,7 @@ def export(
     data: str | None,
     golden: str | None,
     licence: str | None,
+    coverage: float | None,
     no_reference: bool,
     bisect: bool,
     force: bool,
@@ -126,6 +135,7 @@ def export(
         },
         "output": {"name": output, "head": head, "labels": None if labels is None else read_labels(labels)},
         "licence": licence,
+        "coverage": coverage,
         "reference": False if no_reference else None,
     }
     declared = read_export_recipe(workspace.declared("exports", recipe), _stated(stated))

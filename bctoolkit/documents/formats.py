@@ -47,6 +47,10 @@ class Quantization(NamedTuple):
     """Integer arithmetic: what it costs in accuracy is measured on labelled images of the validation part."""
     calibrated: bool = False
     """The ranges of its activations come from images of the training part."""
+    throughout: bool = False
+    """In integers from a uint8 image to the probabilities, for accelerators without floats."""
+    by_name: bool = False
+    """Not among `all` forms: of use to few, and slow on the CPU that checks it."""
 
 
 class Engine(NamedTuple):
@@ -99,6 +103,15 @@ QUANTIZATIONS: dict[str, Quantization] = {
         *(Tolerance(0.5, 0.03, 0.95), 0.2),
         gated=True,
         calibrated=True,
+        throughout=True,
+    ),
+    "w8a16": Quantization(
+        "int8 weights per channel, int16 activations where the format can, uint8 in, int16 out, for NPUs",
+        *(Tolerance(0.2, 0.01, 0.99), 0.2),
+        gated=True,
+        calibrated=True,
+        throughout=True,
+        by_name=True,
     ),
 }
 
@@ -126,7 +139,7 @@ FORMATS: dict[str, Format] = {
         exporter="bctoolkit.export.tflite.exporter:TfliteExporter",
         ports="bctoolkit.runtime.model_files.tflite_file:ports",
         batch=1,
-        quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full"),
+        quantizations=("fp32", "fp16", "int8-dynamic", "int8", "int8-full", "w8a16"),
         properties="bctoolkit.runtime.model_files.properties:tflite_properties",
         engines={
             "litert": Engine(

@@ -1,5 +1,7 @@
 """The evaluation as one self-contained page: the main figures first, then the details."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from bctoolkit.data import Dataset
@@ -8,6 +10,7 @@ from bctoolkit.escaping.text import for_html
 from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation
 from bctoolkit.evaluate.tables import classes_table
 from bctoolkit.rendering import html
+from bctoolkit.rendering.acceptance import accepted_line, curve_line, foreign_line, kinds_table, site_line
 
 __all__ = ["render"]
 
@@ -23,6 +26,7 @@ def render(evaluation: Evaluation, dataset: Dataset) -> str:
         dataset: the images they were measured on; a few of them are shown.
     """
     sections = [_summary(evaluation), _classes(evaluation), _confusion(evaluation), _reliability(evaluation)]
+    sections += [_risk_coverage(evaluation), *_foreign(evaluation)]
     if evaluation.corruptions is not None:
         sections += [_corruptions(evaluation, evaluation.corruptions), _samples(dataset)]
     return html.document(evaluation.subject, "evaluation", sections, _origin(evaluation))
@@ -35,6 +39,10 @@ def _summary(evaluation: Evaluation) -> str:
         ("macro-F1", f"{evaluation.macro_f1:.4f}", f"{len(evaluation.labels)} classes"),
         ("calibration error", f"{evaluation.ece:.4f}", "expected, 15 bins"),
     ]
+    site = "" if evaluation.site is None else f"<p>{for_html(site_line(evaluation.site))}.</p>\n"
+    if evaluation.accepted is not None:
+        low, high = evaluation.accepted.coverage_ci95
+        tiles.append(("accepted", f"{evaluation.accepted.coverage:.2%}", f"95 % interval {low:.2%}–{high:.2%}"))
     if evaluation.corruption_mean is not None and evaluation.corruption_worst is not None:
         worst = evaluation.corruption_worst
         tiles += [
@@ -48,7 +56,7 @@ def _summary(evaluation: Evaluation) -> str:
         ]
     return (
         f"<p>A {evaluation.kind} on {evaluation.count:,} {evaluation.images} images of {for_html(evaluation.source)}: "
-        f"{for_html(evaluation.selection)}.</p>\n{html.tiles(tiles)}"
+        f"{for_html(evaluation.selection)}.</p>\n{site}{html.tiles(tiles)}"
     )
 
 
@@ -68,6 +76,24 @@ def _reliability(evaluation: Evaluation) -> str:
         f"Below: images by confidence, {most} in the fullest bin."
     )
     return html.section("Reliability", what, html.reliability(evaluation.reliability))
+
+
+def _risk_coverage(evaluation: Evaluation) -> str:
+    """The curve, and where on it the acceptance rule lies."""
+    accepted, mark = evaluation.accepted, None
+    what = f"Share of errors among the surest answers. {for_html(curve_line(evaluation.risk_coverage))}."
+    if accepted is not None:
+        what += f" The bundle's rule, the mark: {for_html(accepted_line(accepted))}."
+        mark = None if accepted.accuracy is None else (accepted.coverage, 1 - accepted.accuracy)
+    return html.section("Risk and coverage", what, html.risk_coverage(evaluation.risk_coverage, mark))
+
+
+def _foreign(evaluation: Evaluation) -> Iterator[str]:
+    """Foreign pictures that were accepted; nothing where none were given."""
+    foreign = evaluation.foreign
+    if foreign is not None:
+        table = kinds_table(foreign).to_html() if foreign.kinds else ""
+        yield html.section("Foreign pictures", f"{for_html(foreign_line(foreign))}.", table)
 
 
 def _corruptions(evaluation: Evaluation, corruptions: dict[str, CorruptionAccuracy]) -> str:

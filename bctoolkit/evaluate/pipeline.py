@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data import Dataset, load
+from bctoolkit.data import Dataset, load, load_pictures
 from bctoolkit.data.corruptions.apply import predicted_classes
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
 from bctoolkit.documents import to_json
+from bctoolkit.errors import RecipeError
 from bctoolkit.evaluate import page, plots
 from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation, Part, WorstCorruption
 from bctoolkit.evaluate.subject import Subject, open_subject
@@ -18,7 +19,9 @@ from bctoolkit.files import atomic_folder
 from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
 from bctoolkit.statistics import metrics
+from bctoolkit.statistics.acceptance import Judged
 from bctoolkit.statistics.metrics import Probabilities
+from bctoolkit.statistics.selective import ForeignPictures, foreign_pictures, risk_coverage
 from bctoolkit.system import utc_now, versions
 
 __all__ = ["evaluate", "evaluate_subject"]
@@ -36,6 +39,7 @@ def evaluate(
     part: Part = "test",
     corruptions: bool = False,
     limit: int | None = None,
+    foreign: str | None = None,
     target: Path | None = None,
 ) -> Evaluation:
     """Measure a classifier on labelled images.
@@ -48,11 +52,13 @@ def evaluate(
             says.
         corruptions: whether to run the corruption suite too.
         limit: at most so many images, selected by their content.
+        foreign: pictures of which none belongs to a class: how many are accepted all the same.
         target: the folder to write `evaluation.json`, `evaluation.html` and pictures to; None writes nothing.
 
     Raises:
         DatasetError: the images cannot be used, have a class the network lacks, or hold none of the part.
-        RecipeError: `target` exists and is no evaluation, or the run is damaged.
+        RecipeError: `target` exists and is no evaluation, the run is damaged, or foreign pictures are given to what has
+            no acceptance rule.
         BctkError: the run or bundle cannot be opened.
     """
     with ExitStack() as stack:
@@ -60,13 +66,14 @@ def evaluate(
         if folder is not None:
             require("matplotlib.figure", "bench")  # before minutes of work, not after
         subject = open_subject(path)
+        pictures = None if foreign is None else _foreign(subject, foreign, progress)
         loaded = load(source, subject.contract, progress).in_order_of(subject.labels)
         index, selection = subject.select(loaded, part)
         if limit is not None and limit < len(index):
             selection += f"; {limit} of these {len(index):,} images"
             index = _sample(loaded, index, limit)
         dataset = loaded.take(index)
-        evaluation = evaluate_subject(subject, dataset, part, selection, progress, corruptions)
+        evaluation = evaluate_subject(subject, dataset, part, selection, progress, corruptions, pictures)
         if folder is not None:
             progress.step("writing the page", 0, 1)
             (folder / EVALUATION).write_bytes(to_json(evaluation))
@@ -82,17 +89,44 @@ def _sample(dataset: Dataset, index: NDArray[np.int64], count: int) -> NDArray[n
     return np.sort(index[order[:count]])
 
 
-def _predict(subject: Subject, dataset: Dataset, progress: Progress) -> Probabilities:
-    parts = []
+def _foreign(subject: Subject, source: str, progress: Progress) -> Dataset:
+    """The foreign pictures, prepared for the subject.
+
+    Raises:
+        RecipeError: it has no acceptance rule.
+        DatasetError: they cannot be used.
+    """
+    if subject.acceptance is None:
+        raise RecipeError(
+            f"--foreign: {subject.name} has no acceptance rule; give a bundle that was exported with labelled images"
+        )
+    return load_pictures(source, subject.contract, progress)
+
+
+def _predict(
+    subject: Subject, dataset: Dataset, progress: Progress, what: str = "clean images"
+) -> tuple[Probabilities, Judged | None]:
+    """What the subject answers itself, and what its acceptance rule says of that."""
+    raw: list[Probabilities] = []
+    judged: list[Judged] = []
     for start in range(0, len(dataset), BATCH):
-        progress.step("clean images", start, len(dataset))
-        parts.append(subject.predict(dataset.images[start : start + BATCH]))
-    progress.step("clean images", len(dataset), len(dataset))
-    return np.concatenate(parts)
+        progress.step(what, start, len(dataset))
+        images = dataset.images[start : start + BATCH]
+        raw.append(subject.predict(images))
+        if subject.acceptance is not None:
+            judged.append(subject.acceptance.judge(images, raw[-1]))
+    progress.step(what, len(dataset), len(dataset))
+    return np.concatenate(raw), Judged(*map(np.concatenate, zip(*judged, strict=True))) if judged else None
 
 
 def evaluate_subject(
-    subject: Subject, dataset: Dataset, part: Part, selection: str, progress: Progress, corruptions: bool
+    subject: Subject,
+    dataset: Dataset,
+    part: Part,
+    selection: str,
+    progress: Progress,
+    corruptions: bool,
+    foreign: Dataset | None = None,
 ) -> Evaluation:
     """Measure an opened run or bundle on exactly these images.
 
@@ -103,8 +137,9 @@ def evaluate_subject(
         selection: for the record: which images these are, in words.
         progress: shows what is being done.
         corruptions: whether to run the corruption suite too.
+        foreign: pictures of which none belongs to a class; only for a subject with an acceptance rule.
     """
-    probabilities = _predict(subject, dataset, progress)
+    probabilities, judged = _predict(subject, dataset, progress)
     counts = metrics.confusion(dataset.labels, probabilities)
     names = subject.labels
     suite: dict[str, Any] = {}
@@ -130,11 +165,31 @@ def evaluate_subject(
         macro_f1=metrics.macro_f1(counts),
         ece=metrics.expected_calibration_error(dataset.labels, probabilities),
         reliability=metrics.reliability(dataset.labels, probabilities),
+        **_acceptance_fields(subject, dataset, probabilities, judged),
+        foreign=None if foreign is None else _foreign_pictures(subject, foreign, progress),
         confusion=tuple(tuple(row) for row in counts.tolist()),
         tools=versions("bctoolkit", "numpy", "scipy", "pillow"),
         created=utc_now(),
         **suite,
     )
+
+
+def _acceptance_fields(subject: Subject, dataset: Dataset, raw: Probabilities, judged: Judged | None) -> dict[str, Any]:
+    """The fields of an evaluation about which answers to accept; without a rule the risk–coverage curve alone."""
+    right = raw.argmax(1) == dataset.labels
+    rule = subject.acceptance
+    if rule is None or judged is None:
+        return {"risk_coverage": risk_coverage(raw.max(1), right)}
+    return {
+        "risk_coverage": risk_coverage(judged.confidence, right),
+        "site": rule.site(judged),
+        "accepted": rule.accepted_answers(dataset.labels, judged),
+    }
+
+
+def _foreign_pictures(subject: Subject, foreign: Dataset, progress: Progress) -> ForeignPictures | None:
+    _, judged = _predict(subject, foreign, progress, "foreign pictures")
+    return judged and foreign_pictures(foreign.source, judged.accepted, foreign.labels, foreign.classes)
 
 
 def _suite_fields(accuracy: NDArray[np.float64]) -> dict[str, Any]:

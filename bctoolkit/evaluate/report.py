@@ -5,6 +5,8 @@ from typing import Literal
 from bctoolkit.contract import ImageKind
 from bctoolkit.documents import Document
 from bctoolkit.statistics.metrics import ReliabilityBin
+from bctoolkit.statistics.selective import AcceptedAnswers, ForeignPictures, RiskCoverage
+from bctoolkit.statistics.site import SiteCheck
 
 __all__ = ["CorruptionAccuracy", "Evaluation", "Part", "WorstCorruption"]
 
@@ -60,6 +62,13 @@ class Evaluation(Document, frozen=True, kw_only=True):
     reliability: tuple[ReliabilityBin, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Rows are the true class, columns the predicted one, in the order of the labels."""
+    risk_coverage: RiskCoverage
+    """Of the answers ranked by confidence: calibrated where the subject has an acceptance rule."""
+    site: SiteCheck | None = None
+    """Whether the images look like those the bundle was validated on; None without an acceptance rule, as the next."""
+    accepted: AcceptedAnswers | None = None
+    foreign: ForeignPictures | None = None
+    """None where no foreign pictures were given."""
     corruptions: dict[str, CorruptionAccuracy] | None = None
     """None where the suite was not run, as in all fields below."""
     corruption_suite: int | None = None

@@ -22,6 +22,7 @@ from bctoolkit.files import sha256_file
 from bctoolkit.lazy import require
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.runtime.backends import default_threads
+from bctoolkit.statistics.acceptance import AcceptanceRule
 from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.workspace import Workspace
 
@@ -49,7 +50,9 @@ class Subject:
     """How images are prepared for it; always uint8."""
     labels: tuple[str, ...]
     predict: Predict
-    """Images N × height × width × channels uint8 → probabilities N × classes."""
+    """Images N × height × width × channels uint8 → probabilities N × classes, not calibrated."""
+    acceptance: AcceptanceRule | None
+    """None of a run, and of a bundle without such a rule."""
     select: Callable[[Dataset, Part], Selection]
     """The images of a part of the set.
 
@@ -111,6 +114,7 @@ def _open_run(folder: Path) -> Subject:
         contract=facts.input,
         labels=facts.labels,
         predict=predictor(in_float32(load_model(folder / runs.MODEL)), facts.input.shape),
+        acceptance=None,
         select=lambda dataset, part: _part_of_run(folder / runs.SPLIT, dataset, part),
     )
 
@@ -151,6 +155,7 @@ def _open_bundle(folder: Path) -> Subject:
         contract=msgspec.structs.replace(manifest.input, dtype="uint8"),
         labels=manifest.labels,
         predict=predict,
+        acceptance=workers[0].acceptance,
         select=lambda dataset, part: _part_of_bundle(opened, dataset, part),
     )
 

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bundle import Golden, Reference
+from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
 from bctoolkit.errors import ExportError, ParityFailed
 from bctoolkit.export.calibration import ranges
 from bctoolkit.export.calibration.ranges import Calibration
+from bctoolkit.export.checks import acceptance
 from bctoolkit.export.checks.conditioning import Conditioning, Limits, conditioning
 from bctoolkit.export.checks.constants import Weights, altered_weight
 from bctoolkit.export.checks.judgement import Validation
@@ -68,6 +70,15 @@ class Baseline:
             ParityFailed: they are not those of the training part.
         """
         return _calibration(self.job)
+
+    @cached_property
+    def fitting_images(self) -> Dataset | None:
+        """The labelled images that an acceptance rule is fitted to; None where they are too few, which is said."""
+        data = self.job.data
+        images = None if data is None else acceptance.fitting_images(data.dataset, data.parts)
+        if images is None:
+            self.job.progress.say(f"  {acceptance.too_few(0 if data is None else len(data.parts.validation))}")
+        return images
 
     @property
     def golden(self) -> Golden:

@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from bctoolkit import bundle
 from bctoolkit.bundle import Bundle, BundleContent
+from bctoolkit.data import Dataset
+from bctoolkit.data.dataset import rows
 from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import ExportError, RecipeError
 from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, quantized_artifact
 from bctoolkit.export.baseline import Baseline, check_network
 from bctoolkit.export.cache import TOOLS
+from bctoolkit.export.checks.acceptance import fit
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.figures import labelled_figures
 from bctoolkit.export.keras_graph.state import training_warning
@@ -22,9 +27,12 @@ from bctoolkit.export.network import Network
 from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.sensitivity.report import write_report
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult
+from bctoolkit.export.variants import predict_artifact
 from bctoolkit.manifest import Processor
 from bctoolkit.runtime.model_files.ports import classifier_ports, require_ports
 from bctoolkit.statistics import metrics
+from bctoolkit.statistics.acceptance import AcceptanceRule
+from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.system import cpu_features, cpu_name, utc_now, versions
 
 __all__ = ["Built", "build_bundles", "export_properties", "seal"]
@@ -170,6 +178,7 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         keep_float=tuple(sorted(checked.keep_float)),
         integer_products=checked.integer_products,
         cpu=Processor(cpu_name(), cpu_features()),
+        acceptance=_acceptance(baseline, artifact, checked),
         **facts,
     )
     sealed = bundle.write(job.target / job.name(artifact), content)
@@ -182,6 +191,27 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         + (f", {floats} layers in float" if floats else "")
     )
     return sealed
+
+
+def _acceptance(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact) -> AcceptanceRule | None:
+    """Which of the artifact's answers to accept; None without enough labelled images to fit that to."""
+    images = baseline.fitting_images
+    if images is None:
+        return None
+    return fit(images, _answers(baseline, artifact, checked, images), baseline.job.recipe.coverage)
+
+
+def _answers(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, images: Dataset) -> Probabilities:
+    """What the artifact answers to images; those that it was judged on are not predicted again."""
+    known: dict[bytes, NDArray[np.float32]] = {}
+    if baseline.validation is not None and checked.validated is not None:
+        known = dict(zip(rows(baseline.validation.hashes), checked.validated, strict=True))
+    keys = rows(images.hashes)
+    missing = images.take(np.array([i for i, key in enumerate(keys) if key not in known], np.int64))
+    if len(missing):
+        predicted = predict_artifact(baseline.job, artifact, checked.model, missing.images[:])
+        known.update(zip(rows(missing.hashes), predicted, strict=True))
+    return np.stack([known[key] for key in keys])
 
 
 def _report(job: Job, name: str, search: MixedPrecisionResult | None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from bctoolkit.contract import InputContract
-from bctoolkit.documents.formats import FORMATS
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import RecipeError
 from bctoolkit.export.cache import digest
 from bctoolkit.export.checks.images import CheckImages
@@ -85,8 +85,9 @@ def plan(recipe: ExportRecipe) -> list[Artifact]:
         for kind in recipe.quantizations:
             if kind not in (*available, "all"):
                 raise RecipeError(f"{name} has no quantization {kind!r}; it has {', '.join(available)}")
-            artifacts |= dict.fromkeys((name, each) for each in (available if kind == "all" else (kind,)))
+            kinds = [each for each in available if not QUANTIZATIONS[each].by_name] if kind == "all" else [kind]
+            artifacts |= dict.fromkeys((name, each) for each in kinds)
     for name, kind in artifacts:
-        if kind == "int8-full" and recipe.input.dtype != "uint8":
-            raise RecipeError(f"{name} int8-full takes uint8 images; leave out --input {recipe.input.dtype}")
+        if QUANTIZATIONS[kind].throughout and recipe.input.dtype != "uint8":
+            raise RecipeError(f"{name} {kind} takes uint8 images; leave out --input {recipe.input.dtype}")
     return list(artifacts)

@@ -44,7 +44,7 @@ class ReferencePredictions:
         dataset = data.dataset.take(stratified(data.dataset, data.parts.validation, VALIDATED))
         images = dataset.images[:]
         probabilities = self._cached(images, dataset.hashes, "reference on the validation part")
-        return Validation(images, dataset.labels, probabilities, self._job.labels)
+        return Validation(images, dataset.labels, probabilities, self._job.labels, dataset.hashes)
 
     def check_images(self, test_part: Reference | None) -> NDArray[np.float32]:
         """The images that the export is checked on; those of the test part are not predicted again."""

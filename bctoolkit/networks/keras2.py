@@ -92,7 +92,7 @@ def _require_network(path: Path, saved: Saved, objects: Mapping[str, Any]) -> No
             function = inner.get("function") if isinstance(inner, dict) else None
             if not _computes(function):
                 raise WeightsError(
-                    f"{path}: {layer} calls {shown(function)!r} of TensorFlow, which does more than compute"
+                    f"{path}: {layer} calls {shown(repr(function))} of TensorFlow, which does more than compute"
                 )
         elif kind in ("ClassMethod", "InstanceMethod"):
             raise WeightsError(

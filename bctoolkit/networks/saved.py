@@ -147,10 +147,14 @@ def _from_hdf5(path: Path) -> Saved | None:
 
 
 def damage(path: Path) -> str | None:
-    """The part of a `.keras` archive that fails its checksum; None where all is well."""
+    """The part of a `.keras` archive that fails its checksum; None where all is well.
+
+    Raises:
+        WeightsError: a part cannot be unpacked at all.
+    """
     if path.suffix != ".keras":
         return None
-    with zipfile.ZipFile(path) as archive:
+    with keras_archive(path) as archive:
         return archive.testzip()
 
 

@@ -84,7 +84,7 @@ def _require_own(content: BinaryIO, source: str) -> None:
             _visit(file)
     except UNREADABLE as problem:
         reason = " ".join(str(problem).split())[:120]
-        raise WeightsError(f"{source}: not a whole Keras model ({reason}); copy the file again") from None
+        raise WeightsError(f"{source}: not a whole HDF5 file ({reason}); copy the file again") from None
 
 
 def _visit(file: h5py.File) -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from bctoolkit.contract import COLOURS, pillow_image
 from bctoolkit.escaping.text import for_html
 from bctoolkit.statistics.metrics import ReliabilityBin
+from bctoolkit.statistics.selective import RiskCoverage
 
-__all__ = ["confusion", "document", "facts", "picture", "reliability", "section", "table", "tiles"]
+__all__ = ["confusion", "document", "facts", "picture", "reliability", "risk_coverage", "section", "table", "tiles"]
 
 
 FEW_COLUMNS = 6
@@ -129,6 +130,31 @@ def reliability(bins: Sequence[ReliabilityBin]) -> str:
         f'<rect class="frame" width="300" height="300"/>{"".join(bars)}'
         f'<line class="diagonal" x1="0" y1="300" x2="300" y2="0"/>{ticks}'
         '<text x="150" y="332" text-anchor="middle">confidence</text></svg>'
+    )
+
+
+def risk_coverage(curve: RiskCoverage, mark: tuple[float, float] | None) -> str:
+    """The share of errors by the share of answers accepted, on 300 × 200 units, and a point of the two."""
+    highest = max([*curve.risk, mark[1] if mark else 0.0, 0.01])
+
+    def at(coverage: float, risk: float) -> str:
+        return f"{300 * coverage:.1f},{200 - 190 * risk / highest:.1f}"
+
+    line = " ".join(at(*point) for point in zip(curve.coverage, curve.risk, strict=True))
+    dot = ""
+    if mark is not None:
+        x, y = at(*mark).split(",")
+        text = f"{mark[0]:.1%} accepted, {mark[1]:.2%} wrong"
+        dot = f'<circle class="mark" cx="{x}" cy="{y}" r="4"><title>{text}</title></circle>'
+    ticks = "".join(
+        f'<text x="{300 * tick}" y="216" text-anchor="middle">{tick:g}</text>'
+        f'<text x="-6" y="{204 - 190 * tick}" text-anchor="end">{highest * tick:.1%}</text>'
+        for tick in (0, 0.5, 1)
+    )
+    return (
+        '<svg class="reliability" viewBox="-46 -10 362 250" role="img" aria-label="risk–coverage curve">'
+        f'<rect class="frame" width="300" height="200"/><polyline class="curve" points="{line}"/>{dot}{ticks}'
+        '<text x="150" y="234" text-anchor="middle">share accepted; upwards: share of these that is wrong</text></svg>'
     )
 
 

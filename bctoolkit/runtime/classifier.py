@@ -24,6 +24,7 @@ from bctoolkit.runtime.info import ClassifierInfo
 from bctoolkit.runtime.model_files.identity import model_file
 from bctoolkit.runtime.self_test.run import SelfTestMode, run_self_test
 from bctoolkit.signing import TrustedKey
+from bctoolkit.statistics.acceptance import AcceptanceRule
 from bctoolkit.statistics.metrics import are_probabilities
 from bctoolkit.system import versions
 
@@ -45,11 +46,14 @@ class Prediction:
     labels: tuple[str, ...]
     """The most probable class of each image."""
     probabilities: NDArray[np.float32]
-    """N × classes, each row summing to 1; where the model returns eight bits, to within 1/512 per class."""
+    """N × classes, each row summing to 1: calibrated where the bundle has an acceptance rule, else the model's own,
+    which sum to 1 within 1/512 per class where it returns eight bits."""
+    accepted: NDArray[np.bool_] | None = None
+    """Of each image whether its answer is one to rely on; None where the bundle has no acceptance rule."""
 
 
 class Classifier:
-    """An opened model with its input contract and its labels.
+    """An opened model with its input contract, its labels, and its rule of which answers to accept.
 
     Several threads may use one classifier: each call gets the answers to its own images. A process of its own needs a
     classifier of its own, for an engine's threads and memory are not inherited.
@@ -61,13 +65,20 @@ class Classifier:
         contract: what the model takes.
         labels: the classes, in the order of its outputs.
         info: what there is to say of it; by default what the other arguments say.
+        acceptance: which answers to accept; None where nothing is known of that.
     """
 
     def __init__(
-        self, backend: Backend, contract: InputContract, labels: tuple[str, ...], info: ClassifierInfo | None = None
+        self,
+        backend: Backend,
+        contract: InputContract,
+        labels: tuple[str, ...],
+        info: ClassifierInfo | None = None,
+        acceptance: AcceptanceRule | None = None,
     ) -> None:
         self.contract = contract
         self.labels = labels
+        self.acceptance = acceptance
         self._backend: Backend | None = backend
         self._info = info or ClassifierInfo(
             provider=backend.provider, threads=backend.threads, labels=labels, input=contract
@@ -142,8 +153,27 @@ class Classifier:
                 this process is a fork of the one that opened the model.
             MissingExtra: files and Pillow images need Pillow.
         """
-        probabilities = self._answers(self.backend, self._batch(images))
-        return Prediction(tuple(self.labels[i] for i in probabilities.argmax(1)), probabilities)
+        batch = self._batch(images)
+        raw = self._answers(self.backend, batch)
+        labels = tuple(self.labels[i] for i in raw.argmax(1))
+        if self.acceptance is None:
+            return Prediction(labels, raw)
+        judged = self.acceptance.judge(batch, raw)
+        return Prediction(labels, judged.probabilities, judged.accepted)
+
+    def raw_probabilities(self, images: Picture | Sequence[Picture]) -> NDArray[np.float32]:
+        """What the model itself answers to a batch: what parity, golden images and self-tests compare.
+
+        Args:
+            images: as `predict` takes them.
+
+        Returns:
+            N × classes, not calibrated.
+
+        Raises:
+            BctkError: as `predict`.
+        """
+        return self._answers(self.backend, self._batch(images))
 
     def predict_batches(self, images: Iterable[Picture], batch: int = 1) -> Iterator[Prediction]:
         """Classify images as they come, in their order, never holding more than a batch of them.
@@ -168,7 +198,7 @@ class Classifier:
         return map(self.predict, iter(lambda: list(islice(waiting, batch)), []))
 
     def predict_each(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Classify images one at a time, as a device does, however many there are.
+        """What the model itself answers to images one at a time, as on a device, however many there are.
 
         A form that finds the range of its activations at run time takes it over the whole batch, so that the
         probabilities of an image of a batch depend on its neighbours there.
@@ -178,14 +208,14 @@ class Classifier:
                 on disk.
 
         Returns:
-            N × classes probabilities.
+            N × classes probabilities, not calibrated.
 
         Raises:
             InputMismatch: the shape breaks the contract.
             BackendError: the engine returned something that is no probability per class.
         """
         single = (np.asarray(images[i : i + 1], self.contract.dtype) for i in range(len(images)))
-        return np.concatenate([self.predict(image).probabilities for image in single])
+        return np.concatenate([self.raw_probabilities(image) for image in single])
 
     def _answers(self, backend: Backend, batch: NDArray[Any]) -> NDArray[np.float32]:
         """The model's probabilities of a batch that keeps the contract, N × classes, if that is what they are."""
@@ -266,7 +296,8 @@ def load(
         )
     info = _info(opened.manifest, name, _version(row.package), backend)
     outcome = run_self_test(self_test, opened, backend, info)
-    return Classifier(backend, info.input, info.labels, msgspec.structs.replace(info, self_test=outcome))
+    info = msgspec.structs.replace(info, self_test=outcome)
+    return Classifier(backend, info.input, info.labels, info, opened.acceptance_rule())
 
 
 def _info(manifest: Manifest, engine: str, engine_version: str | None, backend: Backend) -> ClassifierInfo:

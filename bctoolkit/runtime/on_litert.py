@@ -113,6 +113,7 @@ class LiteRtBackend:
 
     def _one(self, image: NDArray[Any]) -> NDArray[np.float32]:
         with self._interpreters.lend() as interpreter:
+            interpreter.reset_all_variables()  # else what a recurrent layer keeps of the image before counts too
             interpreter.set_tensor(self._input, image)
             interpreter.invoke()
             output: NDArray[Any] = interpreter.get_tensor(self._output)

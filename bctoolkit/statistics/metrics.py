@@ -247,10 +247,16 @@ def calibration_gaps(labels: Labels, probabilities: Probabilities, bins: int = 1
     return gaps
 
 
-def temperature(labels: Labels, probabilities: Probabilities) -> float:
+def temperature(labels: Labels, probabilities: Probabilities, smoothing: float = 0.0) -> float:
     """The temperature that makes the labels likeliest, between 0.05 and 20 (Guo et al. 2017, section 4.2).
 
     Above 1 the network is surer than it is right, below 1 less sure. The likelihood is convex in 1 / temperature.
+
+    Args:
+        labels: N true classes.
+        probabilities: N × classes.
+        smoothing: share of each label that counts as spread evenly over the classes. With none, labels that are all
+            right would make the network certain.
     """
     logits = _logits(probabilities)
     rows = np.arange(len(labels))
@@ -259,7 +265,8 @@ def temperature(labels: Labels, probabilities: Probabilities) -> float:
         scaled = logits * inverse
         highest = scaled.max(1, keepdims=True)
         total = np.log(np.exp(scaled - highest).sum(1)) + highest[:, 0]
-        return float((total - scaled[rows, labels]).mean())
+        expected = (1 - smoothing) * scaled[rows, labels] + smoothing * scaled.mean(1)
+        return float((total - expected).mean())
 
     optimize: Any = require("scipy.optimize", "bench")
     minimum = optimize.minimize_scalar(surprise, bounds=(1 / 20, 20), method="bounded", options={"xatol": 1e-6})
@@ -268,8 +275,7 @@ def temperature(labels: Labels, probabilities: Probabilities) -> float:
 
 def tempered(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
     """Probabilities N × classes as a softmax at another temperature would give them."""
-    scaled = _logits(probabilities) / temperature
-    raised = np.exp(scaled - scaled.max(1, keepdims=True))
+    raised = np.maximum(probabilities.astype(np.float64), TINY) ** (1 / temperature)
     shares: NDArray[np.float64] = raised / raised.sum(1, keepdims=True)
     return shares
 

@@ -19,6 +19,7 @@ from bctoolkit.bench.analysis.calibration_drift import drift_interval
 from bctoolkit.bench.analysis.statistics import latency, ratio
 from bctoolkit.statistics.metrics import exact_interval, expected_calibration_error
 from bctoolkit.statistics.paired import PairedChange, paired_mean_interval, regressed_classes, score_interval
+from bctoolkit.statistics.two_samples import superiority
 
 Samples = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -202,6 +203,21 @@ def of_drift(count: int, scale: float, noise: float) -> float:
     return held / repeats()
 
 
+def of_pairs(stored: int, new: int, share: float) -> float:
+    """Newcombe's interval of the share of pairs in which the new value is the larger, of normal values."""
+    rng, shift = np.random.default_rng(6), np.sqrt(2) * scipy_stats.norm.ppf(share)
+    held = 0
+    for _ in range(repeats()):
+        measured = superiority(rng.normal(size=stored), rng.normal(shift, 1, new), float(scipy_stats.norm.ppf(0.975)))
+        held += measured.low <= share <= measured.high
+    return held / repeats()
+
+
+def pairs(stored: int, new: int, share: float) -> Setting:
+    what = f"{stored} stored and {new} new images, {share:.0%} of pairs"
+    return Setting("share of pairs", what, lambda: of_pairs(stored, new, share), safe=True)
+
+
 def binomial(count: int, share: float) -> Setting:
     condition = f"{count:,} images, {share:.1%} of them"
     return Setting("exact binomial", condition, lambda: exact_binomial(count, share), safe=True)
@@ -252,6 +268,7 @@ SETTINGS = [
     *(p99(*each) for each in ((3, 400, 0.0), (5, 300, 0.0), (5, 300, 0.02), (5, 1000, 0.02), (10, 1024, 0.02))),
     *(drift(*each) for each in ((400, 1.0, 0.02), (400, 0.7, 0.1), (1815, 1.0, 0.02), (1815, 1.0, 0.3),
                                 (1815, 1.3, 0.1))),
+    *(pairs(512, *each) for each in ((20, 0.5), (20, 0.7), (20, 0.95), (300, 0.5), (300, 0.7), (1815, 0.6))),
     *(corrupted("drop", *each) for each in SUITES),
     *(corrupted("relative drop", *each) for each in SUITES),
 ]  # fmt: skip

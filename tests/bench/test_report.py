@@ -30,14 +30,14 @@ CONTRACT: dict[str, set[str]] = {
     "latency": {
         "p50", "p90", "p99", "mean", "min", "max", "ci95_p50", "ci95_p99", "n", "warnings", "spread", "stable",
     },
-    "parity": {"golden", "golden_images", "labelled", "golden_agreement_ci95"},
+    "parity": {"golden", "golden_images", "labelled", "golden_agreement_ci95", "foreign"},
     "golden": {"count", "top1_agreement", "max_abs_diff", "mean_abs_diff"},
     "labelled": {
         "split", "source", "count", "accuracy", "accuracy_ci95", "reference_accuracy", "change",
         "accuracy_drop", "accuracy_drop_ci95", "worst_recall_drop", "mcnemar_p",
         "top1_agreement", "top1_agreement_ci95", "recall", "class_changes", "regressed_classes",
         "ece", "ece_drift", "ece_drift_ci95", "robustness", "temperature",
-        "ece_tempered",
+        "ece_tempered", "risk_coverage", "accepted", "site",
     },
     "verdict": {"checks", "outcome", "passed"},
     "check": {"name", "limit", "observed", "note", "outcome", "interval", "images_needed", "passed"},

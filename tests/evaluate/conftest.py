@@ -31,6 +31,7 @@ def subject(cells: Dataset) -> Subject:
         contract=InputContract(height=48, width=48),
         labels=cells.classes,
         predict=by_colour,
+        acceptance=None,
         select=lambda dataset, part: Selection(np.arange(len(dataset)), "all images"),
     )
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bctoolkit import bundle as bundles
 from bctoolkit import networks
-from bctoolkit.documents.formats import FORMATS
+from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.errors import DatasetError, ExportError, ParityFailed, RecipeError
 from bctoolkit.export import build, export, keras_network, variants
@@ -190,16 +190,19 @@ def test_the_reference_is_asked_once_for_all_exports(
     assert [label for label in labels if "reference" in label] == []
 
 
-def test_all_is_every_form_that_a_format_has() -> None:
-    wanted = [(name, kind) for name, row in FORMATS.items() for kind in row.quantizations]
+def test_all_is_every_form_that_a_format_has_but_those_asked_for_by_name() -> None:
+    every = [(name, kind) for name, row in FORMATS.items() for kind in row.quantizations]
+    wanted = [(name, kind) for name, kind in every if not QUANTIZATIONS[kind].by_name]
+    assert set(every) - set(wanted) == {("tflite", "w8a16")}
     assert plan(ExportRecipe(formats=tuple(FORMATS), quantizations=("all",))) == wanted
 
 
 def test_a_form_that_a_format_lacks_is_refused_with_those_it_has() -> None:
     with pytest.raises(RecipeError, match="onnx has no quantization 'int8-full'; it has fp32, "):
         plan(ExportRecipe(quantizations=("int8-full",)))
-    with pytest.raises(RecipeError, match="tflite int8-full takes uint8 images; leave out --input float32"):
-        plan(ExportRecipe(formats=("tflite",), quantizations=("int8-full",), input=InputSettings(dtype="float32")))
+    for kind in ("int8-full", "w8a16"):
+        with pytest.raises(RecipeError, match=f"tflite {kind} takes uint8 images; leave out --input float32"):
+            plan(ExportRecipe(formats=("tflite",), quantizations=(kind,), input=InputSettings(dtype="float32")))
 
 
 def test_layers_kept_in_float_are_in_the_manifest(tiny: Path, tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.onnx.passes import int8 as onnx_int8
 from bctoolkit.export.plan import Job
+from bctoolkit.export.tflite import exporter as tflite_exporter
 from bctoolkit.export.tflite.graph import QuantParams
-from bctoolkit.export.tflite.passes import int8 as tflite_int8
+from bctoolkit.export.tflite.passes import static as tflite_static
 from bctoolkit.lazy import attribute
 from bctoolkit.networks.inference import in_float32, predict
 from bctoolkit.progress import Silent
@@ -214,7 +215,7 @@ def test_one_scale_for_all_channels_of_a_depthwise_kernel_is_blamed_on_quantizat
         scale = np.abs(kernel).max() / 127
         return np.rint(kernel / scale).astype(np.int8), QuantParams(np.full(kernel.shape[axis], scale), 0, axis)
 
-    monkeypatch.setattr(tflite_int8, "int8_weights", one_scale)
+    monkeypatch.setattr(tflite_static, "int8_weights", one_scale)
     message = refused(run_folder, tmp_path / "out", ("tflite",), "int8-full")
     assert message.startswith("tflite fp32 → tflite int8-full: ")
     assert "channels of the weights 'block_0_depthwise" in message
@@ -272,6 +273,17 @@ def test_ranges_of_black_images_are_blamed_on_quantization(chain: Chain, float32
     before = chain.artifact("tflite", "fp32", float32["tflite"])
     after = chain.artifact("tflite", "int8-full", chain.exporters["tflite"].convert("int8-full", black))
     assert chain.fault(before, after, "int8-full").startswith("tflite fp32 → tflite int8-full: ")
+
+
+def test_clipped_activations_are_blamed_on_quantization(
+    chain: Chain, float32: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = dataclasses.replace(tflite_static.INT16, headroom=0.2)
+    monkeypatch.setitem(tflite_exporter.STATIC, "w8a16", narrow)
+    settings = QuantizationSettings(chain.job.check_images.images[:8])
+    before = chain.artifact("tflite", "fp32", float32["tflite"])
+    after = chain.artifact("tflite", "w8a16", chain.exporters["tflite"].convert("w8a16", settings))
+    assert chain.fault(before, after, "w8a16").startswith("tflite fp32 → tflite w8a16: ")
 
 
 PREPARED = {"BGR for RGB": lambda array: array[..., ::-1], "/255 twice": lambda array: array // 255}

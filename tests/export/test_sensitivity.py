@@ -130,7 +130,7 @@ def case(tmp_path: Path) -> Callable[..., Case]:
         model = network(*hostile)
         images = drawn(count)
         reference = np.asarray(model(images.astype(np.float32), training=False))
-        validation = Validation(images, reference.argmax(1), reference, ("a", "b", "c"))
+        validation = Validation(images, reference.argmax(1), reference, ("a", "b", "c"), np.empty((0, 32), np.uint8))
         return Case(Dynamic(model, ExportSettings(CONTRACT)), validation, tmp_path / "cache")
 
     return build

@@ -66,7 +66,7 @@ def answer(content: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def test_every_quantization_of_the_table_is_tried_here() -> None:
-    assert QUANTIZED == ("fp32", "fp16", "int8-dynamic", "int8", "int8-full")
+    assert QUANTIZED == ("fp32", "fp16", "int8-dynamic", "int8", "int8-full", "w8a16")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,7 @@ def test_every_quantization_of_the_table_is_tried_here() -> None:
         ("int8-dynamic", 0.05, 0.28),
         ("int8", 0.05, 0.28),
         ("int8-full", 0.1, 0.28),
+        ("w8a16", 0.01, 0.28),
     ],
 )
 def test_it_answers_as_keras_within_its_precision(
@@ -118,10 +119,10 @@ def test_stem_head_and_depthwise_layers_stay_float_on_a_cpu(atto: keras.Model, e
         kept = {layer.name for layer in atto.layers if layer.weights} - set(exporter.quantizable(name))
         assert {n for n in kept if not n.endswith(("_depthwise", "_norm"))} == {"stem_conv", "head_logits"}
     linear = [x.name for x in atto.layers if isinstance(x, layers.Dense | layers.Conv2D | layers.DepthwiseConv2D)]
-    assert set(exporter.quantizable("int8-full")) == set(linear)
+    assert set(exporter.quantizable("int8-full")) == set(exporter.quantizable("w8a16")) == set(linear)
 
 
-@pytest.mark.parametrize("name", ["int8-dynamic", "int8", "int8-full"])
+@pytest.mark.parametrize("name", ["int8-dynamic", "int8", "int8-full", "w8a16"])
 def test_layers_kept_in_float_are(
     exporter: TfliteExporter, images: NDArray[np.uint8], files: dict[str, bytes], name: str
 ) -> None:
@@ -151,24 +152,27 @@ def test_a_float32_input_answers_the_same(
     np.testing.assert_allclose(answer(content, images.astype(np.float32)), expected, atol=1e-5)
     static = floats.convert("int8", QuantizationSettings(images))
     np.testing.assert_array_equal(answer(static, images.astype(np.float32)), answer(files["int8"], images))
-    with pytest.raises(RecipeError, match="int8-full takes uint8 images, got input 'float32'"):
-        floats.convert("int8-full", QuantizationSettings(images))
+    for name in ("int8-full", "w8a16"):
+        with pytest.raises(RecipeError, match=f"{name} takes uint8 images, got input 'float32'"):
+            floats.convert(name, QuantizationSettings(images))
 
 
 def test_the_file_tells_its_properties_and_where_it_stays_float(files: dict[str, bytes]) -> None:
     properties = Graph(files["fp32"]).properties()
     assert properties == {"labels": "a, b, c, d", "licence": "CC BY 4.0 ©"}
-    full = Graph(files["int8-full"]).properties()["arithmetic"]
-    assert full.startswith("17 float islands between the integers, at stem_norm, stage_0_block_0_norm,")
+    for name in ("int8-full", "w8a16"):
+        full = Graph(files[name]).properties()["arithmetic"]
+        assert full.startswith("17 float islands between the integers, at stem_norm, stage_0_block_0_norm,")
 
 
-def test_int8_full_takes_and_tells_bytes(files: dict[str, bytes]) -> None:
-    graph = Graph(files["int8-full"])
-    assert graph.dtype(graph.inputs[0]) == graph.dtype(graph.outputs[0]) == np.uint8
+@pytest.mark.parametrize(("name", "told"), [("int8-full", np.uint8), ("w8a16", np.int16)])
+def test_integer_forms_take_bytes_and_tell_integers(files: dict[str, bytes], name: str, told: type) -> None:
+    graph = Graph(files[name])
+    assert [graph.dtype(tensor) for tensor in (*graph.inputs, *graph.outputs)] == [np.uint8, told]
     assert (graph.name(graph.inputs[0]), graph.name(graph.outputs[0])) == ("image", "probabilities")
 
 
-@pytest.mark.parametrize("name", ["int8", "int8-full"])
+@pytest.mark.parametrize("name", ["int8", "int8-full", "w8a16"])
 @pytest.mark.parametrize("given", [None, np.zeros((0, 32, 32, 3), np.uint8)])
 def test_calibration_needs_images(exporter: TfliteExporter, name: str, given: NDArray[np.uint8] | None) -> None:
     with pytest.raises(RecipeError, match=f"{name} needs calibration images"):

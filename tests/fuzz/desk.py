@@ -1,6 +1,7 @@
 """What the fuzzers of files that come to a desk share: hostile values, changes to trees and bytes, and the oracle.
 
-`make soak` runs a few hundred cases; BCTK_FUZZ=N runs N of each. A case is its seed, which a failure names.
+`make soak` runs a few hundred cases; BCTK_FUZZ=N runs N of each, BCTK_FUZZ=FROM:TO those of these seeds. A case is its
+seed, which a failure names.
 """
 
 import os
@@ -38,7 +39,7 @@ class _TooLong(BaseException):
 
 def cases(few: int) -> Iterator[tuple[int, random.Random]]:
     """Seeds and what to draw from."""
-    for seed in range(int(os.environ.get("BCTK_FUZZ", few))):
+    for seed in range(*map(int, os.environ.get("BCTK_FUZZ", str(few)).split(":"))):
         yield seed, random.Random(seed)
 
 

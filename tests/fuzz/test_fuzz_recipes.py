@@ -63,7 +63,7 @@ def with_form(tree: Any) -> Any:
 @pytest.mark.soak
 def test_recipes_and_budgets(tmp_path: Path) -> None:
     said: Counter[str] = Counter()
-    for seed, draw in cases(300):
+    for seed, draw in cases(200):
         path, shelf = draw.choice(FILES)
         changed = tmp_path / path.name
         changed.write_bytes(toml(path, draw))
@@ -88,7 +88,7 @@ def test_reports(tmp_path: Path) -> None:
     said: Counter[str] = Counter()
     raw: Any = json.loads(REPORT.read_bytes())
     folder = tmp_path / "report"
-    for seed, draw in cases(150):
+    for seed, draw in cases(100):
         folder.mkdir()
         content = json.dumps(changed_tree(raw, draw)).encode()
         content = changed_bytes(content, draw) if draw.random() < 0.2 else content

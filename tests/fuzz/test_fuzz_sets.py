@@ -237,7 +237,7 @@ def use(source: Path, root: Path, draw: Random) -> None:
 def test_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: Counter[str] = Counter()
     monkeypatch.chdir(tmp_path)
-    for seed, draw in cases(150):
+    for seed, draw in cases(100):
         root = tmp_path / "case"
         root.mkdir()
         source = draw.choice((make_archive, make_archive, make_folders, make_arrays_folder))(root, draw)

@@ -206,3 +206,17 @@ def test_weights_alone_are_read_from_their_file_alone(tmp_path: Path) -> None:
         external_storage(file)
     with pytest.raises(WeightsError, match="takes its values from another file"):
         load_weights(network, str(path))
+
+
+def test_a_part_that_cannot_be_unpacked_is_one_line(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, layers.Dense(2)(layers.Flatten()(image))).save(tmp_path / "whole.keras")
+    with zipfile.ZipFile(tmp_path / "whole.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    path = rezipped(tmp_path / "model.keras", members, zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("model.weights.h5").header_offset + 60
+    content = bytearray(path.read_bytes())
+    content[start : start + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    refusal(path)

@@ -29,6 +29,9 @@ class Echo:
     def set_tensor(self, index: int, value: np.ndarray) -> None:
         self._value = value[:, 0]
 
+    def reset_all_variables(self) -> None:
+        pass
+
     def invoke(self) -> None:
         pass
 

@@ -191,7 +191,8 @@ def tflite_classifier(
         samples = [*ends, *(rng.uniform(*span, shape).astype(np.float32) for _ in range(8))]
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([sample] for sample in samples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        wide = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [wide if integers == "int16" else tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(integers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of statistics that only quantized training has

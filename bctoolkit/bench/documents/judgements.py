@@ -6,6 +6,8 @@ from bctoolkit.bench.documents.measurements import Interval
 from bctoolkit.documents import Document, Outcome
 from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import PairedChange
+from bctoolkit.statistics.selective import AcceptedAnswers, ForeignPictures, RiskCoverage
+from bctoolkit.statistics.site import SiteCheck
 
 __all__ = ["Check", "Labelled", "ParityReport", "Robustness", "UnderCorruption", "Verdict"]
 
@@ -79,9 +81,16 @@ class Labelled(Document, frozen=True, kw_only=True):
     ece_drift_ci95: Interval | None = None
     """On the safe side: see `bench.analysis.calibration_drift`."""
     temperature: float | None = None
-    """Fitted anew to this artifact on these images; 1 where it is as sure as it is right. Nothing applies it."""
+    """Fitted anew to this artifact on these images; 1 where it is as sure as it is right. Nothing applies it: the one
+    that the bundle applies is in `accepted`."""
     ece_tempered: float | None = None
     """ECE at that temperature, on the images it was fitted to."""
+    risk_coverage: RiskCoverage | None = None
+    """Of the answers ranked by confidence: calibrated where the bundle has an acceptance rule."""
+    accepted: AcceptedAnswers | None = None
+    """None where the bundle has no acceptance rule, as the next."""
+    site: SiteCheck | None = None
+    """Whether the images look like those the bundle was validated on."""
     robustness: Robustness | None = None
     """None where the corruption suite was left out."""
 
@@ -103,6 +112,8 @@ class ParityReport(Document, frozen=True, kw_only=True):
     golden_agreement_ci95: Interval
     """Exact binomial."""
     labelled: Labelled | None = None
+    foreign: ForeignPictures | None = None
+    """None where no foreign pictures were given, or the bundle has no acceptance rule."""
 
     @property
     def headline_accuracy(self) -> float:

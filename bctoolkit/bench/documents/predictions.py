@@ -20,6 +20,7 @@ MOST_BYTES = 2**30
 """Of a file, and of its arrays unpacked."""
 ARRAYS = {
     "golden": ArraySpec((None, None), "<f4"),
+    "foreign": ArraySpec((None, None), "<f4"),
     "hashes": ArraySpec((None, 32), "|u1"),
     "labels": ArraySpec((None,), "<i8"),
     "observed": ArraySpec((None, None), "<f4"),
@@ -53,10 +54,14 @@ class Predictions:
 
     golden: Probabilities
     labelled: LabelledPredictions | None
+    foreign: Probabilities | None = None
+    """Of pictures of which none belongs to a class, in their order; None where there are none."""
 
     def save(self, path: Path) -> None:
         """Write an `.npz`."""
         arrays: dict[str, NDArray[Any]] = {"golden": self.golden}
+        if self.foreign is not None:
+            arrays["foreign"] = self.foreign
         if (labelled := self.labelled) is not None:
             arrays |= {"hashes": labelled.hashes, "labels": labelled.labels, "observed": labelled.observed}
             optional = {
@@ -78,14 +83,14 @@ class Predictions:
             present = [name for name in ARRAYS if f"{name}.npy" in archive.namelist() or name == "golden"]
         specs = {name: ARRAYS[name] for name in present}
         arrays: dict[str, Any] = read_npz(content, specs, str(path), RecipeError, most=MOST_BYTES)
-        golden = arrays.pop("golden")
+        golden, foreign = arrays.pop("golden"), arrays.pop("foreign", None)
         if not arrays:
-            return cls(golden, None)
+            return cls(golden, None, foreign)
         missing = {"hashes", "labels", "observed"} - set(arrays)
         labelled = None if missing else LabelledPredictions(**{"reference": None} | arrays)
         if labelled is None or not _fit(labelled):
             raise RecipeError(f"{path}: arrays that do not fit each other; measure again")
-        return cls(golden, labelled)
+        return cls(golden, labelled, foreign)
 
 
 def _fit(labelled: LabelledPredictions) -> bool:

@@ -24,6 +24,7 @@ def predict_all(
     provider: str | None,
     progress: Progress,
     corruptions: int | None = None,
+    foreign: Dataset | None = None,
 ) -> Predictions:
     """Run the golden images, and the labelled ones of `dataset`, through a bundle.
 
@@ -34,13 +35,18 @@ def predict_all(
         provider: what to run on; the engine's first by default.
         progress: notified of the corruption suite's steps.
         corruptions: most images, one of each class in turn, to run through the suite; None leaves it out.
+        foreign: pictures of which none belongs to a class, prepared for the bundle; only of use to one with an
+            acceptance rule.
 
     Raises:
         BackendError: it cannot run, or its process died.
     """
     golden = predict(bundle.path, bundle.golden().images, threads, provider)
+    pictures = None
+    if foreign is not None and bundle.manifest.acceptance is not None:
+        pictures = predict(bundle.path, foreign.images, threads, provider)
     if dataset is None:
-        return Predictions(golden, None)
+        return Predictions(golden, None, pictures)
     ordered = dataset.in_order_of(bundle.manifest.labels)
     index, reference = _paired(bundle, ordered)
     images = ordered.take(index)
@@ -51,7 +57,7 @@ def predict_all(
         sample = stratified(images, np.arange(len(images)), corruptions)
         predicted = predict_suite(bundle.path, images.take(sample), threads, provider, progress)
         labelled = replace(labelled, sample=sample, corrupted=predicted)
-    return Predictions(golden, labelled)
+    return Predictions(golden, labelled, pictures)
 
 
 def _paired(bundle: Bundle, dataset: Dataset) -> tuple[NDArray[np.int64], Probabilities | None]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bctoolkit.bench.analysis import wording
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.report import Report, Result
-from bctoolkit.bench.report import charts, profile_section, robustness_section, scenario_section
+from bctoolkit.bench.report import acceptance_section, charts, profile_section, robustness_section, scenario_section
 from bctoolkit.bench.report.summary import ResultSummary, placement, summaries
 from bctoolkit.bench.report.tables import classes_table, figures_table, limits_table
 from bctoolkit.bundle import Bundle
@@ -39,7 +39,7 @@ METHOD = (
     ("interval of p50", "Student's, over the sessions' medians, on the scale of the logarithm"),
     ("interval of p99", "Woodruff's, of the share of runs below it, with the effective number of runs that blocks of "
      "neighbouring runs show"),
-    ("end-to-end", "p50 from a PNG's bytes to the label: decode, crop and resize, check, model"),
+    ("end-to-end", "p50 from a PNG's bytes to the label: decode, crop and resize, check, model, acceptance"),
     ("images/s", "one after the other: 1,000 ms by the mean time of the model alone"),
     ("peak, steady", "resident memory of a session's process: the largest ever, and after the last timed run"),
     ("unstable", "sessions more than 10 % apart, other programs on more than a quarter of the CPUs, a throttled CPU, a "
@@ -60,6 +60,11 @@ METHOD = (
     ("under corruptions", "the same images under each corruption, paired with the float bundle's predictions; "
      "an image is one observation, however often it recurs"),
     ("temperature", "fitted by maximum likelihood to the same labelled images; nothing applies it"),
+    ("accepted", "answers that keep both thresholds of the bundle's acceptance rule; exact binomial intervals"),
+    ("risk–coverage", "share of errors among the answers of highest confidence; its area is the mean over all "
+     "coverages (Geifman & El-Yaniv 2017)"),
+    ("look alike", "share of pairs of a new and a validation image in which the new one is further off, or less sure "
+     "(Mann & Whitney's), with Newcombe's interval of 99.9 %, against 70 %"),
     ("Pareto front", "those results than which no other is at least as accurate, fast and small, and better in one"),
     ("verdict", "passed where the whole 95 % interval keeps the limit, failed where the whole interval lies beyond, "
      "else undecided"),
@@ -98,6 +103,7 @@ def render(report: Report, details: list[ResultDetails]) -> str:
         *_classes(targets),
         *_confusions(targets),
         *_reliability(targets),
+        *acceptance_section.sections(report),
         *robustness_section.sections(report),
         *_worst(targets),
         *_machine(report),

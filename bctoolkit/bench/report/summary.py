@@ -10,6 +10,7 @@ from bctoolkit.bench.documents.judgements import Check, Labelled, Robustness
 from bctoolkit.bench.documents.measurements import Latency, Profile
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.documents import Outcome
+from bctoolkit.rendering.acceptance import accepted_line, curve_line, foreign_line, site_line
 
 __all__ = [
     "CORRUPTIONS",
@@ -37,7 +38,7 @@ class ResultSummary(NamedTuple):
     details: tuple[str, ...] = ()
     """Every figure that has no column of its own, a line each."""
     highlights: tuple[str, ...] = ()
-    """Robustness, and where the time goes."""
+    """Robustness, where the time goes, and which answers are accepted."""
     warnings: tuple[str, ...] = ()
     """Classes that regress, and why the latency is unstable."""
     outcome: Outcome | None = None
@@ -64,6 +65,7 @@ def _summary(result: Result, name: str) -> ResultSummary:
         highlights=(
             *([f"time goes to {_profile_line(result.profile)}"] if result.profile else []),
             *([robustness_line(robustness)] if robustness else []),
+            *_acceptance(result),
         ),
         warnings=tuple(_warnings(result)),
         outcome=None if verdict is None else verdict.outcome,
@@ -80,6 +82,8 @@ def _unmet(check: Check) -> str:
 
 def _warnings(result: Result) -> Iterator[str]:
     labelled = result.parity.labelled
+    if labelled is not None and labelled.site is not None and labelled.site.outcome is Outcome.FAILED:
+        yield site_line(labelled.site)
     if labelled is not None and labelled.regressed_classes:
         changes = [(name, labelled.class_changes[name]) for name in labelled.regressed_classes]
         classes = ", ".join(
@@ -88,6 +92,14 @@ def _warnings(result: Result) -> Iterator[str]:
         )
         yield f"recall regressed beyond chance: {classes}"
     yield from (f"unstable: {warning.advice}" for warning in result.latency_ms.warnings)
+
+
+def _acceptance(result: Result) -> Iterator[str]:
+    labelled, foreign = result.parity.labelled, result.parity.foreign
+    if labelled is not None and labelled.accepted is not None:
+        yield accepted_line(labelled.accepted)
+    if foreign is not None:
+        yield foreign_line(foreign)
 
 
 def _details(result: Result) -> Iterator[str]:
@@ -103,6 +115,7 @@ def _details(result: Result) -> Iterator[str]:
     yield f"golden: mean |Δp| {golden.mean_abs_diff:.1e}, max {golden.max_abs_diff:.1e}"
     if result.parity.labelled is not None:
         yield from _labelled(result.parity.labelled)
+    yield from _acceptance(result)
 
 
 def placement(result: Result) -> str:
@@ -150,6 +163,10 @@ def _labelled(labelled: Labelled) -> Iterator[str]:
             f"temperature fitted anew: {labelled.temperature:.2f}, with it ECE {labelled.ece_tempered:.4f} on the "
             "same images (nothing applies it)"
         )
+    if labelled.risk_coverage is not None:
+        yield curve_line(labelled.risk_coverage)
+    if labelled.site is not None:
+        yield site_line(labelled.site)
     recall = ", ".join(f"{name} {'–' if each is None else f'{each:.2%}'}" for name, each in labelled.recall.items())
     yield f"recall: {recall}"
 

@@ -24,6 +24,11 @@ __all__ = ["bench"]
     is_flag=True,
     help="With --data: also report accuracy on corrupted images, relative to the float bundle.",
 )
+@click.option(
+    "--foreign",
+    metavar="PATH",
+    help="Pictures of which none belongs to a class: how many the bundles' acceptance rules let pass.",
+)
 @click.option("--budget", metavar="NAME|FILE", help="Limits to judge by; exit code 3 unless all are kept.")
 @click.option(
     "--allow-undecided", is_flag=True, help="Exit 0 when no limit fails, even if some checks are inconclusive."
@@ -56,6 +61,7 @@ def bench(
     bundles: tuple[Path, ...],
     data: str | None,
     corruptions: bool,
+    foreign: str | None,
     budget: str | None,
     allow_undecided: bool,
     out: Path | None,
@@ -78,6 +84,7 @@ def bench(
       bctk bench
       bctk bench exports/bundles/atto-* --data images/ --budget server-cpu
       bctk bench atto-onnx-fp32 atto-onnx-int8 --data images/ --corruptions
+      bctk bench atto-onnx-int8 --data images/ --foreign photographs/
       bctk bench --threads 1,2,4
       bctk bench --streams 4 --batch
       bctk bench exports/bundles/atto-* --batch 1,8,32 --sustain 10
@@ -101,7 +108,7 @@ def bench(
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
             settings = settings_for(effort or "default", threads, providers, profile, corruptions, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
-            report = pipeline.bench(paths, settings, target, progress, data=data, budget=limits)
+            report = pipeline.bench(paths, settings, target, progress, data=data, foreign=foreign, budget=limits)
     except KeyboardInterrupt:
         if unfinished(target).exists():
             echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)

@@ -21,7 +21,7 @@ from bctoolkit.errors import DatasetError, InputMismatch
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.system import usable_cpus
 
-__all__ = ["MOST_IN_MEMORY", "load", "load_synthetic", "load_unlabelled"]
+__all__ = ["MOST_IN_MEMORY", "load", "load_pictures", "load_synthetic", "load_unlabelled"]
 
 MOST_IN_MEMORY = 2**30
 """Bytes of prepared images up to which a set is held in memory: 38,836 images of 96×96 pixels."""
@@ -57,6 +57,18 @@ def load(
             return _load_arrays(arrays, contract, progress or Silent(), most_in_memory)
         case "synthetic":
             return load_synthetic(contract)
+
+
+def load_pictures(source: str, contract: InputContract, progress: Progress | None = None) -> Dataset:
+    """Pictures whose classes do not matter: a plain folder of them, or whatever `load` takes.
+
+    Raises:
+        DatasetError: nothing there, or a picture that cannot be used.
+    """
+    path = Path(source)
+    if path.is_dir() and not any(each.is_dir() for each in path.iterdir()) and any(image_files(path)):
+        return load_unlabelled(path, contract)
+    return load(source, contract, progress)
 
 
 def load_unlabelled(folder: Path, contract: InputContract) -> Dataset:

@@ -189,6 +189,9 @@ def _validated(
 ) -> CheckedArtifact:
     """Let an integer form pass the gate, and keep what it said there.
 
+    Returns:
+        Its probabilities on the validation images, where there are some.
+
     Raises:
         ParityFailed: it costs more accuracy than the gate allows.
     """

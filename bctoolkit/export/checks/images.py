@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind, InputContract
-from bctoolkit.data import Dataset, load, load_synthetic, load_unlabelled
+from bctoolkit.data import Dataset, load_pictures, load_synthetic
 from bctoolkit.data.dataset import stratified
 from bctoolkit.data.sources.synthetic import CLASSES
 from bctoolkit.errors import DatasetError, ExportError
@@ -129,9 +129,6 @@ def _load_golden(choice: str, count: int, contract: InputContract, progress: Pro
     """Images named by the user: `synthetic` for that many synthetic ones, a data set, or a plain folder of images."""
     if choice == "synthetic":
         return load_synthetic(contract, per_class=math.ceil(count / len(CLASSES)))
-    path = Path(choice)
-    if path.is_dir() and not any(p.is_dir() for p in path.iterdir()):
-        return load_unlabelled(path, contract)
-    if not path.exists():
+    if not Path(choice).exists():
         raise DatasetError(f"--golden {choice}: no such folder or file; give 'synthetic' or a path to images")
-    return load(choice, contract, progress)
+    return load_pictures(choice, contract, progress)

@@ -22,6 +22,8 @@ class Validation:
     reference: NDArray[np.float32]
     """N × classes: probabilities of the float32 reference."""
     classes: tuple[str, ...]
+    hashes: NDArray[np.uint8]
+    """N × 32: SHA-256 of each image's decoded pixels."""
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,43 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from bctoolkit.documents.quantization import CalibrationSettings
-from bctoolkit.errors import RecipeError
+from bctoolkit.errors import RecipeError, UnsupportedOp
 from bctoolkit.export.calibration.ranges import RangeCollector
 from bctoolkit.export.exporter import ExportSettings, QuantizationSettings, RangesKey
 from bctoolkit.export.tflite.convert import float_file, scope_of
 from bctoolkit.export.tflite.float_islands import describe, float_islands
 from bctoolkit.export.tflite.graph import Graph, Operator
 from bctoolkit.export.tflite.passes.depthwise import TAPS, split_depthwise
-from bctoolkit.export.tflite.passes.int8 import INT8_OPS, Ranges, activations, int8_regions, quantize_statically
-from bctoolkit.export.tflite.passes.interface import name_interface, uint8_input, uint8_output
+from bctoolkit.export.tflite.passes.interface import (
+    INT16_SHARE,
+    UINT8_SHARE,
+    integer_output,
+    name_interface,
+    uint8_input,
+)
+from bctoolkit.export.tflite.passes.lstm import expand_lstm
+from bctoolkit.export.tflite.passes.static import (
+    INT8,
+    INT16,
+    IntegerForm,
+    Ranges,
+    activations,
+    has_form,
+    integer_regions,
+    quantize_statically,
+)
 from bctoolkit.export.tflite.passes.weights import float16_weights, quantize_dynamically, weighted_ops
 from bctoolkit.runtime.backends import default_threads
 
 __all__ = ["TfliteExporter"]
 
-FLOATS, CALIBRATED = ("fp32", "fp16"), ("int8", "int8-full")
+FLOATS = ("fp32", "fp16")
+
+STATIC = {"int8": INT8, "int8-full": INT8, "w8a16": INT16}
+"""Forms with calibrated ranges."""
+
+THROUGHOUT = {"int8-full": UINT8_SHARE, "w8a16": INT16_SHARE}
+"""Forms in integers wherever there is such an operator, and what they tell the probabilities in."""
 
 LINEAR = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
@@ -60,26 +82,34 @@ class TfliteExporter:
         self._require(quantization, settings)
         graph = Graph(self._float32)
         self._quantize(graph, quantization, settings)
-        if quantization != "int8-full":  # an NPU has its own way with a large kernel
+        if quantization not in THROUGHOUT:  # an NPU has its own way with a large kernel
             split_depthwise(graph)
         if quantization != "fp32":
             float16_weights(graph, weighted_ops(graph))
         name_interface(graph)
         if self._settings.contract.dtype == "uint8":
             uint8_input(graph)
-        if quantization == "int8-full":
-            uint8_output(graph)
-        arithmetic = {"arithmetic": describe(float_islands(graph))} if quantization in CALIBRATED else {}
+        if quantization in THROUGHOUT:
+            integer_output(graph, THROUGHOUT[quantization])
+        arithmetic = {"arithmetic": describe(float_islands(graph))} if quantization in STATIC else {}
         return graph.content({**self._settings.properties, **arithmetic})
 
     @cached_property
     def _float32(self) -> bytes:
-        return float_file(self._twin, self._settings.contract.shape)
+        content = float_file(self._twin, self._settings.contract.shape)
+        graph = Graph(content)
+        if not graph.variables():
+            return content
+        expand_lstm(graph)
+        stateless = graph.content()
+        if names := Graph(stateless).variables():
+            raise UnsupportedOp(f"{self._twin.name} keeps {names[0]!r} from one image to the next")
+        return stateless
 
     def _require(self, quantization: str, settings: QuantizationSettings) -> None:
-        if quantization == "int8-full" and self._settings.contract.dtype != "uint8":
-            raise RecipeError(f"int8-full takes uint8 images, got input {self._settings.contract.dtype!r}")
-        if quantization in CALIBRATED and (settings.images is None or not len(settings.images)):
+        if quantization in THROUGHOUT and self._settings.contract.dtype != "uint8":
+            raise RecipeError(f"{quantization} takes uint8 images, got input {self._settings.contract.dtype!r}")
+        if quantization in STATIC and (settings.images is None or not len(settings.images)):
             raise RecipeError(f"{quantization} needs calibration images for the ranges of its activations; got none")
 
     def _quantize(self, graph: Graph, quantization: str, settings: QuantizationSettings) -> None:
@@ -94,7 +124,7 @@ class TfliteExporter:
         if quantization == "int8-dynamic":
             quantize_dynamically(graph, integer)
         else:
-            quantize_statically(graph, integer, self._ranges(quantization, settings))
+            quantize_statically(graph, integer, self._ranges(quantization, settings), STATIC[quantization])
 
     def _integer(self, graph: Graph, quantization: str, keep_float: frozenset[str]) -> list[Operator]:
         """The operators that `quantization` turns into integer ones, in the order they run."""
@@ -102,16 +132,17 @@ class TfliteExporter:
             return []
         weighted = weighted_ops(graph)
         floats = [operator for operator in weighted if self._layer(graph, operator) in keep_float]
-        if quantization == "int8-full":
-            return [o for o in graph.operators if o not in floats and (o in weighted or self._has_int8(graph, o))]
+        if quantization in THROUGHOUT:
+            form = STATIC[quantization]
+            return [o for o in graph.operators if o not in floats and (o in weighted or self._is_in(form, graph, o))]
         dense = [o for o in weighted[1:-1] if o not in floats and graph.kind(o) != "DEPTHWISE_CONV_2D"]
         if quantization == "int8-dynamic":
             return dense
-        return int8_regions(graph, dense, lambda o: o not in floats and _is_faster_in_int8(graph, o))
+        return integer_regions(graph, dense, lambda o: o not in floats and _is_faster_in_int8(graph, o))
 
-    def _has_int8(self, graph: Graph, operator: Operator) -> bool:
+    def _is_in(self, form: IntegerForm, graph: Graph, operator: Operator) -> bool:
         layers = (self._layers.get(scope) for scope in graph.scopes(*operator.outputs))
-        return graph.kind(operator) in INT8_OPS and not any(type(layer).__name__ in STATISTICS for layer in layers)
+        return has_form(graph, operator, form) and not any(type(layer).__name__ in STATISTICS for layer in layers)
 
     def _layer(self, graph: Graph, operator: Operator) -> str:
         """The name of the layer that an operator with weights comes from, of all that the converter merged into it."""
@@ -125,7 +156,7 @@ class TfliteExporter:
         key = (quantization, settings.ranges_key)
         if key not in self._ranges_of:
             graph = Graph(self._float32)
-            tensors = activations(graph, self._integer(graph, quantization, frozenset()))
+            tensors = activations(graph, self._integer(graph, quantization, frozenset()), STATIC[quantization])
             self._ranges_of[key] = _observe(graph, tensors, settings.images, settings.calibration)
         return self._ranges_of[key]
 
@@ -150,4 +181,4 @@ def _is_faster_in_int8(graph: Graph, operator: Operator) -> bool:
     if graph.kind(operator) == "DEPTHWISE_CONV_2D":
         kernel = graph.constant(operator.inputs[1])
         return kernel is not None and kernel.shape[1] * kernel.shape[2] <= TAPS
-    return graph.kind(operator) in INT8_OPS and graph.kind(operator) not in UNDELEGATED
+    return has_form(graph, operator, INT8) and graph.kind(operator) not in UNDELEGATED

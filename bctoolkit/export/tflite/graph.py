@@ -33,8 +33,10 @@ TYPES = {dtype: code for code, dtype in DTYPES.items()}
 OPTIONS = {
     "ADD": "AddOptions",
     "CONCATENATION": "ConcatenationOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
     "MUL": "MulOptions",
     "SOFTMAX": "SoftmaxOptions",
+    "SPLIT": "SplitOptions",
     "SUB": "SubOptions",
 }
 """The table of options of operators that need one."""
@@ -110,6 +112,10 @@ class Graph:
     def type_name(self, tensor: int) -> str:
         """The schema's name of a tensor's type, such as `INT4`."""
         return TENSOR_TYPES.get(self._body.tensors[tensor].type, "unknown")
+
+    def variables(self) -> list[str]:
+        """Names of the tensors that keep their values from one run to the next."""
+        return [tensor.name.decode(errors="replace") for tensor in self._body.tensors if tensor.isVariable]
 
     def free_axes(self, tensor: int) -> set[int]:
         """The axes whose size the engine may change."""

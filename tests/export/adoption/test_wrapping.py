@@ -169,7 +169,8 @@ def interpreted(content: bytes, rows: NDArray[Any]) -> NDArray[np.float64]:
     results = []
     for row in rows:
         scale, zero = source["quantization"]
-        value = np.clip(np.rint(row / scale) + zero, -128, 255) if scale else row
+        span = np.iinfo(source["dtype"]) if scale else None
+        value = row if span is None else np.clip(np.rint(row / scale) + zero, span.min, span.max)
         interpreter.set_tensor(source["index"], value[None].astype(source["dtype"]))
         interpreter.invoke()
         raw = interpreter.get_tensor(target["index"]).astype(np.float64)
@@ -203,12 +204,12 @@ def test_one_score_of_a_tflite_file_becomes_two_probabilities(kind: str) -> None
     assert np.abs(tflite_answers(written) - np.concatenate([1 - second, second], 1)).max() < 2e-6
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
 @pytest.mark.parametrize(("scale", "span"), [("none", (0, 255)), ("0-1", (0, 1)), ("-1-1", (-1, 1))])
 def test_an_integer_tflite_file_takes_the_pixels(dtype: str, scale: Any, span: tuple[float, float]) -> None:
     content = tflite_classifier(last=tf.nn.softmax, integers=dtype, span=span)
     file = TfliteFile(FILE, content)
-    assert file.quantization == "int8-full"
+    assert file.quantization == ("w8a16" if dtype == "int16" else "int8-full")
     written, adapter = wrapped(file, InputSettings(scale=scale))
     expected = interpreted(content, BY_HAND[scale](IMAGES))
     assert adapter.head == "none"

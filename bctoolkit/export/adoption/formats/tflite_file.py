@@ -29,7 +29,7 @@ MOST_ARGUMENTS = 2_000_000
 SHAPING = {"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE", "CAST"}
 """Operators that leave scores what they are."""
 
-PORTS = ("float32", "uint8", "int8")
+PORTS = ("float32", "uint8", "int8", "int16")
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))
 
 
@@ -53,6 +53,7 @@ class TfliteFile:
             self.graph = Graph(content)
             self._kinds = [self.graph.kind(operator) for operator in self.graph.operators]
             self._require_builtin()
+            self._require_stateless()
             self._require_known()
             self.input = self._port(self._only_input(), "input")
             self.outputs = tuple(self._port(tensor, "output") for tensor in self.graph.outputs)
@@ -65,6 +66,13 @@ class TfliteFile:
         except Exception as problem:  # a damaged flatbuffer leads anywhere
             reason = " ".join(str(problem).split())[:160] or type(problem).__name__
             raise ExportError(f"{path}: not a whole TFLite file ({reason}); copy the file again") from None
+
+    def _require_stateless(self) -> None:
+        if names := self.graph.variables():
+            raise ExportError(
+                f"{self._path}: keeps {names[0]!r} from one image to the next, so that an answer depends on the images "
+                "before; convert it again with its recurrent layers unrolled (unroll=True)"
+            )
 
     def _require_builtin(self) -> None:
         if codes := self.graph.custom_codes():
@@ -136,6 +144,8 @@ class TfliteFile:
         weighted = [o for o, kind in zip(graph.operators, self._kinds, strict=True) if kind in WEIGHTED_OPS]
         activations = {graph.type_name(operator.inputs[0]) for operator in weighted}
         weights = {_weights_type(graph, operator, sources) for operator in weighted}
+        if "INT16" in activations and weights == {"INT8"}:
+            return "w8a16", "int8 weights, int16 activations with fixed ranges"
         if "INT16" in activations or {"INT4", "INT2", "DEQUANTIZED INT4", "DEQUANTIZED INT8"} & weights:
             return None, f"weights {', '.join(sorted(weights))}, activations {', '.join(sorted(activations))}"
         if activations & {"INT8", "UINT8"}:

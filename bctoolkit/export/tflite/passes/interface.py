@@ -1,16 +1,22 @@
 """What an app sees of a TFLite graph: the image it takes, the probabilities it returns, and their names."""
 
+from typing import Any
+
 import numpy as np
 
 from bctoolkit.export.tflite.graph import Graph, QuantParams
 
-__all__ = ["name_interface", "uint8_input", "uint8_output"]
+__all__ = ["INT16_SHARE", "UINT8_SHARE", "integer_output", "name_interface", "uint8_input"]
 
 BYTE = QuantParams(1)
 """Pixels as they are."""
 
-SHARE = QuantParams(1 / 256)
-"""Probabilities; the quantization parameters that TFLite's softmax has."""
+Share = tuple[type[np.integer[Any]], QuantParams]
+"""The type and steps of probabilities."""
+
+UINT8_SHARE: Share = (np.uint8, QuantParams(1 / 256))
+INT16_SHARE: Share = (np.int16, QuantParams(1 / 32768))
+"""Those of TFLite's softmax."""
 
 
 def name_interface(graph: Graph) -> None:
@@ -35,14 +41,17 @@ def uint8_input(graph: Graph) -> None:
         graph.operators.insert(0, graph.operator("DEQUANTIZE", [pixels], [image], version=2))
 
 
-def uint8_output(graph: Graph) -> None:
-    """Return the probabilities as uint8, in 256ths."""
-    (floats,) = graph.outputs
-    graph.rename(floats, "probabilities/float")
-    output = graph.add_tensor(graph.shape(floats), np.uint8, "probabilities", SHARE)
-    last = graph.operators[-1]
-    if graph.kind(last) == "DEQUANTIZE" and last.outputs == [floats]:
-        graph.operators[-1] = graph.operator("QUANTIZE", last.inputs, [output], version=2)
+def integer_output(graph: Graph, share: Share) -> None:
+    """Return the probabilities as integers of a type: those there are, or else new ones of the given steps."""
+    dtype, params = share
+    (source,) = graph.outputs
+    graph.rename(source, "probabilities/float")
+    if graph.kind(graph.operators[-1]) == "DEQUANTIZE" and graph.operators[-1].outputs == [source]:
+        (source,) = graph.operators.pop().inputs
+    if graph.dtype(source) == dtype:
+        graph.rename(source, "probabilities")
     else:
-        graph.operators.append(graph.operator("QUANTIZE", [floats], [output]))
-    graph.outputs = [output]
+        output = graph.add_tensor(graph.shape(source), dtype, "probabilities", params)
+        graph.operators.append(graph.operator("QUANTIZE", [source], [output], version=2))
+        source = output
+    graph.outputs = [source]
