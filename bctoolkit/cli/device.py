@@ -12,8 +12,12 @@ from bctoolkit.cli.signing import trusted_keys
 from bctoolkit.supervision.time_limit import time_limit
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bctoolkit.bundle import Bundle
     from bctoolkit.manifest import Processor
+    from bctoolkit.runtime import Classifier
 
 __all__ = ["predict", "verify"]
 
@@ -111,8 +115,7 @@ def verify(
             classifier = load(
                 bundle, threads=threads, provider=provider, trusted_keys=trusted or None, self_test="never"
             )
-        with time_limit(seconds * len(golden.images)):
-            observed = classifier.predict_each(golden.images)
+        observed = _answers(classifier, golden.images, seconds)
     limits = opened.manifest.tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
     violations = limit_violations(golden.probabilities, observed, limits)
@@ -153,6 +156,17 @@ def _names(opened: "Bundle") -> str:
     files = model + ([] if manifest.schema < 2 else [manifest.golden.file])
     where = f"the same in manifest, {', '.join(files)}" if files else "stated by the manifest alone"
     return f"labels, input and source: {where}"
+
+
+def _answers(classifier: "Classifier", images: "NDArray[np.uint8]", seconds: int) -> "NDArray[np.float32]":
+    """Probabilities, N × classes, of images one at a time, each within its time."""
+    import numpy as np
+
+    answers: list[NDArray[np.float32]] = []
+    for index in range(len(images)):
+        with time_limit(seconds):
+            answers += [*classifier.predict_each(images[index : index + 1])]
+    return np.stack(answers)
 
 
 def _drift(sealed_on: "Processor | None") -> str:
