@@ -6,6 +6,7 @@ The child is a fork, made before anything heavy is imported, and goes on as if n
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from types import FrameType
 
 from bctoolkit.errors import BackendError
@@ -25,11 +26,13 @@ def go_on_in_child() -> None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # until somebody passes them on
     pid = os.fork()
     if pid == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         die_at_time_limits()
         return
-    code = _wait(pid)
+    code = _wait(pid, mask)
     if code >= 0:
         raise SystemExit(code)
     if code == -signal.SIGTERM:
@@ -47,8 +50,13 @@ def reason(number: int) -> str:
     return f"the model crashed its engine ({signal.Signals(number).name})"
 
 
-def _wait(pid: int) -> int:
-    """The exit code of a child, negative where a signal ended it; SIGTERM is passed on to it."""
+def _wait(pid: int, mask: Iterable[int]) -> int:
+    """The exit code of a child, negative where a signal ended it; SIGTERM is passed on to it.
+
+    Args:
+        pid: of the child.
+        mask: signals to block from here on.
+    """
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         os.kill(pid, number)
@@ -57,6 +65,7 @@ def _wait(pid: int) -> int:
         signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),  # a terminal sends it to both
         signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
     }
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:

@@ -181,7 +181,7 @@ def test_predict_prints_one_json_object_per_image(bctk: Bctk, workspace: Path, c
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["image"] for answer in answers] == [str(path) for path in images]
     for answer in answers:
-        assert list(answer) == ["image", "label", "probabilities"]
+        assert list(answer) == ["image", "label", "accepted", "probabilities"]
         assert list(answer["probabilities"]) == ["left", "right", "up"]
         assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,8 @@ class Case:
     log: Recorder = field(default_factory=Recorder)
 
     def search(self, gate: Gate = STRICT, predict: Predict = run, **changes: Any) -> MixedPrecisionResult:
-        images, labels, reference, classes = (getattr(self.validation, each.name) for each in fields(Validation))
+        given = self.validation
+        images, labels, reference, classes = given.images, given.labels, given.reference, given.classes
 
         def judge(model: bytes) -> Judgement:
             return Judgement(check_gate(labels, reference, predict(model, images), classes, gate))
