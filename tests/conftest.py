@@ -149,6 +149,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> 
         for arguments in (
             ("train", "--recipe", "tiny.toml", "--data", class_folders, "--name", "tiny"),
             ("export", "tiny", "--format", "onnx", "--format", "tflite", "--quantize", "all"),
+            ("export", "tiny", "--format", "tflite", "--quantize", "w8a16"),
         ):
             done = fresh_bctk(*arguments, cwd=root)
             assert done.returncode == 0, done.stderr

@@ -70,7 +70,7 @@ def test_the_test_figures_of_a_run_agree_with_their_confusion_matrix(run_folder:
     assert figures.accuracy_ci95[0] <= figures.accuracy <= figures.accuracy_ci95[1]
 
 
-def test_export_all_makes_one_bundle_of_every_format_and_quantization(workspace: Path) -> None:
+def test_export_makes_one_bundle_of_every_format_and_quantization(workspace: Path) -> None:
     wanted = {f"tiny-{name}-{kind}" for name, row in FORMATS.items() for kind in row.quantizations}
     assert {path.name for path in (workspace / "exports" / "bundles").iterdir()} == wanted
 
