@@ -142,7 +142,7 @@ def test_the_same_report_gives_the_same_page(full_report: Report, details: list[
     assert render(full_report, details) == render(full_report, details)
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><marquee title="x"> & more'])
+@pytest.mark.parametrize("name", ["<script>alert(1)", '"><marquee title="x"> & more'])
 def test_names_cannot_become_markup(full_report: Report, details: list[ResultDetails], name: str) -> None:
     first, *rest = full_report.results
     labelled = first.parity.labelled

@@ -178,7 +178,8 @@ def test_a_bad_recipe_is_one_line_that_names_the_key(refuses: Refuses, setting: 
     ("arguments", "message"),
     [
         (("--weights", "absent.h5"), "weights 'absent.h5': neither 'imagenet', 'none' nor an existing file"),
-        (("--weights", "own.toml"), "own.toml: Keras has no pre-trained baseline_cnn"),
+        (("--weights", "own.toml"), "own.toml: not a whole HDF5 file"),
+        (("--weights", "imagenet"), "weights 'imagenet': Keras has no pre-trained baseline_cnn"),
         (("--set", "model=alexnet"), "unknown model 'alexnet'; models: "),
         (("--set", "distill.teacher=big"), "distill.teacher 'big': no finished run of that name in training/runs"),
         (
@@ -186,7 +187,7 @@ def test_a_bad_recipe_is_one_line_that_names_the_key(refuses: Refuses, setting: 
             "unfreeze pattern 'x_*' matches no layer of baseline_cnn, e.g. 'conv_0'",
         ),
         (("--set", "phases.1.unfreeze_stages=1"), "unfreeze_stages = 1, but baseline_cnn has 0 stages"),
-        (("--set", "phases.0.learning_rate=inf"), "the loss is nan at phase head, epoch 1, step 2; lower "),
+        (("--set", "phases.0.learning_rate=1e30"), "the loss is nan at phase head, epoch 1, step "),
     ],
 )
 def test_what_does_not_fit_is_one_line_and_leaves_nothing(

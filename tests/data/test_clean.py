@@ -245,7 +245,7 @@ fatal, seen = int(sys.argv[3]), 0
 
 def die_before_rename(event, arguments):
     global seen
-    if event == "os.rename":
+    if event == "os.rename" and str(arguments[1]).startswith(sys.argv[2]):
         if seen == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
         seen += 1

@@ -81,7 +81,9 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def imported_by(script: str, packages: tuple[str, ...]) -> list[str]:
-    done = run(f"import sys\n{script}\nprint()\nprint(*sorted(set({packages!r}) & set(sys.modules)))")
+    """Of the packages, those that a script imports: not what the interpreter began with, as it does under coverage."""
+    end = f"print(*sorted(set({packages!r}) & (set(sys.modules) - before)))"
+    done = run(f"import sys\nbefore = set(sys.modules)\n{script}\nprint()\n{end}")
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1].split()
 
