@@ -316,32 +316,48 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def _require_replaceable(target: Path, marker: str, others: Collection[str]) -> None:
     """Refuse to replace what this tool did not write, or what somebody has put beside it."""
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+    try:
+        entries = list(os.scandir(target))  # once: another writer may just be putting its own there
+    except FileNotFoundError:
         return
-    if not (target / marker).is_file():
+    except NotADirectoryError:
+        raise RecipeError(f"{target} exists and is no folder; choose another name") from None
+    if entries and not any(entry.name == marker and entry.is_file() for entry in entries):
         raise RecipeError(f"{target} exists and is not one of ours (it holds no {marker}); choose another folder")
-    for name in sorted(entry.name for entry in target.iterdir()):
+    for name in sorted(entry.name for entry in entries):
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in (marker, *others)):
             raise RecipeError(f"{target} would be replaced, but holds {name}, which is not ours; move it elsewhere")
 
 
 def _replace_folder(partial: Path, target: Path) -> None:
     """Rename `partial` to `target`; the folder that stood there goes only once the new one stands."""
-    lock = None
-    while lock is None:  # another writer of `target` may just be putting its own there
+    while not _takes_place(partial, target):  # another writer has put its own there meanwhile
+        lock = _lock(target)
+        if lock is None:
+            continue
+        with _closing(lock):
+            old = target.with_name(partial.name.replace(".partial-", ".replaced-"))
+            target.rename(old)
+            try:
+                is_done = _takes_place(partial, target)
+            except BaseException:
+                old.rename(target)
+                raise
+            _remove_all(old)
+        if is_done:
+            return
+
+
+def _takes_place(partial: Path, target: Path) -> bool:
+    """Rename a folder to `target`, unless something stands there."""
+    try:
         if not target.exists():
             partial.rename(target)
-            return
-        lock = _lock(target)
-    with _closing(lock):
-        old = target.with_name(partial.name.replace(".partial-", ".replaced-"))
-        target.rename(old)
-        try:
-            partial.rename(target)
-        except BaseException:
-            old.rename(target)
+            return True
+    except OSError as problem:
+        if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-        _remove_all(old)
+    return False
 
 
 def _clear_abandoned(target: Path) -> None:
