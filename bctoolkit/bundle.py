@@ -19,7 +19,7 @@ A bundle is written once and whole, then only read. Nothing is handed on before 
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,11 @@ class BundleContent:
     """None where there were too few labelled validation images."""
 
 
+STATED = {field.name for field in fields(BundleContent)} & set(Manifest.__struct_fields__)
+STATED -= {"model", "golden", "reference", "calibration", "acceptance"}
+"""Fields of a content that its manifest holds as they are; of the others it says in which file they lie."""
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A bundle whose manifest has been checked; the other files are checked as they are read."""
@@ -202,6 +207,17 @@ class Bundle:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise BundleCorrupt(f"{self.path / entry.file}: holds numbers that are not finite")
         return AcceptanceRule(stated, ValidationAnswers(**arrays, kind=entry.images))
+
+    def content(self) -> BundleContent:
+        """What `write` made the bundle of."""
+        return BundleContent(
+            model=self.model(),
+            golden=self.golden(),
+            reference=self.reference(),
+            calibration=self.calibration(),
+            acceptance=self.acceptance_rule(),
+            **{name: getattr(self.manifest, name) for name in STATED},
+        )
 
     def check(self) -> None:
         """Compare every file with its hash in the manifest.
@@ -315,29 +331,13 @@ def write(target: Path, content: BundleContent) -> Bundle:
         identity = msgspec.json.encode(Identity(content.labels, content.input, content.source.model_sha256))
         manifest = Manifest(
             name=target.name,
-            format=content.format,
-            quantization=content.quantization,
             model=ModelFile(file=model, sha256=sha256_bytes(content.model), bytes=len(content.model)),
-            input=content.input,
-            labels=content.labels,
             golden=_write_arrays(folder / GOLDEN, arrays | {"identity": np.frombuffer(identity, np.uint8)}, kind),
             reference=None if reference is None else _write_arrays(folder / REFERENCE, *_stored(reference)),
             calibration=None if hashes is None else _write_arrays(folder / CALIBRATION, {"hashes": hashes}),
             validation=None if rule is None else _write_arrays(folder / VALIDATION, *_stored(rule.answers)),
-            keep_float=content.keep_float,
-            source=content.source,
-            adopted=content.adopted,
-            tools=content.tools,
-            cpu=content.cpu,
-            integer_products=content.integer_products,
-            adaptation=content.adaptation,
-            licence=content.licence,
-            labelled=content.labelled,
             acceptance=None if rule is None else rule.stated,
-            parity=content.parity,
-            parity_steps=content.parity_steps,
-            inputs_sha256=content.inputs_sha256,
-            created=content.created,
+            **{name: getattr(content, name) for name in STATED},
         )
         bom = to_json(bill_of_materials(manifest))
         (folder / BOM).write_bytes(bom)
@@ -388,8 +388,8 @@ def _checked(folder: Path, name: str, sha256: str, most: int = MOST_BYTES) -> by
 
 def _stored(arrays: Golden | Reference | ValidationAnswers) -> tuple[dict[str, NDArray[Any]], ImageKind]:
     """The arrays by their names, and the kind of images they are of."""
-    fields = dict(vars(arrays))
-    return fields, fields.pop("kind")
+    named = dict(vars(arrays))
+    return named, named.pop("kind")
 
 
 def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]], images: ImageKind = "real") -> ArrayFile:

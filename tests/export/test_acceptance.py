@@ -98,7 +98,7 @@ def test_a_bundle_that_is_there_is_given_another_rule(pictures: tuple[Path, Data
     assert reference is not None
     with pytest.raises(ExportError, match=r"its test part has \d+ images, of which 0 are among the 8 of"):
         add_acceptance(before.path, str(pictures[0]), Silent())
-    unpaired = acceptance.content_of(before)
+    unpaired = before.content()
     bundles.write(before.path, dataclasses.replace(unpaired, reference=None))
     after = add_acceptance(before.path, str(pictures[0]), Silent(), coverage=0.7)
     assert after.manifest.acceptance is not None
@@ -115,7 +115,7 @@ def test_a_bundle_that_is_there_is_given_another_rule(pictures: tuple[Path, Data
 
 def test_a_set_with_too_few_images_leaves_the_bundle_as_it_is(tmp_path: Path) -> None:
     bundle = ruled_bundle(tmp_path / "colours")
-    bundles.write(bundle.path, dataclasses.replace(acceptance.content_of(bundle), reference=None))
+    bundles.write(bundle.path, dataclasses.replace(bundle.content(), reference=None))
     sealed = (bundle.path / "manifest.json").read_bytes()
     with pytest.raises(ExportError, match=r"no acceptance rule: .* and it takes 100"):
         add_acceptance(bundle.path, str(write_pictures(tmp_path / "few", coloured(300, seed=4))), Silent())

@@ -10,7 +10,7 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import content_hash
-from bctoolkit.export.checks.acceptance import content_of, fit
+from bctoolkit.export.checks.acceptance import fit
 from bctoolkit.runtime import load
 from tests.support.bundles import STORED
 
@@ -42,7 +42,7 @@ def ruled_bundle(target: Path, coverage: float = 0.9) -> Bundle:
     """The stored bundle with a rule."""
     images = coloured(300, seed=1)
     rule = fit(images, load(STORED).predict_each(images.images[:]), coverage)
-    content = dataclasses.replace(content_of(bundles.read(STORED)), acceptance=rule)
+    content = dataclasses.replace(bundles.read(STORED).content(), acceptance=rule)
     return bundles.write(target, content)
 
 

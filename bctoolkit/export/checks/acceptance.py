@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from bctoolkit import bundle as bundles
-from bctoolkit.bundle import Bundle, BundleContent
+from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.errors import ExportError
 from bctoolkit.progress import Progress
@@ -23,7 +23,7 @@ from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.statistics.neighbours import Neighbours
 from bctoolkit.statistics.selective import choose_thresholds
 
-__all__ = ["FEWEST", "add_acceptance", "content_of", "fit", "fitting_images", "too_few"]
+__all__ = ["FEWEST", "add_acceptance", "fit", "fitting_images", "too_few"]
 
 FEWEST, MOST = 100, 512
 """Images that a rule is fitted to. Their content decides which, whatever their class: what is common in the set is
@@ -90,7 +90,7 @@ def add_acceptance(folder: Path, source: str, progress: Progress, coverage: floa
     if images is None:
         raise ExportError(too_few(len(parts.validation)))
     raw = load_classifier(folder).predict_each(images.images[:])
-    content = dataclasses.replace(content_of(opened), acceptance=fit(images, raw, coverage))
+    content = dataclasses.replace(opened.content(), acceptance=fit(images, raw, coverage))
     return bundles.write(folder, content)
 
 
@@ -111,31 +111,3 @@ def _require_same_split(bundle: Bundle, dataset: Dataset, parts: Parts) -> None:
             f"{dataset.source}: its test part has {len(found):,} images, of which {len(stored & found):,} are among "
             f"the {len(stored):,} of {bundle.path}; give the images that the network was trained with"
         )
-
-
-def content_of(bundle: Bundle) -> BundleContent:
-    """What a bundle was written from."""
-    manifest = bundle.manifest
-    return BundleContent(
-        format=manifest.format,
-        quantization=manifest.quantization,
-        model=bundle.model(),
-        input=manifest.input,
-        labels=manifest.labels,
-        golden=bundle.golden(),
-        reference=bundle.reference(),
-        source=manifest.source,
-        tools=manifest.tools,
-        parity=manifest.parity,
-        created=manifest.created,
-        parity_steps=manifest.parity_steps,
-        calibration=bundle.calibration(),
-        keep_float=manifest.keep_float,
-        integer_products=manifest.integer_products,
-        adaptation=manifest.adaptation,
-        cpu=manifest.cpu,
-        inputs_sha256=manifest.inputs_sha256,
-        adopted=manifest.adopted,
-        licence=manifest.licence,
-        labelled=manifest.labelled,
-    )
