@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import adopt, data, demo, device, evaluate, export, init, signing, train
+from bctoolkit.cli import adopt, data, demo, evaluate, export, init, signing, train
 from bctoolkit.cli.benchmarks import bench, choose, compare
+from bctoolkit.cli.device import predict, verify
 from bctoolkit.cli.output import echo
 from bctoolkit.errors import BctkError
 from bctoolkit.supervision.child import go_on_in_child
@@ -48,8 +49,8 @@ for command in (
     bench.bench,
     compare.compare,
     choose.choose,
-    device.predict,
-    device.verify,
+    predict.predict,
+    verify.verify,
     signing.keygen,
     signing.sign,
 ):

@@ -136,7 +136,7 @@ def test_an_interrupted_export_leaves_nothing(
     if moment == "artifact":
         monkeypatch.setattr(variants, "predict_artifact", interrupt)
     else:
-        monkeypatch.setattr("bctoolkit.bundle.to_json", interrupt)
+        monkeypatch.setattr("bctoolkit.bundle.writing.to_json", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export(run, ExportRecipe(), tmp_path / "new" / "out", Silent(), cache=tmp_path / "cache")
     assert everything(tmp_path) == before

@@ -1,156 +1,34 @@
-"""The bundle: the one folder that goes to a device and can check itself there.
+"""A bundle on disk: its manifest is checked when it is opened, each other file when it is read."""
 
-::
-
-    <name>/
-      model.onnx | model.tflite   the artifact
-      golden.npz                  images (N×H×W×C uint8), labels, the Keras reference's probabilities (float32)
-      reference.npz               optional: the reference's probabilities of the test part, keyed by image hash
-      calibration.npz             optional: which images of the training part set the ranges, by hash
-      bom.cdx.json                the bill of materials, for tools that read CycloneDX
-      validation.npz              optional: features of validation images, and how sure the artifact is of each
-      manifest.json               what all this is, with the SHA-256 of each file
-      manifest.json.sha256        the manifest's own, in the format of `sha256sum -c`
-      model.sig                   optional: a signature over all others
-
-A bundle is written once and whole, then only read. Nothing is handed on before its hash has been checked.
-"""
-
-import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bom import bill_of_materials
-from bctoolkit.contract import ImageKind, InputContract
-from bctoolkit.documents import decode_json, parse, to_json
-from bctoolkit.documents.adopted import Adopted
+from bctoolkit.bundle.content import MANIFEST, SEAL, STATED, BundleContent, Golden, Reference
+from bctoolkit.documents import decode_json, parse
 from bctoolkit.documents.base import MOST_JSON
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
-from bctoolkit.documents.preprocessing import Adaptation
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, BundleUntrusted, RecipeError
-from bctoolkit.files import atomic_folder, sha256_bytes
-from bctoolkit.manifest import (
-    SCHEMA,
-    ArrayFile,
-    Identity,
-    IntegerProducts,
-    LabelledFigures,
-    Manifest,
-    ModelFile,
-    ParityStep,
-    Processor,
-    SealedFile,
-    Source,
-)
-from bctoolkit.signing import PrivateKey, TrustedKey, read_public_keys, sign_folder, verify_folder
+from bctoolkit.files import sha256_bytes
+from bctoolkit.manifest import SCHEMA, ArrayFile, Identity, Manifest
+from bctoolkit.signing import TrustedKey, read_public_keys, verify_folder
 from bctoolkit.statistics.acceptance import AcceptanceRule, ValidationAnswers
-from bctoolkit.statistics.metrics import Parity, are_probabilities
+from bctoolkit.statistics.metrics import are_probabilities
 from bctoolkit.untrusted.arrays import ArraySpec, read_npz
 from bctoolkit.untrusted.files import read_bounded
 
-__all__ = [
-    "MANIFEST",
-    "Bundle",
-    "BundleContent",
-    "Golden",
-    "Reference",
-    "newest",
-    "read",
-    "sign",
-    "write",
-]
-
-GOLDEN, REFERENCE, CALIBRATION, VALIDATION = "golden.npz", "reference.npz", "calibration.npz", "validation.npz"
-MANIFEST, SEAL, BOM = "manifest.json", "manifest.json.sha256", "bom.cdx.json"
+__all__ = ["Bundle", "newest", "read"]
 
 MOST_SEAL, MOST_BYTES = 1024, 2**30
 """Bytes of the seal, and of any other file but the model, whose size is in the manifest; of arrays also unpacked."""
 
 LONGEST_NAME = 100
 """Characters of a file's name in a message."""
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Images with the float32 Keras reference's probabilities, fixed at export."""
-
-    images: NDArray[np.uint8]
-    """N × height × width × channels."""
-    probabilities: NDArray[np.float32]
-    """N × classes."""
-    labels: NDArray[np.int64]
-    """N true classes; -1 where unknown."""
-    kind: ImageKind = "real"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The reference's probabilities of the test part, so that a device can pair predictions without Keras."""
-
-    hashes: NDArray[np.uint8]
-    """N × 32: SHA-256 of each image's decoded pixels."""
-    probabilities: NDArray[np.float32]
-    """N × classes."""
-    kind: ImageKind = "real"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleContent:
-    """All that `write` puts into a bundle."""
-
-    format: str
-    """A key of `FORMATS`."""
-    quantization: str
-    """One of the format's quantizations."""
-    model: bytes
-    """The artifact."""
-    input: InputContract
-    """What the artifact takes."""
-    labels: tuple[str, ...]
-    """The classes, in the order of the artifact's outputs."""
-    golden: Golden
-    reference: Reference | None
-    """None where the test part is unknown or is not to travel."""
-    source: Source
-    tools: dict[str, str]
-    """Package → version, of what wrote the artifact."""
-    parity: Parity
-    """The artifact against the reference on the golden images."""
-    created: str
-    """ISO 8601 time in UTC."""
-    licence: str = ""
-    """Of the images that the network was trained on."""
-    labelled: LabelledFigures | None = None
-    """How often the artifact was right, where labelled images are known."""
-    parity_steps: tuple[ParityStep, ...] = ()
-    calibration: NDArray[np.uint8] | None = None
-    """N × 32, SHA-256 of the pixels of each image that set the ranges."""
-    keep_float: tuple[str, ...] = ()
-    """Layers that an integer form computes in float."""
-    integer_products: IntegerProducts | None = None
-    """Of an ONNX file, and whether every CPU adds them up exactly."""
-    adaptation: Adaptation | None = None
-    """What was written into the graph around the network."""
-    cpu: Processor | None = None
-    """That the artifact was checked on."""
-    inputs_sha256: str = ""
-    """Of all that decides the artifact."""
-    adopted: Adopted | None = None
-    """The file that it was made of, where that was made elsewhere."""
-    acceptance: AcceptanceRule | None = None
-    """None where there were too few labelled validation images."""
-
-
-STATED = {field.name for field in fields(BundleContent)} & set(Manifest.__struct_fields__)
-STATED -= {"model", "golden", "reference", "calibration", "acceptance"}
-"""Fields of a content that its manifest holds as they are; of the others it says in which file they lie."""
 
 
 @dataclass(frozen=True)
@@ -307,47 +185,6 @@ def read(path: str | Path, trusted_keys: Sequence[TrustedKey] | None = None) -> 
     return Bundle(folder, manifest, "" if signature is None else signature.key.hint)
 
 
-def sign(path: Path, key: PrivateKey) -> None:
-    """Sign a bundle of which every file is as it was sealed; an earlier signature is replaced.
-
-    Raises:
-        BundleError: it is damaged, or holds what does not belong to it.
-    """
-    opened = read(path)
-    opened.check()
-    sign_folder(path, opened.manifest.name, {*opened.files, MANIFEST, SEAL}, key)
-
-
-def write(target: Path, content: BundleContent) -> Bundle:
-    """Write a bundle to the folder `target`, all of it or nothing; an earlier bundle there is replaced.
-
-    The folder's name becomes the bundle's.
-    """
-    with atomic_folder(target, MANIFEST, ("model.*", GOLDEN, REFERENCE, CALIBRATION, VALIDATION, BOM, SEAL)) as folder:
-        model = f"model{FORMATS[content.format].suffix}"
-        (folder / model).write_bytes(content.model)
-        reference, hashes, rule = content.reference, content.calibration, content.acceptance
-        arrays, kind = _stored(content.golden)
-        identity = msgspec.json.encode(Identity(content.labels, content.input, content.source.model_sha256))
-        manifest = Manifest(
-            name=target.name,
-            model=ModelFile(file=model, sha256=sha256_bytes(content.model), bytes=len(content.model)),
-            golden=_write_arrays(folder / GOLDEN, arrays | {"identity": np.frombuffer(identity, np.uint8)}, kind),
-            reference=None if reference is None else _write_arrays(folder / REFERENCE, *_stored(reference)),
-            calibration=None if hashes is None else _write_arrays(folder / CALIBRATION, {"hashes": hashes}),
-            validation=None if rule is None else _write_arrays(folder / VALIDATION, *_stored(rule.answers)),
-            acceptance=None if rule is None else rule.stated,
-            **{name: getattr(content, name) for name in STATED},
-        )
-        bom = to_json(bill_of_materials(manifest))
-        (folder / BOM).write_bytes(bom)
-        encoded = to_json(msgspec.structs.replace(manifest, bom=SealedFile(BOM, sha256_bytes(bom))))
-        (folder / MANIFEST).write_bytes(encoded)
-        (folder / SEAL).write_text(f"{sha256_bytes(encoded)}  {MANIFEST}\n")
-        _require_readable(Bundle(folder, manifest))
-    return read(target)
-
-
 def newest(shelf: Path) -> list[Path]:
     """The bundles under `shelf` of the run that was exported last, by name.
 
@@ -359,14 +196,6 @@ def newest(shelf: Path) -> list[Path]:
         raise RecipeError(f"no bundle in {shelf}; make one with: bctk export --format onnx")
     run = max(bundles, key=lambda bundle: bundle.manifest.created).manifest.source.run
     return sorted(bundle.path for bundle in bundles if bundle.manifest.source.run == run)
-
-
-def _require_readable(bundle: Bundle) -> None:
-    """Refuse to seal what no device would take: arrays that do not fit the contract, or are too large."""
-    bundle.golden()
-    bundle.reference()
-    bundle.calibration()
-    bundle.acceptance_rule()
 
 
 def _seal_digest(folder: Path) -> str:
@@ -384,17 +213,3 @@ def _checked(folder: Path, name: str, sha256: str, most: int = MOST_BYTES) -> by
     if sha256_bytes(content) != sha256:
         raise BundleCorrupt(f"{folder / name}: SHA-256 differs from the manifest's; copy the bundle again")
     return content
-
-
-def _stored(arrays: Golden | Reference | ValidationAnswers) -> tuple[dict[str, NDArray[Any]], ImageKind]:
-    """The arrays by their names, and the kind of images they are of."""
-    named = dict(vars(arrays))
-    return named, named.pop("kind")
-
-
-def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]], images: ImageKind = "real") -> ArrayFile:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes any keyword for a switch
-    path.write_bytes(buffer.getvalue())
-    count = len(next(iter(arrays.values())))
-    return ArrayFile(file=path.name, sha256=sha256_bytes(buffer.getvalue()), count=count, images=images)

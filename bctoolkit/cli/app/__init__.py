@@ -1,0 +1,10 @@
+"""`bctk app`: a bundle as an app that somebody can open or build."""
+
+import click
+
+__all__ = ["app"]
+
+
+@click.group()
+def app() -> None:
+    """Write an app around a bundle: the very files of the bundle, and the code that runs them somewhere else."""
