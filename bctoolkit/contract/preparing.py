@@ -111,7 +111,7 @@ def _resized(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.u
 
 
 def _in_two_passes(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
-    """Along the rows, then along the columns: Pillow 13, asked for both at once, takes now this order, now the other."""
+    """Along the rows, then along the columns: Pillow 13, asked for both at once, takes now this order now the other."""
     method = require("PIL.Image", "images").Resampling[contract.resize.upper()]
     across = pillow_image(pixels).resize((contract.width, pixels.shape[0]), method)
     return np.asarray(across.resize((contract.width, contract.height), method))
