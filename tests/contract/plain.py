@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,14 +89,15 @@ def resize(pixels: Pixels, height: int, width: int, method: str) -> Pixels:
     return along_rows(across.swapaxes(0, 1), height, method).swapaxes(0, 1)
 
 
-def eight_bits(value: int, white: int) -> int:
+def eight_bits(value: NDArray[Any], white: int) -> Pixels:
     """Step 3."""
-    return (value * 255 + white // 2) // white
+    return ((value * 255 + white // 2) // white).astype(np.uint8)
 
 
-def over_white(c: int, a: int) -> int:
+def over_white(c: NDArray[Any], a: NDArray[Any]) -> Pixels:
     """Step 5."""
-    return (c * a + 255 * (255 - a) + 127) // 255
+    c, a = c.astype(int), a.astype(int)
+    return ((c * a + 255 * (255 - a) + 127) // 255).astype(np.uint8)
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
