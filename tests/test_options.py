@@ -127,6 +127,12 @@ def test_output_settings_refuse_labels_that_are_none(labels: list[str]) -> None:
         msgspec.convert({"labels": labels}, OutputSettings)
 
 
+@pytest.mark.parametrize("white", [255, 0, -1, 65_536])
+def test_an_impossible_white_is_refused(white: int) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"white: .*; wanted 256 to 65,535"):
+        msgspec.convert({"white": white}, InputSettings)
+
+
 def test_numbers_for_each_channel_and_for_all() -> None:
     assert InputSettings(scale=(2.0, (1.0, 2.0, 3.0))).scaling == Scaling((2.0,), (1.0, 2.0, 3.0))
     assert Scaling((2.0,), (1.0, 2.0, 3.0)).per_channel(3) == Scaling((2.0, 2.0, 2.0), (1.0, 2.0, 3.0))

@@ -179,9 +179,18 @@ def test_too_few_images_stop_nothing(judge: Callable[..., list[str]], colours: P
 
 
 def test_settings_of_a_bare_file_are_refused_for_a_run(run_folder: Path) -> None:
-    for recipe in (ExportRecipe(input=InputSettings(scale="0-1")), ExportRecipe(output=OutputSettings(head="none"))):
+    stated = (InputSettings(scale="0-1"), InputSettings(white=4095))
+    inputs = [ExportRecipe(input=settings) for settings in stated]
+    for recipe in (*inputs, ExportRecipe(output=OutputSettings(head="none"))):
         with pytest.raises(RecipeError, match=r"a run's network takes .*; leave out --scale, --channels"):
             open_source(run_folder, recipe=recipe)
+
+
+@pytest.mark.parametrize("white", [None, 4095])
+def test_what_is_white_becomes_part_of_a_bare_file_s_contract(tmp_path: Path, white: int | None) -> None:
+    colour_network("none").save(tmp_path / "net.keras")
+    recipe = ExportRecipe(input=InputSettings(white=white))
+    assert open_source(tmp_path / "net.keras", recipe=recipe).contract.white == white
 
 
 def test_labels_of_another_number_than_the_outputs_are_refused(tmp_path: Path) -> None:
