@@ -25,6 +25,7 @@ __all__ = ["quiet_engines", "refuse_beside_resume", "require_extras", "stamp", "
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("tensorflow", "keras", "PIL", "matplotlib", "scipy", "tomli_w"),
     "export": ("tensorflow", "keras", "PIL", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert"),
+    "images": ("PIL",),
     "data": ("PIL", "scipy", "rich"),
     "bench": ("psutil", "scipy", "rich", "PIL", "matplotlib"),
     "sign": ("cryptography",),

@@ -1,7 +1,7 @@
 """Writing vectors: files are drawn, converted as an app's pictures are, and answered by bundles."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +18,22 @@ from bctoolkit.vectors.files import ImageFile
 from bctoolkit.vectors.jpegs import jpegs
 from bctoolkit.vectors.pngs import pngs
 
-__all__ = ["Subject", "write"]
+__all__ = ["write"]
 
 FLOAT32_TOLERANCE, BEYOND_SEALED = 1e-4, 0.01
 """Largest |Δp| of fp32; and of other forms, beyond what was sealed: engines round activations each in its way."""
 
 Subject = tuple[Bundle, Classifier]
+Answer = Callable[[Classifier, NDArray[np.uint8]], NDArray[np.float32]]
 
 
-def write(subjects: Sequence[Subject], out: Path) -> Vectors:
+def write(subjects: Sequence[Subject], out: Path, answer: Answer = Classifier.predict_each) -> Vectors:
     """Write a folder of vectors, whole or not at all; an earlier one is replaced.
 
     Args:
         subjects: bundles of one contract and the same labels, each opened to answer.
         out: the folder.
+        answer: asks a classifier for its probabilities of N images one at a time.
 
     Raises:
         VectorsError: bundles that cannot share vectors, or take something else than pictures.
@@ -40,7 +42,9 @@ def write(subjects: Sequence[Subject], out: Path) -> Vectors:
     contract, labels = _shared([opened for opened, _ in subjects])
     files = [*jpegs(), *pngs(contract.white)]
     cases, arrays = _converted(files, contract)
-    answers = {opened.manifest.name: _answers(opened, classifier, cases, arrays) for opened, classifier in subjects}
+    answers = {
+        opened.manifest.name: _answers(opened, classifier, cases, arrays, answer) for opened, classifier in subjects
+    }
     vectors = Vectors(input=contract, labels=labels, bundles=answers, cases=cases)
     with atomic_folder(out, VECTORS, (ARRAYS, IMAGES)) as folder:
         (folder / IMAGES).mkdir()
@@ -83,9 +87,11 @@ def _converted(files: Sequence[ImageFile], contract: InputContract) -> tuple[tup
     return tuple(cases), np.stack(arrays)
 
 
-def _answers(opened: Bundle, classifier: Classifier, cases: Sequence[Case], arrays: NDArray[np.uint8]) -> Answers:
+def _answers(
+    opened: Bundle, classifier: Classifier, cases: Sequence[Case], arrays: NDArray[np.uint8], answer: Answer
+) -> Answers:
     manifest = opened.manifest
-    raw = classifier.predict_each(arrays)
+    raw = answer(classifier, arrays)
     accepted: list[bool | None] = [None] * len(arrays)
     if classifier.acceptance is not None:
         accepted = [bool(each) for each in classifier.acceptance.judge(arrays, raw).accepted]

@@ -1,12 +1,15 @@
 """`bctk vectors`: bundles → files, arrays and answers that another implementation is held against."""
 
+import shlex
+from functools import partial
 from pathlib import Path
 
 import click
 
+from bctoolkit.cli.device.answers import timed_answers
 from bctoolkit.cli.device.options import time_limit_option
 from bctoolkit.cli.output import echo
-from bctoolkit.cli.shared import quiet_engines
+from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.cli.signing import trusted_keys
 from bctoolkit.supervision.time_limit import time_limit
 
@@ -31,17 +34,17 @@ def vectors(bundles: tuple[Path, ...], out: Path, trusted: tuple[Path, ...], sec
       bctk vectors exports/bundles/atto-onnx-fp32 --out vectors/
       bctk vectors exports/bundles/atto-* --out vectors/
     """
+    require_extras("images")
     from bctoolkit.bundle import read
     from bctoolkit.runtime import load
     from bctoolkit.vectors import write
 
     opened = [read(path, trusted or None) for path in bundles]
-    with quiet_engines():
+    with quiet_engines() as progress:
         subjects = []
         for bundle in opened:
             with time_limit(seconds):
                 subjects.append((bundle, load(bundle.path, threads=1, trusted_keys=trusted or None)))
-        with time_limit(seconds):
-            written = write(subjects, out)
+        written = write(subjects, out, partial(timed_answers, seconds=seconds, progress=progress))
     echo(f"{out}: {len(written.cases)} files, {len(written.cases) - written.count} of them to be refused")
-    echo(f"next: bctk verify {bundles[0]} --vectors {out}")
+    echo(f"next: bctk verify {shlex.quote(str(bundles[0]))} --vectors {shlex.quote(str(out))}")

@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli.device.answers import timed_answers
 from bctoolkit.cli.device.options import provider_option, threads_option, time_limit_option
 from bctoolkit.cli.output import echo
-from bctoolkit.cli.shared import quiet_engines
+from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.cli.signing import trusted_keys
 from bctoolkit.supervision.time_limit import time_limit
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from bctoolkit.bundle import Bundle
     from bctoolkit.manifest import Processor
     from bctoolkit.runtime import Classifier
@@ -68,7 +66,7 @@ def verify(
             classifier = load(
                 bundle, threads=threads, provider=provider, trusted_keys=trusted or None, self_test="never"
             )
-        observed = _answers(classifier, golden.images, seconds)
+        observed = timed_answers(classifier, golden.images, seconds)
     limits = opened.manifest.tolerance
     measured, sealed = parity(golden.probabilities, observed), opened.manifest.parity
     violations = limit_violations(golden.probabilities, observed, limits)
@@ -113,22 +111,12 @@ def _names(opened: "Bundle") -> str:
     return f"labels, input and source: {where}"
 
 
-def _answers(classifier: "Classifier", images: "NDArray[np.uint8]", seconds: int) -> "NDArray[np.float32]":
-    """Probabilities, N × classes, of images one at a time, each within its time."""
-    import numpy as np
-
-    answers: list[NDArray[np.float32]] = []
-    for index in range(len(images)):
-        with time_limit(seconds):
-            answers += [*classifier.predict_each(images[index : index + 1])]
-    return np.stack(answers)
-
-
 def _against_vectors(folder: Path, opened: "Bundle", classifier: "Classifier", seconds: int) -> tuple[str, ...]:
     """Print what conformance vectors say of this implementation, and return what does not agree."""
+    require_extras("images")
     from bctoolkit.vectors import compare
 
-    comparison = compare(folder, opened.manifest, lambda image: _answers(classifier, image, seconds))
+    comparison = compare(folder, opened.manifest, lambda image: timed_answers(classifier, image, seconds))
     for line in comparison.lines:
         echo(line)
     return comparison.faults
