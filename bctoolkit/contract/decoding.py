@@ -110,10 +110,12 @@ def _in_eight_bits(values: NDArray[Any], white: int | None, name: str) -> NDArra
         )
     if largest > white:
         raise InputMismatch(f"{name} holds the value {largest:,}, above the {white:,} that input.white says is white")
-    return ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    table = (np.arange(white + 1, dtype=np.uint32) * 255 + white // 2) // white
+    eight: NDArray[np.uint8] = table.astype(np.uint8)[values]
+    return eight
 
 
 def _over_white(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What is seen of a picture that lies on white paper."""
-    opaque = alpha.astype(np.uint32)
+    opaque = alpha.astype(np.uint16)  # holds 255 · 255 + 127
     return ((colours * opaque + 255 * (255 - opaque) + 127) // 255).astype(np.uint8)

@@ -50,7 +50,7 @@ def require_kind(picture: "Image", name: str) -> None:
     """
     if picture.format != "MPO" and getattr(picture, "is_animated", False):
         raise InputMismatch(f"{name} has more than one frame or page; save the one that counts as a file of its own")
-    if picture.mode in MODES or (picture.mode == "I" and "16" in stored_as(picture)):
+    if picture.mode in MODES or (picture.mode == "I" and stored_as(picture) == "I;16B"):  # Pillow 10.3, of a PNG
         return
     kind = {"CMYK": "CMYK", "F": "of floating-point numbers", "I": "of 32-bit numbers"}.get(
         picture.mode, "of no such kind"

@@ -103,6 +103,12 @@ def test_a_value_above_white_is_refused(tmp_path: Path) -> None:
         decode(tmp_path / "x.png", white(4095))
 
 
+def test_signed_numbers_are_no_pixels(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.tif", Image.fromarray(np.full((9, 9), 300, np.uint16)), tiffinfo={339: 2})
+    with pytest.raises(InputMismatch, match=r"x\.tif is of 32-bit numbers \(mode I\)"):
+        decode(path, white(4095))
+
+
 def test_white_changes_nothing_about_files_of_8_bits(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.png", Image.fromarray(NOISE))
     assert np.array_equal(decode(path, white(4095)), decode(path, RGB))

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -136,14 +137,15 @@ def _deep_tiffs() -> Made:
     """RGB of 16 bits in both orders of bytes, which Pillow reads and does not write."""
     deep = _noise(3, WHITE + 1, 4)
     eight = plain.eight_bits(deep, WHITE)
-    for order, mark in (("<", b"II"), (">", b"MM")):
+    for order, mark, packed in (("<", b"II", False), (">", b"MM", False), ("<", b"II", True), (">", b"MM", True)):
         data = deep.astype(f"{order}u2").tobytes()
+        data = zlib.compress(data) if packed else data
         at = 8 + len(data)
         entries = [
             (256, 3, 1, WIDTH),
             (257, 3, 1, HEIGHT),
             (258, 3, 3, at),
-            (259, 3, 1, 1),
+            (259, 3, 1, 8 if packed else 1),
             (262, 3, 1, 2),
             (273, 4, 1, 8),
         ]
