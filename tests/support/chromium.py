@@ -42,10 +42,10 @@ PHONE = 390
 class Browser:
     """A running Chromium with one page."""
 
-    def __init__(self, program: str, profile: Path, proxy: str = NOWHERE, flags: tuple[str, ...] = NO_GPU) -> None:
+    def __init__(self, program: str, profile: Path, flags: tuple[str, ...] = NO_GPU) -> None:
         hears, orders = os.pipe()
         answers, says = os.pipe()
-        options = (*FLAGS, *flags, f"--user-data-dir={profile}", f"--proxy-server={proxy}")
+        options = (*FLAGS, *flags, f"--user-data-dir={profile}", f"--proxy-server={NOWHERE}")
         command = [sys.executable, "-c", LAUNCH, str(hears), str(says), program, *options]
         quiet = subprocess.DEVNULL
         self.process = subprocess.Popen(command, pass_fds=(hears, says), stdin=quiet, stdout=quiet, stderr=quiet)
@@ -59,6 +59,7 @@ class Browser:
         self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
+        self.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
         """One order and its answer; what happens meanwhile is kept in `events`."""
@@ -71,7 +72,7 @@ class Browser:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
                 return result
-            self.events.append(message)
+            self._heard(message)
 
     def open(self, url: str, width: int, scheme: str, medium: str = "screen") -> list[dict[str, Any]]:
         """Load a page at a width; what happened until it had loaded."""
@@ -83,7 +84,7 @@ class Browser:
         )
         self.call("Page.navigate", url=url)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._next())
+            self._heard(self._next())
         return self.events
 
     def evaluate(self, script: str) -> Any:
@@ -106,11 +107,25 @@ class Browser:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
+    def requests(self) -> list[str]:
+        """Addresses that the page, its workers and its service worker have asked for since it was opened."""
+        asked = [event for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        return [event["params"]["request"]["url"] for event in asked]
+
     def end(self) -> None:
         self._orders.close()
         self._answers.close()
         self.process.kill()
         self.process.wait()
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        """Keep an event; listen to what a worker asks for, too, as soon as it runs."""
+        if message.get("method") == "Target.attachedToTarget":
+            session = message["params"]["sessionId"]
+            order = {"id": next(self._numbers), "method": "Network.enable", "params": {}, "sessionId": session}
+            self._orders.write(json.dumps(order).encode() + b"\0")
+        if "method" in message:
+            self.events.append(message)
 
     def _next(self) -> dict[str, Any]:
         message = bytearray()
@@ -127,7 +142,7 @@ def program() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
-def started(profile: Path, proxy: str = NOWHERE, flags: tuple[str, ...] = NO_GPU) -> Iterator[Browser]:
+def started(profile: Path, flags: tuple[str, ...] = NO_GPU) -> Iterator[Browser]:
     """A browser for the time of a fixture; without one the test is skipped."""
     if sys.platform == "win32":
         pytest.skip("the browser is driven over inherited file descriptors")
@@ -135,7 +150,7 @@ def started(profile: Path, proxy: str = NOWHERE, flags: tuple[str, ...] = NO_GPU
     if path is None:
         pytest.skip(f"no browser: set CHROMIUM, or put one of these on the path: {', '.join(NAMES)}")
     try:
-        opened = Browser(path, profile, proxy, flags)
+        opened = Browser(path, profile, flags)
     except (OSError, EOFError) as problem:
         pytest.skip(f"{path} does not start: {problem}")
     yield opened

@@ -6,7 +6,7 @@ import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bctoolkit.app.web.engines import EngineFile, Package
@@ -38,7 +38,6 @@ class Packages:
 
     def __init__(self, folder: Path | None, progress: Progress) -> None:
         self._folder, self._progress = folder, progress
-        self._archives: dict[str, bytes] = {}
 
     def read(self, files: Mapping[str, EngineFile]) -> dict[str, bytes]:
         """Role → content, each as it was pinned.
@@ -46,30 +45,22 @@ class Packages:
         Raises:
             RecipeError: a file cannot be had, or is another one.
         """
-        return {role: self._read(file) for role, file in files.items()}
+        contents: dict[EngineFile, bytes] = {}
+        for package in dict.fromkeys(file.package for file in files.values()):
+            wanted = [file for file in files.values() if file.package == package]
+            contents |= self._packed(package, wanted) if self._folder is None else _unpacked(self._folder, wanted)
+        return {role: contents[file] for role, file in files.items()}
 
-    def _read(self, file: EngineFile) -> bytes:
-        package = file.package
-        source = f"{package.name} {package.version}"
-        if self._folder is not None:
-            path = _unpacked(self._folder, package.name) / file.path
-            source, content = str(path), read_bounded(path, MOST_BYTES, RecipeError)
-        else:
-            content = self._packed(file)
-        if sha256_bytes(content) != file.sha256:
-            raise RecipeError(
-                f"{source}: {file.path} is not that of {package.name} {package.version}; unpack that version there, or "
-                "leave --engine-files away"
-            )
-        return content
-
-    def _packed(self, file: EngineFile) -> bytes:
-        if file.package.name not in self._archives:
-            self._archives[file.package.name] = self._archive(file.package)
-        with tarfile.open(fileobj=io.BytesIO(self._archives[file.package.name]), mode="r:gz") as archive:
-            member = archive.extractfile(f"package/{file.path}")
-            assert member is not None, "a pinned archive has pinned files"
-            return member.read(MOST_BYTES)
+    def _packed(self, package: Package, wanted: Sequence[EngineFile]) -> dict[EngineFile, bytes]:
+        by_path = {f"package/{file.path}": file for file in wanted}
+        contents = {}
+        with tarfile.open(fileobj=io.BytesIO(self._archive(package)), mode="r|gz") as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if member.name in by_path else None
+                if stream is not None:
+                    contents[by_path[member.name]] = stream.read(MOST_BYTES)
+        _require_pinned(contents, wanted, f"npm's archive of {package.name}")
+        return contents
 
     def _archive(self, package: Package) -> bytes:
         """The package as the registry has it, kept after the first time."""
@@ -120,16 +111,28 @@ def _integrity(content: bytes) -> str:
     return base64.b64encode(hashlib.sha512(content).digest()).decode()
 
 
-def _unpacked(folder: Path, name: str) -> Path:
-    """Where a package lies in a folder that the user has named."""
+def _require_pinned(contents: Mapping[EngineFile, bytes], wanted: Sequence[EngineFile], source: str) -> None:
+    for file in wanted:
+        if sha256_bytes(contents.get(file, b"")) != file.sha256:
+            raise RecipeError(
+                f"{source}: {file.path} is not that of {file.package.name} {file.package.version}; unpack that version "
+                "there, or leave --engine-files away"
+            )
+
+
+def _unpacked(folder: Path, wanted: Sequence[EngineFile]) -> dict[EngineFile, bytes]:
+    """Files of one package, in a folder that the user has named."""
+    name, version = wanted[0].package.name, wanted[0].package.version
     places = (folder / name, folder / "node_modules" / name, folder.parent / name.rpartition("/")[2], folder)
     found = next((place for place in places if _is_package(place, name)), None)
     if found is None:
         raise RecipeError(
-            f"{folder}: holds no package {name}; unpack it there (npm install --ignore-scripts {name}), or leave "
-            "--engine-files away"
+            f"{folder}: holds no package {name}; unpack it there (npm install --ignore-scripts {name}@{version}), or "
+            "leave --engine-files away"
         )
-    return found
+    contents = {file: read_bounded(found / file.path, MOST_BYTES, RecipeError) for file in wanted}
+    _require_pinned(contents, wanted, str(found))
+    return contents
 
 
 def _is_package(folder: Path, name: str) -> bool:

@@ -64,7 +64,7 @@ async function keep({ page }) {
   try {
     const registration = await navigator.serviceWorker.register("sw.js");
     const cache = await caches.open(`${KEPT} ${registration.scope}`);
-    const names = [...page, ...usedFiles()];
+    const names = [...new Set([...page, ...usedFiles()])];
     await cache.addAll(names);
     for (const request of await cache.keys()) {
       if (!names.some((name) => new URL(name, document.baseURI).href === request.url)) await cache.delete(request);

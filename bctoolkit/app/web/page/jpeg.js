@@ -6,7 +6,8 @@ import { MOST_PIXELS } from "./png.js";
 
 const START_OF_SCAN = 0xda;
 const END = 0xd9;
-const APP1 = 0xe1;
+const APP1 = 0xe1; // Exif
+const APP2 = 0xe2; // colour profiles, further pictures
 const MOST_PASSES = 2 ** 30; // pixels × scans: each scan visits all pixels
 const EXIF = "Exif\0\0";
 
@@ -22,15 +23,15 @@ const isAlone = (marker) => marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7
  * @returns {Promise<{width, height, colours: {channels: 1 | 3, data: Uint8Array}, alpha: null, orientation: number}>}
  */
 export async function decodeJpeg(bytes) {
-  const { frame, exif, scans } = inspect(bytes);
+  const { frame, exif, scans, bare } = inspect(bytes);
   if (frame.precision !== 8) throw new Refused(`is a JPEG of ${frame.precision} bits a channel; wanted 8, convert it first`);
   if (frame.components === 4) throw new Refused("is CMYK; wanted grey or RGB, convert it first");
   if (![1, 3].includes(frame.components)) throw new Refused(`is a JPEG of ${frame.components} channels; wanted grey or RGB`);
   const pixels = frame.width * frame.height;
   if (!pixels || pixels > MOST_PIXELS) throw new Refused(`has ${frame.width}×${frame.height} pixels; wanted at most ${MOST_PIXELS}`);
   if (scans * pixels > MOST_PASSES) throw new Refused(`is a JPEG of ${scans} scans; save it again with fewer`);
-  const rgba = await pixelsOf(bytes);
-  if (rgba.width !== frame.width || rgba.height !== frame.height) throw new Refused("was turned by the browser while it was decoded");
+  const rgba = await pixelsOf(bare);
+  if (rgba.width !== frame.width || rgba.height !== frame.height) throw new Refused("came out of the browser's decoder in another size");
   const { width, height, data } = rgba;
   const channels = frame.components;
   const colours = new Uint8Array(pixels * channels);
@@ -38,13 +39,18 @@ export async function decodeJpeg(bytes) {
   return { width, height, colours: { channels, data: colours }, alpha: null, orientation: exif ? orientation(exif) : 1 };
 }
 
-/** What the markers say; a file that ends before its end marker is refused. */
+/**
+ * What the markers say, and the file without what a browser might turn or recolour it by: Chromium turns a picture by
+ * its Exif whatever it is asked for. A file that ends before its end marker is refused.
+ */
 function inspect(bytes) {
   const numbers = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let frame = null;
   let scans = 0;
   const exif = [];
+  const bare = [bytes.subarray(0, 2)];
   let at = 2;
+  let keptTo = 2;
   for (;;) {
     while (at < bytes.length && (bytes[at] !== 0xff || bytes[at + 1] === 0 || bytes[at + 1] === 0xff || isAlone(bytes[at + 1]))) at++;
     const marker = bytes[at + 1];
@@ -57,9 +63,14 @@ function inspect(bytes) {
     } else if (marker === APP1 && String.fromCharCode(...content.subarray(0, 6)) === EXIF) {
       exif.push(content.subarray(6));
     } else if (marker === START_OF_SCAN) scans++;
+    if (marker === APP1 || marker === APP2) {
+      bare.push(bytes.subarray(keptTo, at));
+      keptTo = at + 2 + length;
+    }
     at += 2 + length;
   }
-  return { frame, scans, exif: joined(exif) };
+  bare.push(bytes.subarray(keptTo));
+  return { frame, scans, exif: joined(exif), bare };
 }
 
 function joined(parts) {
@@ -69,12 +80,12 @@ function joined(parts) {
   return result;
 }
 
-/** RGBA as the browser decodes it: no profile, no turn. */
-async function pixelsOf(bytes) {
-  const options = { colorSpaceConversion: "none", premultiplyAlpha: "none", imageOrientation: "none" };
+/** RGBA as the browser decodes the parts of a file. */
+async function pixelsOf(parts) {
+  const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
   let bitmap;
   try {
-    bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }), options);
+    bitmap = await createImageBitmap(new Blob(parts, { type: "image/jpeg" }), options);
   } catch {
     throw new Refused("is a JPEG that this browser cannot decode: damaged, or of a kind it does not know");
   }
