@@ -64,7 +64,7 @@ def write_page(
     engine = engine_of(bundle.manifest)
     chosen = _chosen(engine, form, webgpu)
     content = _bundle_files(bundle, signed=bool(keys)) | _engine_files(packages.read(chosen), chosen)
-    page = {path.name: path.read_bytes() for path in (files(__package__) / "page").iterdir() if path.is_file()}  # type: ignore[attr-defined]  # the page lies in a folder
+    page = {path.name: path.read_bytes() for path in (files(__package__) / "page").iterdir() if path.is_file()}
     content["settings.json"] = _settings(bundle, engine, chosen, content, keys, webgpu, sorted(page))
     title = for_html(bundle.manifest.name)
     template, loader, style = (page.pop(name) for name in ("index.html", "single.js", "style.css"))

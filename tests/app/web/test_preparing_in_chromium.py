@@ -51,6 +51,14 @@ CONTRACTS = (
 )
 
 
+KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("PNG", {}),
+    ("JPEG", {"quality": 60}),
+    ("JPEG", {"progressive": True}),
+    ("JPEG", {"subsampling": 1}),
+)
+
+
 def by_python(content: bytes, contract: InputContract) -> str | None:
     """Shape and hash of the array; None where the file is refused."""
     try:
@@ -93,10 +101,7 @@ def test_drawn_files_of_all_kinds_become_the_same_arrays(opened: Browser, seed: 
     for width, height in rng.integers(1, 300, (20, 2)).tolist():
         pixels = rng.integers(0, 256, (height, width, 4), dtype=np.uint8)
         smooth = Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
-        for mode, (kind, options) in itertools.product(
-            ("RGB", "L"),
-            (("PNG", {}), ("JPEG", {"quality": 60}), ("JPEG", {"progressive": True}), ("JPEG", {"subsampling": 1})),
-        ):
+        for mode, (kind, options) in itertools.product(("RGB", "L"), KINDS):
             buffer = io.BytesIO()
             smooth.convert(mode).save(buffer, kind, **options)
             content = buffer.getvalue()

@@ -4,6 +4,7 @@ import { Refused } from "./bytes.js";
 import { address, readChecked } from "./files.js";
 
 const MOST_THREADS = 4;
+const ERRORS = 3; // ONNX Runtime's severity
 const REMEDY = "write this page anew";
 
 const reason = (problem) => String(problem?.message ?? problem).replace(/\s+/g, " ").slice(0, 300);
@@ -43,14 +44,13 @@ async function openOnnx(model, input, files, webgpu) {
   runtime.env.logLevel = "error";
   runtime.env.wasm.wasmBinary = (await checked(wasm)).buffer;
   runtime.env.wasm.numThreads = usableThreads();
-  const provider = webgpu ? "webgpu" : "wasm";
-  const session = await runtime.InferenceSession.create(model, { executionProviders: [provider] });
+  const session = await runtime.InferenceSession.create(model, { executionProviders: [webgpu ? "webgpu" : "wasm"], logSeverityLevel: ERRORS });
   const run = async (data) => {
     const image = new runtime.Tensor(input.dtype, numbers(data, input), [1, input.height, input.width, input.channels]);
     const answers = await session.run({ [session.inputNames[0]]: image });
     return Float32Array.from(await answers[session.outputNames[0]].getData());
   };
-  return { run, provider, threads: runtime.env.wasm.numThreads };
+  return { run, provider: webgpu ? "webgpu, and wasm for what it lacks" : "wasm", threads: runtime.env.wasm.numThreads };
 }
 
 async function openTflite(model, input, files, webgpu) {
@@ -66,6 +66,7 @@ async function openTflite(model, input, files, webgpu) {
   await runtime.loadLiteRt(script);
   const accelerator = webgpu ? "webgpu" : "wasm";
   const compiled = await runtime.loadAndCompile(model, { accelerator, cpuOptions: { numThreads: threads } });
+  if (compiled.options.accelerator !== accelerator) throw new Refused("The graphics processor takes none of this model; leave the box unticked");
   const run = async (data) => {
     const image = new runtime.Tensor(numbers(data, input), [1, input.height, input.width, input.channels]);
     const [answer] = await compiled.run([image]);
@@ -74,5 +75,5 @@ async function openTflite(model, input, files, webgpu) {
     answer.delete();
     return values;
   };
-  return { run, provider: accelerator, threads };
+  return { run, provider: compiled.isFullyAccelerated || !webgpu ? accelerator : `${accelerator}, and wasm for what it lacks`, threads };
 }
