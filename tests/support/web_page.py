@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit import bundle as bundles
-from bctoolkit.app.web import Packages, write_page
+from bctoolkit.app.web import ENGINES, Packages, write_page
 from bctoolkit.app.web.engines import EngineFile, Package
 from bctoolkit.app.web.writing import Form
 from bctoolkit.progress import Silent
@@ -101,6 +101,19 @@ def wait_until_kept(browser: Browser) -> str:
         "[...document.querySelectorAll('dt')].find(e => e.textContent === 'Without a network')?.nextSibling.textContent"
     )
     return str(browser.wait(script))
+
+
+def node_modules(root: Path, packages: Packages) -> Path:
+    """A folder as npm installs packages into: the engines, and axe-core."""
+    wanted = [file for engine in ENGINES.values() for file in engine.files.values()] + [AXE]
+    for index, content in packages.read({str(index): file for index, file in enumerate(wanted)}).items():
+        file = wanted[int(index)]
+        path = root / file.package.name / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        stated = {"name": file.package.name, "version": file.package.version}
+        (root / file.package.name / "package.json").write_text(json.dumps(stated))
+    return root
 
 
 def written(bundle: Path, target: Path, engine_files: Path, form: Form = "folder", trusted: Path | None = None) -> Path:

@@ -16,6 +16,7 @@ from bctoolkit.bundle.content import SEAL
 from bctoolkit.errors import RecipeError
 from bctoolkit.escaping.text import for_html
 from bctoolkit.files import atomic_folder, sha256_bytes
+from bctoolkit.runtime.model_files.identity import model_file
 from bctoolkit.signing import SIGNATURE
 from bctoolkit.signing.keys import CURVES, PublicKey
 from bctoolkit.untrusted.files import read_bounded
@@ -87,8 +88,9 @@ def _chosen(engine: BrowserEngine, form: Form, webgpu: bool) -> dict[str, Engine
 
 
 def _bundle_files(bundle: Bundle, signed: bool) -> dict[str, bytes]:
-    """The bundle's files as they are, each checked."""
+    """The bundle's files as they are, each checked as `load` checks it."""
     bundle.check()
+    model_file(bundle)
     bundle.golden()
     bundle.acceptance_rule()
     present = [name for name in (SIGNATURE,) if signed or (bundle.path / name).is_file()]

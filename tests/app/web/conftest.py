@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bctoolkit.app.web import ENGINES, Packages
-from bctoolkit.app.web.engines import EngineFile, Package
+from bctoolkit.app.web import Packages
 from bctoolkit.errors import RecipeError
 from bctoolkit.progress import Silent
+from tests.support import web_page
 from tests.support.chromium import Browser, started
 from tests.support.web_page import AXE, written
 
@@ -19,31 +19,20 @@ KEY = ZOO / "zoo.pub.pem"
 
 
 @pytest.fixture(scope="session")
-def fetched(user_cache: Path) -> dict[EngineFile, bytes]:
-    """What the tests need of npm, from a cache that outlives them."""
+def node_modules(user_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as npm installs packages into, filled from a cache that outlives the tests. Read only."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("XDG_CACHE_HOME", str(Path.home() / ".cache" / "bctoolkit-tests"))
-        wanted = [file for engine in ENGINES.values() for file in engine.files.values()]
         try:
-            contents = Packages(None, Silent()).read({f"{i}": file for i, file in enumerate([*wanted, AXE])})
+            return web_page.node_modules(tmp_path_factory.mktemp("engines") / "node_modules", Packages(None, Silent()))
         except RecipeError as problem:
             pytest.skip(f"no engine for the browser: {problem}")
-    return dict(zip([*wanted, AXE], contents.values(), strict=True))
 
 
 @pytest.fixture(scope="session")
-def node_modules(fetched: dict[EngineFile, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as npm installs packages into. Read only."""
-    root = tmp_path_factory.mktemp("engines") / "node_modules"
-    for file, content in fetched.items():
-        package: Package = file.package
-        path = root / package.name / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        (root / package.name / "package.json").write_text(
-            f'{{"name": "{package.name}", "version": "{package.version}"}}'
-        )
-    return root
+def axe(node_modules: Path) -> bytes:
+    """axe-core's script."""
+    return (node_modules / AXE.package.name / AXE.path).read_bytes()
 
 
 @pytest.fixture(scope="session")

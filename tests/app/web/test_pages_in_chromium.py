@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bctoolkit.app.web.engines import EngineFile
 from tests.app.web.conftest import ZOO
 from tests.support.chromium import Browser
-from tests.support.web_page import AXE, ask, facts, findings, served, start, wait_until_kept
+from tests.support.web_page import ask, facts, findings, served, start, wait_until_kept
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +37,7 @@ def require_answers_of_python(browser: Browser, name: str) -> None:
 def test_a_page_answers_as_python_does_without_a_network(
     kind: str,
     browser: Browser,
-    fetched: dict[EngineFile, bytes],
+    axe: bytes,
     request: pytest.FixtureRequest,
 ) -> None:
     page: Path = request.getfixturevalue(f"{kind}_page")
@@ -54,7 +53,7 @@ def test_a_page_answers_as_python_does_without_a_network(
         browser.wait("!document.getElementById('answer').hidden")
         browser.evaluate("document.getElementById('checks').open = true")
         assert browser.evaluate("document.documentElement.scrollWidth") <= PHONE
-        assert findings(browser, fetched[AXE]) == []
+        assert findings(browser, axe) == []
         assert len(browser.requests()) - len(requests) == len(asked) - before == 0, (
             "nothing is asked for after the start"
         )
@@ -66,4 +65,4 @@ def test_a_page_answers_as_python_does_without_a_network(
     assert ask(browser, picture.read_bytes()).refused is None
     browser.choose("#file", [picture])
     browser.wait("!document.getElementById('answer').hidden")
-    assert findings(browser, fetched[AXE]) == []
+    assert findings(browser, axe) == []

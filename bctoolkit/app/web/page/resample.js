@@ -1,4 +1,5 @@
-// Resizing exactly as Pillow does it: weights in 22 bits, one axis and then the other, 8 bits in between.
+// Resizing as docs/preprocessing.md has it, which is how Pillow does it: weights in 22 bits, across and then down, 8 bits
+// in between.
 
 const BITS = 22;
 
@@ -28,14 +29,8 @@ const FILTERS = {
 export function resized(picture, width, height, method) {
   if (method === "nearest") return nearest(picture, width, height);
   const filter = FILTERS[method];
-  const inWidth = (each) => (each.width === width ? each : across(each, width, filter));
-  const inHeight = (each) => (each.height === height ? each : down(each, height, filter));
-  return downFirst(picture, width, height) ? inWidth(inHeight(picture)) : inHeight(inWidth(picture));
-}
-
-/** Since version 13 Pillow begins with the height where that shrinks by more than twice the pixels that the width does. */
-function downFirst(picture, width, height) {
-  return picture.height > height && picture.height - height > 2 * (picture.width - width);
+  const wide = picture.width === width ? picture : across(picture, width, filter);
+  return wide.height === height ? wide : down(wide, height, filter);
 }
 
 /** For each pixel that comes out: the first that goes in, and the weights of it and those after it. */
