@@ -37,7 +37,10 @@ def decode(source: "str | Path | Image", contract: InputContract) -> NDArray[np.
         return decode_bytes(read_bounded(Path(source), MOST_BYTES, InputMismatch), contract, str(source))
     require_known(source, "image", InputMismatch)
     with translated("image", InputMismatch):
-        return _decoded(source, contract, "image", None)
+        content = _undecoded(source)
+        return (
+            _decoded(source, contract, "image", None) if content is None else decode_bytes(content, contract, "image")
+        )
 
 
 def decode_bytes(content: bytes, contract: InputContract, name: str) -> NDArray[np.uint8]:
@@ -57,6 +60,19 @@ def decode_bytes(content: bytes, contract: InputContract, name: str) -> NDArray[
 
     with opened() as picture:
         return _decoded(picture, contract, name, opened)
+
+
+def _undecoded(picture: "Image") -> bytes | None:
+    """The file of a Pillow image that is opened and not decoded yet; None where there is none.
+
+    By itself Pillow would map a TIFF into memory and turn it wrongly, and give eight of sixteen bits.
+    """
+    file = getattr(picture, "fp", None)
+    if file is None or not getattr(picture, "tile", ()):
+        return None
+    file.seek(0)
+    content: bytes = file.read(MOST_BYTES + 1)
+    return content
 
 
 def _decoded(picture: "Image", contract: InputContract, name: str, reopen: Reopen | None) -> NDArray[np.uint8]:

@@ -57,8 +57,9 @@ def _marked() -> Iterator[ImageFile]:
 
 
 def _refused() -> Iterator[ImageFile]:
-    cmyk = (np.dstack([drawn(61, 59), drawn(61, 59, 1)[..., :1]]) * 255).astype(np.uint8)
-    yield ImageFile("jpeg-cmyk", "jpg", "CMYK JPEG, 61×59", _saved(Image.fromarray(cmyk, "CMYK")))
+    inks = (np.dstack([drawn(61, 59), drawn(61, 59, 1)]) * 255).astype(np.uint8)
+    cmyk = Image.merge("CMYK", [Image.fromarray(inks[..., ink]) for ink in range(4)])
+    yield ImageFile("jpeg-cmyk", "jpg", "CMYK JPEG, 61×59", _saved(cmyk))
     whole = _encoded(drawn(119, 107))
     yield ImageFile("jpeg-cut", "jpg", "RGB JPEG, cut off at half of its bytes, 119×107", whole[: len(whole) // 2])
 
