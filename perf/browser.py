@@ -159,13 +159,13 @@ def examine(bundle: Path, options: argparse.Namespace, engines: Path, axe: bytes
             start(browser, url)
             print(f"  keeps its files: {wait_until_kept(browser)}")
             print(f"  {sizes(page, asked)}")
-            elsewhere = [each for each in browser.requests() if not each.startswith((url, "data:", "blob:"))]
-            before = len(asked), len(browser.requests())
+            elsewhere = [each for each in browser.requests(url) if not each.startswith((url, "data:", "blob:"))]
+            before = len(asked), len(browser.requests(url))
             vectors = sorted((options.vectors / "images").iterdir())
             is_fine = answers(browser, classifier, vectors, "conformance vectors")
             if options.images.is_dir():
                 is_fine &= answers(browser, classifier, chosen(options.images, options.count), "image files")
-            after = len(asked), len(browser.requests())
+            after = len(asked), len(browser.requests(url))
             print(f"  requests after the start {after[0] - before[0]}, to other machines {len(elsewhere)}")
             browser.choose("#file", [vectors[0]])
             browser.wait("!document.getElementById('answer').hidden")

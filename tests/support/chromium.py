@@ -20,6 +20,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a camera that shows a moving figure
     "--remote-debugging-pipe",
 )  # fmt: skip
 NO_GPU = ("--disable-gpu",)
@@ -107,10 +108,14 @@ class Browser:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
-    def requests(self) -> list[str]:
-        """Addresses that the page, its workers and its service worker have asked for since it was opened."""
-        asked = [event for event in self.events if event["method"] == "Network.requestWillBeSent"]
-        return [event["params"]["request"]["url"] for event in asked]
+    def requests(self, document: str = "") -> list[str]:
+        """Addresses that were asked for since a page was opened, by workers and the service worker, too.
+
+        Args:
+            document: only what was asked for by documents whose address begins so: an earlier page may still be busy.
+        """
+        asked = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        return [each["request"]["url"] for each in asked if each.get("documentURL", "").startswith(document)]
 
     def end(self) -> None:
         self._orders.close()

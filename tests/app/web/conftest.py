@@ -12,6 +12,7 @@ from bctoolkit.errors import RecipeError
 from bctoolkit.progress import Silent
 from tests.support import web_page
 from tests.support.chromium import Browser, started
+from tests.support.cli import fresh_bctk
 from tests.support.web_page import AXE, written
 
 ZOO = Path(__file__).resolve().parents[3] / "exports" / "zoo"
@@ -37,9 +38,13 @@ def axe(node_modules: Path) -> bytes:
 
 @pytest.fixture(scope="session")
 def onnx_page(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read only."""
-    target = tmp_path_factory.mktemp("page") / "onnx"
-    return written(ZOO / "atto-onnx-int8-dynamic", target, node_modules, trusted=KEY)
+    """As the command line writes it. Read only."""
+    root = tmp_path_factory.mktemp("page")
+    options = ("--out", "onnx", "--trusted", KEY, "--engine-files", node_modules)
+    done = fresh_bctk("app", "web", ZOO / "atto-onnx-int8-dynamic", *options, cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "onnx: 18.9 MB; serve it over https, or on localhost\n"
+    return root / "onnx"
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +60,6 @@ def page_copy(onnx_page: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(onnx_page, tmp_path / "copy", copy_function=os.link))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     yield from started(tmp_path_factory.mktemp("chromium"))

@@ -15,7 +15,7 @@ from tests.support.chromium import Browser, started
 from tests.support.cli import fresh_bctk
 from tests.support.web_page import ISOLATION, ask, facts, served, start
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 PICTURE = ZOO / "vectors" / "images" / "12-jpeg-large.jpg"
 SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
@@ -32,34 +32,25 @@ def require_answer_of_python(browser: Browser, kind: str, tolerance: float) -> N
     assert ask(browser, PICTURE.read_bytes()).raw == pytest.approx(expected, abs=tolerance)
 
 
-@pytest.fixture(scope="module")
-def fresh_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One that has seen no page that is served."""
-    yield from started(tmp_path_factory.mktemp("fresh"))
-
-
-@pytest.mark.parametrize("kind", ["onnx", pytest.param("tflite", marks=pytest.mark.soak)])
-def test_one_file_is_enough(kind: str, fresh_browser: Browser, node_modules: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_file_is_enough(kind: str, browser: Browser, node_modules: Path, tmp_path: Path) -> None:
     options = ("--form", "single-file", "--engine-files", node_modules, "--trusted", KEY)
     done = fresh_bctk("app", "web", zoo(kind), "--out", tmp_path / "page", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["bctk-app.txt", "index.html"]
     alone = shutil.copy(tmp_path / "page" / "index.html", tmp_path / "alone.html")
-    assert "Ready after" in start(fresh_browser, Path(alone).as_uri(), 320, "dark")
-    told = facts(fresh_browser)
+    assert "Ready after" in start(browser, Path(alone).as_uri(), 320, "dark")
+    told = facts(browser)
     assert told["Signature"].startswith("by the trusted key")
     assert told["Without a network"] == "yes: all is in this file"
-    fresh_browser.choose("#file", [PICTURE])
-    fresh_browser.wait("!document.getElementById('answer').hidden")
+    browser.choose("#file", [PICTURE])
+    browser.wait("!document.getElementById('answer').hidden")
     with load(zoo(kind)) as classifier:
-        assert classifier.predict(PICTURE).labels[0] in fresh_browser.evaluate(
-            "document.getElementById('label').textContent"
-        )
-    asked = [each for each in fresh_browser.requests() if not each.startswith(("blob:", "data:"))]
+        assert classifier.predict(PICTURE).labels[0] in browser.evaluate("document.getElementById('label').textContent")
+    asked = [each for each in browser.requests("file:") if not each.startswith(("blob:", "data:"))]
     assert asked == [Path(alone).as_uri()]
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_the_headers_for_it_several_threads_compute(
     kind: str, browser: Browser, request: pytest.FixtureRequest
@@ -80,7 +71,6 @@ def browser_with_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brows
     yield from started(tmp_path_factory.mktemp("gpu"), SOFTWARE_GPU)
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_graphics_processor_computes_where_it_is_ticked(
     kind: str, browser_with_gpu: Browser, node_modules: Path, tmp_path: Path
@@ -98,7 +88,6 @@ def test_a_graphics_processor_computes_where_it_is_ticked(
         require_answer_of_python(browser_with_gpu, kind, 0.05)
 
 
-@pytest.mark.soak
 def test_without_a_graphics_processor_the_page_says_so(browser: Browser, onnx_page: Path) -> None:
     with served(onnx_page) as (url, _):
         assert "offers no graphics processor (WebGPU)" in start(browser, f"{url}?webgpu")

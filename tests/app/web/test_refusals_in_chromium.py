@@ -106,7 +106,11 @@ WAYS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("way", list(WAYS))
+ALWAYS = ("model", "unsigned", "signature", "path")
+"""The others wait for `make soak`."""
+
+
+@pytest.mark.parametrize("way", [way if way in ALWAYS else pytest.param(way, marks=pytest.mark.soak) for way in WAYS])
 def test_nothing_is_classified_by_what_is_not_as_it_was_written(way: str, browser: Browser, page_copy: Path) -> None:
     change, words = WAYS[way]
     change(page_copy)
@@ -120,6 +124,7 @@ def test_nothing_is_classified_by_what_is_not_as_it_was_written(way: str, browse
     assert not [path for path in asked if "secret" in path]
 
 
+@pytest.mark.soak
 def test_a_model_that_computes_something_else_fails_its_self_test(browser: Browser, page_copy: Path) -> None:
     """Sealed and named as it should be, and not what the reference answers."""
     without_keys(page_copy)
