@@ -6,7 +6,8 @@ Of each bundle, by default those of exports/zoo, a page is written and opened in
 
 1. Answers: of each conformance vector and of N image files, the page's label, probabilities and acceptance beside those
    of `bctoolkit.runtime`, which reads the same file.
-2. Latency: the model alone, one thread each, the page and native Python in turns; medians, and that of the ratios.
+2. Latency: the model alone, one thread each, the page and native Python in turns; medians, that of the
+   ratios, and the fastest of each, which other programs hardly move.
 3. Time until ready: from an empty cache, and again once the page has kept its files, medians of five.
 4. Size: of all that is written, and of what a browser loads, as it is and compressed by gzip.
 5. Requests after the start, requests to other machines, and what axe-core finds serious or critical.
@@ -84,8 +85,8 @@ def answers(browser: Browser, classifier: Classifier, files: list[Path], what: s
     print(f"  {what}: {len(rows)} files, {refused} refused by both; labels {len(both) - len(wrong)} of {len(both)}")
     print(f"    max |Δp| {raw:.2g}, calibrated {calibrated:.2g}; acceptance the same for {accepted} of {len(both)}")
     print(
-        f"    model {statistics.median(page):.1f} ms, native {statistics.median(native):.1f} ms, ratio {ratio:.1f}; "
-        f"from the file to the answer {whole:.1f} ms"
+        f"    model {statistics.median(page):.1f} ms, native {statistics.median(native):.1f} ms, ratio {ratio:.1f} "
+        f"(fastest: {min(page):.1f}, {min(native):.1f}); from the file to the answer {whole:.1f} ms"
     )
     for name in wrong:
         print(f"    differs: {name}")

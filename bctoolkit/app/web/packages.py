@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bctoolkit.app.web.engines import EngineFile, Package
@@ -63,15 +64,17 @@ class Packages:
         return contents
 
     def _archive(self, package: Package) -> bytes:
-        """The package as the registry has it, kept after the first time."""
-        kept = cache_folder() / "npm" / f"{package.name.replace('/', '-').lstrip('@')}-{package.version}.tgz"
-        if kept.is_file():
+        """The package as the registry has it, kept after the first time where something can be kept."""
+        kept = _kept(package)
+        if kept is not None and kept.is_file():
             content = read_bounded(kept, MOST_BYTES, RecipeError)
             if _integrity(content) == package.integrity:
                 return content
         content = self._fetched(package)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        atomic_file(kept, content)
+        if kept is not None:
+            with suppress(OSError):  # the next page fetches it again
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                atomic_file(kept, content)
         return content
 
     def _fetched(self, package: Package) -> bytes:
@@ -105,6 +108,14 @@ class Packages:
                 f"{_integrity(content)[:16]}…, not {package.integrity[:16]}…); look at the registry that npm is set to"
             )
         return content
+
+
+def _kept(package: Package) -> Path | None:
+    """Where an archive is kept; None for a user without a folder."""
+    try:
+        return cache_folder() / "npm" / f"{package.name.replace('/', '-').lstrip('@')}-{package.version}.tgz"
+    except OSError:
+        return None
 
 
 def _integrity(content: bytes) -> str:

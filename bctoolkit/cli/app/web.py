@@ -37,7 +37,6 @@ def web(bundle: Path, out: Path, form: str, engine_files: Path | None, webgpu: b
 
     \b
     Example:  bctk app web exports/bundles/atto-onnx-fp32 --out page --trusted keys/lab.pub.pem
-              python -m http.server --directory page --bind 127.0.0.1
     """
     if trusted:
         require_extras("sign")

@@ -1,10 +1,14 @@
 """What is written, and what is refused, without a browser."""
 
+import base64
+import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -131,6 +135,29 @@ def test_another_archive_than_the_pinned_one_is_refused(tmp_path: Path, monkeypa
         Packages(None, progress).read(UTILS)
     assert progress.lines == ["fetching @litertjs/wasm-utils@2.5.3 with npm, 1 MB, once"]
     assert not list((tmp_path / "cache").rglob("*.tgz"))
+
+
+def test_an_archive_is_fetched_once_and_again_where_it_is_damaged_or_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.add(Path(__file__), "package/dist/index.js")
+    (tmp_path / "archive").write_bytes(content.getvalue())
+    package = WASM_UTILS._replace(integrity=base64.b64encode(hashlib.sha512(content.getvalue()).digest()).decode())
+    files = {"utils": EngineFile(package, "dist/index.js", sha256_bytes(Path(__file__).read_bytes()))}
+    npm(tmp_path, f'cp "{tmp_path}/archive" "$4/package.tgz"', monkeypatch)
+    progress = Recorder()
+    for fetched in (1, 1):
+        assert Packages(None, progress).read(files)["utils"] == Path(__file__).read_bytes()
+        assert len(progress.lines) == fetched
+    [kept] = (tmp_path / "cache").rglob("*.tgz")
+    kept.write_bytes(b"damaged")
+    Packages(None, progress).read(files)
+    assert len(progress.lines) == 2
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    Packages(None, progress).read(files)
+    assert len(progress.lines) == 3
 
 
 def test_other_files_than_the_pinned_ones_are_refused(node_modules: Path, tmp_path: Path) -> None:
