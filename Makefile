@@ -53,6 +53,7 @@ zoo: $(INSTALLED)  ## train and export the model in exports/zoo anew: make zoo D
 	$(BIN)/bctk export atto --recipe zoo --data $(DATA) --golden synthetic --licence "CC BY 4.0" --out exports/zoo
 	for name in onnx tflite; do $(BIN)/bctk evaluate exports/zoo/atto-$$name-int8-dynamic --data $(DATA) --corruptions --json \
 		> exports/zoo/atto-$$name-int8-dynamic.json; done
+	$(BIN)/bctk vectors exports/zoo/atto-onnx-int8-dynamic exports/zoo/atto-tflite-int8-dynamic --out exports/zoo/vectors
 
 docs: $(INSTALLED)  ## regenerate docs/reference.md from the code
 	$(BIN)/python docs/generate.py

@@ -172,7 +172,9 @@ def check(path: Path, threads: int, seconds: float, answers: int) -> bool:
 def main() -> int:
     """Each bundle in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundles", nargs="*", type=Path, default=sorted(ZOO.glob("*/")))
+    parser.add_argument(
+        "bundles", nargs="*", type=Path, default=sorted(path.parent for path in ZOO.glob("*/manifest.json"))
+    )
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--answers", type=int, default=100_000)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract.declared import COLOURS, InputContract
 from bctoolkit.contract.orientation import orientation, turned
-from bctoolkit.contract.samples import Reopen, read_samples, require_kind
+from bctoolkit.contract.samples import Reopen, read_samples, require_kind, stored_as
 from bctoolkit.errors import InputMismatch
 from bctoolkit.untrusted.files import read_bounded
 from bctoolkit.untrusted.images import MOST_BYTES, open_picture, require_known, translated
@@ -37,7 +37,7 @@ def decode(source: "str | Path | Image", contract: InputContract) -> NDArray[np.
         return decode_bytes(read_bounded(Path(source), MOST_BYTES, InputMismatch), contract, str(source))
     require_known(source, "image", InputMismatch)
     with translated("image", InputMismatch):
-        content = _undecoded(source)
+        content = _needed_file(source)
         return (
             _decoded(source, contract, "image", None) if content is None else decode_bytes(content, contract, "image")
         )
@@ -62,13 +62,15 @@ def decode_bytes(content: bytes, contract: InputContract, name: str) -> NDArray[
         return _decoded(picture, contract, name, opened)
 
 
-def _undecoded(picture: "Image") -> bytes | None:
-    """The file of a Pillow image that is opened and not decoded yet; None where there is none.
+def _needed_file(picture: "Image") -> bytes | None:
+    """The file of a Pillow image that is opened and not decoded yet, where more is in it than Pillow would give.
 
-    By itself Pillow would map a TIFF into memory and turn it wrongly, and give eight of sixteen bits.
+    It gives eight of sixteen bits, and maps some TIFF files into memory, which it then turns wrongly.
     """
     file = getattr(picture, "fp", None)
     if file is None or not getattr(picture, "tile", ()):
+        return None
+    if picture.format != "TIFF" and ";16" not in stored_as(picture):
         return None
     file.seek(0)
     content: bytes = file.read(MOST_BYTES + 1)
@@ -102,9 +104,9 @@ def _in_eight_bits(values: NDArray[Any], white: int | None, name: str) -> NDArra
     largest = int(values.max())
     if white is None:
         likely = next(usual for usual in USUAL_WHITES if largest <= usual)
+        hint = f"likely {likely} ({likely.bit_length()} bits)" if largest > 255 else "or save it with 8 bits"
         raise InputMismatch(
-            f"{name} has 16 bits a channel and values up to {largest:,}; say which value is white: input.white, likely "
-            f"{likely} ({likely.bit_length()} bits)"
+            f"{name} has 16 bits a channel and values up to {largest:,}; say which value is white: input.white, {hint}"
         )
     if largest > white:
         raise InputMismatch(f"{name} holds the value {largest:,}, above the {white:,} that input.white says is white")

@@ -13,7 +13,7 @@ from bctoolkit.errors import InputMismatch
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Reopen", "Samples", "read_samples", "require_kind"]
+__all__ = ["Reopen", "Samples", "read_samples", "require_kind", "stored_as"]
 
 Reopen = Callable[[], "AbstractContextManager[Image]"]
 """Opens the same file once more."""
@@ -50,7 +50,7 @@ def require_kind(picture: "Image", name: str) -> None:
     """
     if picture.format != "MPO" and getattr(picture, "is_animated", False):
         raise InputMismatch(f"{name} has more than one frame or page; save the one that counts as a file of its own")
-    if picture.mode in MODES or (picture.mode == "I" and "16" in _stored_as(picture)):
+    if picture.mode in MODES or (picture.mode == "I" and "16" in stored_as(picture)):
         return
     kind = {"CMYK": "CMYK", "F": "of floating-point numbers", "I": "of 32-bit numbers"}.get(
         picture.mode, "of no such kind"
@@ -71,7 +71,7 @@ def read_samples(picture: "Image", reopen: Reopen | None, name: str) -> Samples:
     Raises:
         InputMismatch: 16 bits a channel in a form that cannot be read without loss.
     """
-    stored = _stored_as(picture)
+    stored = stored_as(picture)
     if ";16" in stored and picture.mode in ("RGB", "RGBA"):
         return _wide(picture, stored, reopen, name)
     if ";16" in stored and getattr(picture, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
@@ -90,7 +90,7 @@ def read_samples(picture: "Image", reopen: Reopen | None, name: str) -> Samples:
     return _keyed(samples.colours, picture.info.get("transparency"), GREY_LEVELS.get(stored, 255), samples.alpha)
 
 
-def _stored_as(picture: "Image") -> str:
+def stored_as(picture: "Image") -> str:
     """Pillow's name of how the file stores its pixels; the mode's own where they are decoded already."""
     for tile in getattr(picture, "tile", ()):
         arguments = tile[3]

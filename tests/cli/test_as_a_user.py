@@ -28,6 +28,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "predict": (("{bundle}", "{images}/left/000.png"), "000.png: "),
     "verify": (("{bundle}",), "verified"),
     "keygen": (("--out", "lab"), "lab.pub.pem: the public key"),
+    "vectors": (("{bundle}", "--out", "vectors"), "64 files, 11 of them to be refused"),
 }
 
 

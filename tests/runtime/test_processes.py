@@ -14,7 +14,7 @@ import os, pathlib, sys
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import load
 
-paths = sorted(pathlib.Path(sys.argv[1]).glob("*/"))
+paths = sorted(pathlib.Path(sys.argv[1]).glob("atto-*/"))
 opened = [load(path, threads=2) for path in paths]
 for classifier in opened:
     classifier.warm_up()

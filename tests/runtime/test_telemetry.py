@@ -17,7 +17,7 @@ PREDICT = """
 import pathlib, sys, time
 from bctoolkit import bundle
 from bctoolkit.runtime import load
-for path in pathlib.Path(sys.argv[1]).glob("*/"):
+for path in pathlib.Path(sys.argv[1]).glob("atto-*/"):
     for mode in ("once", "always"):
         with load(path, self_test=mode) as classifier:
             assert classifier.info().self_test.outcome == "passed"

@@ -30,7 +30,6 @@ def vectors(bundles: tuple[Path, ...], out: Path, trusted: tuple[Path, ...], sec
     Examples:
       bctk vectors exports/bundles/atto-onnx-fp32 --out vectors/
       bctk vectors exports/bundles/atto-* --out vectors/
-      bctk verify exports/bundles/atto-onnx-fp32 --vectors vectors/
     """
     from bctoolkit.bundle import read
     from bctoolkit.runtime import load
