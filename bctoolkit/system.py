@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 
-__all__ = ["CPU_FEATURES", "cpu_features", "cpu_info", "cpu_name", "usable_cpus", "utc_now", "versions"]
+__all__ = ["CPU_FEATURES", "cache_folder", "cpu_features", "cpu_info", "cpu_name", "usable_cpus", "utc_now", "versions"]
 
 CPU_FEATURES = (
     "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8",
@@ -19,6 +19,22 @@ CPU_FEATURES = (
 def utc_now() -> str:
     """The time in UTC as ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def cache_folder() -> Path:
+    """Ours below the cache folder of https://specifications.freedesktop.org/basedir-spec; a relative one is ignored.
+
+    Raises:
+        OSError: nobody knows where this user's files are.
+    """
+    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        cache = stated if stated.is_absolute() else Path.home() / ".cache"
+    except RuntimeError as problem:
+        raise OSError(str(problem)) from None
+    if not cache.is_absolute():
+        raise OSError("the home folder is relative")
+    return cache / "bctoolkit"
 
 
 def usable_cpus() -> int:

@@ -1,17 +1,13 @@
 """Every page the toolkit writes, opened in a headless Chromium that has no network: whole, readable, and quiet.
 
-The browser is driven through its DevTools protocol over a pipe, so nothing has to be installed but the browser itself:
-`CHROMIUM`, or a chromium or Chrome on the path. Without one these tests are skipped.
+See `tests.support.chromium`: without a browser these tests are skipped.
 """
 
 import base64
-import itertools
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,27 +18,13 @@ from bctoolkit.bench import pipeline
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.progress import Terminal
 from bctoolkit.recipes import Budget
+from tests.support.chromium import Browser, started
 from tests.support.cli import ForkServer
 from tests.support.local_child import do_jobs_locally
 
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
-    "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:1",
-    "--remote-debugging-pipe",
-)  # fmt: skip
-LAUNCH = """
-import fcntl, os, sys
-given = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
-for number, expected in zip(given, (3, 4)):
-    os.dup2(number, expected)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
-"""Chromium reads its orders from file descriptor 3 and answers on 4."""
 
 MEASURED = ("tiny-onnx-fp32", "tiny-tflite-fp32", "tiny-tflite-int8-dynamic")
 
@@ -102,87 +84,9 @@ FAINT = """
 """Texts below the contrast of 4.5 to 1 that WCAG 2.2 AA asks of text (success criterion 1.4.3)."""
 
 
-class Browser:
-    """A running Chromium with one page."""
-
-    def __init__(self, program: str, profile: Path) -> None:
-        hears, orders = os.pipe()
-        answers, says = os.pipe()
-        command = [sys.executable, "-c", LAUNCH, str(hears), str(says), program, *FLAGS, f"--user-data-dir={profile}"]
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, pass_fds=(hears, says), stdin=quiet, stdout=quiet, stderr=quiet)
-        os.close(hears)
-        os.close(says)
-        self._orders, self._answers = os.fdopen(orders, "wb", 0), os.fdopen(answers, "rb")
-        self._numbers = itertools.count(1)
-        self._events: list[dict[str, Any]] = []
-        self._session: dict[str, str] = {}
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: object) -> dict[str, Any]:
-        """One order and its answer; what happens meanwhile is kept."""
-        number = next(self._numbers)
-        order = {"id": number, "method": method, "params": parameters, **self._session}
-        self._orders.write(json.dumps(order).encode() + b"\0")
-        while True:
-            message = self._next()
-            if message.get("id") == number:
-                assert "error" not in message, message
-                result: dict[str, Any] = message["result"]
-                return result
-            self._events.append(message)
-
-    def open(self, page: Path, width: int, scheme: str, medium: str = "screen") -> list[dict[str, Any]]:
-        """Load a page at a width; what happened until it had loaded."""
-        self._events.clear()
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.call("Emulation.setEmulatedMedia", media=medium, features=features)
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width == PHONE
-        )
-        self.call("Page.navigate", url=page.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
-            self._events.append(self._next())
-        return self._events
-
-    def evaluate(self, script: str) -> Any:
-        """The value of a script in the page."""
-        done = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in done, done
-        return done["result"]["value"]
-
-    def end(self) -> None:
-        self._orders.close()
-        self._answers.close()
-        self.process.kill()
-        self.process.wait()
-
-    def _next(self) -> dict[str, Any]:
-        message = bytearray()
-        while (byte := self._answers.read(1)) != b"\0":
-            if not byte:
-                raise EOFError("the browser has ended")
-            message += byte
-        decoded: dict[str, Any] = json.loads(message)
-        return decoded
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if sys.platform == "win32":
-        pytest.skip("the browser is driven over inherited file descriptors")
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"no browser: set CHROMIUM, or put one of these on the path: {', '.join(NAMES)}")
-    try:
-        opened = Browser(program, tmp_path_factory.mktemp("chromium"))
-    except (OSError, EOFError) as problem:
-        pytest.skip(f"{program} does not start: {problem}")
-    yield opened
-    opened.end()
+    yield from started(tmp_path_factory.mktemp("chromium"))
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +160,7 @@ def complaints(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_page_opens_without_a_network_fits_and_can_be_read(
     browser: Browser, page: Path, width: int, scheme: str
 ) -> None:
-    events = browser.open(page, width, scheme)
+    events = browser.open(page.as_uri(), width, scheme)
     seen = browser.evaluate(MEASURE)
     assert seen["width"] <= width
     assert seen["empty"] == []
@@ -266,7 +170,7 @@ def test_a_page_opens_without_a_network_fits_and_can_be_read(
 
 
 def test_every_part_of_a_report_is_shown(browser: Browser, report: Path) -> None:
-    browser.open(report, DESK, "light")
+    browser.open(report.as_uri(), DESK, "light")
     seen = browser.evaluate(MEASURE)
     assert seen["headings"] == [
         "Verdict", "Figures", "Limits", "Accuracy, latency, size", "Latency", "Operator profile", "Offline",
@@ -288,7 +192,7 @@ def test_every_part_of_a_report_is_shown(browser: Browser, report: Path) -> None
 
 
 def test_a_page_prints(browser: Browser, page: Path) -> None:
-    browser.open(page, PAPER, "light", medium="print")
+    browser.open(page.as_uri(), PAPER, "light", medium="print")
     assert browser.evaluate(MEASURE)["width"] <= PAPER
     pdf = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
     assert pdf.startswith(b"%PDF")
@@ -302,7 +206,7 @@ def test_what_is_wrong_with_a_page_would_be_seen(browser: Browser, tmp_path: Pat
         '<p style="width: 900px; color: #999">pale</p><svg viewBox="0 0 9 9"><text y="9" fill="#aaa">faint</text></svg>'
         '<script src="http://example.org/x.js"></script><script>console.log("loud"); nothing.here()</script>'
     )
-    methods = {event["method"] for event in complaints(browser.open(bad, PHONE, "light"))}
+    methods = {event["method"] for event in complaints(browser.open(bad.as_uri(), PHONE, "light"))}
     seen = browser.evaluate(MEASURE)
     assert seen["width"] > PHONE
     assert seen["empty"] == ["<h2></h2>"]

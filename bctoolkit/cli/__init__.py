@@ -11,6 +11,7 @@ import click
 
 from bctoolkit import __version__
 from bctoolkit.cli import adopt, data, demo, evaluate, export, init, signing, train
+from bctoolkit.cli.app import app
 from bctoolkit.cli.benchmarks import bench, choose, compare
 from bctoolkit.cli.device import predict, vectors, verify
 from bctoolkit.cli.output import echo
@@ -54,6 +55,7 @@ for command in (
     vectors.vectors,
     signing.keygen,
     signing.sign,
+    app,
 ):
     cli.add_command(command)
 

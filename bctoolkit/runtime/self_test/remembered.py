@@ -11,6 +11,7 @@ from pathlib import Path
 from bctoolkit.documents import Document, to_json
 from bctoolkit.files import atomic_file, sha256_bytes
 from bctoolkit.runtime.info import ClassifierInfo
+from bctoolkit.system import cache_folder
 
 __all__ = ["PassedTest", "has_passed", "remember"]
 
@@ -59,19 +60,7 @@ def remember(test: PassedTest) -> None:
 
 
 def _folder() -> Path:
-    """Below the cache folder of https://specifications.freedesktop.org/basedir-spec; a relative one is to be ignored.
-
-    Raises:
-        OSError: nobody knows where this user's files are.
-    """
-    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        cache = stated if stated.is_absolute() else Path.home() / ".cache"
-    except RuntimeError as problem:
-        raise OSError(str(problem)) from None
-    if not cache.is_absolute():
-        raise OSError("the home folder is relative")
-    return cache / "bctoolkit" / "self-tests"
+    return cache_folder() / "self-tests"
 
 
 def _name(content: bytes) -> str:
