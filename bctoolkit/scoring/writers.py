@@ -81,11 +81,11 @@ def _transposed(rows: Sequence[Row], classes: int) -> Iterator[Iterable[Any]]:
     """The values of each column."""
     yield [_utf8(row.file) for row in rows]
     yield [row.place for row in rows]
-    yield [row.label and _utf8(row.label) for row in rows]
+    yield [None if row.label is None else _utf8(row.label) for row in rows]
     yield [row.accepted for row in rows]
     for place in range(classes):
-        yield [row.probabilities and row.probabilities[place] for row in rows]
-    yield [row.error and _utf8(row.error) for row in rows]
+        yield [None if row.probabilities is None else row.probabilities[place] for row in rows]
+    yield [None if row.error is None else _utf8(row.error) for row in rows]
 
 
 def _utf8(text: str) -> str:
