@@ -100,11 +100,12 @@ class Journal:
         Raises:
             OSError: the disk is full; names the result.
         """
-        with self._path.open("ab") as file:
+        with self._path.open("ab", buffering=0) as file:
             for rows in batches:
+                content = memoryview(b"".join(row_to_json(row).encode() + b"\n" for row in rows))
                 try:
-                    file.write(b"".join(row_to_json(row).encode() + b"\n" for row in rows))
-                    file.flush()
+                    while content:  # a disk may take the first part of it
+                        content = content[file.write(content) :]
                 except OSError as problem:
                     raise OSError(problem.errno, problem.strerror, str(self._target)) from None
                 yield rows

@@ -6,9 +6,10 @@ in this machine's processes unless `RAY_ADDRESS` names a cluster; its usage repo
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -26,10 +27,10 @@ __all__ = ["Opening", "on_ray"]
 
 BLOCK = 64
 """Images of a task, in whole batches: what is lost and done again where a worker is killed."""
-RETRIES = 3
-"""How often an actor is started anew, and a task given to another, before a crash counts as the model's."""
-START_SECONDS = 600
-"""For a cluster to start its actors, each of which imports an engine and opens the model."""
+TASK_SECONDS = 600
+"""To wait for a task besides a batch's time: actors have to start, and where one is lost Ray gives its task to another,
+for ever if the model crashes them all."""
+PROBLEM = "problem"
 
 T = TypeVar("T")
 
@@ -92,37 +93,48 @@ def _score(
             batch_format="pyarrow",
             compute=data.ActorPoolStrategy(size=min(actors, len(tables))),
             num_cpus=opening.threads,
-            max_restarts=RETRIES,
-            max_task_retries=RETRIES,
         )
         answered = rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        yield from _in_time(answered, START_SECONDS + seconds, seconds * (per_task // batch + 1))
+        yield from _in_time(answered, TASK_SECONDS + seconds)
 
 
-def _in_time(tables: Iterable[Any], first: int, later: int) -> Iterator[Sequence[Row]]:
-    """The rows of each table; the first has more time, for actors have to start."""
-    waiting, limit = iter(tables), first
+def _in_time(tables: Iterable[Any], limit: int) -> Iterator[Sequence[Row]]:
+    """The rows of each table, which has so many seconds."""
+    waiting = iter(tables)
     while True:
         with time_limit(limit), _told():
             table = next(waiting, None)
         if table is None:
             return
+        if PROBLEM in table.column_names:
+            raise BackendError(table[PROBLEM].drop_null()[0].as_py())  # other batches of the task may have had answers
         yield [row_from_json(line) for line in table["row"].to_pylist()]
-        limit = later
 
 
 class _Actor:
-    """One classifier in a process of its own."""
+    """One classifier in a process of its own.
+
+    What goes wrong with the model is an answer, too: of an exception Ray keeps the text of its traceback alone, and an
+    actor that cannot start it takes for a lost machine.
+    """
 
     def __init__(self, opening: Opening, parts: Sequence[Any], seconds: int) -> None:
         self._parts, self._seconds = parts, seconds
         self._thread = ThreadPoolExecutor(1)
-        self._classifier = self._limited(partial(_open, opening))
+        self._problem: BctkError | None = None
+        try:
+            self._classifier = self._limited(partial(_open, opening))
+        except BctkError as problem:
+            self._problem = problem
 
     def __call__(self, batch: Any) -> dict[str, list[str]]:
         items = [_item(text, self._parts) for text in batch["item"].to_pylist()]
-        rows = self._limited(partial(self._rows, items))
-        return {"row": [row_to_json(row) for row in rows]}
+        try:
+            if self._problem is not None:
+                raise self._problem
+            return {"row": [row_to_json(row) for row in self._limited(partial(self._rows, items))]}
+        except BctkError as problem:
+            return {PROBLEM: [str(problem)]}
 
     def _rows(self, items: list[Item]) -> list[Row]:
         pictures = [prepared(item, self._classifier.contract) for item in items]
@@ -150,41 +162,34 @@ def _open(opening: Opening) -> Classifier:
 
 @contextmanager
 def _cluster(threads: int, workers: int | None) -> Iterator[int]:
-    """A running Ray, and how many actors it has CPUs for."""
+    """A running Ray, and how many actors it has CPUs for; what it prints meanwhile goes to standard error."""
     ray: Any = require("ray", "ray")
     address = os.environ.get("RAY_ADDRESS")
     ours = {} if address else {"num_cpus": threads * workers if workers else max(threads, usable_cpus())}
-    with _told():
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            configure_logging=True,
-            **ours,
-        )
-    try:
+    with redirect_stdout(sys.stderr), ExitStack() as ending:
+        ending.callback(ray.shutdown)
+        with _told():
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                **ours,
+            )
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
         yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
-    finally:
-        ray.shutdown()
 
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Turn what Ray raises into one line; what an actor raised on purpose comes through as it was."""
+    """Turn what Ray raises into one line."""
     try:
         yield
     except BctkError:
         raise
     except Exception as problem:
-        cause: BaseException | None = problem
-        while cause is not None and not isinstance(cause, BctkError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if cause is not None:
-            raise cause from None
         reason = " ".join(str(problem).split())[:300] or type(problem).__name__
         raise BackendError(f"Ray failed: {reason}") from None
 

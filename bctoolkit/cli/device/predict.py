@@ -135,6 +135,8 @@ def _require_together(out: Path | None, resume: bool, as_json: bool, runner: str
         raise RecipeError("--resume goes on with a file; name it with --out")
     if out is not None and as_json:
         raise RecipeError("--json prints and --out writes: ask for one at a time")
+    if out is None and runner == RAY:
+        raise RecipeError("a Ray cluster is for many images: name a file for their rows with --out")
     if workers is not None and runner != RAY:
         raise RecipeError("--workers are processes on Ray; add --runner ray")
 
