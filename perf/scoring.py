@@ -18,8 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from itertools import cycle, islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,9 +36,9 @@ class Run(NamedTuple):
     """What one command did."""
 
     rate: float
-    """Images per second, from the first row that was kept to the last."""
+    """Images per second, from the first look at which rows were kept to the last."""
     cpu_seconds: float
-    """Of the command and its children."""
+    """Of the command and its children; not of Ray's, which end later."""
     memory: list[int]
     """Resident bytes of all of them, every second."""
 
@@ -95,17 +95,18 @@ def scored(bundle: Path, listed: Path, count: int, options: Sequence[str]) -> Ru
 
 def flat(run: Run, count: int) -> bool:
     """Print what memory did; whether it stayed as it was."""
-    settled = run.memory[len(run.memory) // 10 :]
+    settled = run.memory[len(run.memory) // 10 : -1]  # at the last look it may be ending
     growth = max(settled) - settled[0]
-    quarters = [settled[len(settled) * part // 4 - (part == 4)] / 1e6 for part in range(5)]
+    places = [len(settled) * part // 4 for part in range(5)]
+    most = [max(settled[first : last + 1]) / 1e6 for first, last in pairwise(places)]
     print(
-        f"{count:,} images: {run.rate:.0f} images/s, {run.cpu_seconds / count * 1e3:.2f} CPU ms an image; resident MB at "
-        f"quarters of the time: {', '.join(f'{each:.0f}' for each in quarters)}; growth {growth / 1e6:.1f} MB"
+        f"{count:,} images: {run.rate:.0f} images/s, {run.cpu_seconds / count * 1e3:.2f} CPU ms an image; most "
+        f"resident MB in each quarter of the time {', '.join(f'{each:.0f}' for each in most)}; growth {growth / 1e6:.1f} MB"
     )
     return growth <= GROWTH_LIMIT
 
 
-def compare(bundle: Path, listed: Path, count: int, rounds: int, cases: dict[str, Sequence[str]]) -> None:
+def compare(bundle: Path, listed: Path, count: int, rounds: int, cases: Mapping[str, Sequence[str]]) -> None:
     """Print how fast each case is beside the first, in turns."""
     runs: dict[str, list[Run]] = {name: [] for name in cases}
     for turn in range(rounds):
@@ -114,10 +115,9 @@ def compare(bundle: Path, listed: Path, count: int, rounds: int, cases: dict[str
     first = runs[next(iter(cases))]
     for name, measured in runs.items():
         ratios = [one.rate / base.rate for one, base in zip(measured, first, strict=True)]
-        cpu = statistics.median(one.cpu_seconds for one in measured) / count
         print(
             f"  {name:12} {statistics.median(one.rate for one in measured):6.0f} images/s, "
-            f"{statistics.median(ratios):.2f} × (rounds {min(ratios):.2f} to {max(ratios):.2f}), {cpu * 1e3:.2f} CPU ms an image"
+            f"{statistics.median(ratios):.2f} × (rounds {min(ratios):.2f} to {max(ratios):.2f})"
         )
 
 
@@ -139,8 +139,11 @@ def main() -> int:
             cases = {f"batch {size}": ("--batch", size) for size in given.batches.split(",")}
             compare(given.bundle, listed, given.count, given.rounds, cases)
         elif given.ray:
-            workers = {f"{n} on Ray": ("--runner", "ray", "--workers", str(n)) for n in (1, 2)}
-            compare(given.bundle, listed, given.count, given.rounds, {**workers, "here": ()})
+            workers: dict[str, Sequence[str]] = {
+                f"{n} on Ray": ("--runner", "ray", "--workers", str(n)) for n in (1, 2)
+            }
+            workers["here"] = ()
+            compare(given.bundle, listed, given.count, given.rounds, workers)
         elif not flat(scored(given.bundle, listed, given.count, ()), given.count):
             return 1
     return 0

@@ -35,7 +35,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
-            click.echo(err=True)  # closes the line in which a terminal shows ^C
+            echo(err=True)  # closes the line in which a terminal shows ^C
             echo("Aborted!", err=True)
             context.exit(INTERRUPTED)
 

@@ -2,12 +2,9 @@
 
 import click
 
-__all__ = ["engine_option", "provider_option", "threads_option", "time_limit_option"]
+__all__ = ["provider_option", "threads_option", "time_limit_option"]
 
 threads_option = click.option("--threads", type=click.IntRange(1, 256), help="Default: the CPUs at hand, at most four.")
-engine_option = click.option(
-    "--engine", metavar="NAME", help="An inference engine of the bundle's format. Default: its first."
-)
 provider_option = click.option(
     "--provider", help="What to run on, e.g. cpu, cuda or builtin. Default: the engine's first."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.device.options import engine_option, provider_option, time_limit_option
+from bctoolkit.cli.device.options import provider_option, time_limit_option
 from bctoolkit.cli.output import echo, echo_json
 from bctoolkit.cli.shared import quiet_engines
 from bctoolkit.cli.signing import trusted_keys
@@ -41,7 +41,7 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str) -> in
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|NPZ|LIST...", type=click.Path())
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image and line.")
 @click.option(
     "--out",
@@ -71,7 +71,11 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str) -> in
     type=click.IntRange(1, 256),
     help="Of a call. Default: the CPUs at hand, at most four; with --out one, and as many calls at once as CPUs.",
 )
-@engine_option
+@click.option(
+    "--engine",
+    metavar="NAME",
+    help=f"An inference engine of the bundle's format. Default: its first. {RAY}: as --runner {RAY}.",
+)
 @provider_option
 @trusted_keys
 @time_limit_option
