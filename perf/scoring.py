@@ -99,10 +99,9 @@ def flat(run: Run, count: int) -> bool:
     growth = max(settled) - settled[0]
     places = [len(settled) * part // 4 for part in range(5)]
     most = [max(settled[first : last + 1]) / 1e6 for first, last in pairwise(places)]
-    print(
-        f"{count:,} images: {run.rate:.0f} images/s, {run.cpu_seconds / count * 1e3:.2f} CPU ms an image; most "
-        f"resident MB in each quarter of the time {', '.join(f'{each:.0f}' for each in most)}; growth {growth / 1e6:.1f} MB"
-    )
+    print(f"{count:,} images: {run.rate:.0f} images/s, {run.cpu_seconds / count * 1e3:.2f} CPU ms an image")
+    quarters = ", ".join(f"{each:.0f}" for each in most)
+    print(f"most resident MB in each quarter of the time: {quarters}; growth {growth / 1e6:.1f} MB")
     return growth <= GROWTH_LIMIT
 
 

@@ -6,7 +6,6 @@ Names are bytes of the system's; those that are no UTF-8 are carried as Python's
 import csv
 import hashlib
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.data.sources.arrays import IMAGES, ImageArray, open_images
 from bctoolkit.errors import DatasetError, InputMismatch
+from bctoolkit.progress import Progress
 from bctoolkit.untrusted.files import open_regular
 
 __all__ = ["PICTURE_SUFFIXES", "Inputs", "Item", "Stored", "Survey"]
@@ -137,7 +137,7 @@ class _Arrays:
         """Each file, and how many images it holds."""
         return ((str(part.path), part.count) for part in self.parts)
 
-    def require(self, contract: InputContract) -> None:
+    def require(self, contract: InputContract, progress: Progress) -> None:
         """Refuse arrays that do not fit, before any work; their checksums are verified on the way."""
         for part in self.parts:
             try:
@@ -147,7 +147,10 @@ class _Arrays:
                 raise DatasetError(
                     f"{self.path}: its images are {shape}; the model wants {contract} ({problem})"
                 ) from None
-            deque(part.pieces(), maxlen=0)
+            done = 0
+            for piece in part.pieces():
+                done += len(piece)
+                progress.step(f"checking {part.name}", done, part.count)
 
 
 Source = _Files | _Arrays
@@ -179,7 +182,7 @@ class Inputs:
         for source in self._sources:
             yield from source.items()
 
-    def require(self, contract: InputContract) -> None:
+    def require(self, contract: InputContract, progress: Progress) -> None:
         """Refuse arrays that the model cannot take, or that are damaged.
 
         Raises:
@@ -187,7 +190,7 @@ class Inputs:
         """
         for source in self._sources:
             if isinstance(source, _Arrays):
-                source.require(contract)
+                source.require(contract, progress)
 
     def survey(self) -> Survey:
         """Count the images, and hash what would change if they did.

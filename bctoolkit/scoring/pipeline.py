@@ -93,7 +93,7 @@ def score(
         RecipeError: what is resumed was begun with something else, or is damaged.
         OSError: the disk is full; names `target`.
     """
-    inputs.require(classifier.contract)
+    inputs.require(classifier.contract, progress)
     survey = inputs.survey()
     journal = Journal(unfinished(target), target)
     earlier = journal.request().batch if resume and batch is None else batch

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import DatasetError
+from bctoolkit.progress import Silent
 from bctoolkit.scoring.inputs import Inputs, Item, Stored
 
 CONTRACT = InputContract(height=4, width=4)
@@ -149,7 +150,7 @@ def test_a_folder_of_arrays_is_one(tmp_path: Path) -> None:
 def test_arrays_of_another_form_are_refused_before_any_work(tmp_path: Path, images: NDArray[np.uint8]) -> None:
     np.savez(tmp_path / "set.npz", images=images)
     with pytest.raises(DatasetError, match=r"set.npz: its images are 5×6×[14]; the model wants uint8 array"):
-        Inputs([str(tmp_path / "set.npz")]).require(CONTRACT)
+        Inputs([str(tmp_path / "set.npz")]).require(CONTRACT, Silent())
 
 
 def test_a_damaged_archive_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_a_damaged_archive_is_refused_before_any_work(tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"set\.npz: .*CRC"):
-        Inputs([str(path)]).require(CONTRACT)
+        Inputs([str(path)]).require(CONTRACT, Silent())
 
 
 def test_nothing_is_no_input(tmp_path: Path) -> None:

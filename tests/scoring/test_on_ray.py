@@ -57,6 +57,33 @@ def test_two_workers_write_the_file_of_one_process(tmp_path: Path, batch: str, w
     assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
 
+@with_ray
+@pytest.mark.soak
+def test_what_was_begun_here_is_finished_there(tmp_path: Path) -> None:
+    """The disk is full after some rows."""
+    words = pictures(tmp_path / "images", "gbg") * 100
+    (tmp_path / "list.txt").write_text("\n".join(words))
+    begin = [
+        "sh",
+        "-c",
+        'ulimit -f 8; exec "$@"',
+        "sh",
+        sys.executable,
+        "-B",
+        "-m",
+        "bctoolkit",
+        "predict",
+        str(STORED),
+    ]
+    unwatched = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    full = subprocess.run([*begin, "@list.txt", "--out", "there.csv"], cwd=tmp_path, env=unwatched, check=False)
+    assert full.returncode == 1
+    assert (tmp_path / ".there.csv.unfinished" / "rows.jsonl").read_bytes().count(b"\n") > 10
+    assert bctk(tmp_path, "@list.txt", "--out", "there.csv", "--resume", *ON_TWO).returncode == 1
+    assert bctk(tmp_path, "@list.txt", "--out", "here.csv").returncode == 1
+    assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+
+
 def actors() -> Iterator[psutil.Process]:
     for process in psutil.process_iter(["cmdline"]):
         is_actor = any("MapWorker" in word for word in process.info["cmdline"] or ())

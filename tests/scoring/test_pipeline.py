@@ -1,10 +1,12 @@
 """However often it is interrupted, whatever the images are: the file is that of one run."""
 
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from bctoolkit.scoring.inputs import Inputs, Item
 from bctoolkit.scoring.pipeline import Outcome, Runner, require_target, score
 from bctoolkit.scoring.rows import Row
 from bctoolkit.scoring.stream import score_here
+from tests.support.progress import Recorder
 from tests.support.scoring import STORED, alone, classifier, pictures
 
 CLASSIFIER = classifier(of_batch=2.0)
@@ -97,6 +100,18 @@ def test_a_measured_batch_is_kept_when_resumed(tmp_path: Path, monkeypatch: pyte
     run(words, tmp_path / "r.csv", batch=None, resume=True)
     run(words, tmp_path / "once.csv", batch=3)
     assert (tmp_path / "r.csv").read_bytes() == (tmp_path / "once.csv").read_bytes()
+
+
+def test_progress_tells_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bctoolkit.scoring.pipeline.STEP_SECONDS", 0)
+    words, seen = pictures(tmp_path / "images", "gggg"), Recorder()
+    np.savez(tmp_path / "set.npz", images=np.ones((2, 16, 16, 3), np.uint8))
+    inputs = Inputs([*words, str(tmp_path / "set.npz")])
+    score(CLASSIFIER, STORED, inputs, tmp_path / "r.csv", alone, seen)
+    told = [(label, done, total) for label, done, total, note in seen.steps if label == "images" and note]
+    assert told == [("images", done, 6) for done in range(1, 7)]
+    assert all(re.fullmatch(r"\d+ images/s, \d+ s left", note) for _, _, _, note in seen.steps if note)
+    assert ("checking images", 2, 2, "") in seen.steps
 
 
 def test_other_images_are_not_gone_on_with(tmp_path: Path) -> None:

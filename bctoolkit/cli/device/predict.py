@@ -177,7 +177,7 @@ def _print(
     """Print each answer as it comes, and each image that cannot be used."""
     from bctoolkit.scoring.pipeline import batch_size
 
-    inputs.require(classifier.contract)
+    inputs.require(classifier.contract, progress)
     count = errors = 0
     for row in chain.from_iterable(run(classifier, inputs, batch_size(classifier, batch, progress))):
         count += 1
