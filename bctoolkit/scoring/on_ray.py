@@ -85,6 +85,8 @@ def _score(
     per_task = batch * max(1, BLOCK // batch)
     parts: list[Any] = []
     tables = [arrow.table({"item": [_place(item, parts) for item in some]}) for some in batches(items, per_task)]
+    if not tables:
+        return
     with _cluster(opening.threads, workers) as actors:
         rows = data.from_arrow(tables).map_batches(
             _Actor,

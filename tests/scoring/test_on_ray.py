@@ -37,6 +37,11 @@ def test_without_ray_it_says_what_to_install(tmp_path: Path) -> None:
 
 
 @with_ray
+def test_where_all_rows_are_there_no_cluster_is_started() -> None:
+    assert list(on_ray(OPENING, 1, 60)(classifier(), [], 1)) == []
+
+
+@with_ray
 def test_arrays_that_cannot_be_read_in_parts_are_refused(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "set.npz", images=np.ones((3, 16, 16, 3), np.uint8))
     with pytest.raises(DatasetError, match=r"set\.npz: a compressed \.npz cannot be read in parts"):
