@@ -24,7 +24,24 @@ SUPERVISED = (["predict"], ["verify"], ["vectors"])
 """Commands that run a model in their own process."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+INTERRUPTED = 130
+"""What shells give to what Ctrl-C ends: 128 and the number of SIGINT."""
+
+
+class _Commands(click.Group):
+    """Ends with `INTERRUPTED` where click would end with 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            echo(err=True)  # closes the line in which a terminal shows ^C
+            echo("Aborted!", err=True)
+            context.exit(INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="bctk")
 def cli() -> None:
     """Take an image classifier from images to a device, and prove that it arrived intact.
@@ -34,8 +51,8 @@ def cli() -> None:
     bctk export --format onnx       the newest run → a checked bundle in exports/bundles/
     bctk bench --data PATH          the newest bundles → parity and latency in benchmarks/reports/
 
-    Exit codes: 0 done, 1 an error of one line, 2 wrong usage, 3 the verdict failed. Every command takes --debug,
-    which also prints where an error came from.
+    Exit codes: 0 done, 1 an error of one line, 2 wrong usage, 3 the verdict failed, 130 interrupted. Every command
+    takes --debug, which also prints where an error came from.
     """
 
 

@@ -47,6 +47,8 @@ class Quantization(NamedTuple):
     """Integer arithmetic: what it costs in accuracy is measured on labelled images of the validation part."""
     calibrated: bool = False
     """The ranges of its activations come from images of the training part."""
+    dynamic: bool = False
+    """The ranges of its activations are taken at run time, over a whole batch where a graph takes several images."""
     throughout: bool = False
     """In integers from a uint8 image to the probabilities, for accelerators without floats."""
     by_name: bool = False
@@ -90,7 +92,10 @@ QUANTIZATIONS: dict[str, Quantization] = {
         "float16 weights, computed in float32: half the size", Tolerance(0.02, 1e-3, 0.999), 0.03
     ),
     "int8-dynamic": Quantization(
-        "int8 weights per channel, activations quantized at run time", Tolerance(0.35, 0.02, 0.98), 0.1, gated=True
+        "int8 weights per channel, activations quantized at run time",
+        *(Tolerance(0.35, 0.02, 0.98), 0.1),
+        gated=True,
+        dynamic=True,
     ),
     "int8": Quantization(
         "int8 weights per channel, int8 activations with calibrated ranges",

@@ -302,8 +302,9 @@ def test_a_missing_image_is_named(refused: Refused, bundle: Path) -> None:
     assert "absent.png: no such file" in refused("predict", bundle, "absent.png")
 
 
-def test_a_folder_of_images_is_no_image(refused: Refused, bundle: Path, class_folders: Path) -> None:
-    assert f"{class_folders}: is a folder, not a file" in refused("predict", bundle, class_folders)
+def test_a_folder_in_a_list_of_images_is_no_image(refused: Refused, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(".")
+    assert ".: is a folder, not a file" in refused("predict", bundle, "list.txt")
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0"])

@@ -13,11 +13,11 @@ from bctoolkit.workspace import Workspace
 from tests.support.cli import commands
 
 
-def failed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that ends with exit code 1; returns what it says."""
+def failed(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 1) -> str:
+    """Run a command that ends with this exit code; returns what it says."""
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
-    assert end.value.code == 1
+    assert end.value.code == code
     output = capsys.readouterr()
     assert output.out == ""
     return output.err
@@ -71,7 +71,7 @@ def test_debug_also_prints_where_it_came_from(
 
 def test_an_interrupt_is_still_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     plant(monkeypatch, KeyboardInterrupt())
-    assert failed(["export"], capsys).strip() == "Aborted!"
+    assert failed(["export"], capsys, code=130).strip() == "Aborted!"
 
 
 def test_wrong_usage_is_still_told_by_click(capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def test_what_an_interrupted_download_leaves_is_hidden(mirror: str, tmp_path: Pa
             time.sleep(0.02)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == (1 if number == signal.SIGINT else -number)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert "Traceback" not in errors
     assert [path.name for path in partial.parent.iterdir()] == [partial.name]
     assert CONTENT.startswith(partial.read_bytes())

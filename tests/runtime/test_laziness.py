@@ -27,6 +27,8 @@ OPTIONAL = (
     "scipy",
     "psutil",
     "click",
+    "pyarrow",
+    "ray",
     "onnxruntime",
     "ai_edge_litert",
     "cryptography",
@@ -36,7 +38,7 @@ BASE = (
     "errors", "documents", "documents.formats", "files", "lazy", "progress", "system", "contract", "recipes",
     "statistics.metrics",
 )  # fmt: skip
-DEVICE = ("workspace", "signing", "bundle", "run", "runtime", "data")
+DEVICE = ("workspace", "signing", "bundle", "run", "runtime", "data", "scoring.pipeline", "scoring.on_ray")
 
 BLOCKER = f"""
 import sys

@@ -156,7 +156,7 @@ def test_ctrl_c_keeps_the_state_and_leaves_no_run(
     bctk_in: Run, folder: Path, class_folders: Path, unbroken: Any, number: signal.Signals
 ) -> None:
     stopped = bctk_in(folder, *ANEW, "--data", class_folders, signal=number, at_step=8)
-    assert stopped.returncode == 1
+    assert stopped.returncode == 130
     assert "Traceback" not in stopped.stderr
     assert stopped.stderr.splitlines()[-1] == "Aborted!"
     assert [path.name for path in (folder / "training" / "runs").iterdir()] == [".x.unfinished"]
@@ -171,7 +171,7 @@ def test_ctrl_c_keeps_the_state_and_leaves_no_run(
 
 
 def test_ctrl_c_before_the_first_checkpoint_leaves_nothing(bctk_in: Run, folder: Path, class_folders: Path) -> None:
-    assert bctk_in(folder, *ANEW, "--data", class_folders, signal=signal.SIGINT, at_step=3).returncode == 1
+    assert bctk_in(folder, *ANEW, "--data", class_folders, signal=signal.SIGINT, at_step=3).returncode == 130
     assert [path.name for path in folder.iterdir()] == ["recipe.toml"]
 
 

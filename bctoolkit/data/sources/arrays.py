@@ -23,7 +23,7 @@ from bctoolkit.untrusted.archives import open_archive, open_member
 from bctoolkit.untrusted.arrays import read_array, read_header
 from bctoolkit.untrusted.files import open_regular
 
-__all__ = ["IMAGES", "ArraySet", "ImageArray", "class_names_file", "open_folder", "open_npz"]
+__all__ = ["IMAGES", "ArraySet", "ImageArray", "class_names_file", "open_folder", "open_images", "open_npz"]
 
 IMAGES, LABELS, CLASSES = "images.npy", "labels.npy", "classes.txt"
 """The files of a folder of arrays."""
@@ -136,8 +136,9 @@ def open_npz(path: Path) -> ArraySet:
         open_regular(path, DatasetError) as file,
         open_archive(file, str(path), DatasetError, most_members=MOST_MEMBERS) as archive,
     ):
-        members = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        members = _members(archive)
         prefixes = _prefixes(members, path)
+        _require_labels(members, prefixes, path)
         parts = [_member(path, archive, f"{prefix}images", os.fstat(file.fileno())) for prefix in prefixes]
         labels = [_read_member(archive, f"{prefix}labels").reshape(-1) for prefix in prefixes]
         names = read_texts(_read_member(archive, "classes")) if "classes" in members else None
@@ -149,19 +150,45 @@ def open_npz(path: Path) -> ArraySet:
     return _set(parts, np.concatenate(labels), names or read_names(class_names_file(path)), published, path)
 
 
+def open_images(path: Path) -> tuple[ImageArray, ...]:
+    """The arrays of images in an `.npz`, or in a folder with `images.npy`, whatever labels lie beside them.
+
+    Raises:
+        DatasetError: none there, or of another form than `open_npz` and `open_folder` take.
+    """
+    if path.is_dir():
+        return (_images_file(path / IMAGES),)
+    with (
+        _readable(path),
+        open_regular(path, DatasetError) as file,
+        open_archive(file, str(path), DatasetError, most_members=MOST_MEMBERS) as archive,
+    ):
+        status = os.fstat(file.fileno())
+        prefixes = _prefixes(_members(archive), path)
+        return tuple(_member(path, archive, f"{prefix}images", status) for prefix in prefixes)
+
+
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
 def _prefixes(members: list[str], path: Path) -> list[str]:
     """What the names of an archive's parts begin with; one empty text where it has no parts."""
-    contents = ", ".join(members[:20]) or "nothing"
     if "images" in members:
-        prefixes = [""]
-    elif "train_images" in members:
-        prefixes = [f"{part}_" for part in MEDMNIST if f"{part}_images" in members]
-    else:
-        raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {contents}")
+        return [""]
+    if "train_images" in members:
+        return [f"{part}_" for part in MEDMNIST if f"{part}_images" in members]
+    raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {_listed(members)}")
+
+
+def _require_labels(members: list[str], prefixes: list[str], path: Path) -> None:
     for prefix in prefixes:
         if f"{prefix}labels" not in members:
-            raise DatasetError(f"{path}: holds no '{prefix}labels'; it holds: {contents}")
-    return prefixes
+            raise DatasetError(f"{path}: holds no '{prefix}labels'; it holds: {_listed(members)}")
+
+
+def _listed(members: list[str]) -> str:
+    return ", ".join(members[:20]) or "nothing"
 
 
 def open_folder(path: Path) -> ArraySet:
@@ -173,17 +200,23 @@ def open_folder(path: Path) -> ArraySet:
     images, labels = path / IMAGES, path / LABELS
     if not os.path.lexists(labels):
         raise DatasetError(f"{path}: holds {IMAGES} but no {LABELS}")
-    with _readable(images), open_regular(images, DatasetError) as file:
-        part = _array(file, images, None, 0)
-        status = os.fstat(file.fileno())
-        size, needed = status.st_size, file.tell() + part.step * part.count
-        if size < needed:
-            raise EOFError(f"cut off: {size:,} bytes, {part.count:,} images take {needed:,}")
-        _require_pixels(part, _on_disk(status), images)
+    part = _images_file(images)
     with _readable(labels), open_regular(labels, DatasetError) as file:
         flat = read_array(file, read_header(file), MOST_LABEL_BYTES).reshape(-1)
     _require_pairs(part.count, flat, LABELS, path)
     return _set([part], flat, read_names(path / CLASSES), None, path)
+
+
+def _images_file(path: Path) -> ImageArray:
+    """The array of an `images.npy`."""
+    with _readable(path), open_regular(path, DatasetError) as file:
+        part = _array(file, path, None, 0)
+        status = os.fstat(file.fileno())
+        size, needed = status.st_size, file.tell() + part.step * part.count
+        if size < needed:
+            raise EOFError(f"cut off: {size:,} bytes, {part.count:,} images take {needed:,}")
+        _require_pixels(part, _on_disk(status), path)
+    return part
 
 
 @contextmanager
