@@ -252,6 +252,8 @@ class Budget(Document, frozen=True):
     """From opening the bundle in a fresh process to the first answer."""
     max_end_to_end_p50_ms: Rate | None = None
     """From a PNG's bytes to the label."""
+    max_latency_ratio: Rate | None = None
+    """Times the latency of the report's baseline, which is not held against itself."""
     max_size_mb: Rate | None = None
     max_peak_rss_mb: Rate | None = None
     max_abs_diff: Rate | None = None
