@@ -139,7 +139,7 @@ def in_use(folder: Path) -> Iterator[None]:
     """
     lock = _lock(folder, wait=False)
     if lock is None:
-        raise RecipeError(f"{folder} is in use: another process works on it")
+        raise RecipeError(f"{folder} is in use: {_holder(folder)} works on it; wait until it ends, or stop it")
     with _closing(lock):
         yield
 
@@ -278,6 +278,18 @@ def _lock(path: Path, wait: bool = True) -> int | None:
         raise
     os.close(descriptor)
     return None
+
+
+def _holder(path: Path) -> str:
+    """Which process holds the lock of a file or folder, as far as the system tells: Linux lists them."""
+    with suppress(OSError, ValueError):
+        status = path.stat()
+        place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            _, kind, _, _, process, locked, *_ = line.split()
+            if (kind, locked) == ("FLOCK", place) and int(process) > 0:  # 0 or less: of another container
+                return f"process {process}"
+    return "another process"
 
 
 def _if_abandoned(path: Path, act: Callable[[Path], None]) -> None:

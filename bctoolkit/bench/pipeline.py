@@ -85,6 +85,8 @@ def bench(
         raise RecipeError("--foreign: none of the bundles has an acceptance rule; export them with labelled images")
     checkpoint = Checkpoint(unfinished(target))
     if checkpoint.folder.exists():
+        with in_use(checkpoint.folder):  # a benchmark that is alive is not to be removed
+            pass
         raise RecipeError(f"{checkpoint.folder} holds an unfinished report; continue with --resume, or remove it")
     request = Request(
         bundles=tuple(str(bundle.path.absolute()) for bundle in opened),

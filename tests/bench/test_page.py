@@ -94,7 +94,8 @@ def test_the_verdict_comes_first_and_every_part_is_there(full_report: Report, de
     reader = read(render(full_report, details))
     assert reader.headings[0] == "Verdict"
     expected = ["Figures", "Relative to cells-onnx-fp32", "Limits", "Accuracy, latency, size", "Latency",
-                "Classes", "Confusion matrices", "Reliability", "Machine and settings", "How each number was computed"]  # fmt: skip
+                "Classes", "Confusion matrices", "Reliability", "Machine and settings",
+                "How each number was computed"]  # fmt: skip
     assert [heading for heading in reader.headings if heading in expected] == expected
     assert sum("differs most" in heading for heading in reader.headings) == 3
     assert reader.seen.count("svg") == 4 + 3  # plots, and the reliability of the reference and two bundles

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from bctoolkit import bundle as bundles
+from bctoolkit.bench import pipeline
 from bctoolkit.bench.analysis.relative import (
     SESSION_FIGURES,
     counterpart,
@@ -17,13 +20,16 @@ from bctoolkit.bench.analysis.relative import (
     with_relatives,
 )
 from bctoolkit.bench.analysis.verdict import check_budget
-from bctoolkit.bench.documents.measurements import Session
+from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
 from bctoolkit.bench.documents.report import Report, Result
+from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.report import page
 from bctoolkit.bench.report.markdown import markdown
 from bctoolkit.bench.report.relative import headline, relative_table, sections
 from bctoolkit.bench.report.tables import csv_table, figures_table, merged_figures_table
 from bctoolkit.documents import Outcome, to_json
+from bctoolkit.errors import BundleError, RecipeError
+from bctoolkit.progress import Silent
 from bctoolkit.recipes import Budget
 from bctoolkit.rendering.table import text_of
 
@@ -188,6 +194,17 @@ def test_the_baseline_is_named_where_figures_are_relative_to_it(report: Report) 
     assert json.loads(to_json(report))["results"][1]["relative"]["baseline"] == "cells-onnx-fp32"
 
 
+def test_ratios_of_few_runs_are_marked_where_other_programs_may_be_in_all_of_them(
+    report: Report, make_latency: Callable[..., Latency]
+) -> None:
+    base, int8, _ = report.results
+    busy = replace(base, end_to_end_ms=make_latency(warnings=(TimingWarning.LOAD,)))
+    for results, marks in (((base, int8), [False] * 5), ((busy, int8), [False, True, True, False, False])):
+        table = relative_table(replace(report, results=results))
+        assert table is not None
+        assert [text_of(cell).endswith(" ~") for cell in table.rows[0][1:]] == marks
+
+
 def test_reports_with_the_same_baseline_show_ratios_beside_each_other(report: Report) -> None:
     assert "× baseline" in merged_figures_table([("a", report), ("b", report)]).columns
     assert "× baseline" not in merged_figures_table([("a", report), ("b", alone(report))]).columns
@@ -234,3 +251,36 @@ def test_names_cannot_become_markup(report: Report) -> None:
 def test_the_page_says_it_first(report: Report) -> None:
     [verdict] = page._verdicts(report)
     assert verdict.index("times as fast as cells-onnx-fp32") < verdict.index("unstable: ")
+
+
+def measured_beside(paths: list[Path], baseline: str | None, quick: Settings, target: Path) -> Report:
+    settings = replace(quick, sessions=2, min_runs=8, min_seconds=0.0)
+    return pipeline.bench(paths, settings, target, Silent(), baseline=baseline)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_plots", "local_children")
+def test_a_baseline_is_named_or_measured_besides(four_bundles: list[Path], quick: Settings, tmp_path: Path) -> None:
+    float_onnx, *_, int8_tflite = four_bundles
+    plain = measured_beside(four_bundles[:2], None, quick, tmp_path / "plain")
+    assert (plain.baseline, plain.results[0].relative) == (plain.results[0].bundle, None)
+    named = measured_beside(four_bundles[:2], plain.results[1].bundle, quick, tmp_path / "named")
+    assert named.baseline == plain.results[1].bundle
+    assert [result.relative is None for result in named.results] == [False, True]
+    besides = measured_beside([int8_tflite], str(float_onnx), quick, tmp_path / "besides")
+    assert [result.bundle for result in besides.results] == [besides.baseline, bundles.read(int8_tflite).manifest.name]
+    assert besides.results[1].relative is not None
+    ratios = besides.results[1].relative
+    assert ratios.size.value == besides.results[1].size_bytes / besides.results[0].size_bytes
+    assert ratios.latency.ci95 is not None
+    assert ratios.latency.ci95[0] <= ratios.latency.value <= ratios.latency.ci95[1]
+
+
+def test_a_baseline_that_cannot_be_one_is_refused(four_bundles: list[Path], quick: Settings, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"^--baseline nowhere: no bundle's folder, and none of those measured: tiny"):
+        measured_beside(four_bundles[:2], "nowhere", quick, tmp_path / "report")
+    with pytest.raises(RecipeError, match="it alone is measured; give another bundle"):
+        measured_beside(four_bundles[:1], str(four_bundles[0]), quick, tmp_path / "report")
+    with pytest.raises(BundleError):
+        measured_beside(four_bundles[:1], str(tmp_path), quick, tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []

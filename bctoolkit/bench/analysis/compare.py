@@ -208,6 +208,7 @@ def _ratio_changes(
         for report, result in (old, new)
     ]
     before, after = baselines
+    stable = all(each.end_to_end_ms.stable for each in (old[1], new[1], *filter(None, baselines)))
     if before is None or after is None or not any(a is before and b is after for a, b in pairs):
         return
     if old[1].provider != new[1].provider or min(len(old[1].sessions), len(new[1].sessions)) < 2:
@@ -218,7 +219,9 @@ def _ratio_changes(
             for baseline, result in ((before, old[1]), (after, new[1]))
         ]
         values = tuple(float(np.exp(np.log(ratios).mean())) for ratios in of_rounds)
-        yield _change(name, label, (values[0], values[1]), statistics.ratio(*of_rounds, paired=False), margin)
+        change = _change(name, label, (values[0], values[1]), statistics.ratio(*of_rounds, paired=False), margin)
+        few = figure != "latency" and not stable  # other programs may be in all of the few runs
+        yield replace(change, trend=Trend.UNCLEAR) if few and change.trend is not Trend.SAME else change
 
 
 def _paired_changes(name: str, old: Result, new: Result, margin: float, notes: list[str]) -> Iterator[Change]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from msgspec.structs import fields
 
+from bctoolkit.bench.analysis.relative import counterpart
 from bctoolkit.bench.analysis.wording import title
 from bctoolkit.bench.documents.measurements import Interval, Ratio, Relative
 from bctoolkit.bench.documents.report import Report, Result
@@ -27,6 +28,7 @@ __all__ = [
 
 RATIO = "× baseline"
 BASELINE = "baseline"
+FEW_RUNS = ("end_to_end", "cold_start")
 METHOD = (
     ("× baseline", "within a round the median, over slices timed side by side, of the ratio of their fastest runs; "
      "over the rounds the geometric mean with Student's interval of the logarithms. What other programs add to some "
@@ -47,7 +49,7 @@ HEADINGS = {
 def relative_table(report: Report) -> Table | None:
     """One row per result besides the baseline's; None where the report has no baseline."""
     rows = [
-        (title(result, report.settings), *(ratio_text(getattr(result.relative, name)) for name in HEADINGS))
+        (title(result, report.settings), *(_cell(report, result, name) for name in HEADINGS))
         for result in report.results
         if result.relative is not None
     ]
@@ -58,8 +60,17 @@ def relative_table(report: Report) -> Table | None:
         rows,
         f"Relative to {report.baseline}",
         f"How many times the figure of {report.baseline} each is, with the 95 % interval over the rounds; below 1 is "
-        "faster or smaller. A bundle and the baseline were timed side by side, so what slows the machine cancels out.",
+        "faster or smaller. A bundle and the baseline were timed side by side, so what slows the machine cancels out. "
+        "~: end to end and cold start have few runs, and other programs may be in all of them.",
     )
+
+
+def _cell(report: Report, result: Result, name: str) -> str:
+    """A ratio; marked where it rests on few runs while one of the two is unstable."""
+    text = ratio_text(getattr(result.relative, name))
+    baseline = counterpart(result, report.results, report.baseline or "")
+    stable = result.end_to_end_ms.stable and (baseline is None or baseline.end_to_end_ms.stable)
+    return text if stable or name not in FEW_RUNS else f"{text} ~"
 
 
 def sections(report: Report) -> Iterator[str]:

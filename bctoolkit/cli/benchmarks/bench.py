@@ -115,6 +115,8 @@ def bench(
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
             settings = settings_for(effort or "default", threads, providers, profile, corruptions, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
+            if baseline is not None and not Path(baseline).exists() and (workspace.bundles / baseline).is_dir():
+                baseline = str(workspace.bundles / baseline)
             report = pipeline.bench(
                 paths, settings, target, progress, data=data, foreign=foreign, budget=limits, baseline=baseline
             )
