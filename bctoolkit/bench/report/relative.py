@@ -157,6 +157,6 @@ def headline(report: Report) -> str:
         small = f"{title(result, report.settings)} has {relative.size.value:.0%} of its size"
         return f"none is shown to be faster than {report.baseline}; {small}"
     return (
-        f"{title(result, report.settings)} is {1 / relative.latency.value:.1f} times as fast as {report.baseline} "
-        f"(95 % interval {1 / high:.1f} to {1 / low:.1f}) and has {relative.size.value:.0%} of its size"
+        f"{title(result, report.settings)} is {1 / relative.latency.value:.2f} times as fast as {report.baseline} "
+        f"(95 % interval {1 / high:.2f} to {1 / low:.2f}) and has {relative.size.value:.0%} of its size"
     )
