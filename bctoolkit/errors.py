@@ -114,6 +114,10 @@ class FormsRefused(ExportError):
         super().__init__("; ".join(map(str, refusals)))
         self.bundles, self.refusals = tuple(bundles), tuple(refusals)
 
+    def __reduce__(self) -> tuple[type["FormsRefused"], tuple[Any, ...]]:
+        """How it is pickled: made anew of what it was made of."""
+        return type(self), (self.bundles, self.refusals)
+
 
 class BackendError(BctkError):
     """An inference engine that refuses to work."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from bctoolkit.errors import RecipeError
+from bctoolkit.locks import closing, holder_of, lock_of
 
 __all__ = [
     "atomic_file",
@@ -28,6 +29,7 @@ __all__ = [
     "atomic_path",
     "copy_files",
     "in_use",
+    "require_readable",
     "resumable_folder",
     "scratch_folder",
     "sha256_bytes",
@@ -41,8 +43,6 @@ __all__ = [
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """What a disk answers that takes no more; such an error of a write does not say which disk it was."""
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What a file system answers that has no locks: nothing there is ever taken for abandoned."""
 SCRATCH = "bctk-scratch-"
 
 
@@ -137,10 +137,10 @@ def in_use(folder: Path) -> Iterator[None]:
     Raises:
         RecipeError: another process holds it.
     """
-    lock = _lock(folder, wait=False)
+    lock = lock_of(folder, wait=False)
     if lock is None:
-        raise RecipeError(f"{folder} is in use: another process works on it")
-    with _closing(lock):
+        raise RecipeError(f"{folder} is in use: {holder_of(folder)} works on it; wait until it ends, or stop it")
+    with closing(lock):
         yield
 
 
@@ -236,57 +236,28 @@ def _held_new(target: Path, make: Callable[[Path], None], name: str = ".{name}.p
     while lock is None:  # between these two lines another process may take it for abandoned
         path = target.with_name(name.format(name=target.name, token=secrets.token_hex(4)))
         make(path)
-        lock = _lock(path)
-    with _closing(lock):
+        lock = lock_of(path)
+    with closing(lock):
         yield path
-
-
-@contextmanager
-def _closing(lock: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if lock >= 0:
-            os.close(lock)
-
-
-def _lock(path: Path, wait: bool = True) -> int | None:
-    """Take the lock of a file or folder that exists.
-
-    Returns:
-        A descriptor, which holds the lock until it is closed; -1 where there are no locks; None where another process
-        holds it, or `path` has become something else meanwhile.
-    """
-    try:
-        import fcntl  # not on Windows
-    except ImportError:
-        return -1
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError as problem:
-        if problem.errno in NO_LOCKS:
-            os.close(descriptor)
-            return -1
-        raise
-    os.close(descriptor)
-    return None
 
 
 def _if_abandoned(path: Path, act: Callable[[Path], None]) -> None:
     """Act on what no process holds, holding it meanwhile."""
     with suppress(OSError):  # not ours to open
-        lock = _lock(path, wait=False)
+        lock = lock_of(path, wait=False)
         if lock is not None and lock >= 0:
-            with _closing(lock):
+            with closing(lock):
                 act(path)
+
+
+def require_readable(folder: Path) -> None:
+    """Refuse a folder that cannot be listed, which looks empty to a search; one that does not exist is only empty.
+
+    Raises:
+        OSError: it names the folder.
+    """
+    if os.path.lexists(folder):
+        os.scandir(folder).close()
 
 
 def copy_files(source: Path, target: Path) -> None:
@@ -332,10 +303,10 @@ def _require_replaceable(target: Path, marker: str, others: Collection[str]) -> 
 def _replace_folder(partial: Path, target: Path) -> None:
     """Rename `partial` to `target`; the folder that stood there goes only once the new one stands."""
     while not _takes_place(partial, target):  # another writer has put its own there meanwhile
-        lock = _lock(target)
+        lock = lock_of(target)
         if lock is None:
             continue
-        with _closing(lock):
+        with closing(lock):
             old = target.with_name(partial.name.replace(".partial-", ".replaced-"))
             target.rename(old)
             try:

@@ -15,7 +15,7 @@ from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.documents.quantization import CalibrationSettings, Gate
 from bctoolkit.errors import RecipeError
-from bctoolkit.untrusted.values import from_toml
+from bctoolkit.untrusted.values import OutOfBounds, from_toml
 
 __all__ = [
     "Augment",
@@ -252,6 +252,8 @@ class Budget(Document, frozen=True):
     """From opening the bundle in a fresh process to the first answer."""
     max_end_to_end_p50_ms: Rate | None = None
     """From a PNG's bytes to the label."""
+    max_latency_ratio: Rate | None = None
+    """Times the latency of the report's baseline, which is not held against itself."""
     max_size_mb: Rate | None = None
     max_peak_rss_mb: Rate | None = None
     max_abs_diff: Rate | None = None
@@ -309,7 +311,7 @@ def override(raw: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
         node: Any = result
         for key in keys[:-1]:
             node = _enter(node, key, setting)
-        _assign(node, keys[-1], _value(text.strip()), setting)
+        _assign(node, keys[-1], _value(text.strip(), setting), setting)
     return result
 
 
@@ -319,9 +321,11 @@ def _copy(raw: Any) -> Any:
     return [_copy(value) for value in raw] if isinstance(raw, list) else raw
 
 
-def _value(text: str) -> Any:
+def _value(text: str, setting: str) -> Any:
     try:
         parsed = from_toml(f"value = {text}".encode(errors="surrogatepass"))
+    except OutOfBounds as problem:
+        raise RecipeError(f"--set {setting}: {problem}") from None
     except ValueError:
         return text
     return parsed["value"] if len(parsed) == 1 else text

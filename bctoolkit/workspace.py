@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from bctoolkit.errors import ExportError, RecipeError
-from bctoolkit.files import atomic_folder, copy_files, without_empty_folders
+from bctoolkit.files import atomic_folder, copy_files, require_readable, without_empty_folders
 
 __all__ = ["SHELVES", "Workspace", "create", "shipped"]
 
@@ -96,6 +96,7 @@ class Workspace:
         Raises:
             ExportError: there is no such run or file.
         """
+        require_readable(self.runs)
         finished = sorted(self.runs.glob("[!.]*/model.keras"), key=lambda path: path.stat().st_mtime)
         if name is None:
             if not finished:
@@ -115,6 +116,7 @@ class Workspace:
 
 
 def _newest_unfinished(shelf: Path, what: str) -> Path:
+    require_readable(shelf)
     folders = sorted(shelf.glob(".*.unfinished"), key=lambda path: path.stat().st_mtime)
     targets = [path.with_name(path.name[1:].removesuffix(".unfinished")) for path in folders]
     unfinished = [target for target in targets if not target.exists()]

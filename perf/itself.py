@@ -27,7 +27,7 @@ from bctoolkit.files import unfinished
 
 MARGIN = 0.03
 SLOWED = "slowed"
-FIGURE = "p50 ms"
+FIGURE = "fastest ms"
 
 PLANT = '''
 import os, time
@@ -78,7 +78,7 @@ def copies(first: Path, second: Path, folder: Path) -> list[Path]:
 
 
 def p50(report: Path, baseline: str, other: str) -> Change:
-    """How the p50 of two bundles of a report compare."""
+    """How the latencies of two bundles of a report compare."""
     changes = compare_with_baseline(read(report), baseline, MARGIN).changes
     return next(change for change in changes if (change.bundle, change.figure) == (other, FIGURE))
 

@@ -1,10 +1,13 @@
 """The error tree is drawn once, in words, and must stay true."""
 
 import inspect
+import pickle
 import re
 
+import pytest
+
 from bctoolkit import errors
-from bctoolkit.errors import BctkError
+from bctoolkit.errors import BctkError, ExportError, FormsRefused, SelfTestFailed
 
 
 def drawn_tree() -> dict[str, str]:
@@ -46,3 +49,20 @@ def test_no_error_is_caught_by_a_handler_for_python_s_own() -> None:
 
 def test_every_class_says_what_it_is_for() -> None:
     assert all((getattr(errors, name).__doc__ or "").strip() for name in errors.__all__)
+
+
+MADE_OF: dict[type[BctkError], tuple[object, ...]] = {
+    FormsRefused: (("a bundle",), (ExportError("one"), ExportError("two"))),
+    SelfTestFailed: ("wrong answers", ("colours",)),
+}
+"""What the errors are made of that take more than a message."""
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_an_error_comes_out_of_another_process_as_it_was(name: str) -> None:
+    kind = getattr(errors, name)
+    error = kind(*MADE_OF.get(kind, ("a message",)))
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert str(copy) == str(error)
+    assert repr(vars(copy)) == repr(vars(error))

@@ -117,9 +117,24 @@ def test_what_a_killed_writer_left_of_a_file_is_cleared_away(tmp_path: Path) -> 
     assert names(tmp_path) == [alive.name, "a.npz"]
 
 
+def test_where_the_system_lists_no_locks_the_holder_is_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with held(tmp_path / "folder"), pytest.raises(RecipeError, match="in use: another process works on it"):
+        in_use(tmp_path / "folder").__enter__()
+
+
 def test_unfinished_work_is_done_by_one_process_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    with resumable_folder(folder, {}, lambda: True), pytest.raises(RecipeError, match="in use: another process"):
+    with (
+        resumable_folder(folder, {}, lambda: True),
+        pytest.raises(RecipeError, match=f"in use: process {os.getpid()} works on it"),
+    ):
         in_use(folder).__enter__()
     with in_use(folder):
         pass

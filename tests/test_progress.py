@@ -87,6 +87,45 @@ def test_standard_error_is_the_default_so_that_output_can_be_piped(capsys: pytes
     assert capsys.readouterr() == ("", "on the side\n")
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_from_two_seconds_on_it_is_said_how_long_the_rest_takes() -> None:
+    """At the pace of what was done since it was begun, not of what was done before."""
+    screen, clock = Screen(), Clock()
+    terminal = Terminal(screen, clock)
+    terminal.step("work", 10, 40)
+    for seconds, done, left in ((1, 11, ""), (4, 20, ", about 10 s left"), (5, 30, ", about 5 s left")):
+        clock.now += seconds
+        terminal.step("work", done, 40, "note")
+        assert visible(screen.getvalue()).endswith(f" {done}/40{left} note")
+    terminal.step("other work", 1, 9)
+    assert visible(screen.getvalue()).endswith(" 1/9")
+    terminal.step("other work", 0, 9)
+    assert visible(screen.getvalue()).endswith(" 0/9")
+
+
+def test_a_pipe_gets_a_line_a_minute() -> None:
+    pipe, clock = io.StringIO(), Clock()
+    terminal = Terminal(pipe, clock)
+    for second in range(241):
+        clock.now = 100.0 + second
+        terminal.step("work", second, 240)
+        if second == 90:
+            terminal.say("a line")
+    assert pipe.getvalue().splitlines() == [
+        "work 60/240, about 3 min left",
+        "a line",
+        "work 150/240, about 90 s left",
+        "work 210/240, about 30 s left",
+    ]
+
+
 def test_silent_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     silent = Silent()
     silent.say("unheard")

@@ -255,6 +255,22 @@ def test_what_is_set_is_found_at_its_path(path: list[str], value: object) -> Non
     assert type(node) is type(value)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("inf", "a number that is inf"),
+        ("-nan", "a number that is nan"),
+        ("9223372036854775808", "a whole number of more than 64 bits"),
+        ("9" * 5000, "4300"),
+        ("[" * 40 + "]" * 40, "nested deeper than 32 levels"),
+    ],
+)
+def test_a_value_out_of_bounds_is_called_so_and_not_taken_for_text(text: str, why: str) -> None:
+    with pytest.raises(RecipeError, match=why) as refused:
+        override({"batch_size": 1}, (f"batch_size={text}",))
+    assert str(refused.value).startswith("--set batch_size=")
+
+
 @given(st.text())
 def test_any_setting_is_taken_or_refused_never_a_crash(setting: str) -> None:
     try:

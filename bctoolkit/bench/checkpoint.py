@@ -45,6 +45,8 @@ class Request(Document, frozen=True, kw_only=True):
     settings: Settings
     data: str | None
     foreign: str | None = None
+    baseline: str | None = None
+    """The bundle that figures are relative to; None: the most precise."""
     budget: Budget | None
     machine: Machine
     created: str

@@ -1,13 +1,15 @@
 """`bench`: bundles → parity, latency, verdict → report folder."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.bench.analysis import acceptance, parity, robustness, scenarios, statistics, verdict
+from bctoolkit.bench.analysis import acceptance, parity, relative, robustness, scenarios, statistics, verdict
 from bctoolkit.bench.checkpoint import Checkpoint, Request
 from bctoolkit.bench.configurations import (
     BenchRun,
@@ -49,6 +51,7 @@ def bench(
     data: str | None = None,
     foreign: str | None = None,
     budget: Budget | None = None,
+    baseline: str | None = None,
 ) -> Report:
     """Measure bundles and write the report folder `target`.
 
@@ -63,11 +66,13 @@ def bench(
         data: labelled images, as `bctoolkit.data.sources.load` takes them.
         foreign: pictures of which none belongs to a class, as `load_pictures` takes them.
         budget: limits to judge each bundle by.
+        baseline: what figures are relative to: the name of one of the bundles, or the folder of one, which is measured
+            too. By default the most precise of them, of several the first.
 
     Raises:
         BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
-        RecipeError: `target` exists and is no report, an unfinished one stands beside it, the suite has no images, or
-            no bundle has a rule to refuse foreign pictures by.
+        RecipeError: `target` exists and is no report, an unfinished one stands beside it, the suite has no images,
+            no bundle has a rule to refuse foreign pictures by, or the baseline is none, or measured alone.
         BackendError: no bundle can run here.
         DatasetError: the labelled images cannot be used.
     """
@@ -75,11 +80,13 @@ def bench(
         raise BundleError("no bundle to measure")
     if settings.corrupted is not None and data is None:
         raise RecipeError("--corruptions needs labelled images; give them with --data")
-    opened = _open(paths)
+    opened, baseline = _beside_baseline(paths, baseline)
     if foreign is not None and not any(bundle.manifest.acceptance for bundle in opened):
         raise RecipeError("--foreign: none of the bundles has an acceptance rule; export them with labelled images")
     checkpoint = Checkpoint(unfinished(target))
     if checkpoint.folder.exists():
+        with in_use(checkpoint.folder):  # a benchmark that is alive is not to be removed
+            pass
         raise RecipeError(f"{checkpoint.folder} holds an unfinished report; continue with --resume, or remove it")
     request = Request(
         bundles=tuple(str(bundle.path.absolute()) for bundle in opened),
@@ -87,6 +94,7 @@ def bench(
         settings=settings,
         data=data,
         foreign=foreign,
+        baseline=baseline,
         budget=budget,
         machine=fingerprint(),
         created=utc_now(),
@@ -135,6 +143,25 @@ def _open(paths: list[Path]) -> list[Bundle]:
     return opened
 
 
+def _beside_baseline(paths: list[Path], baseline: str | None) -> tuple[list[Bundle], str | None]:
+    """The bundles, the baseline first where it is none of them, and the baseline's name among their results."""
+    if baseline is None:
+        return _open(paths), None
+    folder = Path(baseline)
+    if folder.is_dir():
+        known = any(folder.samefile(path) for path in paths if path.is_dir())
+        opened = _open(paths if known else [folder, *paths])
+        name = next(bundle.manifest.name for bundle in opened if bundle.path.samefile(folder))
+    else:
+        opened, name = _open(paths), baseline
+    names = [bundle.manifest.name for bundle in opened]
+    if name not in names:
+        raise RecipeError(f"--baseline {baseline}: no bundle's folder, and none of those measured: {', '.join(names)}")
+    if len(names) < 2:
+        raise RecipeError(f"--baseline {baseline}: it alone is measured; give another bundle to hold against it")
+    return opened, name
+
+
 def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path) -> Report:
     with atomic_folder(target, REPORT, write.OTHERS) as folder, begun:
         datasets, foreign = _datasets(run), _foreign_pictures(run)
@@ -151,14 +178,17 @@ def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path)
         sessions = {each.key: sessions[each.key] for each in configurations}
         scenario_samples = {each.target.key: scenario_runs.of(each.target) for each in configurations}
         parities = _parities(run, datasets, foreign, predictions)
-        results = [
-            _judged(run, each, sessions[each.key], scenario_samples[each.target.key], parities[each.target.key])
+        measured = [
+            _measured(run, each, sessions[each.key], scenario_samples[each.target.key], parities[each.target.key])
             for each in configurations
         ]
+        baseline = _baseline(run, measured)
+        results = [_judged(run, result, baseline) for result in relative.with_relatives(measured, baseline)]
         report = Report(
             created=run.request.created,
             machine=run.request.machine,
             settings=run.settings,
+            baseline=baseline,
             results=tuple(msgspec.structs.replace(result, profile=profiles.get(result.key)) for result in results),
             failures=run.failures,
         )
@@ -180,20 +210,34 @@ def _details(
     return ResultDetails(samples, target.bundle, predictions[target.key], dataset)
 
 
-def _judged(
+def _baseline(run: BenchRun, results: list[Result]) -> str | None:
+    """The bundle that was asked for, as far as it could be measured beside another."""
+    wanted = run.request.baseline
+    if wanted is None:
+        return relative.default_baseline(results)
+    bundles = {result.bundle for result in results}
+    return wanted if wanted in bundles and len(bundles) > 1 else None
+
+
+def _measured(
     run: BenchRun,
     configuration: Configuration,
     sessions: list[SessionSamples],
     samples: ScenarioSamples,
     figures: ParityReport,
 ) -> Result:
-    """The result with its scenarios and its verdict."""
+    """The result with its scenarios."""
     result = _result(configuration, sessions, figures)
     if configuration.threads == run.settings.threads:
         result = scenarios.with_scenarios(result, sessions, samples)
+    return result
+
+
+def _judged(run: BenchRun, result: Result, baseline: str | None) -> Result:
+    """The result with its verdict, where there is a budget."""
     if run.request.budget is None:
         return result
-    return msgspec.structs.replace(result, verdict=verdict.check_budget(result, run.request.budget))
+    return msgspec.structs.replace(result, verdict=verdict.check_budget(result, run.request.budget, baseline))
 
 
 def _parities(
@@ -255,6 +299,8 @@ def _session(samples: SessionSamples) -> Session:
         end_to_end_p50_ms=float(np.median(samples.end_to_end)) / 1e6,
         slices_p50_ms=_of_slices(samples.model, samples.model_slices),
         slices_end_to_end_p50_ms=_of_slices(samples.end_to_end, samples.end_to_end_slices),
+        slices_fastest_ms=_of_slices(samples.model, samples.model_slices, np.min),
+        end_to_end_fastest_ms=min(samples.end_to_end) / 1e6,
         load_ms=samples.load / 1e6,
         first_ms=samples.first / 1e6,
         peak_rss_bytes=samples.peak_rss,
@@ -262,9 +308,11 @@ def _session(samples: SessionSamples) -> Session:
     )
 
 
-def _of_slices(samples: list[int], runs: list[int]) -> tuple[float, ...]:
-    """The median of each slice, in milliseconds."""
-    return tuple(float(np.median(slice_)) / 1e6 for slice_ in np.split(samples, np.cumsum(runs)[:-1]))
+def _of_slices(
+    samples: list[int], runs: list[int], statistic: Callable[[NDArray[np.int64]], Any] = np.median
+) -> tuple[float, ...]:
+    """A statistic of each slice, in milliseconds."""
+    return tuple(float(statistic(slice_)) / 1e6 for slice_ in np.split(samples, np.cumsum(runs)[:-1]))
 
 
 def _milliseconds(nanoseconds: list[int]) -> NDArray[np.float64]:

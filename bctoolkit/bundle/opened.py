@@ -14,7 +14,7 @@ from bctoolkit.documents import decode_json, parse
 from bctoolkit.documents.base import MOST_JSON
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import BundleCorrupt, BundleError, BundleTooNew, BundleUntrusted, RecipeError
-from bctoolkit.files import sha256_bytes
+from bctoolkit.files import require_readable, sha256_bytes
 from bctoolkit.manifest import SCHEMA, ArrayFile, Identity, Manifest
 from bctoolkit.signing import TrustedKey, read_public_keys, verify_folder
 from bctoolkit.statistics.acceptance import AcceptanceRule, ValidationAnswers
@@ -190,7 +190,9 @@ def newest(shelf: Path) -> list[Path]:
 
     Raises:
         RecipeError: there is no bundle.
+        OSError: the shelf cannot be read.
     """
+    require_readable(shelf)
     bundles = [read(path.parent) for path in shelf.glob(f"[!.]*/{MANIFEST}")]
     if not bundles:
         raise RecipeError(f"no bundle in {shelf}; make one with: bctk export --format onnx")

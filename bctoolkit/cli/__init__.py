@@ -1,5 +1,6 @@
 """The command line: options → recipe → one call → print. Nothing heavy is imported before a command runs."""
 
+import io
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ from bctoolkit.cli.benchmarks import bench, choose, compare
 from bctoolkit.cli.device import predict, vectors, verify
 from bctoolkit.cli.output import echo
 from bctoolkit.errors import BctkError
+from bctoolkit.escaping.text import ESCAPED
 from bctoolkit.supervision.child import go_on_in_child
 
 __all__ = ["cli", "main"]
@@ -101,6 +103,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run `bctk`; an error is one line on standard error and exit code 1, after its traceback with `--debug`."""
     settings: dict[str, Any] = {}
     _occupy_standard_streams()
+    _escape_what_a_terminal_lacks()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a damaged picture is read, or refused in one line
     words = sys.argv[1:] if arguments is None else arguments
     try:
@@ -126,6 +129,13 @@ def _occupy_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
+def _escape_what_a_terminal_lacks() -> None:
+    """Let a character that the output's encoding lacks be no error: the verdict is worth more than a Δ."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
 
 
 def _forget_what_cannot_be_printed() -> None:

@@ -49,7 +49,7 @@ D = TypeVar("D", bound=Document)
     help="Whose limits hold, where the file's operators do not show it.",
 )
 @options.golden
-@click.option("--licence", metavar="TEXT", help="Of the network's images; stored as by `bctk export`.")
+@options.licence
 @click.option("--name", help="First part of the bundle's name. Default: the file's.")
 @signing_key
 @options.to_bundles

@@ -59,9 +59,7 @@ BY_NAME = ", ".join(name for name, form in QUANTIZATIONS.items() if form.by_name
 @options.trust_lambda
 @options.own_data
 @options.golden
-@click.option(
-    "--licence", metavar="TEXT", help="Of the network's images; stored in the model file and the bill of materials."
-)
+@options.licence
 @click.option(
     "--coverage",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),

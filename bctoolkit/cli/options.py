@@ -13,6 +13,7 @@ __all__ = [
     "head",
     "imports",
     "labels",
+    "licence",
     "output",
     "own_data",
     "scale",
@@ -61,6 +62,9 @@ trust_lambda = click.option(
 )
 golden = click.option(
     "--golden", metavar="WHAT", help="Golden images to ship instead of test images: 'synthetic' or a folder."
+)
+licence = click.option(
+    "--licence", metavar="TEXT", help="Of the network's images; stored in the model file and the bill of materials."
 )
 to_bundles = click.option(
     "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Default: exports/bundles."

@@ -76,18 +76,28 @@ def print_report(report: "Report") -> None:
     """Print the report's tables, and what is worth telling of each result."""
     from dataclasses import replace
 
+    from bctoolkit.bench.report.relative import headline, relative_table
     from bctoolkit.bench.report.scenario_tables import scenario_tables
     from bctoolkit.bench.report.summary import summaries
     from bctoolkit.bench.report.tables import figures_table
 
     print_table(replace(figures_table(report), title=""))
-    for table in scenario_tables(report):
+    for table in filter(None, (relative_table(report), *scenario_tables(report))):
         print_table(table)
-    for summary in summaries(report):
+    results = summaries(report)
+    shared = [
+        line for line in results[0].warnings if len(results) > 1 and all(line in each.warnings for each in results)
+    ]
+    for summary in results:
         verdict = (
             summary.outcome and f"verdict {summary.outcome if summary.outcome == 'passed' else summary.outcome.upper()}"
         )
-        for line in (*summary.highlights, *summary.warnings, *([verdict] if verdict else [])):
+        warnings = [line for line in summary.warnings if line not in shared]
+        for line in (*summary.highlights, *warnings, *([verdict] if verdict else [])):
             echo(f"{summary.title}: {line}")
         for line in summary.unmet:
             echo(f"  {line}")
+    for line in shared:
+        echo(f"every bundle: {line}")
+    if found := headline(report):
+        echo(found)

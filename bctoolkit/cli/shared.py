@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bctoolkit.errors import BctkError, RecipeError
+from bctoolkit.escaping.text import ESCAPED
 from bctoolkit.lazy import missing
 from bctoolkit.progress import Terminal
 
@@ -104,8 +105,8 @@ def quiet_engines() -> Iterator[Terminal]:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     sys.stderr.flush()
-    original = os.dup(2)
-    with tempfile.TemporaryFile() as chatter, os.fdopen(original, "w", encoding="utf-8", errors="replace") as screen:
+    original, encoding = os.dup(2), getattr(sys.stderr, "encoding", None) or "utf-8"
+    with tempfile.TemporaryFile() as chatter, os.fdopen(original, "w", encoding=encoding, errors=ESCAPED) as screen:
         os.dup2(chatter.fileno(), 2)
         try:
             yield Terminal(screen)

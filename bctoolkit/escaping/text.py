@@ -5,11 +5,21 @@ cursor or clears the screen, and a right-to-left mark turns what stands beside i
 link, and in a spreadsheet a cell that begins with `=` is computed.
 """
 
+import codecs
 import html
 import re
 import unicodedata
 
-__all__ = ["for_csv", "for_html", "for_json", "for_markdown", "for_markdown_cell", "hidden", "visible"]
+__all__ = [
+    "ESCAPED",
+    "for_csv",
+    "for_html",
+    "for_json",
+    "for_markdown",
+    "for_markdown_cell",
+    "hidden",
+    "visible",
+]
 
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode's categories of characters that steer a terminal or turn the direction of writing, and of half characters."""
@@ -52,6 +62,18 @@ def _json(character: str) -> str:
     """A hidden character; those beyond 16 bits as two halves, as RFC 8259, section 7, has it."""
     halves = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{halves[i : i + 2].hex()}" for i in range(0, len(halves), 2))
+
+
+def _escape(problem: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, in the form that JSON has for it too."""
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    return "".join(map(_json, problem.object[problem.start : problem.end])), problem.end
+
+
+ESCAPED = "bctoolkit-escaped"
+"""How a stream, as its `errors`, writes a character that its encoding lacks: as `\\u0394`, so that JSON stays JSON."""
+codecs.register_error(ESCAPED, _escape)
 
 
 def for_markdown(text: str) -> str:

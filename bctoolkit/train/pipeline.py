@@ -36,13 +36,16 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
         The test part's figures.
 
     Raises:
-        RecipeError: the folder exists, finished or not, or the recipe does not fit the network.
+        RecipeError: the folder exists, finished or not, another process trains it, or the recipe does not fit the
+            network.
         DatasetError: the images cannot be used.
         WeightsError: the pre-trained weights cannot be had or do not fit.
     """
     if target.exists():
         raise RecipeError(f"the run {target} already exists; choose another --name")
     if unfinished(target).exists():
+        with in_use(unfinished(target)):  # a run that is alive is not to be removed
+            pass
         raise RecipeError(
             f"the run {target.name} is unfinished; continue with --resume --name {target.name}, "
             f"choose another --name, or remove {unfinished(target)}"

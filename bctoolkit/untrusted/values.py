@@ -7,13 +7,17 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["DEEPEST", "from_json", "from_toml"]
+__all__ = ["DEEPEST", "OutOfBounds", "from_json", "from_toml"]
 
 DEEPEST = 32
 """Lists and tables within each other; our own documents take fewer than ten."""
 
 LARGEST = 2**63
 """Beyond the largest whole number: what 64 bits with a sign hold."""
+
+
+class OutOfBounds(ValueError):
+    """Values that are well written, but nested or numbered beyond what is taken."""
 
 
 def from_json(content: bytes) -> Any:
@@ -46,8 +50,10 @@ def from_toml(content: bytes) -> dict[str, Any]:
         raise _too_deep() from None
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
-    except ValueError as problem:  # TOMLDecodeError, and int() of thousands of digits
+    except tomllib.TOMLDecodeError as problem:
         raise ValueError(_one_line(problem)) from None
+    except ValueError as problem:  # int() of thousands of digits
+        raise OutOfBounds(_one_line(problem)) from None
     return dict(_plain(value))
 
 
@@ -67,14 +73,14 @@ def _inner(value: Any) -> Iterable[Any]:
     if isinstance(value, list):
         return value
     if isinstance(value, int) and not -LARGEST <= value < LARGEST:
-        raise ValueError("a whole number of more than 64 bits")
+        raise OutOfBounds("a whole number of more than 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"a number that is {value}")
+        raise OutOfBounds(f"a number that is {value}")
     return ()
 
 
-def _too_deep() -> ValueError:
-    return ValueError(f"nested deeper than {DEEPEST} levels")
+def _too_deep() -> OutOfBounds:
+    return OutOfBounds(f"nested deeper than {DEEPEST} levels")
 
 
 def _one_line(problem: Exception) -> str:

@@ -220,3 +220,46 @@ def test_answers_of_a_sweep_are_those_of_the_provider(on_two_providers: Report, 
     comparison = compare_reports(stored(on_two_providers, tmp_path), stored(on_two_providers, tmp_path), MARGIN)
     accuracies = {c.bundle: (c.old, c.new) for c in comparison.changes if c.figure == "accuracy"}
     assert accuracies == {"x, cpu": (1.0, 1.0), "x, builtin": (0.9, 0.9)}
+
+
+def relative_to_fp32(report: Report, make_sessions: Make, base: float, other: float) -> Report:
+    """Two bundles of these latencies; the second's is unstable in itself."""
+    first, second, _ = report.results
+    return only(
+        report,
+        msgspec.structs.replace(first, sessions=make_sessions(base)),
+        msgspec.structs.replace(second, sessions=make_sessions(other)),
+    )
+
+
+def test_an_unstable_latency_claims_nothing_its_ratio_to_the_baseline_does(report: Report, make_sessions: Make) -> None:
+    """A day on which the machine is half as fast, and another on which the bundle is."""
+    old = stored(relative_to_fp32(report, make_sessions, 10.0, 5.0))
+    for levels, absolute, ratio in (
+        ((20.0, 10.0), Trend.UNCLEAR, Trend.SAME),
+        ((10.0, 10.0), Trend.UNCLEAR, Trend.WORSE),
+    ):
+        comparison = compare_reports(old, stored(relative_to_fp32(report, make_sessions, *levels)), MARGIN)
+        of_int8 = tuple(change for change in comparison.changes if change.bundle == "cells-onnx-int8-dynamic")
+        assert (change(of_int8, "p50 ms").trend, change(of_int8, "latency ratio").trend) == (absolute, ratio)
+        assert (change(of_int8, "latency ratio").old, change(of_int8, "latency ratio").new) == pytest.approx(
+            (0.5, levels[1] / levels[0])
+        )
+        assert any("its ratios decide" in note for note in comparison.notes)
+
+
+@pytest.mark.parametrize("baseline", [None, "cells-onnx-int8-dynamic"])
+def test_ratios_to_different_baselines_are_not_compared(report: Report, baseline: str | None) -> None:
+    comparison = compare_reports(stored(report), stored(msgspec.structs.replace(report, baseline=baseline)), MARGIN)
+    assert not any("ratio" in change.figure for change in comparison.changes)
+
+
+def test_within_a_report_the_fastest_runs_are_compared_and_so_called(report: Report) -> None:
+    comparison = compare_with_baseline(stored(report), "cells-onnx-fp32", MARGIN)
+    of_int8 = tuple(change for change in comparison.changes if change.bundle == "cells-onnx-int8-dynamic")
+    assert [change.figure for change in of_int8][:2] == ["fastest ms", "end-to-end fastest ms"]
+    relative = report.results[1].relative
+    assert relative is not None
+    assert (of_int8[0].change, *of_int8[0].ci95) == pytest.approx(
+        (relative.latency.value, *(relative.latency.ci95 or ()))
+    )

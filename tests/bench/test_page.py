@@ -93,11 +93,12 @@ def test_the_page_carries_everything_with_it(full_report: Report, details: list[
 def test_the_verdict_comes_first_and_every_part_is_there(full_report: Report, details: list[ResultDetails]) -> None:
     reader = read(render(full_report, details))
     assert reader.headings[0] == "Verdict"
-    expected = ["Figures", "Limits", "Accuracy, latency, size", "Latency", "Classes", "Confusion matrices",
-                "Reliability", "Machine and settings", "How each number was computed"]  # fmt: skip
+    expected = ["Figures", "Relative to cells-onnx-fp32", "Limits", "Accuracy, latency, size", "Latency",
+                "Classes", "Confusion matrices", "Reliability", "Machine and settings",
+                "How each number was computed"]  # fmt: skip
     assert [heading for heading in reader.headings if heading in expected] == expected
     assert sum("differs most" in heading for heading in reader.headings) == 3
-    assert reader.seen.count("svg") == 3 + 3  # plots, and the reliability of the reference and two bundles
+    assert reader.seen.count("svg") == 4 + 3  # plots, and the reliability of the reference and two bundles
     assert all(name in reader.text for name, _ in METHOD)
 
 

@@ -20,12 +20,17 @@ from bctoolkit.statistics.paired import PairedChange
 STORED = Path(__file__).parents[1] / "stored" / "report.json"
 
 CONTRACT: dict[str, set[str]] = {
-    "": {"schema", "created", "machine", "settings", "results", "failures"},
+    "": {"schema", "created", "machine", "settings", "baseline", "results", "failures"},
     "result": {
         "key", "target", "bundle", "format", "quantization", "adopted", "provider", "threads", "batch", "size_bytes",
         "load_ms", "first_ms", "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "steady_rss_bytes",
         "repeat_ratio", "sessions", "parity", "verdict", "energy", "offline", "multi_stream", "sustained",
-        "placement", "profile",
+        "placement", "profile", "relative",
+    },
+    "relative": {"baseline", "latency", "end_to_end", "cold_start", "peak_rss", "size"},
+    "session": {
+        "p50_ms", "end_to_end_p50_ms", "slices_p50_ms", "slices_end_to_end_p50_ms", "slices_fastest_ms",
+        "end_to_end_fastest_ms", "load_ms", "first_ms", "peak_rss_bytes", "steady_rss_bytes",
     },
     "latency": {
         "p50", "p90", "p99", "mean", "min", "max", "ci95_p50", "ci95_p99", "n", "warnings", "spread", "stable",
@@ -60,6 +65,10 @@ def test_names_are_those_of_the_contract(raw: dict[str, Any]) -> None:
     for result in raw["results"]:
         assert set(result) == CONTRACT["result"]
         assert set(result["latency_ms"]) == set(result["end_to_end_ms"]) == CONTRACT["latency"]
+        assert all(set(session) == CONTRACT["session"] for session in result["sessions"])
+        if result["relative"] is not None:
+            assert set(result["relative"]) == CONTRACT["relative"]
+            assert set(result["relative"]["latency"]) == {"value", "ci95"}
         assert set(result["parity"]) == CONTRACT["parity"]
         assert set(result["parity"]["golden"]) == CONTRACT["golden"]
         if result["parity"]["labelled"] is not None:

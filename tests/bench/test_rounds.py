@@ -15,8 +15,8 @@ from bctoolkit.bench.documents.stored import read
 from bctoolkit.bench.launcher import process
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.worker.jobs import Job
-from bctoolkit.errors import BackendError
-from bctoolkit.files import unfinished
+from bctoolkit.errors import BackendError, RecipeError
+from bctoolkit.files import in_use, unfinished
 from bctoolkit.progress import Silent
 
 pytestmark = pytest.mark.usefixtures("local_children", "without_plots")
@@ -171,3 +171,10 @@ def test_a_bundle_that_fails_in_a_scenario_is_named_and_the_others_go_on(
         "dies": "its process ended with SIGKILL",
     }[kind]
     assert failure.message == f"{two[0].name}: {words}"
+
+
+def test_a_benchmark_that_is_alive_is_not_to_be_removed(two: list[Path], fastest: Settings, tmp_path: Path) -> None:
+    unfinished(tmp_path / "x").mkdir()
+    with in_use(unfinished(tmp_path / "x")), pytest.raises(RecipeError, match=r"in use: process \d+ works") as caught:
+        bench(two, fastest, tmp_path / "x", Silent())
+    assert "remove" not in str(caught.value)

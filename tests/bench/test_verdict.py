@@ -9,7 +9,7 @@ import pytest
 
 from bctoolkit.bench.analysis.verdict import check_budget
 from bctoolkit.bench.documents.judgements import Check, Labelled, ParityReport, Robustness
-from bctoolkit.bench.documents.measurements import Latency, Session, TimingWarning
+from bctoolkit.bench.documents.measurements import Latency, Ratio, Relative, Session, TimingWarning
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.documents import Outcome
 from bctoolkit.recipes import Budget
@@ -23,6 +23,7 @@ INTERVALS = {
     "max_load_ms": (78.0, 90.0),
     "max_first_ms": (20.0, 24.0),
     "max_cold_start_ms": (98.0, 114.0),
+    "max_latency_ratio": (0.52, 0.61),
     "max_size_mb": (13.579246, 13.579246),
     "max_peak_rss_mb": (205.0, 215.0),
     "max_abs_diff": (3.2e-6, 3.2e-6),
@@ -68,8 +69,12 @@ def measured(
                             drop=0.01, clean_drop=0.0, relative_corruption_drop=0.01,
                             relative_corruption_drop_ci95=(0.004, 0.016), corruptions={})  # fmt: skip
     labelled = make_labelled(class_changes=by_class, change=make_change(5, 4, 200), robustness=robustness)
+    ratio = Ratio(0.56, (0.52, 0.61))
     return make_result(
         quantization="int8-dynamic",
+        relative=Relative(
+            baseline="cells-onnx-fp32", latency=ratio, end_to_end=ratio, cold_start=ratio, peak_rss=ratio, size=ratio
+        ),
         latency_ms=make_latency(ci95_p99=(14.75, 15.75)),
         parity=make_parity(Parity(50, 0.98, 3.2e-6, 2.1e-7), labelled),
         sessions=sessions(load_ms=(78.0, 90.0), first_ms=(20.0, 24.0), peak_rss_bytes=(205e6, 215e6)),

@@ -61,4 +61,5 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
     results = json.loads((folder / "report.json").read_text())["results"]
     assert len(results) == 4
     assert all(result["parity"]["golden"]["top1_agreement"] > 0.9 for result in results)
-    assert "report: " in done.stdout.splitlines()[-1]
+    assert " of its size" in done.stdout
+    assert done.stdout.splitlines()[-1] == "  bctk bench --data images/"

@@ -53,13 +53,13 @@ def test_a_regression_is_exit_code_3(run: Run, tmp_path: Path) -> None:
               and "end-to-end" not in line]  # fmt: skip
     assert line.split()[-1] == "WORSE"
     assert "+10.0%" in line
-    assert "6 of 15 figures worse" in done.output
+    assert "4 of 21 figures worse" in done.output
 
 
 def test_noise_is_exit_code_0(run: Run, tmp_path: Path) -> None:
     done = run("compare", report(tmp_path / "old"), report(tmp_path / "new", 1.001))
     assert done.exit_code == 0, done.output
-    assert "0 of 15 figures worse" in done.output
+    assert "0 of 21 figures worse" in done.output
 
 
 def test_a_wider_margin_forgives_more(run: Run, tmp_path: Path) -> None:

@@ -55,3 +55,24 @@ def test_a_disk_that_is_really_full_or_read_only(tmp_path: Path, arguments: tupl
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert ("No space left on device" in line) or ("Read-only file system" in line)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shelf"),
+    [
+        (("bench",), "exports/bundles"),
+        (("export",), "training/runs"),
+        (("export", "name"), "training/runs"),
+        (("train", "--resume"), "training/runs"),
+        (("bench", "--resume"), "benchmarks/reports"),
+    ],
+)
+def test_a_shelf_that_cannot_be_read_is_not_called_empty(
+    tmp_path: Path, arguments: tuple[str, ...], shelf: str
+) -> None:
+    """As one without the right to read it; root has all rights, but cannot follow a link to itself either."""
+    (tmp_path / shelf).parent.mkdir()
+    (tmp_path / shelf).symlink_to(tmp_path / shelf)
+    command = [sys.executable, "-m", "bctoolkit", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (1, f"error: {shelf}: Too many levels of symbolic links\n")

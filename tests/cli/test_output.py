@@ -17,10 +17,12 @@ import bctoolkit.cli
 from bctoolkit import cli
 from bctoolkit.cli.output import echo, echo_json, print_table
 from bctoolkit.errors import RecipeError
+from bctoolkit.escaping.text import ESCAPED
 from bctoolkit.progress import Terminal
 from bctoolkit.rendering.table import Table
 from bctoolkit.workspace import Workspace
 
+ZOO = Path(__file__).parents[2] / "exports" / "zoo" / "atto-onnx-int8-dynamic"
 HOSTILE = "a\x1b[2Jb\u202ec\nerror: d"
 SHOWN = "a\\u001b[2Jb\\u202ec\\nerror: d"
 
@@ -54,6 +56,28 @@ def test_a_closed_output_takes_no_file_s_place(tmp_path: Path) -> None:
     assert done.returncode == 0
     recipe = tmp_path / "made" / "training" / "recipes" / "smoke.toml"
     assert recipe.read_bytes() == (Path(bctoolkit.__file__).parents[1] / "training/recipes/smoke.toml").read_bytes()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "koi8-r", "ascii"])
+def test_what_a_terminal_s_encoding_lacks_is_escaped_and_no_error(tmp_path: Path, encoding: str) -> None:
+    """A good bundle was called bad for the Δ of its figures."""
+    script = f'PYTHONIOENCODING={encoding} exec "$@"'
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "bctoolkit"]
+    done = subprocess.run([*command, "verify", str(ZOO)], cwd=tmp_path, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(b"verified\n")
+    assert b"max |\\u0394p|" in done.stdout or "max |Δp|" in done.stdout.decode()
+    for arguments in (["--help"], ["bench", "--help"], ["export", "--help"]):
+        assert subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "koi8-r", "utf-8"])
+def test_json_is_the_same_in_every_encoding(encoding: str) -> None:
+    value = {"name": "é Δ 🩸 ж"}
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=ESCAPED)
+    stream.write(json.dumps(value, ensure_ascii=False))
+    stream.flush()
+    assert json.loads(stream.buffer.getvalue().decode(encoding)) == value
 
 
 def test_progress_goes_on_where_nobody_sees_it() -> None:

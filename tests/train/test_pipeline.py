@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bctoolkit.data import load
 from bctoolkit.data.split import read as read_split
 from bctoolkit.data.split import split
 from bctoolkit.errors import DatasetError, RecipeError, WeightsError
-from bctoolkit.files import sha256_file, unfinished
+from bctoolkit.files import in_use, sha256_file, unfinished
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Distill, Phase, Split, TrainRecipe, read_train_recipe
 from bctoolkit.train import dry_run, preview, resume, train
@@ -216,6 +217,21 @@ def test_images_that_changed_meanwhile_are_refused(class_folders: Path, tmp_path
     with pytest.raises(DatasetError, match="no such folder or file"):
         resume(target, Silent())
     assert unfinished(target).is_dir()
+
+
+def test_a_run_that_is_alive_is_neither_continued_nor_to_be_removed(tmp_path: Path) -> None:
+    """And a crash leaves no lock behind: a process holds it, not a file."""
+    target = tmp_path / "x"
+    unfinished(target).mkdir()
+    for begin in (partial(train, TWICE, "synthetic", target, Silent()), partial(resume, target, Silent())):
+        with (
+            in_use(unfinished(target)),
+            pytest.raises(RecipeError, match=r"in use: process \d+ works on it") as caught,
+        ):
+            begin()
+        assert "remove" not in str(caught.value)
+    with pytest.raises(RecipeError, match=r"the run x is unfinished; continue with --resume"):
+        train(TWICE, "synthetic", target, Silent())
 
 
 def test_a_finished_and_an_unknown_run_cannot_be_resumed(tiny: Path, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def _candidate(name: str, reports: list[StoredReport], limits: Budget) -> Candid
             outcomes.add(Outcome.UNDECIDED)
             reasons.append(f"{where}{_absent(name, stored.report)}")
             continue
-        judged = [(verdict.check_budget(result, limits), result) for result in rows]
+        judged = [(verdict.check_budget(result, limits, stored.report.baseline), result) for result in rows]
         best, result = min(judged, key=lambda pair: (pair[0].outcome.severity, pair[1].latency_ms.p50))
         results.append(result)
         outcomes.add(best.outcome)

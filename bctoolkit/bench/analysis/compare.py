@@ -5,8 +5,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
-from bctoolkit.bench.analysis import statistics, wording
+from bctoolkit.bench.analysis import relative, statistics, wording
 from bctoolkit.bench.documents.measurements import Interval, Session
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.bench.documents.settings import Machine
@@ -60,22 +61,25 @@ class Comparison(Document, frozen=True):
         return tuple(change for change in self.changes if change.trend is Trend.WORSE)
 
 
-class SessionFigure(NamedTuple):
-    """A figure that each session's process measured anew, so that sessions give the interval of its ratio."""
+class Figure(NamedTuple):
+    """What each session measured anew."""
 
+    name: str
+    """Among `relative.SESSION_FIGURES`, which compares what was measured in the same rounds."""
+    label: str
     of_session: Callable[[Session], float]
-    of_slices: Callable[[Session], tuple[float, ...]] = lambda session: ()
-    """The same in each slice of the session, where it was measured in slices."""
 
 
-SESSION_FIGURES = {
-    "p50 ms": SessionFigure(lambda session: session.p50_ms, lambda session: session.slices_p50_ms),
-    "end-to-end p50 ms": SessionFigure(
-        lambda session: session.end_to_end_p50_ms, lambda session: session.slices_end_to_end_p50_ms
-    ),
-    "cold start ms": SessionFigure(lambda session: session.load_ms + session.first_ms),
-    "peak MB": SessionFigure(lambda session: session.peak_rss_bytes / 1e6),
-}
+FIGURES = (
+    Figure("latency", "p50 ms", lambda session: session.p50_ms),
+    Figure("end_to_end", "end-to-end p50 ms", lambda session: session.end_to_end_p50_ms),
+    Figure("cold_start", "cold start ms", lambda session: session.load_ms + session.first_ms),
+    Figure("peak_rss", "peak MB", lambda session: session.peak_rss_bytes / 1e6),
+)
+RATIOS = {"latency": "latency ratio", "end_to_end": "end-to-end ratio", "cold_start": "cold start ratio"}
+"""Of two reports with the same baseline, the figures relative to it are compared too: they outlive a busy machine."""
+BUSY = ("latency", "end_to_end")
+"""What is not judged by itself where the latency is unstable and there is a ratio to judge."""
 
 KEYS: tuple[Callable[[Result], tuple[object, ...]], ...] = (
     lambda result: (result.bundle, result.provider, result.threads),
@@ -109,7 +113,11 @@ def compare_reports(old: StoredReport, new: StoredReport, margin: float) -> Comp
     changes: list[Change] = []
     for before, after in pairs:
         name = wording.title(after, new.report.settings)
-        changes += _changes(name, before, after, margin, paired_rounds=False, timed=alike, notes=notes)
+        if alike:
+            ratios = list(_ratio_changes(name, (old.report, before), (new.report, after), pairs, margin))
+            changes += _timed_changes(name, before, after, margin, bool(ratios), notes)
+            changes += ratios
+        changes.append(_size_change(name, before, after, margin))
         changes += _accuracy_change(name, old, before, new, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
 
@@ -124,20 +132,16 @@ def compare_with_baseline(stored: StoredReport, baseline: str, margin: float) ->
     if baseline not in bundles:
         raise RecipeError(f"{stored.name} has no bundle {baseline!r}; bundles: {', '.join(bundles)}")
     settings = stored.report.settings
-    pairs = [
-        (before, after)
-        for before in stored.report.results
-        for after in stored.report.results
-        if before.bundle == baseline != after.bundle and before.threads == after.threads
-        if before.provider == after.provider or len(settings.providers) < 2
-    ]
+    results = stored.report.results
+    pairs = [(before, after) for after in results if (before := relative.counterpart(after, results, baseline))]
     if not pairs:
         raise RecipeError(f"{stored.name} holds {baseline} alone; there is nothing to compare it with")
     notes: list[str] = []
     changes: list[Change] = []
     for before, after in pairs:
         name = wording.title(after, settings)
-        changes += _changes(name, before, after, margin, paired_rounds=True, timed=True, notes=notes)
+        changes += _paired_changes(name, before, after, margin, notes)
+        changes.append(_size_change(name, before, after, margin))
         changes += _accuracy_change(name, stored, before, stored, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
 
@@ -161,47 +165,77 @@ def _elsewhere(old: Machine, new: Machine) -> Iterator[str]:
         )
 
 
-def _changes(
-    name: str, old: Result, new: Result, margin: float, *, paired_rounds: bool, timed: bool, notes: list[str]
-) -> Iterator[Change]:
-    if timed:
-        yield from _timed_changes(name, old, new, margin, paired_rounds, notes)
-    ratio = new.size_bytes / old.size_bytes
+def _size_change(name: str, old: Result, new: Result, margin: float) -> Change:
     sizes = (old.size_bytes / 1e6, new.size_bytes / 1e6)
-    yield Change(name, "size MB", *sizes, ratio, (ratio, ratio), _trend((ratio, ratio), margin))
+    return _change(name, "size MB", sizes, statistics.Ratio(*[new.size_bytes / old.size_bytes] * 3), margin)
+
+
+def _change(name: str, label: str, values: tuple[float, float], ratio: statistics.Ratio, margin: float) -> Change:
+    interval = (ratio.low, ratio.high)
+    return Change(name, label, *values, ratio.value, interval, _trend(interval, margin))
 
 
 def _timed_changes(
-    name: str, old: Result, new: Result, margin: float, paired_rounds: bool, notes: list[str]
+    name: str, old: Result, new: Result, margin: float, ratios_decide: bool, notes: list[str]
 ) -> Iterator[Change]:
+    """Absolute figures of two reports; an unstable latency is not judged where ratios to a baseline are."""
     if old.provider != new.provider:
         notes.append(f"{name}: on {new.provider}, before on {old.provider}: times and memory are not compared")
         return
     if min(len(old.sessions), len(new.sessions)) < 2:
         notes.append(f"{name}: a report without two sessions gives no interval; measure it again")
         return
-    if not (old.latency_ms.stable and new.latency_ms.stable):
+    stable = old.latency_ms.stable and new.latency_ms.stable
+    if not stable:
         reasons = {*old.latency_ms.warnings, *new.latency_ms.warnings}
-        notes.append(f"{name}: unstable ({', '.join(sorted(reasons))}), so intervals are wide")
-    for label, figure in SESSION_FIGURES.items():
-        before, after = ([figure.of_session(session) for session in result.sessions] for result in (old, new))
-        if paired_rounds and len(before) == len(after):
-            ratio = _paired_ratio(figure, old.sessions, new.sessions)
-        else:
-            ratio = statistics.ratio(before, after, paired=False)
-        interval = (ratio.low, ratio.high)
+        means = "its ratios decide" if ratios_decide else "intervals are wide"
+        notes.append(f"{name}: unstable ({', '.join(sorted(reasons))}), so {means}")
+    for figure in FIGURES:
+        before, after = ([figure.of_session(session) for session in each.sessions] for each in (old, new))
         values = (float(np.median(before)), float(np.median(after)))
-        yield Change(name, label, *values, ratio.value, interval, _trend(interval, margin))
+        change = _change(name, figure.label, values, statistics.ratio(before, after, paired=False), margin)
+        if ratios_decide and not stable and figure.name in BUSY and change.trend is not Trend.SAME:
+            change = replace(change, trend=Trend.UNCLEAR)
+        yield change
 
 
-def _paired_ratio(figure: SessionFigure, old: tuple[Session, ...], new: tuple[Session, ...]) -> statistics.Ratio:
-    """New / old over the sessions of the same rounds; within a round, the median ratio of slices side by side."""
-    pairs = []
-    for before, after in zip(old, new, strict=True):
-        slices = list(zip(figure.of_slices(before), figure.of_slices(after), strict=False))  # the faster needs fewer
-        pairs.append(np.array(slices or [(figure.of_session(before), figure.of_session(after))]))
-    ratios = [float(np.exp(np.median(np.log(pair[:, 1] / pair[:, 0])))) for pair in pairs]
-    return statistics.ratio(np.ones(len(ratios)), ratios, paired=True)
+def _ratio_changes(
+    name: str, old: tuple[Report, Result], new: tuple[Report, Result], pairs: list[tuple[Result, Result]], margin: float
+) -> Iterator[Change]:
+    """Of two reports whose baselines are the same bundle: how the figures relative to it have changed."""
+    baselines = [
+        None if report.baseline is None else relative.counterpart(result, report.results, report.baseline)
+        for report, result in (old, new)
+    ]
+    before, after = baselines
+    stable = all(each.end_to_end_ms.stable for each in (old[1], new[1], *filter(None, baselines)))
+    if before is None or after is None or not any(a is before and b is after for a, b in pairs):
+        return
+    if old[1].provider != new[1].provider or min(len(old[1].sessions), len(new[1].sessions)) < 2:
+        return
+    for figure, label in RATIOS.items():
+        of_rounds = [
+            relative.round_ratios(relative.SESSION_FIGURES[figure], baseline.sessions, result.sessions)
+            for baseline, result in ((before, old[1]), (after, new[1]))
+        ]
+        values = tuple(float(np.exp(np.log(ratios).mean())) for ratios in of_rounds)
+        change = _change(name, label, (values[0], values[1]), statistics.ratio(*of_rounds, paired=False), margin)
+        few = figure != "latency" and not stable  # other programs may be in all of the few runs
+        yield replace(change, trend=Trend.UNCLEAR) if few and change.trend is not Trend.SAME else change
+
+
+def _paired_changes(name: str, old: Result, new: Result, margin: float, notes: list[str]) -> Iterator[Change]:
+    """Of two results of one report, by pairing the rounds."""
+    if len(old.sessions) != len(new.sessions) or len(new.sessions) < 2:
+        notes.append(f"{name}: a report without two sessions gives no interval; measure it again")
+        return
+    fastest = all(session.slices_fastest_ms for session in (*old.sessions, *new.sessions))
+    for figure in FIGURES:
+        measured = relative.SESSION_FIGURES[figure.name]
+        ratio = relative.paired_ratio(measured, old.sessions, new.sessions)
+        before, after = (float(np.median(list(map(measured.level, each.sessions)))) for each in (old, new))
+        label = figure.label.replace("p50", "fastest") if fastest else figure.label
+        yield _change(name, label, (before, after), ratio, margin)
 
 
 def _trend(interval: Interval, margin: float) -> Trend:

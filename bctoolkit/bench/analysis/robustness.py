@@ -13,7 +13,7 @@ from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
 from bctoolkit.data.dataset import positions
 from bctoolkit.statistics import paired
 
-__all__ = ["robustness_by_target"]
+__all__ = ["FLOAT", "robustness_by_target"]
 
 FLOAT = ("fp32", "fp16-weights", "fp16")
 """Quantizations that can be a baseline, the most precise first."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from bctoolkit.bench.analysis import statistics
 from bctoolkit.bench.documents.judgements import Check, Labelled, Verdict
 from bctoolkit.bench.documents.measurements import Interval, Latency
@@ -18,6 +20,7 @@ MEGABYTE = 1e6
 NEEDS_LABELS = "not measured: give labelled images with --data"
 NEEDS_REFERENCE = "not measured: give labelled images with --data, for a bundle that carries reference.npz"
 NEEDS_SAMPLES = "not measured: p99 needs at least 1,000 samples; measure with --publish"
+NEEDS_BASELINE = "not measured: measure it beside its float bundle, or another --baseline, in 2 sessions or more"
 NEEDS_SUITE = "not measured: give --corruptions with --data, and the float bundle of the same network too"
 
 
@@ -35,12 +38,14 @@ class Figure:
     """The interval that so many images would give at the same rates."""
 
 
-def check_budget(result: Result, budget: Budget) -> Verdict:
-    """Check every limit the budget sets.
+def check_budget(result: Result, budget: Budget, baseline: str | None = None) -> Verdict:
+    """Check every limit the budget sets; the report's baseline is not held against itself.
 
     A verdict fails if one check does. It is undecided if none fails but one cannot say: its limit lies inside the 95 %
     interval, its figure was not measured, or its latency is unstable.
     """
+    if result.bundle == baseline:
+        budget = replace(budget, max_latency_ratio=None)
     checks = tuple(_checks(result, budget))
     return Verdict(worst(check.outcome for check in checks), checks)
 
@@ -115,6 +120,13 @@ def _latency(latency: Latency, interval: Interval | None, missing: str = "") -> 
 
 def _p99(result: Result) -> Figure:
     return _latency(result.latency_ms, result.latency_ms.ci95_p99, NEEDS_SAMPLES)
+
+
+def _latency_ratio(result: Result) -> Figure:
+    """A ratio holds where the latency itself is unstable."""
+    if result.relative is None or result.relative.latency.ci95 is None:
+        return Figure(None, NEEDS_BASELINE)
+    return Figure(result.relative.latency.ci95, f"relative to {result.relative.baseline}")
 
 
 def _over_sessions(values: list[float]) -> Figure:
@@ -198,6 +210,7 @@ AT_MOST: dict[str, Callable[[Result], Figure]] = {
     "max_p50_ms": lambda result: _latency(result.latency_ms, result.latency_ms.ci95_p50),
     "max_p99_ms": _p99,
     "max_end_to_end_p50_ms": lambda result: _latency(result.end_to_end_ms, result.end_to_end_ms.ci95_p50),
+    "max_latency_ratio": _latency_ratio,
     "max_load_ms": lambda result: _over_sessions([session.load_ms for session in result.sessions]),
     "max_first_ms": lambda result: _over_sessions([session.first_ms for session in result.sessions]),
     "max_cold_start_ms": lambda result: _over_sessions(

@@ -18,6 +18,8 @@ __all__ = [
     "Offline",
     "OperatorTime",
     "Profile",
+    "Ratio",
+    "Relative",
     "Session",
     "Sustained",
     "TimingWarning",
@@ -91,11 +93,38 @@ class Session(Document, frozen=True, kw_only=True):
     slices_p50_ms: tuple[Positive, ...] = ()
     """p50 of each slice: slice i of every result's session in the same round was measured in the same moments."""
     slices_end_to_end_p50_ms: tuple[Positive, ...] = ()
+    slices_fastest_ms: tuple[Positive, ...] = ()
+    """The fastest run of each slice, which other programs disturbed least; like the next, none in earlier reports."""
+    end_to_end_fastest_ms: Positive | None = None
     load_ms: Positive
     first_ms: Positive
     peak_rss_bytes: Bytes
     steady_rss_bytes: int
     """Resident set after the last timed run."""
+
+
+class Ratio(Document, frozen=True):
+    """How many times as large as the baseline's a figure is."""
+
+    value: Positive
+    ci95: Interval | None = None
+    """Student's over the rounds' logarithms; None for a single round, both ends alike for a size."""
+
+
+class Relative(Document, frozen=True, kw_only=True):
+    """Figures / those of the report's baseline with as many threads in the same rounds."""
+
+    baseline: str
+    """The bundle."""
+    latency: Ratio
+    """Of the model alone: within a round the median over slices side by side of their fastest runs' ratios."""
+    end_to_end: Ratio
+    """Of the sessions' fastest runs from a PNG's bytes to the label, which are too few for slices."""
+    cold_start: Ratio
+    """Loading and the first inference."""
+    peak_rss: Ratio
+    size: Ratio
+    """Of the model's file."""
 
 
 class Energy(Document, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from bctoolkit.bench.documents.measurements import (
     MultiStream,
     Offline,
     Profile,
+    Relative,
     Session,
     Sustained,
 )
@@ -74,6 +75,8 @@ class Result(Document, frozen=True, kw_only=True):
     """Latency of an image the second time in a row / the first time, median over the sessions; below 0.9 it fails."""
     sessions: tuple[Session, ...]
     """In the order of the rounds: session i of every result was measured in round i."""
+    relative: Relative | None = None
+    """None for the baseline itself, and where the report has none."""
     parity: ParityReport
     verdict: Verdict | None = None
     energy: Energy | None = None
@@ -101,5 +104,7 @@ class Report(Document, frozen=True, kw_only=True):
     created: str
     machine: Machine
     settings: Settings
+    baseline: str | None = None
+    """The bundle that figures are relative to; None where one bundle was measured alone."""
     results: tuple[Result, ...]
     failures: tuple[Failure, ...] = ()

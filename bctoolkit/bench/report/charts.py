@@ -14,6 +14,7 @@ from bctoolkit.lazy import require
 from bctoolkit.rendering.plots import figure
 
 __all__ = [
+    "INK",
     "SIZE",
     "canvas",
     "colour",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bctoolkit.bench.analysis.wording import check_line
 from bctoolkit.bench.documents.report import Report
+from bctoolkit.bench.report.relative import headline, relative_table
 from bctoolkit.bench.report.scenario_tables import scenario_tables
 from bctoolkit.bench.report.summary import (
     CORRUPTIONS,
@@ -23,7 +24,7 @@ __all__ = ["markdown"]
 def markdown(report: Report) -> str:
     """The whole report."""
     lines = [*_head(report)]
-    for table in scenario_tables(report):
+    for table in filter(None, (relative_table(report), *scenario_tables(report))):
         lines += _section(table)
     measured = summaries(report)[: len(report.results)]
     for summary, result in zip(measured, report.results, strict=True):
@@ -50,6 +51,9 @@ def _head(report: Report) -> Iterator[str]:
     yield for_markdown(
         f"{report.created} · {machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}"
     )
+    found = headline(report)
+    if found:
+        yield from ("", f"**{for_markdown(found)}.**")
     yield from ("", *figures_table(report).to_markdown(), "")
     yield (
         f"Batch 1, {threads} threads, {settings.sessions} sessions per bundle in rounds, each a fresh process; "
@@ -68,7 +72,7 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _section(table: Table) -> Iterator[str]:
-    yield from ("", f"## {for_markdown(table.title)}", "", table.description, "", *table.to_markdown())
+    yield from ("", f"## {for_markdown(table.title)}", "", for_markdown(table.description), "", *table.to_markdown())
     if table.notes:
         yield from ("", *(f"- {for_markdown(note)}" for note in table.notes))
 

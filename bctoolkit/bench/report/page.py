@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from bctoolkit.bench.analysis import wording
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.report import Report, Result
-from bctoolkit.bench.report import acceptance_section, charts, profile_section, robustness_section, scenario_section
+from bctoolkit.bench.report import (
+    acceptance_section,
+    charts,
+    profile_section,
+    relative,
+    robustness_section,
+    scenario_section,
+)
 from bctoolkit.bench.report.summary import ResultSummary, placement, summaries
 from bctoolkit.bench.report.tables import classes_table, figures_table, limits_table
 from bctoolkit.bundle import Bundle
@@ -93,8 +100,9 @@ def render(report: Report, details: list[ResultDetails]) -> str:
     names = [wording.title(result, report.settings) for result in report.results]
     targets = _first_of_each_target(report, details)
     sections = [
-        *_verdicts(summaries(report)),
+        *_verdicts(report),
         *_figures(report),
+        *relative.sections(report),
         *_limits(report, names),
         *_pareto(report, names),
         *_latency(names, details),
@@ -107,7 +115,9 @@ def render(report: Report, details: list[ResultDetails]) -> str:
         *robustness_section.sections(report),
         *_worst(targets),
         *_machine(report),
-        html.section("How each number was computed", "", html.facts(METHOD + scenario_section.METHOD)),
+        html.section(
+            "How each number was computed", "", html.facts(METHOD + relative.METHOD + scenario_section.METHOD)
+        ),
     ]
     footer = f"{for_html(report.created)} · {for_html(_tools(report))} · not a medical device"
     return html.document("Benchmark report", f"{len(names)} results", sections, footer)
@@ -123,10 +133,15 @@ def _first_of_each_target(report: Report, details: list[ResultDetails]) -> list[
     return list(first.values())
 
 
-def _verdicts(results: list[ResultSummary]) -> Iterator[str]:
-    """The outcome of each result, and what to know of it; without a budget one line instead of the outcomes."""
+def _verdicts(report: Report) -> Iterator[str]:
+    """What was found in a sentence, then the outcome of each result, and what to know of it.
+
+    Without a budget there is one line instead of the outcomes.
+    """
+    results, found = summaries(report), relative.headline(report)
     budget = any(summary.outcome for summary in results)
-    items = [] if budget else ["<li>no budget given: nothing is judged by limits</li>"]
+    items = [f"<li>{for_html(found)}</li>"] if found else []
+    items += [] if budget else ["<li>no budget given: nothing is judged by limits</li>"]
     for summary in results:
         lines = [*summary.warnings, *summary.unmet, *([summary.failure] if summary.failure else [])]
         if lines or budget:

@@ -1,10 +1,12 @@
 """The tables of a report: figures, limits, classes, operators, corruptions, and all that a spreadsheet has."""
 
+from dataclasses import replace
+
 from bctoolkit.bench.analysis.wording import observed, points, title
 from bctoolkit.bench.documents.judgements import Labelled, Robustness, UnderCorruption, Verdict
 from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.documents.report import Report, Result
-from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.report.relative import RATIO, latency_ratio, latency_ratio_of, ratio_text, relative_columns
 from bctoolkit.bench.report.scenario_tables import scenario_columns
 from bctoolkit.data.corruptions.suite import SEVERITIES, display_name
 from bctoolkit.rendering.table import Cell, Table, text_of
@@ -21,7 +23,7 @@ __all__ = [
 ]
 
 FIGURES = (
-    "bundle", "size MB", "load ms", "first ms", "p50 ms", "p99 ms", "end-to-end ms", "images/s", "peak MB",
+    "bundle", "size MB", "load ms", "first ms", "p50 ms", RATIO, "p99 ms", "end-to-end ms", "images/s", "peak MB",
     "agreement", "max Δp", "accuracy",
 )  # fmt: skip
 ELSEWHERE = "made elsewhere"
@@ -36,8 +38,17 @@ def figures_table(report: Report) -> Table:
         "~ marks an unstable latency. In brackets: the change of accuracy in points relative to the float32 reference "
         "on the same images."
     )
-    rows = [_figures(result, report.settings) for result in report.results]
-    return Table(FIGURES, rows, "Figures", description)
+    rows = [_figures(result, report) for result in report.results]
+    if report.baseline is None:
+        return _without_ratios(Table(FIGURES, rows, "Figures", description))
+    return Table(FIGURES, rows, "Figures", f"{RATIO}: {latency_ratio_of(report.baseline)} {description}")
+
+
+def _without_ratios(table: Table) -> Table:
+    """The table of figures that are relative to nothing."""
+    at = table.columns.index(RATIO)
+    rows = [(*row[:at], *row[at + 1 :]) for row in table.rows]
+    return replace(table, columns=(*table.columns[:at], *table.columns[at + 1 :]), rows=rows)
 
 
 def merged_figures_table(reports: list[tuple[str, Report]]) -> Table:
@@ -45,16 +56,19 @@ def merged_figures_table(reports: list[tuple[str, Report]]) -> Table:
     rows = [
         (cells[0], name, *cells[1:])
         for name, report in reports
-        for cells in (_figures(result, report.settings) for result in report.results)
+        for cells in (_figures(result, report) for result in report.results)
     ]
-    return Table(
+    table = Table(
         (FIGURES[0], "report", *FIGURES[1:]),
         sorted(rows, key=lambda cells: text_of(cells[0])),
         text_columns=frozenset({"report"}),
     )
+    baselines = {report.baseline for _, report in reports}
+    return table if len(baselines) == 1 and None not in baselines else _without_ratios(table)
 
 
-def _figures(result: Result, settings: Settings) -> tuple[str | Cell, ...]:
+def _figures(result: Result, report: Report) -> tuple[str | Cell, ...]:
+    settings = report.settings
     latency, golden, labelled = result.latency_ms, result.parity.golden, result.parity.labelled
     drop = None if labelled is None else labelled.accuracy_drop
     change = "" if drop is None else f" ({points(-drop, '+')})"
@@ -64,6 +78,7 @@ def _figures(result: Result, settings: Settings) -> tuple[str | Cell, ...]:
         f"{result.load_ms:.0f}",
         f"{result.first_ms:.1f}",
         f"{latency.p50:.2f}" + ("" if latency.stable else " ~"),
+        ratio_text(latency_ratio(result), result.bundle == report.baseline),
         "–" if latency.p99 is None else f"{latency.p99:.2f}",
         f"{result.end_to_end_ms.p50:.2f}",
         f"{result.throughput_per_s:.0f}",
@@ -167,6 +182,7 @@ def _csv_row(result: Result) -> dict[str, object]:
         "throughput_per_s": result.throughput_per_s,
         "peak_rss_bytes": result.peak_rss_bytes,
         "steady_rss_bytes": result.steady_rss_bytes,
+        **relative_columns(result),
         "golden_agreement": result.parity.golden.top1_agreement,
         "golden_max_abs_diff": result.parity.golden.max_abs_diff,
         "accuracy": labelled and labelled.accuracy,

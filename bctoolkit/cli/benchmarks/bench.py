@@ -29,6 +29,11 @@ __all__ = ["bench"]
     metavar="PATH",
     help="Pictures of which none belongs to a class: how many the bundles' acceptance rules let pass.",
 )
+@click.option(
+    "--baseline",
+    metavar="NAME|PATH",
+    help="What figures are relative to: one of the bundles, or another, of any format. Default: the float bundle.",
+)
 @click.option("--budget", metavar="NAME|FILE", help="Limits to judge by; exit code 3 unless all are kept.")
 @click.option(
     "--allow-undecided", is_flag=True, help="Exit 0 when no limit fails, even if some checks are inconclusive."
@@ -62,6 +67,7 @@ def bench(
     data: str | None,
     corruptions: bool,
     foreign: str | None,
+    baseline: str | None,
     budget: str | None,
     allow_undecided: bool,
     out: Path | None,
@@ -85,6 +91,7 @@ def bench(
       bctk bench exports/bundles/atto-* --data images/ --budget server-cpu
       bctk bench atto-onnx-fp32 atto-onnx-int8 --data images/ --corruptions
       bctk bench atto-onnx-int8 --data images/ --foreign photographs/
+      bctk bench exports/bundles/atto-* --baseline exports/bundles/main-onnx-fp32
       bctk bench --threads 1,2,4
       bctk bench --streams 4 --batch
       bctk bench exports/bundles/atto-* --batch 1,8,32 --sustain 10
@@ -108,7 +115,11 @@ def bench(
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
             settings = settings_for(effort or "default", threads, providers, profile, corruptions, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
-            report = pipeline.bench(paths, settings, target, progress, data=data, foreign=foreign, budget=limits)
+            if baseline is not None and not Path(baseline).exists() and (workspace.bundles / baseline).is_dir():
+                baseline = str(workspace.bundles / baseline)
+            report = pipeline.bench(
+                paths, settings, target, progress, data=data, foreign=foreign, budget=limits, baseline=baseline
+            )
     except KeyboardInterrupt:
         if unfinished(target).exists():
             echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)

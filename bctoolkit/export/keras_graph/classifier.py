@@ -65,8 +65,8 @@ def adapt_network(
 
     Raises:
         UnsupportedOp: a subclassed model, which has no graph.
-        ExportError: it takes no image, its outputs are no classes, settings do not go with it, or what its outputs mean
-            cannot be told; the message says which option does.
+        ExportError: a weight is no finite number, it takes no image, its outputs are no classes, settings do not go
+            with it, or what its outputs mean cannot be told; the message says which option does.
     """
     output = output or OutputSettings()
     graph = functional(model)

@@ -31,7 +31,6 @@ from bctoolkit.export.keras_graph.channels_first import (
     is_elementwise,
 )
 from bctoolkit.export.keras_graph.einsum_dense import dense_row, dense_weights, is_dense
-from bctoolkit.export.keras_graph.state import require_finite
 from bctoolkit.export.keras_graph.walk import Operation, edges, rebuild
 from bctoolkit.networks import Gelu, LayerScale
 from bctoolkit.networks.inference import float32_copy
@@ -50,16 +49,15 @@ AUGMENTATION = ("Random", "AugMix", "CutMix", "MixUp", "RandAugment")
 def freeze(model: keras.Model) -> keras.Model:
     """The float32 twin of a trained classifier.
 
-    Requires: a functional or sequential model. Ensures: a flat float32 functional model with the same outputs at
-    inference; no layer that is made of others and could be taken apart; no layer that acts only while training, or
-    wants channels first; no grouped convolution with one channel per group; no separable convolution; no dense layer
-    over several axes; every input normalization is given by constants; every LayerScale is ours; no Gelu is.
+    Requires: a functional or sequential model whose weights are numbers, as `adapt_network` has found. Ensures: a
+    flat float32 functional model with the same outputs at inference; no layer that is made of others and could be
+    taken apart; no layer that acts only while training, or wants channels first; no grouped convolution with one
+    channel per group; no separable convolution; no dense layer over several axes; every input normalization is given
+    by constants; every LayerScale is ours; no Gelu is.
 
     Raises:
         UnsupportedOp: a layer cannot be built in float32, or a model is a subclass without a graph.
-        ExportError: a weight is no number, or infinite; the message names the layer.
     """
-    require_finite(model, model.name)
     weights: dict[int, Weights] = {}
 
     def replace(operation: Operation) -> list[Operation]:

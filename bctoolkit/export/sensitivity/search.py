@@ -170,8 +170,7 @@ def _rank(task: SearchTask, layers: tuple[str, ...]) -> Ranking:
         progress.say(f"  {start} layers by sensitivity on {ranking.images} images: about {duration(each * len(todo))}")
     path.parent.mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(todo):
-        left = each * (len(todo) - index)
-        progress.step("ranking layers", len(done) + index, len(layers), f"{name}, about {duration(left)} left")
+        progress.step("ranking layers", len(done) + index, len(layers), name)
         start_time = time.perf_counter()
         images, reference = task.images[: ranking.images], task.reference[: ranking.images]
         divergence = mean_divergence(reference, task.predict(task.convert(_all_but(task, layers, name)), images))
@@ -180,7 +179,6 @@ def _rank(task: SearchTask, layers: tuple[str, ...]) -> Ranking:
             images=ranking.images,
             seconds=ranking.seconds + time.perf_counter() - start_time,
         )
-        each = ranking.seconds / len(ranking.layers)
         atomic_file(path, to_json(ranking))
     progress.step("ranking layers", len(layers), len(layers))
     order = sorted(ranking.layers, key=lambda entry: -entry.kl_divergence)
