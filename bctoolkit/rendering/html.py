@@ -22,7 +22,7 @@ STRONGEST = 55
 """Per cent of colour in a cell of a confusion matrix: on it the ink is still read."""
 
 
-def document(title: str, what: str, sections: Iterable[str], footer: str) -> str:
+def document(title: str, what: str, sections: Iterable[str], footer: str, style: str = "") -> str:
     """A whole page.
 
     Args:
@@ -30,8 +30,9 @@ def document(title: str, what: str, sections: Iterable[str], footer: str) -> str
         what: what it tells of that, for the window's title.
         sections: markup.
         footer: markup.
+        style: CSS of this page alone, behind that of all pages.
     """
-    style = (files("bctoolkit.rendering") / "html.css").read_text(encoding="utf-8")
+    style = (files("bctoolkit.rendering") / "html.css").read_text(encoding="utf-8") + style
     body = "\n".join(sections)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
