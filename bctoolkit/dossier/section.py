@@ -77,7 +77,7 @@ def share_interval(
         return UNKNOWN, None
     ends = exact_interval(round(value * images), images)
     how = "exact binomial interval of 95 %"
-    return evidence.derived(list(ends), _range, how, share, count), ends
+    return f'<span class="line">{evidence.derived(list(ends), _range, how, share, count)}</span>', ends
 
 
 def _range(ends: tuple[float, float]) -> str:

@@ -77,7 +77,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], text: frozense
         text: headings of columns that stand on the left, as figures do not.
     """
     names = [for_html(heading) for heading in headings]
-    head = "".join(f"<th scope=col>{name}</th>" for name in names)
+    head = "".join(
+        f"<th scope=col{' class=text' if heading in text else ''}>{name}</th>"
+        for heading, name in zip(headings, names, strict=True)
+    )
     body = []
     for first, *rest in rows:
         cells = "".join(
