@@ -36,12 +36,12 @@ def scientific(value: float) -> str:
 
 def milliseconds(value: float) -> str:
     """A time that is stored in milliseconds."""
-    return f"{value:.2f}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
 
 
 def megabytes(value: float) -> str:
     """A size that is stored in bytes; 1 MB is 1,000,000."""
-    return f"{value / 1e6:.2f} MB"
+    return f"{value / 1e6:.4g} MB"
 
 
 def gigabytes(value: float) -> str:

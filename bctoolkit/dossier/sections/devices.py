@@ -25,12 +25,34 @@ def section(sources: Sources) -> Section:
     if not sources.results:
         missing = Missing("not measured on any device", "bctk bench BUNDLE --data PATH")
         return Section("Devices", (), missing=(missing,))
-    parts = []
+    parts = [_overview(sources)] if len(sources.results) > 1 else []
     for report in sources.reports:
         parts += [_device(report.evidence, evidence) for evidence, _ in report.results]
         parts += _failures(report.evidence, {result.bundle for _, result in report.results})
     files = tuple(report.evidence.source for report in sources.reports)
     return Section("Devices", files, "\n".join(parts))
+
+
+def _overview(sources: Sources) -> str:
+    """The median latency of each result, side by side."""
+    measured = [(report.evidence, result) for report in sources.reports for result, _ in report.results]
+    ends = [end for _, one in measured for end in (*one.get("latency_ms", "ci95_p50"), one.get("latency_ms", "p50"))]
+    scale = plots.Scale(0.0, 1.05 * max(ends))
+    rows = []
+    for report, result in measured:
+        latency, cpu = result.within("latency_ms"), report.within("machine")
+        interval = latency.get("ci95_p50")
+        rows.append(
+            [
+                f"{cpu.figure(text, 'cpu')}<small>{_title(result)}</small>",
+                latency.figure(milliseconds, "p50"),
+                latency.interval(milliseconds, "ci95_p50"),
+                plots.strip(scale, latency.get("p50"), (interval[0], interval[1]), "median latency"),
+                "stable" if latency.get("stable") else "unstable",
+            ]
+        )
+    heads = ("median latency of the model alone, ms", "median", "95 % interval", "from zero on", "")
+    return html.table(heads, rows, frozenset(heads[3:]))
 
 
 def _device(report: Evidence, result: Evidence) -> str:

@@ -3,7 +3,7 @@
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.dossier.evidence import Evidence
 from bctoolkit.dossier.forms import count, megabytes, text
-from bctoolkit.dossier.section import Missing, Section, fact_rows
+from bctoolkit.dossier.section import Section, fact_rows
 from bctoolkit.dossier.sources import Sources
 from bctoolkit.escaping.text import for_html
 
@@ -35,8 +35,7 @@ def section(sources: Sources) -> Section:
         ("exported", f"{manifest.figure(text, 'created')} on {manifest.figure(text, 'cpu', 'name')}"
                      if stated.cpu else manifest.figure(text, "created")),
     ]  # fmt: skip
-    missing = Missing("not stated: an intended purpose", "write it on the line above")
-    return Section("Model", (manifest.source,), fact_rows(rows), (missing,))
+    return Section("Model", (manifest.source,), fact_rows(rows))
 
 
 def _classes(manifest: Evidence) -> str:
