@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bctoolkit.dossier.evidence import UNKNOWN, Evidence, Key, SourceFile
-from bctoolkit.dossier.forms import percent
+from bctoolkit.dossier.forms import percent, text
 from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html as pages
 from bctoolkit.statistics.metrics import exact_interval
 
-__all__ = ["Missing", "Section", "caption", "fact_rows", "figures", "plain", "share_interval"]
+__all__ = ["Missing", "Section", "caption", "fact_rows", "figures", "plain", "share_interval", "what_ran"]
 
 
 class Missing(NamedTuple):
@@ -66,6 +66,12 @@ def figures(tables: Iterable[tuple[str, str]]) -> str:
 def caption(evidence: Evidence) -> str:
     """The name of the file that figures stand in."""
     return f'<a href="{evidence.source.name}">{evidence.source.name}</a>'
+
+
+def what_ran(result: Evidence) -> str:
+    """The engine, where a report tells it, and the provider of a result or a failure; empty where it tells neither."""
+    parts = [("in", "engine"), ("on", "provider")]
+    return " ".join(f"{word} {result.figure(text, key)}" for word, key in parts if result.get(key))
 
 
 def share_interval(

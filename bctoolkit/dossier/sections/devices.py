@@ -3,12 +3,12 @@
 from bctoolkit.dossier import plots
 from bctoolkit.dossier.evidence import Evidence
 from bctoolkit.dossier.forms import count, gigabytes, megabytes, milliseconds, number, text
-from bctoolkit.dossier.section import Missing, Section, caption, fact_rows, figures
+from bctoolkit.dossier.section import Missing, Section, caption, fact_rows, figures, what_ran
 from bctoolkit.dossier.sources import Sources
 from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 
-__all__ = ["section"]
+__all__ = ["fingerprint", "ratios", "section"]
 
 RATIOS = {
     "latency": "model alone",
@@ -17,7 +17,7 @@ RATIOS = {
     "peak_rss": "largest resident memory",
     "size": "size of the model file",
 }
-HEADS = ("latency", "median", "95 % interval", "p99", "95 % interval", "runs")
+HEADS = ("latency in ms", "median", "95 % interval", "p99", "95 % interval", "runs")
 
 
 def section(sources: Sources) -> Section:
@@ -40,7 +40,7 @@ def _overview(sources: Sources) -> str:
     scale = plots.Scale(0.0, 1.05 * max(ends))
     rows = []
     for report, result in measured:
-        latency, cpu = result.within("latency_ms"), report.within("machine")
+        latency, cpu = result.within("latency_ms"), fingerprint(report, result)
         interval = latency.get("ci95_p50")
         rows.append(
             [
@@ -56,19 +56,16 @@ def _overview(sources: Sources) -> str:
 
 
 def _device(report: Evidence, result: Evidence) -> str:
-    return f"<h3>{_title(result)}</h3>\n{_machine(report, result)}{_latency(result)}{_ratios(result)}"
+    return f"<h3>{_title(result)}</h3>\n{_machine(report, result)}{_latency(result)}{ratios(result)}"
 
 
 def _title(one: Evidence) -> str:
-    return (
-        f"{one.figure(text, 'bundle')} on {one.figure(text, 'provider')} with {one.figure(text, 'threads')} threads "
-        f"({caption(one)})"
-    )
+    return f"{one.figure(text, 'bundle')} {what_ran(one)} with {one.figure(text, 'threads')} threads ({caption(one)})"
 
 
 def _machine(report: Evidence, result: Evidence) -> str:
     """What tells this machine from others; what its system does not report is left out."""
-    one = report.within("machine")
+    one = fingerprint(report, result)
     rows = [
         ("CPU", one.figure(text, "cpu")),
         ("instruction sets", one.figure(text, "cpu_flags") if one.get("cpu_flags") else ""),
@@ -87,6 +84,12 @@ def _machine(report: Evidence, result: Evidence) -> str:
     return fact_rows(rows)
 
 
+def fingerprint(report: Evidence, result: Evidence) -> Evidence:
+    """The machine of a result: its own where a report joins several, else that of the report."""
+    own = result.within("machine")
+    return own if isinstance(own.value, dict) else report.within("machine")
+
+
 def _versions(machine: Evidence) -> str:
     return ", ".join(
         f"{for_html(name)} {machine.figure(text, 'versions', name)}" for name in machine.get("versions") or {}
@@ -99,11 +102,9 @@ def _latency(result: Evidence) -> str:
         _row(result.within(key), name)
         for key, name in (("latency_ms", "model alone"), ("end_to_end_ms", RATIOS["end_to_end"]))
     ]
-    notes = "".join(
-        f"<p>Unstable: {result.figure(text, 'latency_ms', 'warnings', at)}. No verdict rests on this latency.</p>"
-        for at in range(len(result.get("latency_ms", "warnings") or ()))
-    )
-    return f"{html.table(HEADS, rows)}<p>In milliseconds.</p>{notes}"
+    warnings = result.figure(text, "latency_ms", "warnings") if result.get("latency_ms", "warnings") else ""
+    note = f"<p>Unstable ({warnings}): no verdict rests on this latency.</p>" if warnings else ""
+    return html.table(HEADS, rows) + note
 
 
 def _row(one: Evidence, name: str) -> list[str]:
@@ -117,7 +118,7 @@ def _row(one: Evidence, name: str) -> list[str]:
     ]
 
 
-def _ratios(result: Evidence) -> str:
+def ratios(result: Evidence) -> str:
     """What each figure is relative to the report's baseline, where it has one."""
     one = result.within("relative")
     if one.value is None:
@@ -148,5 +149,4 @@ def _failures(report: Evidence, names: set[str]) -> list[str]:
 
 
 def _failure(one: Evidence) -> str:
-    on = f" on {one.figure(text, 'provider')}" if one.get("provider") else ""
-    return f"<p>Could not be measured: {one.figure(text, 'bundle')}{on}: {one.figure(text, 'message')}</p>"
+    return f"<p>Could not be measured: {one.figure(text, 'bundle')} {what_ran(one)}: {one.figure(text, 'message')}</p>"

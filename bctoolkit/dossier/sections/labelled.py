@@ -5,7 +5,7 @@ from typing import NamedTuple
 from bctoolkit.dossier import plots
 from bctoolkit.dossier.evidence import UNKNOWN, Evidence, Key
 from bctoolkit.dossier.forms import count, number, percent, points, text
-from bctoolkit.dossier.section import Missing, Section, caption, figures, share_interval
+from bctoolkit.dossier.section import Missing, Section, caption, figures, share_interval, what_ran
 from bctoolkit.dossier.sources import EvaluationSource, Sources
 from bctoolkit.rendering import html
 
@@ -61,7 +61,7 @@ def _at_export(sources: Sources) -> list[Measured]:
 
 def _in_report(result: Evidence, labels: tuple[str, ...]) -> Measured:
     one = result.within("parity", "labelled")
-    where = f"on {result.figure(text, 'provider')} ({caption(one)})"
+    where = f"{what_ran(result)} ({caption(one)})"
     of = f"{one.figure(text, 'split')} of {one.figure(text, 'source')}, {where}"
     return Measured(one, of, _paths(labels, "recall"), _paths(labels, "class_changes", "count"))
 
@@ -98,7 +98,7 @@ def _drops(sources: Sources) -> str:
         if decoded.parity.labelled is not None and decoded.parity.labelled.change is not None:
             rows.append(
                 [
-                    f"{caption(one)}, on {result.figure(text, 'provider')}",
+                    f"{caption(one)}, {what_ran(result)}",
                     one.figure(percent, "reference_accuracy"),
                     one.figure(points, "accuracy_drop"),
                     one.interval(points, "accuracy_drop_ci95"),

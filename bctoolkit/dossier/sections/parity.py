@@ -2,7 +2,7 @@
 
 from bctoolkit.dossier.evidence import Evidence
 from bctoolkit.dossier.forms import count, percent, scientific, text
-from bctoolkit.dossier.section import Missing, Section, caption, share_interval
+from bctoolkit.dossier.section import Missing, Section, caption, share_interval, what_ran
 from bctoolkit.dossier.sources import Sources
 from bctoolkit.rendering import html
 
@@ -21,7 +21,7 @@ def section(sources: Sources) -> Section:
     golden = f"float32 Keras → this artifact, on {manifest.figure(text, 'golden', 'images')} golden images, as sealed"
     rows.append(_row(golden, manifest.within("parity")))
     for evidence, _ in sources.results:
-        where = f"the same, measured in {caption(evidence)} on {evidence.figure(text, 'provider')}"
+        where = f"the same, measured in {caption(evidence)} {what_ran(evidence)}"
         rows.append(_row(where, evidence.within("parity", "golden")))
     what = (
         "<p>The artifact is held against the float32 Keras network on the same images. Same class: the share of images "

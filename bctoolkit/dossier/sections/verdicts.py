@@ -2,7 +2,7 @@
 
 from bctoolkit.dossier.evidence import UNKNOWN, Evidence
 from bctoolkit.dossier.forms import number, text
-from bctoolkit.dossier.section import Missing, Section, caption, figures
+from bctoolkit.dossier.section import Missing, Section, caption, figures, what_ran
 from bctoolkit.dossier.sources import Sources
 from bctoolkit.rendering import html
 
@@ -25,7 +25,7 @@ def section(sources: Sources) -> Section:
 
 def _caption(one: Evidence) -> str:
     return (
-        f"{caption(one)}, on {one.figure(text, 'provider')} with {one.figure(text, 'threads')} threads: "
+        f"{caption(one)}, {what_ran(one)} with {one.figure(text, 'threads')} threads: "
         f"<b>{one.figure(text, 'verdict', 'outcome')}</b>"
     )
 
