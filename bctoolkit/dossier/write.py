@@ -33,7 +33,7 @@ from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.signing import TrustedKey
 from bctoolkit.system import utc_now, versions
 
-__all__ = ["DOCUMENT", "PAGE", "write"]
+__all__ = ["DOCUMENT", "PAGE", "sums", "write"]
 
 DOCUMENT, PAGE, SUMS, BUNDLE_SUMS = "dossier.json", "dossier.html", "SHA256SUMS", "BUNDLE.sha256"
 OTHERS = (
@@ -70,15 +70,15 @@ def write(
         sources = gather(bundle, reports, evaluations, run, trusted)
         parts, limits, created = sections(sources), known_limits(sources), utc_now()
         page = SourceFile(PAGE, render(sources, parts, limits, created).encode(), "the page")
-        sums = SourceFile(BUNDLE_SUMS, _bundle_sums(sources), "hashes of the bundle's files")
-        files = [page, sums, *sources.files]
+        listed = SourceFile(BUNDLE_SUMS, _bundle_sums(sources), "hashes of the bundle's files")
+        files = [page, listed, *sources.files]
         document = _document(sources, parts, limits, files, created)
         content = to_json(document)
         for file in files:
             (folder / file.name).write_bytes(file.content)
         (folder / DOCUMENT).write_bytes(content)
         hashes = {file.name: file.sha256 for file in files} | {DOCUMENT: sha256_bytes(content)}
-        (folder / SUMS).write_bytes(_sums(hashes))
+        (folder / SUMS).write_bytes(sums(hashes))
     return document
 
 
@@ -112,10 +112,10 @@ def _signature(sources: Sources) -> DossierSignature:
 
 
 def _bundle_sums(sources: Sources) -> bytes:
-    return _sums(sources.bundle.files | {MANIFEST: sources.manifest.source.sha256})
+    return sums(sources.bundle.files | {MANIFEST: sources.manifest.source.sha256})
 
 
-def _sums(hashes: Mapping[str, str]) -> bytes:
+def sums(hashes: Mapping[str, str]) -> bytes:
     """Lines that `sha256sum -c` reads: a name with a backslash or a line break is escaped, and a backslash says so."""
     lines = []
     for name, digest in hashes.items():

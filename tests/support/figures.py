@@ -14,7 +14,7 @@ import numpy as np
 from bctoolkit.escaping.text import visible
 from bctoolkit.statistics.metrics import exact_interval
 
-__all__ = ["Figure", "Page", "require_figure", "unlinked_numbers"]
+__all__ = ["Figure", "Page", "at", "require_figure", "unlinked_numbers"]
 
 VOID = {"meta", "img", "rect", "line", "circle", "path", "br"}
 ASIDE = {"style", "svg", "code", "footer", "title", "a"}
@@ -77,9 +77,9 @@ def require_figure(folder: Path, figure: Figure) -> None:
     document = tomllib.loads(content.decode()) if attributes["data-file"].endswith(".toml") else json.loads(content)
     value = json.loads(attributes["value"])
     if "data-at" in attributes:
-        assert _at(document, attributes["data-at"]) == value, figure
+        assert at(document, attributes["data-at"]) == value, figure
     else:
-        origin = [_at(document, path) for path in json.loads(attributes["data-from"])]
+        origin = [at(document, path) for path in json.loads(attributes["data-from"])]
         assert np.allclose(DERIVED[attributes["data-how"]](*origin), value), figure
     values = value if "data-how" in attributes and isinstance(value, list) else [value]
     shown = re.split(r" to ", figure.text) if len(values) > 1 else [figure.text]
@@ -94,7 +94,7 @@ DERIVED: dict[str, Callable[..., Any]] = {
 }
 
 
-def _at(document: Any, pointer: str) -> Any:
+def at(document: Any, pointer: str) -> Any:
     """RFC 6901."""
     for key in pointer.split("/")[1:]:
         name = key.replace("~1", "/").replace("~0", "~")
