@@ -12,7 +12,7 @@ from bctoolkit.dossier.forms import count, percent, text
 from bctoolkit.dossier.section import caption
 from bctoolkit.dossier.sources import Sources
 
-__all__ = ["RULES", "known_limits"]
+__all__ = ["ELSEWHERE", "OWN", "RULES", "known_limits"]
 
 FEW = 100
 """Images of a class below which even without an error the exact interval reaches below 96.4 %."""
@@ -68,30 +68,37 @@ def _class_counts(sources: Sources, name: str) -> Iterator[tuple[Evidence, tuple
 
 def _other_site(sources: Sources) -> Iterator[str]:
     """Whether anything was measured on images that are not of the network's own set."""
-    elsewhere = [each for each in sources.evaluations if not each.evaluation.selection.startswith(OWN)]
-    reported = [
-        evidence
+    selections = [(each.evidence, each.evaluation.selection) for each in sources.evaluations]
+    if not any(ELSEWHERE in selection for _, selection in selections):
+        yield (
+            "No figures that are known to be from another site: other microscopes, stains and people are not covered."
+        )
+    unclear = [one for one, selection in selections if not selection.startswith(OWN) and ELSEWHERE not in selection]
+    unclear += [
+        evidence.within("parity", "labelled")
         for evidence, result in sources.results
         if result.parity.labelled is not None and result.parity.labelled.split != "test part"
     ]
-    if not elsewhere and not reported:
+    for one in unclear:
         yield (
-            "No figures from another site: all images measured are of the set that the network was trained on, "
-            "by what the files say. Other microscopes, stains and people are not covered."
+            f"The images of {one.figure(text, 'source')} ({caption(one)}) are not known to be those of the test part: "
+            "the network may have been trained on some."
         )
-    for evidence in (
-        *(each.evidence for each in sources.evaluations),
-        *(one.within("parity", "labelled") for one, _ in sources.results),
-    ):
-        if evidence.get("site", "outcome") == Outcome.FAILED:
+
+
+OWN, ELSEWHERE = ("the bundle's test part", "the run's"), "none of them"
+"""What `bctk evaluate` says of images of the network's own set, and of images that it does not know."""
+
+
+def _site(sources: Sources) -> Iterator[str]:
+    measured = [each.evidence for each in sources.evaluations]
+    measured += [evidence.within("parity", "labelled") for evidence, _ in sources.results]
+    for one in measured:
+        if one.get("site", "outcome") == Outcome.FAILED:
             yield (
-                f"The images of {evidence.figure(text, 'source')} look different from the validation images "
-                f"({caption(evidence)}): figures measured on one say nothing of the other."
+                f"The images of {one.figure(text, 'source')} look different from the validation images ({caption(one)}):"
+                " figures measured on one say nothing of the other."
             )
-
-
-OWN = ("the bundle's test part", "the run's")
-"""How an evaluation begins to describe images of the network's own set."""
 
 
 def _images(sources: Sources) -> Iterator[str]:
@@ -198,6 +205,7 @@ RULES: tuple[Callable[[Sources], Iterator[str]], ...] = (
     _labelled,
     _few,
     _other_site,
+    _site,
     _regressions,
     _verdicts,
     _devices,

@@ -1,5 +1,6 @@
 """Known limits, by rule: each stands there when it holds, and only then."""
 
+import inspect
 from pathlib import Path
 
 import msgspec
@@ -9,12 +10,14 @@ from bctoolkit import run as runs
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.stored import read
 from bctoolkit.dossier import write
+from bctoolkit.dossier.limits import ELSEWHERE, OWN
+from bctoolkit.evaluate import subject
 from tests.support.bundles import SIGNED, SIGNED_BY, STORED
 from tests.support.dossiers import REPORT, edit, report_of, run_of
 
 ALONE = {
     "Class reddish was measured on 3 images",
-    "No figures from another site",
+    "No figures that are known to be from another site",
     "No budget",
     "Measured on no device",
     "Not measured under corruptions",
@@ -90,6 +93,31 @@ def test_images_that_look_different_are_told(measured: Path, tmp_path: Path) -> 
     edit(tmp_path / "evaluation.json", lambda raw: raw["site"].update(outcome="failed"))
     lines = limits(tmp_path, measured / "colours", evaluations=[tmp_path / "evaluation.json"])
     assert told(lines, "look different from the validation images (evaluation-1.json)")
+
+
+@pytest.mark.parametrize(
+    ("selection", "own", "unclear"),
+    [
+        ("the bundle's test part", True, False),
+        ("the run's validation part", True, False),
+        ("all images: none of them is in the bundle's test part", False, False),
+        ("all images, possibly including the training part", True, True),
+        ("all images: the bundle does not record its test part", True, True),
+    ],
+)
+def test_where_images_are_from_is_told_as_far_as_it_is_known(
+    measured: Path, tmp_path: Path, selection: str, own: bool, unclear: bool
+) -> None:
+    (tmp_path / "evaluation.json").write_bytes((measured / "evaluation" / "evaluation.json").read_bytes())
+    edit(tmp_path / "evaluation.json", lambda raw: raw.update(selection=selection))
+    lines = limits(tmp_path, measured / "colours", evaluations=[tmp_path / "evaluation.json"])
+    assert told(lines, "No figures that are known to be from another site") == own
+    assert told(lines, "are not known to be those of the test part") == unclear
+
+
+def test_the_words_of_selections_are_those_that_an_evaluation_writes() -> None:
+    source = inspect.getsource(subject)
+    assert all(words in source for words in (*OWN, ELSEWHERE))
 
 
 def test_the_run_s_names_are_those_that_it_is_read_by() -> None:

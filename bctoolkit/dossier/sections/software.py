@@ -8,6 +8,9 @@ from bctoolkit.rendering import html
 
 __all__ = ["section"]
 
+MOST = 1000
+"""Rows of a table: the bill may be anybody's, and all of it lies beside the page."""
+
 
 def section(sources: Sources) -> Section:
     """Packages with versions and the names that tools for vulnerabilities know, then what the bundle is made of."""
@@ -28,7 +31,7 @@ def section(sources: Sources) -> Section:
 
 
 def _length(one: Evidence) -> int:
-    return len(one.value) if isinstance(one.value, list) else 0
+    return min(len(one.value), MOST) if isinstance(one.value, list) else 0
 
 
 def _hash(one: Evidence) -> str:
