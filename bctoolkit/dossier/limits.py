@@ -96,8 +96,8 @@ def _site(sources: Sources) -> Iterator[str]:
     for one in measured:
         if one.get("site", "outcome") == Outcome.FAILED:
             yield (
-                f"The images of {one.figure(text, 'source')} look different from the validation images ({caption(one)}):"
-                " figures measured on one say nothing of the other."
+                f"The images of {one.figure(text, 'source')} look different from the validation images "
+                f"({caption(one)}): figures measured on one say nothing of the other."
             )
 
 
