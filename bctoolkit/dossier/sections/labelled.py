@@ -129,7 +129,8 @@ def _recall(manifest: Evidence, labels: tuple[str, ...], each: Measured) -> str:
         for at, (name, share, (markup, interval)) in enumerate(zip(labels, shares, intervals, strict=True))
     ]
     heads = ("class", "images", "recall", "95 % interval", _runs(scale))
-    return html.table(heads, rows, frozenset({_runs(scale)}))
+    table = html.table(heads, rows, frozenset({_runs(scale)}))
+    return table if ends else f"{table}<p>No intervals: the file does not say how many images each class has.</p>"
 
 
 def _interval(each: Measured, at: int) -> tuple[str, tuple[float, float] | None]:
