@@ -3,11 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.dossier import write
 from bctoolkit.errors import BctkError, BundleCorrupt, BundleUntrusted, ExportError, RecipeError
 from tests.support.bundles import SIGNED, SIGNED_BY, STORED
@@ -31,7 +34,7 @@ def refused(tmp_path: Path) -> Callable[..., str]:
 
 def test_a_report_of_another_bundle(refused: Callable[..., str], measured: Path) -> None:
     line = refused(SIGNED, RecipeError, reports=[measured / "report"])
-    assert "report: is not of this bundle but of bundle-1 (" in line or "report: is not of this bundle but of" in line
+    assert "report: is not of this bundle but of colours (" in line
     assert line.endswith("measure that with: bctk bench")
 
 
@@ -84,11 +87,36 @@ def test_predictions_that_were_exchanged(refused: Callable[..., str], measured: 
     assert "predictions" in refused(measured / "colours", RecipeError, reports=[copy])
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda kept: replace(kept, golden=kept.golden[:-1]), "predictions of other golden images"),
+        (lambda kept: replace(kept, golden=kept.golden[:, :2]), "predictions of other golden images"),
+        (lambda kept: replace(kept, labelled=None), "in the report or in its predictions alone"),
+        (lambda kept: replace(kept, labelled=with_four_classes(kept)), "predictions of other classes"),
+    ],
+)
+def test_predictions_of_something_else(
+    refused: Callable[..., str],
+    measured: Path,
+    tmp_path: Path,
+    change: Callable[[Predictions], Predictions],
+    words: str,
+) -> None:
+    copy = Path(shutil.copytree(measured / "report", tmp_path / "report"))
+    (path,) = (copy / "predictions").iterdir()
+    change(Predictions.read(path)).save(path)
+    assert words in refused(measured / "colours", RecipeError, reports=[copy])
+
+
+def with_four_classes(kept: Predictions) -> LabelledPredictions:
+    assert kept.labelled is not None
+    return replace(kept.labelled, observed=np.pad(kept.labelled.observed, ((0, 0), (0, 1))), reference=None)
+
+
 def test_an_evaluation_of_another_model(refused: Callable[..., str], measured: Path) -> None:
     line = refused(SIGNED, RecipeError, evaluations=[measured / "evaluation"])
-    assert (
-        "is not of this bundle but of the bundle bundle-1" in line or "is not of this bundle but of the bundle" in line
-    )
+    assert "is not of this bundle but of the bundle colours (" in line
 
 
 def test_an_evaluation_of_the_network_the_bundle_was_made_of(measured: Path, tmp_path: Path) -> None:
