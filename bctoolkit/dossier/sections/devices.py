@@ -51,7 +51,7 @@ def _overview(sources: Sources) -> str:
                 "stable" if latency.get("stable") else "unstable",
             ]
         )
-    heads = ("median latency of the model alone, ms", "median", "95 % interval", "from zero on", "")
+    heads = ("median latency of the model alone, ms", "median", "95 % interval", "from zero on", "it is")
     return html.table(heads, rows, frozenset(heads[3:]))
 
 
