@@ -22,7 +22,7 @@ from bctoolkit.documents import Document, read_json
 from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.errors import ExportError
 
-__all__ = ["MODEL", "DataFacts", "EpochRow", "RunFacts", "TestMetrics", "read"]
+__all__ = ["FACTS", "HISTORY", "METRICS", "MODEL", "RECIPE", "DataFacts", "EpochRow", "RunFacts", "TestMetrics", "read"]
 
 MODEL, RECIPE, FACTS, HISTORY, METRICS, SPLIT = (
     "model.keras",

@@ -14,6 +14,7 @@ import msgspec
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.cli import cli
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.dossier.document import DossierDocument
 from bctoolkit.manifest import Manifest
 from bctoolkit.recipes import Budget, ExportRecipe, TrainRecipe
 
@@ -66,6 +67,7 @@ def reference() -> str:
         ("budget (TOML)", Budget),
         ("manifest.json", Manifest),
         ("report.json", Report),
+        ("dossier.json", DossierDocument),
     ):
         fields = "\n".join(names(kind))
         parts.append(f"### {title}\n\n```text\n{fields}\n```\n")

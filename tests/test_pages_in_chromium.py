@@ -140,7 +140,19 @@ def sheet(fork_server: ForkServer, class_folders: Path, tmp_path_factory: pytest
     return root / "sheet.html"
 
 
-@pytest.fixture(params=["report", "evaluation", "sheet"])
+@pytest.fixture(scope="module")
+def dossier(
+    fork_server: ForkServer, workspace: Path, report: Path, evaluation: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Of a bundle that report and evaluation are of, with its run."""
+    root = tmp_path_factory.mktemp("dossier")
+    options = ("--evaluation", evaluation.parent, "--run", "tiny", "--out", root / "out")
+    done = fork_server.run("dossier", f"exports/bundles/{MEASURED[0]}", report.parent, *options, cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    return root / "out" / "dossier.html"
+
+
+@pytest.fixture(params=["report", "evaluation", "sheet", "dossier"])
 def page(request: pytest.FixtureRequest) -> Path:
     path: Path = request.getfixturevalue(request.param)
     return path

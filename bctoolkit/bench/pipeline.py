@@ -280,6 +280,7 @@ def _result(configuration: Configuration, sessions: list[SessionSamples], figure
         placement=sessions[0].placement,
         threads=sessions[0].threads,
         size_bytes=manifest.model.bytes,
+        model_sha256=manifest.model.sha256,
         load_ms=float(np.median(_milliseconds([session.load for session in sessions]))),
         first_ms=float(np.median(_milliseconds([session.first for session in sessions]))),
         latency_ms=statistics.latency([_milliseconds(session.model) for session in sessions], warnings),

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import adopt, data, demo, evaluate, export, init, signing, train
+from bctoolkit.cli import adopt, data, demo, dossier, evaluate, export, init, signing, train
 from bctoolkit.cli.app import app
 from bctoolkit.cli.benchmarks import bench, choose, compare
 from bctoolkit.cli.device import predict, vectors, verify
@@ -75,6 +75,7 @@ for command in (
     signing.keygen,
     signing.sign,
     app,
+    dossier.dossier,
 ):
     cli.add_command(command)
 

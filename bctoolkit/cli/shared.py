@@ -20,7 +20,15 @@ from bctoolkit.progress import Terminal
 if TYPE_CHECKING:
     from bctoolkit.bench.documents.stored import StoredReport
 
-__all__ = ["quiet_engines", "refuse_beside_resume", "require_extras", "stamp", "stored_reports"]
+__all__ = [
+    "quiet_engines",
+    "refuse_beside_resume",
+    "report_path",
+    "require_extras",
+    "run_path",
+    "stamp",
+    "stored_reports",
+]
 
 
 EXTRAS: dict[str, tuple[str, ...]] = {
@@ -85,12 +93,27 @@ def stored_reports(names: tuple[str, ...]) -> "list[StoredReport]":
         RecipeError: one is none.
     """
     from bctoolkit.bench.documents.stored import read
+
+    return [read(report_path(name)) for name in names]
+
+
+def report_path(name: str) -> Path:
+    """A report's folder or file by path, or by its name in `benchmarks/reports`."""
     from bctoolkit.workspace import Workspace
 
-    folder = Workspace().reports
-    return [
-        read(Path(name) if Path(name).exists() or not (folder / name).exists() else folder / name) for name in names
-    ]
+    return _on_shelf(Workspace().reports, name)
+
+
+def run_path(name: str) -> Path:
+    """A run's folder by path, or by its name in `training/runs`."""
+    from bctoolkit.workspace import Workspace
+
+    return _on_shelf(Workspace().runs, name)
+
+
+def _on_shelf(shelf: Path, name: str) -> Path:
+    there = shelf / name
+    return there if there.exists() and not Path(name).exists() else Path(name)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ STRONGEST = 55
 """Per cent of colour in a cell of a confusion matrix: on it the ink is still read."""
 
 
-def document(title: str, what: str, sections: Iterable[str], footer: str) -> str:
+def document(title: str, what: str, sections: Iterable[str], footer: str, style: str = "") -> str:
     """A whole page.
 
     Args:
@@ -30,8 +30,9 @@ def document(title: str, what: str, sections: Iterable[str], footer: str) -> str
         what: what it tells of that, for the window's title.
         sections: markup.
         footer: markup.
+        style: CSS of this page alone, behind that of all pages.
     """
-    style = (files("bctoolkit.rendering") / "html.css").read_text(encoding="utf-8")
+    style = (files("bctoolkit.rendering") / "html.css").read_text(encoding="utf-8") + style
     body = "\n".join(sections)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -76,7 +77,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], text: frozense
         text: headings of columns that stand on the left, as figures do not.
     """
     names = [for_html(heading) for heading in headings]
-    head = "".join(f"<th scope=col>{name}</th>" for name in names)
+    head = "".join(
+        f"<th scope=col{' class=text' if heading in text else ''}>{name}</th>"
+        for heading, name in zip(headings, names, strict=True)
+    )
     body = []
     for first, *rest in rows:
         cells = "".join(

@@ -24,7 +24,7 @@ def help_of(name: str) -> str:
 def test_the_commands_that_are_contract_are_there() -> None:
     contract = (
         "demo, init, data inspect, data clean, data fetch, train, evaluate, export, adopt, bench, compare, choose, "
-        "predict, verify"
+        "predict, verify, dossier"
     )
     assert set(contract.split(", ")) <= set(COMMANDS)
 

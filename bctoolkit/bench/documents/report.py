@@ -57,6 +57,8 @@ class Result(Document, frozen=True, kw_only=True):
     batch: Literal[1] = 1
     """Images at a time, of all figures but `offline`."""
     size_bytes: Bytes
+    model_sha256: str = ""
+    """Of the model's file; empty in earlier reports."""
     load_ms: float
     """Median over the sessions, each a fresh process: opening the bundle, hash checks included."""
     first_ms: float

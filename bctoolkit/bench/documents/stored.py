@@ -24,6 +24,8 @@ class StoredReport:
     name: str
     report: Report
     folder: Path
+    content: bytes = b""
+    """Of `report.json`, as it was read."""
 
     def predictions(self, result: Result) -> Predictions | None:
         """What a bundle predicts for each image; None where only `report.json` was kept."""
@@ -47,4 +49,4 @@ def read(path: Path) -> StoredReport:
     if isinstance(schema, int) and schema > SCHEMA:
         raise RecipeError(f"{file}: schema {schema}, this bctoolkit reads up to {SCHEMA}; upgrade bctoolkit")
     name = file.parent.absolute().name if file.name == REPORT else file.stem
-    return StoredReport(name, parse(Report, raw, str(file), RecipeError), file.parent)
+    return StoredReport(name, parse(Report, raw, str(file), RecipeError), file.parent, content)
