@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bctoolkit import __version__
-from bctoolkit.cli import adopt, data, demo, evaluate, export, init, signing, train
+from bctoolkit.cli import adopt, app, data, demo, evaluate, export, init, signing, train
 from bctoolkit.cli.benchmarks import bench, choose, compare
 from bctoolkit.cli.device import predict, verify
 from bctoolkit.cli.output import echo
@@ -53,6 +53,7 @@ for command in (
     verify.verify,
     signing.keygen,
     signing.sign,
+    app.app,
 ):
     cli.add_command(command)
 

@@ -2,9 +2,14 @@
 
 import click
 
+from bctoolkit.cli.app.cpp import cpp
+
 __all__ = ["app"]
 
 
 @click.group()
 def app() -> None:
     """Write an app around a bundle: the very files of the bundle, and the code that runs them somewhere else."""
+
+
+app.add_command(cpp)
