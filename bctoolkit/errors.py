@@ -11,6 +11,7 @@
     │   ├── BundleCorrupt         a file that is not what the manifest says
     │   ├── BundleTooNew          written by a later version of bctoolkit
     │   └── BundleUntrusted       not as a trusted key signed it
+    ├── VectorsError              conformance vectors that cannot be made, read, or are of another bundle
     ├── ExportError
     │   ├── UnsupportedOp         a layer that has no counterpart in the target format
     │   ├── ParityFailed          the artifact does not behave like the Keras reference
@@ -44,6 +45,7 @@ __all__ = [
     "RecipeError",
     "SelfTestFailed",
     "UnsupportedOp",
+    "VectorsError",
     "WeightsError",
 ]
 
@@ -82,6 +84,10 @@ class BundleTooNew(BundleError):
 
 class BundleUntrusted(BundleError):
     """The bundle is not as the owner of a trusted key signed it."""
+
+
+class VectorsError(BctkError):
+    """Conformance vectors that cannot be made, cannot be read, or belong to another bundle."""
 
 
 class ExportError(BctkError):

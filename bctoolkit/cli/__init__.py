@@ -12,14 +12,14 @@ import click
 from bctoolkit import __version__
 from bctoolkit.cli import adopt, app, data, demo, evaluate, export, init, signing, train
 from bctoolkit.cli.benchmarks import bench, choose, compare
-from bctoolkit.cli.device import predict, verify
+from bctoolkit.cli.device import predict, vectors, verify
 from bctoolkit.cli.output import echo
 from bctoolkit.errors import BctkError
 from bctoolkit.supervision.child import go_on_in_child
 
 __all__ = ["cli", "main"]
 
-SUPERVISED = (["predict"], ["verify"])
+SUPERVISED = (["predict"], ["verify"], ["vectors"])
 """Commands that run a model in their own process."""
 
 
@@ -51,6 +51,7 @@ for command in (
     choose.choose,
     predict.predict,
     verify.verify,
+    vectors.vectors,
     signing.keygen,
     signing.sign,
     app.app,

@@ -27,6 +27,12 @@ __all__ = ["verify"]
 @threads_option
 @provider_option
 @trusted_keys
+@click.option(
+    "--vectors",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also hold this implementation against conformance vectors; see bctk vectors.",
+)
 @time_limit_option
 @click.pass_context
 def verify(
@@ -35,6 +41,7 @@ def verify(
     threads: int | None,
     provider: str | None,
     trusted: tuple[Path, ...],
+    vectors: Path | None,
     seconds: int,
 ) -> None:
     """Check a bundle on this machine: every hash, and parity with the Keras reference on the golden images.
@@ -47,6 +54,7 @@ def verify(
     Examples:
       bctk verify exports/bundles/atto-onnx-fp32
       bctk verify exports/bundles/atto-onnx-fp32 --trusted signing.pub.pem
+      bctk verify exports/zoo/atto-onnx-int8-dynamic --vectors exports/zoo/vectors
     """
     from bctoolkit.bundle import read
     from bctoolkit.runtime import load
@@ -72,6 +80,8 @@ def verify(
         f"max |Δp| {measured.max_abs_diff:.1e} (sealed with {sealed.max_abs_diff:.1e}), "
         f"mean |Δp| {measured.mean_abs_diff:.1e} ({sealed.mean_abs_diff:.1e})"
     )
+    if vectors is not None:
+        violations = [*violations, *_against_vectors(vectors, opened, classifier, seconds)]
     if violations:
         echo(f"FAILED: {'; '.join(violations)}", err=True)
         context.exit(3)
@@ -112,6 +122,16 @@ def _answers(classifier: "Classifier", images: "NDArray[np.uint8]", seconds: int
         with time_limit(seconds):
             answers += [*classifier.predict_each(images[index : index + 1])]
     return np.stack(answers)
+
+
+def _against_vectors(folder: Path, opened: "Bundle", classifier: "Classifier", seconds: int) -> tuple[str, ...]:
+    """Print what conformance vectors say of this implementation, and return what does not agree."""
+    from bctoolkit.vectors import compare
+
+    comparison = compare(folder, opened.manifest, lambda image: _answers(classifier, image, seconds))
+    for line in comparison.lines:
+        echo(line)
+    return comparison.faults
 
 
 def _drift(sealed_on: "Processor | None") -> str:
