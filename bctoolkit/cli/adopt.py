@@ -31,6 +31,7 @@ D = TypeVar("D", bound=Document)
 @options.scale
 @options.channels
 @options.size
+@options.white
 @click.option(
     "--reference-scale", metavar="PRESET|F,O", help="As --scale, of the reference. Default: none; of an .onnx --scale."
 )
@@ -59,6 +60,7 @@ def adopt(
     scale: str | None,
     channels: str | None,
     size: str | None,
+    white: int | None,
     reference_scale: str | None,
     labels: str | None,
     output: str | None,
@@ -97,6 +99,7 @@ def adopt(
         "scale": None if scale is None else read_scale(scale),
         "channels": channels,
         "size": None if size is None else read_size(size),
+        "white": white,
     }
     outputs = {"name": output or "", "head": head, "labels": () if labels is None else read_labels(labels)}
     fed = {

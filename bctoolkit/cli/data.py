@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli import options
 from bctoolkit.cli.output import echo, echo_json, print_table
 from bctoolkit.cli.shared import require_extras
 from bctoolkit.progress import Terminal
@@ -27,7 +28,8 @@ def data() -> None:
 @click.argument("path")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with every finding.")
 @click.option("--html", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=HTML_HELP)
-def inspect(path: str, as_json: bool, html: Path | None) -> None:
+@options.white
+def inspect(path: str, as_json: bool, html: Path | None, white: int | None) -> None:
     """Report what a set of images holds and what in it is suspicious; changes nothing.
 
     PATH is a folder of class folders, an .npz, a folder with images.npy and labels.npy, or 'synthetic'. Reported are
@@ -45,7 +47,7 @@ def inspect(path: str, as_json: bool, html: Path | None) -> None:
     from bctoolkit.data.quality.inspect import inspect as run_inspection
     from bctoolkit.documents import to_json
 
-    inspection = run_inspection(path, Terminal())
+    inspection = run_inspection(path, Terminal(), white)
     if html is not None:
         write_contact_sheet(inspection, html)
     if as_json:
@@ -69,10 +71,13 @@ def inspect(path: str, as_json: bool, html: Path | None) -> None:
 @click.option("--keep", metavar="REASON", multiple=True, help="Flag, but do not leave out; repeatable.")
 @click.option("--drop", metavar="REASON", multiple=True, help="Leave out besides the default reasons; repeatable.")
 @click.option("--html", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=HTML_HELP)
-def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], html: Path | None) -> None:
+@options.white
+def clean(
+    path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], html: Path | None, white: int | None
+) -> None:
     """Write a set again without what does not belong there; PATH itself is not changed.
 
-    Left out are images flagged as unreadable, repeated, foreign, not-rgb, label-conflict (the same picture under
+    Left out are images flagged as unreadable, repeated, foreign, label-conflict (the same picture under
     different labels) and duplicate (all but the first). near-duplicate and odd-size stay unless --drop names them.
     A manifest records what was left out and why. Files are copied byte for byte.
 
@@ -86,7 +91,7 @@ def clean(path: str, out: Path, keep: tuple[str, ...], drop: tuple[str, ...], ht
     from bctoolkit.data.quality.clean import clean as run_cleaning
     from bctoolkit.data.quality.contact_sheet import write_contact_sheet
 
-    manifest, inspection = run_cleaning(path, out, keep, drop, Terminal())
+    manifest, inspection = run_cleaning(path, out, keep, drop, Terminal(), white)
     if html is not None:
         write_contact_sheet(inspection, html)
     removed, remaining = len(manifest.removed), sum(manifest.counts_after.values())

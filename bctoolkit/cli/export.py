@@ -51,6 +51,7 @@ BY_NAME = ", ".join(name for name, form in QUANTIZATIONS.items() if form.by_name
 @options.scale
 @options.channels
 @options.size
+@options.white
 @options.output
 @options.head
 @options.labels
@@ -84,6 +85,7 @@ def export(
     scale: str | None,
     channels: str | None,
     size: str | None,
+    white: int | None,
     output: str | None,
     head: str | None,
     labels: str | None,
@@ -132,6 +134,7 @@ def export(
             "scale": None if scale is None else read_scale(scale),
             "channels": channels,
             "size": None if size is None else read_size(size),
+            "white": white,
         },
         "output": {"name": output, "head": head, "labels": None if labels is None else read_labels(labels)},
         "licence": licence,

@@ -19,6 +19,7 @@ __all__ = [
     "size",
     "to_bundles",
     "trust_lambda",
+    "white",
 ]
 
 own_data = click.option("--data", metavar="PATH", help="The network's images. Default: those of the run.")
@@ -31,6 +32,12 @@ channels = click.option(
     "--channels", type=click.Choice(get_args(Channels)), help="Colours the network eats. Default: rgb, or grey."
 )
 size = click.option("--size", metavar="N|HxW", help="Height and width, of a network that takes any.")
+white = click.option(
+    "--white",
+    type=click.IntRange(256, 65_535),
+    metavar="N",
+    help="The value of white in images of 16 bits a channel, as 4095 of a 12-bit camera. Default: they are refused.",
+)
 output = click.option("--output", metavar="NAME", help="The output that holds the classes, where there are several.")
 head = click.option(
     "--head",

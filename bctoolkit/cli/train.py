@@ -122,13 +122,13 @@ def _preview(recipe: "TrainRecipe", source: str, picture: Path) -> None:
 
 def _dry_run(recipe: "TrainRecipe", source: str, runs: Path) -> None:
     """Print what the recipe would do."""
-    import msgspec
+    from bctoolkit.documents import to_toml
 
     with _engines() as progress:
         from bctoolkit.train import dry_run
 
         plans = dry_run(recipe, source, runs, progress)
-    for line in msgspec.toml.encode(recipe).decode().split("\n"):
+    for line in to_toml(recipe).decode().split("\n"):
         echo(line)
     for phase in plans:
         echo(

@@ -104,12 +104,17 @@ def _require_array(image: NDArray[Any], contract: InputContract) -> NDArray[Any]
 
 def _resized(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
     """An image in another size; Pillow resizes each channel for itself."""
-    method = require("PIL.Image", "images").Resampling[contract.resize.upper()]
-    size = (contract.width, contract.height)
     if pixels.shape[2] == 3:
-        return np.asarray(pillow_image(pixels).resize(size, method))
+        return _in_two_passes(pixels, contract)
     planes = np.split(pixels, pixels.shape[2], axis=2)
-    return np.stack([np.asarray(pillow_image(plane).resize(size, method)) for plane in planes], axis=2)
+    return np.stack([_in_two_passes(plane, contract) for plane in planes], axis=2)
+
+
+def _in_two_passes(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
+    """Along the rows, then along the columns: Pillow 13, asked for both at once, takes now this order now the other."""
+    method = require("PIL.Image", "images").Resampling[contract.resize.upper()]
+    across = pillow_image(pixels).resize((contract.width, pixels.shape[0]), method)
+    return np.asarray(across.resize((contract.width, contract.height), method))
 
 
 def _centre_crop(pixels: NDArray[np.uint8], contract: InputContract, name: str) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from bctoolkit.errors import BctkError
 from bctoolkit.untrusted.files import read_bounded
 from bctoolkit.untrusted.values import from_json, from_toml
 
-__all__ = ["MOST_JSON", "MOST_TOML", "Document", "decode_json", "parse", "read_json", "read_toml", "to_json"]
+__all__ = ["MOST_JSON", "MOST_TOML", "Document", "decode_json", "parse", "read_json", "read_toml", "to_json", "to_toml"]
 
 MOST_JSON, MOST_TOML = 64 * 2**20, 2**20
 """Bytes of a document; a manifest of 100,000 labels has 20 MiB."""
@@ -93,6 +93,17 @@ def read_json(path: Path, kind: type[D], error: type[BctkError], remedy: str) ->
 def to_json(document: object) -> bytes:
     """Readable JSON with a fixed field order, ending in a newline."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def to_toml(document: object) -> bytes:
+    """A document that is read from TOML, whose notation has nothing for None: such fields are left out."""
+    return msgspec.toml.encode(_without_none(msgspec.to_builtins(document)))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _refuse_unknown_keys(kind: Any, raw: object, source: str, where: str, error: type[BctkError]) -> None:

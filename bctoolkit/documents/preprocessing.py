@@ -69,6 +69,8 @@ class InputSettings(Document, frozen=True):
     """What the network eats; left out, RGB where it takes three channels, BGR where `scale` is `caffe`."""
     size: int | tuple[int, int] | None = None  # bounds stated here, beside a tuple, crash msgspec 0.22 when it is freed
     """Height and width, or one number for both, of a network that leaves them open."""
+    white: int | None = None
+    """The value of white in pictures of 16 bits a channel, which are refused where it is left out."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that are no scale, and colours that a preset does not go with."""
@@ -77,6 +79,8 @@ class InputSettings(Document, frozen=True):
         sides = (self.size,) if isinstance(self.size, int) else self.size or ()
         if not all(1 <= side <= MOST_PIXELS for side in sides):
             raise ValueError(f"size: {'×'.join(map(str, sides))} pixels; wanted 1 to {MOST_PIXELS:,} on each side")
+        if self.white is not None and not 256 <= self.white <= 65_535:
+            raise ValueError(f"white: {self.white}; wanted 256 to 65,535, as 4095 of a 12-bit camera")
         if self.scale == "caffe" and self.channels not in (None, "bgr"):
             raise ValueError(f"scale 'caffe' takes BGR, not {self.channels!r}; leave out channels, or give numbers")
 

@@ -112,7 +112,7 @@ def _open_run(path: Path, options: LoadOptions, recipe: ExportRecipe) -> ModelSo
     if recipe.input != InputSettings(recipe.input.dtype) or recipe.output != OutputSettings():
         raise RecipeError(
             f"{facts.name}: a run's network takes {facts.input} and its labels are known; leave out --scale, "
-            "--channels, --size, --output, --head and --labels"
+            "--channels, --size, --white, --output, --head and --labels"
         )
     model_file = path / run.MODEL
     return ModelSource(
@@ -151,7 +151,7 @@ def _open_file(path: Path, options: LoadOptions, recipe: ExportRecipe, progress:
     labels = recipe.output.labels or None
     if labels is not None and len(labels) != outputs:
         raise RecipeError(f"{path}: --labels names {len(labels)} classes, but the network has {outputs} outputs")
-    contract = InputContract(height=entry.height, width=entry.width, channels=entry.channels)
+    contract = InputContract(height=entry.height, width=entry.width, channels=entry.channels, white=settings.white)
     if preprocessor is not None:
         contract = msgspec.structs.replace(contract, crop=preprocessor.crop, resize=preprocessor.resize)
     name = path.resolve().name if path.is_dir() else path.stem

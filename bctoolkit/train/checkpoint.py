@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from bctoolkit.documents import Document, parse, read_json, to_json
+from bctoolkit.documents import Document, parse, read_json, to_json, to_toml
 from bctoolkit.errors import RecipeError
 from bctoolkit.escaping.text import for_csv
 from bctoolkit.files import atomic_path, resumable_folder
@@ -101,7 +101,7 @@ class TrainingCheckpoint:
         Raises:
             RecipeError: the disk cannot take it.
         """
-        files = {RECIPE: msgspec.toml.encode(recipe), START: to_json(start)}
+        files = {RECIPE: to_toml(recipe), START: to_json(start)}
         with ExitStack() as stack:
             with translate_disk_errors(self.folder):
                 stack.enter_context(resumable_folder(self.folder, files, lambda: self.has_state))

@@ -12,7 +12,7 @@ import tensorflow as tf
 from bctoolkit import networks, run
 from bctoolkit.data import Dataset, Parts
 from bctoolkit.data.split import save as save_split
-from bctoolkit.documents import to_json
+from bctoolkit.documents import to_json, to_toml
 from bctoolkit.files import atomic_folder, copy_files, sha256_file, unfinished
 from bctoolkit.networks.inference import predict
 from bctoolkit.progress import Progress
@@ -101,7 +101,7 @@ def _finish(target: Path, training: Training, start: RunStart, history: Sequence
     with translate_disk_errors(target), atomic_folder(target, run.FACTS, run.OTHERS) as folder:
         figures = _test(training)
         model.save(folder / run.MODEL)
-        (folder / run.RECIPE).write_bytes(msgspec.toml.encode(recipe))
+        (folder / run.RECIPE).write_bytes(to_toml(recipe))
         (folder / run.HISTORY).write_bytes(to_json(history))
         (folder / run.METRICS).write_bytes(to_json(figures))
         shutil.copy2(checkpoint / CSV, folder / CSV)

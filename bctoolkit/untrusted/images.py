@@ -14,7 +14,7 @@ from bctoolkit.lazy import require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MOST_BYTES", "MOST_PIXELS", "open_picture", "require_known", "translated"]
+__all__ = ["BEGINNING", "MOST_BYTES", "MOST_PIXELS", "kind_of", "open_picture", "require_known", "translated"]
 
 MOST_PIXELS = 2**26
 """Width × height of a picture: 67 million."""
@@ -46,8 +46,24 @@ DECODERS = {
 }
 """Pillow's name → the decoder."""
 
+BEGINNING = 32
+"""Bytes of a file that tell what it is."""
+
+BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+"""Bytes of the header behind a BMP's first 14: two letters alone begin many a text, too."""
+
 SAME_DECODER = {"MPO": "JPEG"}
 """Pillow's name of a JPEG that holds further ones behind the first, which alone is read."""
+
+
+def kind_of(content: bytes) -> str | None:
+    """Which of `DECODERS` a file is for, by its first `BEGINNING` bytes; None for none of them."""
+    name = next((name for name, decoder in DECODERS.items() if content.startswith(decoder.beginnings)), None)
+    if name == "WEBP" and content[8:12] != b"WEBP":
+        return None
+    if name == "BMP" and int.from_bytes(content[14:18], "little") not in BMP_HEADERS:
+        return None
+    return name
 
 
 @contextmanager
@@ -64,7 +80,7 @@ def open_picture(content: bytes, source: str, error: type[BctkError]) -> Iterato
         MissingExtra: Pillow is not installed.
     """
     pillow = require("PIL.Image", "images")
-    name = next((name for name, decoder in DECODERS.items() if content.startswith(decoder.beginnings)), None)
+    name = kind_of(content)
     if name is None:
         what = f"it is none of {', '.join(DECODERS)}" if content else "the file is empty"
         raise error(f"{source}: cannot be decoded as an image ({what})")

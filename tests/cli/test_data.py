@@ -30,7 +30,7 @@ def spoilt(tmp_path: Path) -> Path:
     return root
 
 
-FLAGGED = {"unreadable": 1, "not-rgb": 1, "label-conflict": 2, "duplicate": 2}
+FLAGGED = {"unreadable": 1, "label-conflict": 2, "duplicate": 2}
 
 
 def test_inspect_prints_a_table(bctk: Bctk, spoilt: Path) -> None:
@@ -56,12 +56,12 @@ def test_inspect_prints_one_json_document(bctk: Bctk, spoilt: Path, tmp_path: Pa
 def test_clean_writes_what_the_rest_can_train_on(bctk: Bctk, spoilt: Path, tmp_path: Path) -> None:
     done = bctk("data", "clean", spoilt, "--out", "cleaned", "--html", "page.html")
     assert done.returncode == 0, done.stderr
-    assert "cleaned: 7 images kept, 5 left out" in done.stdout
+    assert "cleaned: 8 images kept, 4 left out" in done.stdout
     assert (tmp_path / "page.html").is_file()
     assert bctk("data", "inspect", "cleaned", "--json").stdout.count('"reason"') == 0
-    again = bctk("data", "clean", spoilt, "--out", "cleaned", "--keep", "not-rgb", "--keep", "label-conflict")
+    again = bctk("data", "clean", spoilt, "--out", "cleaned", "--keep", "label-conflict")
     assert "cleaned: 10 images kept, 2 left out" in again.stdout
-    assert "flagged but kept: 1 not-rgb, 2 label-conflict" in again.stdout
+    assert "flagged but kept: 2 label-conflict" in again.stdout
 
 
 @pytest.mark.parametrize(

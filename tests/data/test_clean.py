@@ -82,13 +82,14 @@ def test_near_copies_stay_unless_they_are_to_go(own: Path, tmp_path: Path) -> No
 def test_damaged_and_odd_files_go_and_the_rest_trains(own: Path, tmp_path: Path) -> None:
     folder = sorted(own.iterdir())[0]
     (folder / "empty.png").write_bytes(b"")
+    Image.new("CMYK", (64, 64)).save(folder / "print.jpg")
     Image.new("L", (64, 64), 99).save(folder / "grey.png")
     manifest, _ = clean(str(own), tmp_path / "out", keep=("foreign",))
     assert {entry.image.split("/")[1]: entry.reason for entry in manifest.removed} == {
         "empty.png": "unreadable",
-        "grey.png": "not-rgb",
+        "print.jpg": "unreadable",
     }
-    assert len(load(str(tmp_path / "out"), InputContract(height=64, width=64))) == 200
+    assert len(load(str(tmp_path / "out"), InputContract(height=64, width=64))) == 201
 
 
 def test_an_archive_keeps_its_parts(make_images: MakeImages, save_npz: Save, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.contract import White
 from bctoolkit.data.dataset import dataset_sha256
 from bctoolkit.data.quality.findings import REASONS, Finding, find
 from bctoolkit.data.quality.inspect import Inspection, summarize
@@ -39,6 +40,7 @@ def clean(
     keep: tuple[str, ...] = (),
     drop: tuple[str, ...] = (),
     progress: Progress | None = None,
+    white: White | None = None,
 ) -> tuple[Manifest, Inspection]:
     """Write the set without what is foreign, repeated, unreadable or filed twice.
 
@@ -49,6 +51,7 @@ def clean(
         keep: reasons not to act on.
         drop: reasons to act on besides those that are acted on by default.
         progress: shows how many images are read and written.
+        white: which value is white in files of 16 bits a channel; None where such files cannot be read.
 
     Raises:
         DatasetError: the set cannot be read, a class would have no image left, or the disk does not take the set.
@@ -58,7 +61,7 @@ def clean(
     reasons = _reasons(keep, drop)
     _require_free(source, out)
     progress = progress or Silent()
-    collection = open_collection(source)
+    collection = open_collection(source, white)
     if out.suffix != ".npz":
         _require_folder_names(collection.classes, out)
     measures = measure(collection, progress)

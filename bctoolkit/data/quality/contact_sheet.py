@@ -34,7 +34,7 @@ def write_contact_sheet(inspection: Inspection, file: Path) -> None:
         if reason in inspection.flagged
     }
     pictures = _thumbnails(
-        inspection.source,
+        inspection,
         {
             name
             for findings in by_reason.values()
@@ -101,13 +101,13 @@ def _card(finding: NamedFinding, pictures: dict[str, str]) -> str:
     )
 
 
-def _thumbnails(source: str, names: set[str]) -> dict[str, str]:
+def _thumbnails(inspection: Inspection, names: set[str]) -> dict[str, str]:
     """Name → `<img>`, for those that can be decoded."""
-    collection = open_collection(source)
+    collection = open_collection(inspection.source, inspection.white)
     items = (item for piece in collection.pieces() for item in piece)
     pictures: dict[str, str] = {}
     for name, item in zip(collection.names, items, strict=True):
-        pixels = decode(item).pixels if name in names else None
+        pixels = decode(item, inspection.white).pixels if name in names else None
         if pixels is not None:
             pictures[name] = html.picture(_shrunk(pixels)[None], name)
     return pictures

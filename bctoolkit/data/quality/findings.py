@@ -33,10 +33,9 @@ class Reason:
 
 
 REASONS: dict[str, Reason] = {
-    "unreadable": Reason("cannot be decoded", dropped=True),
+    "unreadable": Reason("cannot be read: damaged, or of a kind that the input contract refuses", dropped=True),
     "repeated": Reason("one picture copied many times: no cell looks the same so often", dropped=True),
     "foreign": Reason("like no other picture of the set", dropped=True),
-    "not-rgb": Reason("not RGB with 8 bits a channel, which training refuses", dropped=True),
     "label-conflict": Reason("the same picture under different labels, of which at most one is right", dropped=True),
     "duplicate": Reason("the same pixels under the same label", dropped=True, spares_first=True),
     "near-duplicate": Reason("the same picture, saved again or resized", dropped=False, spares_first=True),
@@ -89,7 +88,6 @@ def find(labels: NDArray[np.int64], measures: Measures) -> Findings:
     findings = [
         *_unreadable(measures),
         *_pictures(groups, scores, labels, copies),
-        *_not_rgb(measures),
         *_odd_sizes(measures),
     ]
     order = list(REASONS)
@@ -107,13 +105,6 @@ def _groups(positions: NDArray[np.int64], group: NDArray[np.int64]) -> list[NDAr
 def _unreadable(measures: Measures) -> Iterator[Finding]:
     for index, problem in measures.problems.items():
         yield Finding("unreadable", problem, (index,))
-
-
-def _not_rgb(measures: Measures) -> Iterator[Finding]:
-    for index in measures.readable.tolist():
-        mode = measures.modes[index]
-        if mode != "RGB":
-            yield Finding("not-rgb", f"mode {mode}; convert it to RGB", (index,))
 
 
 def _odd_sizes(measures: Measures) -> Iterator[Finding]:

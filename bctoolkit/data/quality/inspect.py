@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.contract import White
 from bctoolkit.data.quality.findings import Finding, Findings, find
 from bctoolkit.data.quality.measures import Measures, measure
 from bctoolkit.data.quality.outliers import MIN_PICTURES
@@ -72,19 +73,22 @@ class Inspection(Document, frozen=True, kw_only=True):
     """Reason → images."""
     findings: tuple[NamedFinding, ...]
     notes: tuple[str, ...]
+    white: White | None = None
+    """Which value was taken for white in files of 16 bits a channel."""
 
 
-def inspect(source: str, progress: Progress | None = None) -> Inspection:
+def inspect(source: str, progress: Progress | None = None, white: White | None = None) -> Inspection:
     """Look at every image of a set; bad ones are reported, none stops it.
 
     Args:
         source: a folder of class folders, an `.npz`, a folder of arrays, or `synthetic`.
         progress: shows how many images are read.
+        white: which value is white in files of 16 bits a channel; None where such files cannot be read.
 
     Raises:
         DatasetError: nothing there, or nothing that is a set of images.
     """
-    collection = open_collection(source)
+    collection = open_collection(source, white)
     measures = measure(collection, progress or Silent())
     return summarize(collection, measures, find(collection.labels, measures))
 
@@ -106,6 +110,7 @@ def summarize(collection: Collection, measures: Measures, findings: Findings) ->
         flagged=_flagged(findings.findings),
         findings=named,
         notes=(*collection.notes, *_notes(collection, measures, findings)),
+        white=collection.white,
     )
 
 

@@ -2,12 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bctoolkit.contract import White
 from bctoolkit.data.dataset import content_hash
 from bctoolkit.data.sources.collection import Collection, decode
 from bctoolkit.progress import Progress
@@ -66,7 +68,7 @@ def measure(collection: Collection, progress: Progress) -> Measures:
     with ThreadPoolExecutor(usable_cpus()) as pool:
         for piece in collection.pieces():
             start = len(modes)
-            samples = list(pool.map(_sample, piece))
+            samples = list(pool.map(partial(_sample, white=collection.white), piece))
             modes += [sample.mode for sample in samples]
             problems |= {start + i: sample.problem for i, sample in enumerate(samples) if sample.problem}
             rows = [start + i for i, sample in enumerate(samples) if not sample.problem]
@@ -94,8 +96,8 @@ class _Sample:
     sharpness: float
 
 
-def _sample(item: Path | NDArray[np.uint8]) -> _Sample:
-    decoded = decode(item)
+def _sample(item: Path | NDArray[np.uint8], white: White | None) -> _Sample:
+    decoded = decode(item, white)
     pixels = decoded.pixels
     if pixels is None:
         return _Sample("", decoded.problem, (0, 0), np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros(32, np.uint8), 0.0)

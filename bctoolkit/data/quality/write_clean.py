@@ -31,7 +31,9 @@ def write_folder(
         for done, (position, item) in enumerate(_items(collection, index), 1):
             name = collection.classes[collection.labels[position]]
             if isinstance(item, Path):
-                shutil.copyfile(item, folder / name / item.name)
+                copy = folder / collection.names[position]
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(item, copy)
             else:
                 Image.fromarray(item).save(folder / name / f"{position:07d}.png")
             if done % 256 == 0 or done == len(index):
@@ -54,9 +56,9 @@ def write_archive(
     Arrays that came in parts (MedMNIST's `train_images`, …) keep them.
 
     Raises:
-        DatasetError: images of different sizes, or not RGB; an array has one size.
+        DatasetError: images of different sizes; an array has one.
     """
-    _require_one_kind(collection, measures, index)
+    _require_one_size(collection, measures, index)
     with without_empty_folders(out.parent), sigterm_as_interrupt():
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(out) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
@@ -64,7 +66,7 @@ def write_archive(
             _write_arrays(collection, measures, index, archive, progress)
 
 
-def _require_one_kind(collection: Collection, measures: Measures, index: NDArray[np.int64]) -> None:
+def _require_one_size(collection: Collection, measures: Measures, index: NDArray[np.int64]) -> None:
     sizes = np.unique(measures.sizes[index], axis=0)
     if len(sizes) > 1:
         (width, height), (other_width, other_height) = sizes[0], sizes[-1]
@@ -72,9 +74,6 @@ def _require_one_kind(collection: Collection, measures: Measures, index: NDArray
             f"{collection.source}: holds images of {width}×{height} and of {other_width}×{other_height} pixels, "
             "an .npz has room for one size; clean into a folder"
         )
-    for i in index.tolist():
-        if measures.modes[i] != "RGB":
-            raise DatasetError(f"{collection.names[i]}: mode {measures.modes[i]} does not fit an .npz of RGB images")
 
 
 def _write_arrays(
@@ -90,7 +89,7 @@ def _write_arrays(
             np.lib.format.write_array_header_1_0(stream, header)
             for _ in part:
                 item = next(items)[1]
-                pixels = item if isinstance(item, np.ndarray) else decode(item).pixels
+                pixels = item if isinstance(item, np.ndarray) else decode(item, collection.white).pixels
                 if pixels is None or pixels.shape != shape[1:]:
                     raise DatasetError(f"{collection.source}: an image has changed while it was read; try again")
                 stream.write(np.ascontiguousarray(pixels).data)

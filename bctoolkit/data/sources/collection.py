@@ -1,6 +1,5 @@
 """`Collection`: the images of a set as they lie there, good and bad, where `load` would stop at the first bad one."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.contract import InputContract, White, decode_bytes
 from bctoolkit.data.sources.arrays import ArraySet
-from bctoolkit.data.sources.folders import IMAGE_SUFFIXES, PIECE, ClassFolders, image_files
+from bctoolkit.data.sources.folders import PIECE, ClassFolders
 from bctoolkit.data.sources.source import open_source
 from bctoolkit.data.sources.synthetic import draw
-from bctoolkit.errors import DatasetError
+from bctoolkit.errors import DatasetError, InputMismatch
 from bctoolkit.untrusted.files import read_bounded
 from bctoolkit.untrusted.images import MOST_BYTES, open_picture
 
@@ -39,6 +39,8 @@ class Collection:
     """Prefix of an array's name, such as MedMNIST's `train_` → images in it, in order; one empty prefix otherwise."""
     notes: tuple[str, ...] = ()
     """What is unusual about the set as a whole."""
+    white: White | None = None
+    """Which value is white in files of 16 bits a channel, see `InputContract`."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,26 @@ class Decoded:
     """One image, or why there is none."""
 
     pixels: NDArray[np.uint8] | None
-    """Height × width × 3, converted to RGB where it is not; None where it cannot be decoded."""
+    """Height × width × 3, as training gets them; None where the file cannot be read."""
     mode: str
-    """Pillow's name for the kind of pixels, before conversion."""
+    """Pillow's name for the kind of pixels in the file."""
     problem: str = ""
-    """Why it cannot be decoded; empty where it can."""
+    """Why it cannot be read; empty where it can."""
 
 
-def open_collection(source: str) -> Collection:
+def open_collection(source: str, white: White | None = None) -> Collection:
     """Look at what a folder of class folders, an `.npz`, a folder of arrays or `synthetic` holds.
+
+    Args:
+        source: the set.
+        white: which value is white in files of 16 bits a channel; None where such files cannot be read.
 
     Raises:
         DatasetError: nothing there, no class folders, no image in them, or arrays that do not fit.
     """
     match open_source(source):
         case ClassFolders() as folders:
-            return _of_files(source, folders)
+            return _of_files(source, folders, white)
         case ArraySet() as arrays:
             return _of_arrays(source, arrays)
         case "synthetic":
@@ -70,49 +76,29 @@ def open_collection(source: str) -> Collection:
             return Collection(source, names, labels, classes, lambda: iter([images]), {"": len(images)})
 
 
-def decode(item: Path | NDArray[np.uint8]) -> Decoded:
-    """Decode a file fully, whatever its kind of pixels; pixels of an array are as they are."""
+def decode(item: Path | NDArray[np.uint8], white: White | None = None) -> Decoded:
+    """Decode a file as training does, for an RGB model; pixels of an array are as they are."""
     if isinstance(item, np.ndarray):
         return Decoded(item, "RGB")
     try:
         content = read_bounded(item, MOST_BYTES, DatasetError)
         with open_picture(content, item.name, DatasetError) as picture:
-            return Decoded(np.asarray(picture.convert("RGB")), picture.mode)
-    except DatasetError as problem:
-        reason = str(problem).replace(str(item), item.name).removeprefix(f"{item.name}: ")
+            mode = picture.mode
+        return Decoded(decode_bytes(content, InputContract(white=white), item.name), mode)
+    except (DatasetError, InputMismatch) as problem:
+        reason = str(problem).replace(str(item), item.name).removeprefix(item.name).lstrip(": ")
         return Decoded(None, "", reason.removeprefix("cannot be decoded as an image ").strip("()"))
 
 
-def _of_files(source: str, folders: ClassFolders) -> Collection:
+def _of_files(source: str, folders: ClassFolders, white: White | None) -> Collection:
     paths = folders.images
-    if not paths:
-        raise DatasetError(f"{source}: none of its {len(folders.folders)} class folders holds a JPEG or PNG image")
     names = tuple(path.relative_to(folders.path).as_posix() for path in paths)
-    notes = [
-        f"class folder {folder.name!r} is empty"
-        for folder, files in zip(folders.folders, folders.files, strict=True)
-        if not files
-    ]
 
     def pieces() -> Iterator[Piece]:
         return (paths[first : first + PIECE] for first in range(0, len(paths), PIECE))
 
-    notes += _left_out(folders)
-    return Collection(source, names, folders.labels, folders.classes, pieces, {"": len(paths)}, tuple(notes))
-
-
-def _left_out(folders: ClassFolders) -> list[str]:
-    """Notes on files that no reader of class folders sees."""
-    loose = len(image_files(folders.path))
-    notes = [f"{loose} images lie beside the class folders and belong to no class"] if loose else []
-    others = Counter(
-        path.suffix.lower() or "no suffix" if path.is_file() else "folder"
-        for folder in folders.folders
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() not in IMAGE_SUFFIXES)
-    )
-    kinds = ", ".join(f"{count} × {kind}" for kind, count in others.most_common())
-    return [*notes, f"left out as neither JPEG nor PNG: {kinds}"] if others else notes
+    notes = tuple(folders.notes)
+    return Collection(source, names, folders.labels, folders.classes, pieces, {"": len(paths)}, notes, white)
 
 
 def _of_arrays(source: str, arrays: ArraySet) -> Collection:

@@ -1,5 +1,6 @@
 """Read images with labels from a folder of class folders, numpy arrays on disk, or the synthetic set."""
 
+import shlex
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract, decode
 from bctoolkit.data.dataset import Dataset, content_hash
 from bctoolkit.data.sources.arrays import ArraySet
-from bctoolkit.data.sources.folders import PIECE, ClassFolders, image_files
+from bctoolkit.data.sources.folders import PIECE, ClassFolders, class_folders, image_files
 from bctoolkit.data.sources.source import open_source
 from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.data.stores import Images, LazyImages, fit
@@ -35,20 +36,20 @@ def load(
 ) -> Dataset:
     """Load a set, prepared for `contract`.
 
-    Every image is read once, to check and hash it. A set whose prepared images take more than `most_in_memory` bytes
-    stays on disk; its `images` then read what they are asked for.
+    Every image is read once, to check and hash it. Files that cannot be read are left out, and counted by class. A set
+    whose prepared images take more than `most_in_memory` bytes stays on disk; its `images` then read what is asked for.
 
     Args:
-        source: a folder with one folder of JPEG or PNG images per class; a folder with `images.npy`, `labels.npy` and,
+        source: a folder with one folder of image files per class; a folder with `images.npy`, `labels.npy` and,
             for the names, `classes.txt`; an `.npz` with `images` and `labels` (optionally `classes`), or MedMNIST's
             `train_images`, `train_labels`, …; or `synthetic`.
         contract: crop and resize are done as it says.
-        progress: shows how many images are read.
+        progress: shows how many images are read, and is told of what is left out.
         most_in_memory: from which size on the images stay on disk.
 
     Raises:
-        DatasetError: nothing there, an empty class, an image that cannot be read or has other colours, arrays that do
-            not fit, or a compressed `.npz` that is too large to be held in memory.
+        DatasetError: nothing there, a class of whose files none can be read, an image smaller than the crop, arrays
+            that do not fit, or a compressed `.npz` that is too large to be held in memory.
     """
     match open_source(source):
         case ClassFolders() as folders:
@@ -66,23 +67,22 @@ def load_pictures(source: str, contract: InputContract, progress: Progress | Non
         DatasetError: nothing there, or a picture that cannot be used.
     """
     path = Path(source)
-    if path.is_dir() and not any(each.is_dir() for each in path.iterdir()) and any(image_files(path)):
-        return load_unlabelled(path, contract)
+    if path.is_dir() and not class_folders(path) and image_files(path):
+        return load_unlabelled(path, contract, progress)
     return load(source, contract, progress)
 
 
-def load_unlabelled(folder: Path, contract: InputContract) -> Dataset:
+def load_unlabelled(folder: Path, contract: InputContract, progress: Progress | None = None) -> Dataset:
     """The images directly in `folder`, as one class called `unlabelled`.
 
     Raises:
-        DatasetError: no image there, or one that cannot be used.
+        DatasetError: no image there that can be used.
     """
     files = image_files(folder)
     if not files:
-        raise DatasetError(f"{folder}: holds no JPEG or PNG image")
-    names = _names(files)
-    images, hashes = _read_files(names, contract, Silent(), MOST_IN_MEMORY)
-    return Dataset(images, np.zeros(len(files), np.int64), ("unlabelled",), hashes, str(folder), files=names)
+        raise DatasetError(f"{folder}: holds no image")
+    found = ClassFolders(folder.parent, (Path("unlabelled"),), (tuple(files),), (), ())
+    return _load_files(found, str(folder), contract, progress or Silent(), MOST_IN_MEMORY)
 
 
 def load_synthetic(contract: InputContract, per_class: int = 120) -> Dataset:
@@ -96,27 +96,59 @@ def load_synthetic(contract: InputContract, per_class: int = 120) -> Dataset:
 
 
 def _load_folders(folders: ClassFolders, contract: InputContract, progress: Progress, most: int) -> Dataset:
-    for folder, files in zip(folders.folders, folders.files, strict=True):
-        if not files:
-            raise DatasetError(f"{folder}: class folder without a JPEG or PNG image")
-    names = _names(folders.images)
-    images, hashes = _read_files(names, contract, progress, most)
-    return Dataset(images, folders.labels, folders.classes, hashes, str(folders.path), files=names)
+    for note in folders.notes:
+        progress.say(f"{folders.path}: {note}")
+    return _load_files(folders, str(folders.path), contract, progress, most)
 
 
-def _names(files: list[Path]) -> NDArray[np.object_]:
-    return np.array([str(file) for file in files], object)
+def _load_files(folders: ClassFolders, source: str, contract: InputContract, progress: Progress, most: int) -> Dataset:
+    names = np.array([str(file) for file in folders.images], object)
+    images, hashes, problems = _read_files(names, contract, progress, most)
+    dataset = Dataset(images, folders.labels, folders.classes, hashes, source, files=names)
+    return _without(problems, dataset, progress) if problems else dataset
+
+
+def _without(problems: dict[int, str], dataset: Dataset, progress: Progress) -> Dataset:
+    """The images that can be read, once it has been said how many of each class cannot.
+
+    Args:
+        problems: position → why an image cannot be read.
+        dataset: all images, with nothing in the rows of those.
+        progress: told of them.
+
+    Raises:
+        DatasetError: a class would be left without an image.
+    """
+    bad = sorted(problems)
+    total, unread = (
+        dict(zip(dataset.classes, np.bincount(labels, minlength=len(dataset.classes)).tolist(), strict=True))
+        for labels in (dataset.labels, dataset.labels[bad])
+    )
+    first, source = problems[bad[0]], shlex.quote(dataset.source)
+    for name in dataset.classes:
+        if unread[name] == total[name]:
+            raise DatasetError(
+                f"{dataset.source}: of class {name!r} none of {total[name]:,} images can be read; the first: {first}; "
+                f"see them all with: bctk data inspect {source}"
+            )
+    by_class = ", ".join(f"{name} {number:,}" for name, number in unread.items() if number)
+    progress.say(
+        f"NOT READ: {len(bad):,} of {len(dataset):,} images of {dataset.source}, which are left out: {by_class}; the "
+        f"first: {first}; write the set without them with: bctk data clean {source} --out DIR"
+    )
+    return dataset.take(np.setdiff1d(np.arange(len(dataset)), bad))
 
 
 def _read_files(
     names: NDArray[np.object_], contract: InputContract, progress: Progress, most: int
-) -> tuple[Images, NDArray[np.uint8]]:
+) -> tuple[Images, NDArray[np.uint8], dict[int, str]]:
     pieces = [names[start : start + PIECE].tolist() for start in range(0, len(names), PIECE)]
+    problems = dict[int, str]()
     if _prepared_bytes(len(names), contract) > most:
-        hashes = _read(pieces, len(names), contract, None, progress)
-        return LazyImages(names, partial(_decoded, contract=contract), contract), hashes
+        hashes = _read(pieces, len(names), contract, None, progress, problems)
+        return LazyImages(names, partial(_decoded, contract=contract), contract), hashes, problems
     images = np.empty((len(names), *contract.shape), np.uint8)
-    return images, _read(pieces, len(names), contract, images, progress)
+    return images, _read(pieces, len(names), contract, images, progress, problems), problems
 
 
 def _load_arrays(arrays: ArraySet, contract: InputContract, progress: Progress, most: int) -> Dataset:
@@ -151,9 +183,14 @@ def _prepared_bytes(count: int, contract: InputContract) -> int:
 
 
 def _read(
-    pieces: Pieces, total: int, contract: InputContract, images: NDArray[np.uint8] | None, progress: Progress
+    pieces: Pieces,
+    total: int,
+    contract: InputContract,
+    images: NDArray[np.uint8] | None,
+    progress: Progress,
+    problems: dict[int, str] | None = None,
 ) -> NDArray[np.uint8]:
-    """Hash every image, and prepare it into its row of `images`.
+    """Hash every image, and prepare it into its row of `images`; `problems` gets why a row stays as it is.
 
     Without `images`, one image of each size is prepared as a check: whether an image fits depends on its size alone.
     Pillow and hashlib work outside the interpreter lock, so threads help.
@@ -162,7 +199,13 @@ def _read(
     sizes_that_fit = set[tuple[int, ...]]()
 
     def read_row(row: int, item: str | NDArray[np.uint8]) -> None:
-        name, pixels = (item, _decoded(item, contract)) if isinstance(item, str) else (f"image {row}", item)
+        try:
+            name, pixels = (item, _decoded(item, contract)) if isinstance(item, str) else (f"image {row}", item)
+        except DatasetError as problem:
+            if problems is None:
+                raise
+            problems[row] = str(problem)
+            return
         hashes[row] = np.frombuffer(content_hash(pixels), np.uint8)
         if images is None and pixels.shape in sizes_that_fit:
             return

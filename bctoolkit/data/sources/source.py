@@ -35,6 +35,8 @@ def _open(source: str, path: Path) -> ClassFolders | ArraySet:
         return open_folder(path)
     if path.is_dir():
         opened = open_class_folders(path)
+        if not opened.folders and opened.empty:
+            raise DatasetError(f"{source}: none of its {len(opened.empty)} class folders holds an image")
         if not opened.folders:
             raise DatasetError(
                 f"{source}: holds no class folders and no {IMAGES}; "

@@ -226,6 +226,7 @@ def file_reference(
     settings: InputSettings,
     output: OutputSettings,
     size: tuple[int, int] | None,
+    white: int | None,
     shared: bool,
 ) -> FileReference:
     """A float file as a reference.
@@ -236,6 +237,7 @@ def file_reference(
         settings: of its input.
         output: which output holds the classes, and what it lacks.
         size: of images, where the file leaves it open.
+        white: in pictures of 16 bits a channel.
         shared: whether scale and colours are stated by the options of the adopted file.
 
     Raises:
@@ -251,7 +253,7 @@ def file_reference(
         classifier = ForeignClassifier(path, model, output, size)
         complete = classifier.settings(settings)
     height, width, channels = classifier.shape
-    contract = InputContract(height=height, width=width, channels=channels)
+    contract = InputContract(height=height, width=width, channels=channels, white=white)
     source = ModelSource(
         path.stem, path, contract, Source(path.stem, model.sha256), adaptation=_fed(complete, channels)
     )
