@@ -56,7 +56,9 @@ def write_project(path: Path, target: Path) -> Path:
     opened.check()
     channels = opened.manifest.input.channels
     if channels not in COLOURS:
-        raise BundleError(f"{path}: takes images of {channels} channels, which no JPEG or PNG file has; write your own app")
+        raise BundleError(
+            f"{path}: takes images of {channels} channels, which no JPEG or PNG file has; write your own app"
+        )
     with atomic_folder(target, MARKER, (HEADER, LIBRARY, COMMAND, BUNDLE)) as folder:
         for name, text in _texts(opened.manifest.format).items():
             (folder / name).write_text(text, encoding="utf-8")

@@ -15,8 +15,9 @@ __all__ = ["cpp"]
 def cpp(bundle: Path, out: Path) -> None:
     """Write a CMake project that runs a bundle in C++17, on ONNX Runtime or LiteRT by the bundle's format.
 
-    DIR holds the bundle, two files to copy into an app of yours (bctoolkit.h, bctoolkit.cpp), and a command that classifies pictures.
-    It prepares them, tests itself on golden images, calibrates and refuses answers as `bctk predict` does.
+    DIR holds the bundle, two files to copy into an app of yours (bctoolkit.h, bctoolkit.cpp), and a command that
+    classifies JPEG and PNG files. It checks every hash and a few golden images, prepares pictures, calibrates
+    probabilities and refuses answers as `bctk predict` does. See docs/cpp.md.
 
     \b
     Example:  bctk app cpp exports/bundles/atto-onnx-fp32 --out cells

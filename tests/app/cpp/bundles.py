@@ -43,7 +43,8 @@ def mean_colour_bundle(target: Path, contract: InputContract) -> Bundle:
 
 def _model(contract: InputContract) -> bytes:
     kind = "uint8" if contract.dtype == "uint8" else "float"
-    model = parser.parse_model(f"""
+    model = parser.parse_model(
+        f"""
         <ir_version: 8, opset_import: ["": 17]>
         means ({kind}[N,{contract.height},{contract.width},{contract.channels}] images) => (float[N,2] probabilities)
         <float[1,2] w = {{-0.015625, 0.015625}}, float[2] b = {{4.0, 0.0}}>
@@ -55,5 +56,6 @@ def _model(contract: InputContract) -> bytes:
             logits = Add (product, b)
             probabilities = Softmax <axis: int = -1> (logits)
         }}
-    """.replace("float[2] b = {4.0, 0.0}>", "float[2] b = {4.0, 0.0}, int64[1] axis = {1}>"))
+    """.replace("float[2] b = {4.0, 0.0}>", "float[2] b = {4.0, 0.0}, int64[1] axis = {1}>")
+    )
     return bytes(model.SerializeToString())

@@ -1,4 +1,4 @@
-"""The zoo's bundles as programs, built once for a whole run with the sanitizers of addresses and of undefined behaviour."""
+"""The zoo's bundles as programs, built once for a whole run with sanitizers of addresses and undefined behaviour."""
 
 from collections.abc import Callable
 from pathlib import Path

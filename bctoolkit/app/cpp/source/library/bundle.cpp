@@ -106,7 +106,8 @@ Limits limits_of(const Json& raw, const std::string& quantization, const std::st
   const auto form = std::find_if(std::begin(forms), std::end(forms), [&](const Form& each) { return quantization == each.name; });
   if (form == std::end(forms)) throw Error(shown(source) + ": unknown quantization '" + shown(quantization) + "'");
   double widest = form->max_abs_diff;
-  for (const Json& step : member(raw, "links", Json::Kind::list, source).items) {
+  const Json* steps = raw.find("links");
+  for (const Json& step : steps == nullptr ? std::vector<Json>() : steps->items) {
     const Json* allowed = step.find("allowed_abs_diff");
     if (allowed != nullptr && allowed->kind == Json::Kind::number) widest = std::max(widest, allowed->number);
   }
