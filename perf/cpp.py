@@ -2,8 +2,8 @@
 
 usage: python -m perf.cpp PROGRAM BUNDLE --data DIR [--data DIR…] [--count N] [--rounds N]
 
-PROGRAM is `classify`, built from what `bctk app cpp BUNDLE` wrote. Of each folder N pictures, evenly taken, are answered by
-both as files. Then, in turns, each in a fresh process with the same number of threads:
+PROGRAM is `classify`, built from what `bctk app cpp BUNDLE` wrote. Of each folder N pictures, evenly taken, are answered
+by both as files. Then, in turns, each in a fresh process with the same number of threads:
 
 - start: from the process's beginning to its first answer, the self-test on golden images included;
 - latency: from file to answer, and of that the model with its calibration, medians over the pictures;
@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +98,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    commands = {
+    commands: dict[str, Callable[[list[Path]], list[object]]] = {
         "C++": lambda files: [options.program, options.bundle, *files, "--json", "--threads", options.threads],
         "Python": lambda files: [sys.executable, "-c", PYTHON, options.bundle, options.threads, *files],
     }

@@ -21,7 +21,7 @@ def cpp(bundle: Path, out: Path) -> None:
 
     \b
     Example:  bctk app cpp exports/bundles/atto-onnx-fp32 --out cells
-              cmake -S cells -B build && cmake --build build
+              cmake -S cells -B build && make -C build
               build/classify cells/bundle cell.png
     """
     from bctoolkit.app.cpp.project import write_project

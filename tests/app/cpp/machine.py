@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
-__all__ = ["ROOT", "SANITIZED", "ZOO", "App", "Unavailable", "build", "compile_alone", "require_compiler"]
+__all__ = [
+    "ROOT",
+    "SANITIZED",
+    "ZOO",
+    "App",
+    "Unavailable",
+    "build",
+    "compile_alone",
+    "compile_beside",
+    "require_compiler",
+]
 
 ROOT = Path(__file__).resolve().parents[3]
 ZOO = ROOT / "exports" / "zoo"
@@ -80,6 +90,15 @@ def build(project: Path, folder: Path, *flags: str) -> App:
     _run("cmake", "-S", project, "-B", folder, *defined)
     _run("cmake", "--build", folder)
     return App(folder / "classify", project / "bundle")
+
+
+def compile_beside(app: App, source: Path, program: Path, *flags: str) -> App:
+    """Compile a program that is given the library as `app` was built with it, on ONNX Runtime."""
+    built, project = app.program.parent, app.bundle.parent
+    libraries = (built / "libbctoolkit.a", built / "libonnxruntime.so.1", "-ljpeg", "-lpng", "-lz", "-pthread")
+    words = ("g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", *flags, f"-I{project}", source, "-o", program)
+    _run(*words, *libraries, f"-Wl,-rpath,{built}")
+    return App(program, app.bundle)
 
 
 def compile_alone(source: Path, project: Path, program: Path, *flags: str) -> App:

@@ -74,7 +74,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "another size": (lambda raw: raw["input"].update(height=95), "images"),
     "a size without end": (lambda raw: raw["input"].update(height=1e300), "height"),
     "more images than there are": (lambda raw: raw["golden"].update(count=10_000_000), "golden"),
-    "another network": (lambda raw: raw["source"].update(model_sha256="0" * 64), "source_sha256"),
+    "another network": (lambda raw: raw["source"].update(model_sha256="e" * 64), "source_sha256"),
     "half a rule": (lambda raw: raw.update(validation=None), "acceptance rule"),
     "no labels": (lambda raw: raw.pop("labels"), "'labels' is missing"),
     "a rule of another kind": (lambda raw: raw["acceptance"].update(temperature="hot"), "temperature"),

@@ -6,6 +6,7 @@ namespace {
 
 constexpr double pi = 3.14159265358979323846;
 constexpr int precision_bits = 22;
+constexpr std::int32_t half_a_step = 1 << (precision_bits - 1);
 
 double sinc(double x) { return x == 0 ? 1 : std::sin(x * pi) / (x * pi); }
 
@@ -54,27 +55,28 @@ std::vector<Share> shares_of(Filter filter, int from, int to) {
 
 std::uint8_t rounded(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> precision_bits, 0, 255)); }
 
-/// Every `step`-th value from a place on, each times its weight.
-std::uint8_t mixed(const std::uint8_t* values, std::size_t step, const Share& share) {
-  std::int32_t sum = 1 << (precision_bits - 1);
-  values += static_cast<std::size_t>(share.first) * step;
-  for (const std::int32_t weight : share.weights) {
-    sum += *values * weight;
-    values += step;
+/// One row in another width.
+template <int channels>
+void mix_columns(const std::uint8_t* row, const std::vector<Share>& shares, std::uint8_t* to) {
+  for (const Share& share : shares) {
+    std::int32_t sums[channels];
+    std::fill_n(sums, channels, half_a_step);
+    const std::uint8_t* from = row + share.first * channels;
+    for (const std::int32_t weight : share.weights) {
+      for (int c = 0; c < channels; ++c) sums[c] += *from++ * weight;
+    }
+    for (const std::int32_t sum : sums) *to++ = rounded(sum);
   }
-  return rounded(sum);
 }
 
 Picture widened(const Picture& picture, int width, Filter filter) {
   Picture resized{picture.height, width, picture.channels, {}};
   const std::vector<Share> shares = shares_of(filter, picture.width, width);
-  const std::size_t channels = std::size_t(picture.channels), row = std::size_t(picture.width) * channels;
-  resized.pixels.reserve(std::size_t(picture.height) * std::size_t(width) * channels);
-  for (int y = 0; y < picture.height; ++y) {
-    const std::uint8_t* from = picture.pixels.data() + row * std::size_t(y);
-    for (const Share& share : shares) {
-      for (std::size_t c = 0; c < channels; ++c) resized.pixels.push_back(mixed(from + c, channels, share));
-    }
+  const std::size_t channels = std::size_t(picture.channels);
+  resized.pixels.resize(std::size_t(picture.height) * std::size_t(width) * channels);
+  const auto mix = picture.channels == 3 ? mix_columns<3> : mix_columns<1>;
+  for (std::size_t y = 0; y < std::size_t(picture.height); ++y) {
+    mix(&picture.pixels[y * std::size_t(picture.width) * channels], shares, &resized.pixels[y * std::size_t(width) * channels]);
   }
   return resized;
 }
@@ -83,8 +85,14 @@ Picture heightened(const Picture& picture, int height, Filter filter) {
   Picture resized{height, picture.width, picture.channels, {}};
   const std::size_t row = std::size_t(picture.width) * std::size_t(picture.channels);
   resized.pixels.reserve(std::size_t(height) * row);
+  std::vector<std::int32_t> sums(row);
   for (const Share& share : shares_of(filter, picture.height, height)) {
-    for (std::size_t x = 0; x < row; ++x) resized.pixels.push_back(mixed(picture.pixels.data() + x, row, share));
+    std::fill(sums.begin(), sums.end(), half_a_step);
+    const std::uint8_t* from = &picture.pixels[std::size_t(share.first) * row];
+    for (const std::int32_t weight : share.weights) {
+      for (std::size_t x = 0; x < row; ++x) sums[x] += *from++ * weight;
+    }
+    std::transform(sums.begin(), sums.end(), std::back_inserter(resized.pixels), rounded);
   }
   return resized;
 }
