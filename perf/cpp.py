@@ -2,8 +2,8 @@
 
 usage: python -m perf.cpp PROGRAM BUNDLE --data DIR [--data DIR…] [--count N] [--rounds N]
 
-PROGRAM is `classify`, built from what `bctk app cpp BUNDLE` wrote. Of each folder N pictures, evenly taken, are answered
-by both as files. Then, in turns, each in a fresh process with the same number of threads:
+PROGRAM is `classify`, built from what `bctk app cpp BUNDLE` wrote. Of each folder N pictures, evenly taken, are
+answered by both as files. Then, in turns, each in a fresh process with the same number of threads:
 
 - start: from the process's beginning to its first answer, the self-test on golden images included;
 - latency: from file to answer, and of that the model with its calibration, medians over the pictures;

@@ -175,3 +175,17 @@ def test_help_and_an_output_that_is_full(onnx_app: App, picture: Path) -> None:
         words = [onnx_app.program, STORED, picture]
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "error: the answers cannot be written\n")
+
+
+def test_an_engine_that_is_too_old(built: Callable[[str], App], tmp_path: Path, picture: Path) -> None:
+    app = built("tflite")
+    listed = subprocess.run(["nm", "-D", "-u", app.program], capture_output=True, text=True, check=True).stdout
+    needed = {name.partition("@")[0] for name in listed.split() if name.startswith("LiteRt")}
+    older = [name for name in sorted(needed) if "Scheduling" not in name]
+    (tmp_path / "old.c").write_text("".join(f"void {name}(void) {{ __builtin_trap(); }}\n" for name in older))
+    (tmp_path / "versions").write_text("VERS_1.0 { global: *; };")
+    target = tmp_path / "libLiteRt.so"
+    versions = f"-Wl,--version-script={tmp_path / 'versions'}"
+    subprocess.run(["gcc", "-w", "-shared", "-fPIC", versions, tmp_path / "old.c", "-o", target], check=True)
+    done = app.run(app.bundle, picture, environment={"LD_LIBRARY_PATH": str(tmp_path)})
+    require_error(done, "this libLiteRt is older than 2.2")
