@@ -59,4 +59,4 @@ docs: $(INSTALLED)  ## regenerate docs/reference.md from the code
 	$(BIN)/python docs/generate.py
 
 clean:  ## remove what make has installed
-	rm -rf $(VENV) .arm
+	rm -rf $(VENV) .arm .cpp

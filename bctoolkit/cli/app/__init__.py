@@ -2,6 +2,7 @@
 
 import click
 
+from bctoolkit.cli.app.cpp import cpp
 from bctoolkit.cli.app.web import web
 
 __all__ = ["app"]
@@ -13,3 +14,4 @@ def app() -> None:
 
 
 app.add_command(web)
+app.add_command(cpp)
