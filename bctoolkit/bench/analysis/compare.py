@@ -78,6 +78,7 @@ SESSION_FIGURES = {
 }
 
 KEYS: tuple[Callable[[Result], tuple[object, ...]], ...] = (
+    lambda result: (result.bundle, result.engine, result.provider, result.threads),
     lambda result: (result.bundle, result.provider, result.threads),
     lambda result: (result.bundle, result.threads),
     lambda result: (result.format, result.quantization, result.provider, result.threads),
@@ -130,6 +131,7 @@ def compare_with_baseline(stored: StoredReport, baseline: str, margin: float) ->
         for after in stored.report.results
         if before.bundle == baseline != after.bundle and before.threads == after.threads
         if before.provider == after.provider or len(settings.providers) < 2
+        if before.engine == after.engine or len(settings.engines) < 2
     ]
     if not pairs:
         raise RecipeError(f"{stored.name} holds {baseline} alone; there is nothing to compare it with")
@@ -174,8 +176,11 @@ def _changes(
 def _timed_changes(
     name: str, old: Result, new: Result, margin: float, paired_rounds: bool, notes: list[str]
 ) -> Iterator[Change]:
-    if old.provider != new.provider:
-        notes.append(f"{name}: on {new.provider}, before on {old.provider}: times and memory are not compared")
+    engines = {result.engine for result in (old, new) if result.engine is not None}
+    if old.provider != new.provider or (old.format == new.format and len(engines) > 1):
+        notes.append(
+            f"{name}: {wording.what_ran(new)}, before {wording.what_ran(old)}: times and memory are not compared"
+        )
         return
     if min(len(old.sessions), len(new.sessions)) < 2:
         notes.append(f"{name}: a report without two sessions gives no interval; measure it again")

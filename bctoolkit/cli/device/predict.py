@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bctoolkit.cli.device.options import provider_option, threads_option, time_limit_option
+from bctoolkit.cli.device.options import engine_option, provider_option, threads_option, time_limit_option
 from bctoolkit.cli.output import echo, echo_json
 from bctoolkit.cli.shared import quiet_engines
 from bctoolkit.cli.signing import trusted_keys
@@ -19,6 +19,7 @@ __all__ = ["predict"]
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image and line.")
 @threads_option
+@engine_option
 @provider_option
 @trusted_keys
 @time_limit_option
@@ -27,6 +28,7 @@ def predict(
     images: tuple[Path, ...],
     as_json: bool,
     threads: int | None,
+    engine: str | None,
     provider: str | None,
     trusted: tuple[Path, ...],
     seconds: int,
@@ -37,13 +39,15 @@ def predict(
     model less sure than it nearly always is of those. A bundle without the rule says nothing of it.
 
     \b
-    Example:  bctk predict exports/bundles/atto-onnx-fp32 cell.png --json
+    Examples:
+      bctk predict exports/bundles/atto-onnx-fp32 cell.png --json
+      bctk predict exports/bundles/atto-onnx-fp32 cell.png --engine openvino
     """
     from bctoolkit.runtime import load
 
     with quiet_engines():
         with time_limit(seconds):
-            classifier = load(bundle, threads=threads, provider=provider, trusted_keys=trusted or None)
+            classifier = load(bundle, threads=threads, engine=engine, provider=provider, trusted_keys=trusted or None)
         for path in images:
             with time_limit(seconds):
                 prediction = classifier.predict(path)

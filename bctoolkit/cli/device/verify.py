@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bctoolkit.cli.device.options import provider_option, threads_option, time_limit_option
+from bctoolkit.cli.device.options import engine_option, provider_option, threads_option, time_limit_option
 from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines
 from bctoolkit.cli.signing import trusted_keys
@@ -25,6 +25,7 @@ __all__ = ["verify"]
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @threads_option
+@engine_option
 @provider_option
 @trusted_keys
 @time_limit_option
@@ -33,6 +34,7 @@ def verify(
     context: click.Context,
     bundle: Path,
     threads: int | None,
+    engine: str | None,
     provider: str | None,
     trusted: tuple[Path, ...],
     seconds: int,
@@ -47,9 +49,11 @@ def verify(
     Examples:
       bctk verify exports/bundles/atto-onnx-fp32
       bctk verify exports/bundles/atto-onnx-fp32 --trusted signing.pub.pem
+      bctk verify exports/bundles/atto-onnx-fp32 --engine openvino --provider cpu-bf16
     """
     from bctoolkit.bundle import read
     from bctoolkit.runtime import load
+    from bctoolkit.runtime.self_test.diagnosis import diagnose
     from bctoolkit.statistics.metrics import drifted, limit_violations, parity
 
     opened = read(bundle, trusted or None)
@@ -58,7 +62,12 @@ def verify(
     with quiet_engines():
         with time_limit(seconds):
             classifier = load(
-                bundle, threads=threads, provider=provider, trusted_keys=trusted or None, self_test="never"
+                bundle,
+                threads=threads,
+                engine=engine,
+                provider=provider,
+                trusted_keys=trusted or None,
+                self_test="never",
             )
         observed = _answers(classifier, golden.images, seconds)
     limits = opened.manifest.tolerance
@@ -73,7 +82,9 @@ def verify(
         f"mean |Δp| {measured.mean_abs_diff:.1e} ({sealed.mean_abs_diff:.1e})"
     )
     if violations:
-        echo(f"FAILED: {'; '.join(violations)}", err=True)
+        causes = diagnose(golden.probabilities, observed, limits.max_abs_diff, opened.manifest, classifier.info())
+        likely = "; ".join(cause.words for cause in causes)
+        echo(f"FAILED: {'; '.join(violations)}; likely cause: {likely}", err=True)
         context.exit(3)
     if drifted(measured, sealed, limits):
         echo(f"warning: {_drift(opened.manifest.cpu)}", err=True)
