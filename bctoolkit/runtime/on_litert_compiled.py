@@ -88,8 +88,9 @@ class _Compiled:
     def run(self, image: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
         self._input.write(np.ascontiguousarray(image))
         self.model.run_by_index(0, [self._input], [self._output])
-        answer: NDArray[Any] = np.array(self._output.read(self._numbers, dtype))
-        return answer
+        # as bytes, for `read` knows no int16
+        content = self._output.read(self._numbers * np.dtype(dtype).itemsize, np.int8)
+        return np.array(content).view(dtype)
 
 
 def open_model(model: bytes, provider: str, threads: int) -> CompiledBackend:

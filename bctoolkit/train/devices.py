@@ -1,4 +1,8 @@
-"""Training on several devices of one machine: a batch is divided among them, and each keeps a copy of the weights."""
+"""Training on several devices of one machine: a batch is divided among them, and each keeps a copy of the weights.
+
+Gradients of the whole batch are the sum of the devices', so that the step is that of one device up to the order of the
+sum. What is drawn inside the network, dropout and stochastic depth, is drawn on each device for its own images.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -8,7 +12,7 @@ import tensorflow as tf
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["copies_of", "on_each", "replicas", "several"]
+__all__ = ["copies_of", "on_each", "replicas", "several", "sum_over_devices"]
 
 
 def several(devices: int) -> AbstractContextManager[Any]:
@@ -42,6 +46,15 @@ def copies_of(variable: Any) -> tuple[Any, ...]:
     """The copies of a TensorFlow variable, one on each device."""
     copies: tuple[Any, ...] = tf.distribute.get_strategy().experimental_local_results(variable)
     return copies
+
+
+def sum_over_devices(gradients: list[Any]) -> list[Any]:
+    """The gradients of the whole batch from those of this device's images; as they are where one device trains."""
+    context = tf.distribute.get_replica_context()
+    if context is None or replicas() == 1:
+        return gradients
+    summed: list[Any] = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    return summed
 
 
 def on_each(run: Callable[[Any, Any, Any], tuple[Any, Any]], signature: list[Any]) -> Callable[[Any, Any], Any]:

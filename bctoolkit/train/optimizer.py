@@ -48,6 +48,10 @@ class AdamW(keras.optimizers.Optimizer):
             copies = zip(*(copies_of(one.value) for one in (variable, first, second)), strict=True)
             self._moments |= {copy.ref(): moments for copy, *moments in copies}
 
+    def _all_reduce_sum_gradients(self, gradients: list[Any]) -> list[Any]:
+        """Leave them: `TrainStep` has added those of all devices, before they are clipped and not after."""
+        return gradients
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Decay the weight, then do Adam's step."""
         factor, decay = self._rates[variable.ref()]

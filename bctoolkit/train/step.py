@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from bctoolkit.recipes import TrainRecipe
-from bctoolkit.train.devices import on_each, replicas
+from bctoolkit.train.devices import on_each, replicas, sum_over_devices
 
 __all__ = ["TrainStep", "balanced", "validate"]
 
@@ -62,7 +62,8 @@ class TrainStep:
             logits = tf.cast(self._logits(images, training=True), tf.float32)
             loss = self._loss(logits, labels, images, parts)
             scaled = self._optimizer.scale_loss(loss)
-        self._optimizer.apply(tape.gradient(scaled, self._trainable), self._trainable)
+        gradients = sum_over_devices(tape.gradient(scaled, self._trainable))
+        self._optimizer.apply(gradients, self._trainable)
         if self.average:
             done = tf.cast(self._optimizer.iterations, tf.float32)
             share = 1 - tf.minimum(self._recipe.ema, (1 + done) / (10 + done))

@@ -58,7 +58,7 @@ def test_what_ran_and_with_how_many_threads_is_read_back(shelf: Path, name: str,
     assert (backend.provider, backend.threads) == ("cpu", 1)
     placed = backend.placement()
     assert placed is not None
-    assert list(placed.operators)[0] == {"openvino": "cpu f32", "litert-compiled": "xnnpack"}[engine]
+    assert next(iter(placed.operators)) == {"openvino": "cpu f32", "litert-compiled": "xnnpack"}[engine]
     assert sum(placed.operators.values()) > 3
 
 
