@@ -23,7 +23,8 @@ CONTRACT: dict[str, set[str]] = {
     "": {"schema", "created", "machine", "settings", "results", "failures"},
     "result": {
         "key", "target", "bundle", "format", "quantization", "adopted", "engine", "provider", "threads", "batch",
-        "size_bytes",        "load_ms", "first_ms", "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "steady_rss_bytes",
+        "size_bytes", "load_ms", "first_ms", "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes",
+        "steady_rss_bytes",
         "repeat_ratio", "sessions", "parity", "verdict", "energy", "offline", "multi_stream", "sustained",
         "placement", "profile",
     },
