@@ -113,8 +113,8 @@ def checks(runner: Runner, folder: Path, size: Size, stand_in: bool) -> Iterator
     yield runner.check("training", "perf.gpu.training", (size.network, size.side, size.steps))
     for name, engine, provider in dict.fromkeys((n, e, "cpu" if stand_in else p) for n, e, p in PROVIDERS):
         for form in FORMATS[name].quantizations:
-            arguments = ("run", folder, name, engine, provider, form, size.runs)
-            yield runner.check(f"{form} {name} in {engine} on {provider}", inference, arguments)
+            run = ("run", folder, name, engine, provider, form, size.runs)
+            yield runner.check(f"{form} {name} in {engine} on {provider}", inference, run)
 
 
 def main() -> int:

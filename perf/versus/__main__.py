@@ -90,7 +90,8 @@ def table(results: dict[str, Group]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for key, group in results.items():
-        lines += rows(*key.rsplit(", ", 1), group)
+        network, _, format_name = key.rpartition(", ")
+        lines += rows(network, format_name, group)
     return "\n".join(lines)
 
 

@@ -153,7 +153,9 @@ def test_the_whole_delegate_s_count_is_the_interpreter_s(shelf: Path) -> None:
 
 def classifier_that_answers(change: Any, shelf: Path, monkeypatch: pytest.MonkeyPatch, engine: str, name: str) -> Path:
     """A bundle whose engine's answers are changed below the seam."""
-    module = {"openvino": on_openvino.OpenVinoBackend, "litert-compiled": on_litert_compiled.CompiledBackend}[engine]
+    module: Any = {"openvino": on_openvino.OpenVinoBackend, "litert-compiled": on_litert_compiled.CompiledBackend}[
+        engine
+    ]
     honest = module.run
 
     def run(self: Any, batch: Any) -> Any:
