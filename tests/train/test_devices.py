@@ -98,6 +98,7 @@ def test_float16_with_loss_scaling_trains_on_two_devices(trained: dict[str, Any]
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.soak
 def test_a_run_on_two_devices_is_interrupted_resumed_and_finished(class_folders: Path, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(
         'model = "baseline_cnn"\nprecision = "float32"\nbatch_size = 16\nema = 0.8\ndropout = 0.0\n'
