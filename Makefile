@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TOGETHER := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check quick soak arm bench zoo docs clean
+.PHONY: help demo test check quick soak arm gpu bench zoo docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,9 @@ soak: $(INSTALLED)  ## the same proofs over many seeds and minutes
 
 arm: $(INSTALLED)  ## the zoo as an aarch64 process under QEMU, as Raspberry Pi 4 and 5
 	$(BIN)/python -m pytest --quiet $(TOGETHER) --dist=load -rs -m arm tests/arm
+
+gpu: $(INSTALLED)  ## every check that needs a GPU, in nine minutes at most: gpu.json
+	$(BIN)/python -m perf.gpu --out gpu.json
 
 bench: $(INSTALLED)  ## our hot paths, and the same work done by peers side by side
 	$(BIN)/python -m pytest --quiet perf --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-sort=name

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,9 @@ ENVIRONMENT = {"onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"}}
 ONNX Runtime 1.32 for Linux otherwise writes a device id below the user's cache folder and looks up a telemetry host.
 """
 
+TELEMETRY = {"openvino": "openvino_telemetry"}
+"""What a package would report its use with, and goes without where it is not installed: never imported."""
+
 
 def require(module: str, extra: str) -> ModuleType:
     """Import `module`, which the optional dependency group `extra` brings.
@@ -24,6 +28,9 @@ def require(module: str, extra: str) -> ModuleType:
     """
     for variable, value in ENVIRONMENT.get(module.split(".")[0], {}).items():
         os.environ.setdefault(variable, value)
+    telemetry = TELEMETRY.get(module)
+    if telemetry is not None and telemetry not in sys.modules:
+        sys.modules[telemetry] = None  # type: ignore[assignment]  # an import of it fails as if it were not there
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

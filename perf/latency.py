@@ -51,7 +51,7 @@ def commands(cache: Path, torch_python: str, openvino_python: str) -> dict[str, 
     if not all(file.exists() for file in (ours | keras).values()):
         print("exporting ConvNeXtSmall every way …", flush=True)
         with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):  # Keras lists every weight
-            _write_keras_files(ours | keras)
+            write_keras_files(ours | keras)
     cases = {
         name: [sys.executable, "-m", "perf.latency", "--child", str(file)] for name, file in (ours | keras).items()
     }
@@ -67,7 +67,8 @@ def commands(cache: Path, torch_python: str, openvino_python: str) -> dict[str, 
     return cases
 
 
-def _write_keras_files(files: dict[str, Path]) -> None:
+def write_keras_files(files: dict[str, Path]) -> None:
+    """Export the stock Keras network every way; case name → where to."""
     import tensorflow as tf
 
     from bctoolkit.export.exporter import ExportSettings, QuantizationSettings

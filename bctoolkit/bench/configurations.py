@@ -19,6 +19,7 @@ from bctoolkit.bench.worker.machine import available_memory
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
+from bctoolkit.documents.formats import lookup
 from bctoolkit.errors import BackendError
 from bctoolkit.progress import Progress
 
@@ -44,13 +45,15 @@ PROCESS_BYTES, MODEL_COPIES = 100_000_000, 3
 
 @dataclass(frozen=True)
 class Target:
-    """What predicts: a bundle on a provider. The number of threads does not change what it predicts."""
+    """What predicts: a bundle in an engine on a provider. The number of threads does not change what it predicts."""
 
     key: str
-    """Its name in files and documents: the bundle's, and where there are several providers `@` with this one."""
+    """Its name in files and documents: the bundle's, and where there are several engines or providers `@` with each."""
     bundle: Bundle
     provider: str | None
     """None: its engine's first."""
+    engine: str | None = None
+    """None: its format's first."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,11 @@ class BenchRun:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """Every bundle on every provider."""
-        several = len(self.settings.providers) > 1
+        """Every bundle in every engine that its format has, on every provider."""
         return [
-            Target(slug(bundle.manifest.name) + (f"@{slug(str(provider))}" if several else ""), bundle, provider)
+            Target(self._target_key(bundle, engine, provider), bundle, provider, engine)
             for bundle in self.bundles
+            for engine in self._engines(bundle)
             for provider in self.settings.providers or (None,)
         ]
 
@@ -96,6 +99,17 @@ class BenchRun:
             for target in self.targets
             for threads in sweep or (self.settings.threads,)
         ]
+
+    def _engines(self, bundle: Bundle) -> tuple[str | None, ...]:
+        """Those of the settings that read the bundle's format; where none does, the first, which is then refused."""
+        wanted = self.settings.engines
+        return tuple(name for name in wanted if name in lookup(bundle.manifest.format).engines) or wanted[:1] or (None,)
+
+    def _target_key(self, bundle: Bundle, engine: str | None, provider: str | None) -> str:
+        parts = [bundle.manifest.name]
+        parts += [str(engine)] if len(self.settings.engines) > 1 else []
+        parts += [str(provider)] if len(self.settings.providers) > 1 else []
+        return "@".join(map(slug, parts))
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -119,7 +133,8 @@ class BenchRun:
         if self.failed(target):
             return
         manifest = target.bundle.manifest
-        failure = Failure(manifest.name, manifest.format, manifest.quantization, str(problem), target.provider)
+        form = manifest.format, manifest.quantization
+        failure = Failure(manifest.name, *form, str(problem), target.provider, target.engine)
         self.checkpoint.keep(f"failure-{target.key}", failure)
         if len(self.targets) > 1:
             self.progress.say(f"{problem}; skipping it")
@@ -156,6 +171,7 @@ def measure_predictions(
                 run.progress,
                 run.settings.corrupted,
                 foreign.get(image_contract(target.bundle)),
+                target.engine,
             )
             result = run.attempt(target, work)
             if result is not None:
@@ -176,7 +192,8 @@ def measure_profiles(run: BenchRun) -> dict[str, Profile]:
         profile = run.checkpoint.read(name, Profile)
         if profile is None and not run.failed(target):
             run.progress.step("profile", number, len(configurations), target.bundle.manifest.name)
-            work = partial(sessions.profile, target.bundle.path, configuration.threads, target.provider, runs)
+            path, threads = target.bundle.path, configuration.threads
+            work = partial(sessions.profile, path, threads, target.provider, runs, target.engine)
             profile = run.attempt(target, work)
             if profile is not None:
                 run.checkpoint.keep(name, profile)
@@ -225,7 +242,9 @@ def _one_round(
     if round_ % 2:  # who starts later may find its memory in a better place
         missing.reverse()
     requests = [
-        sessions.SessionRequest(each.target.bundle.path, each.threads, each.target.provider, run.settings)
+        sessions.SessionRequest(
+            each.target.bundle.path, each.threads, each.target.provider, run.settings, each.target.engine
+        )
         for each in missing
     ]
     for configuration, samples in zip(missing, sessions.sessions(requests, on_progress), strict=True):

@@ -246,10 +246,12 @@ def _parities(
     foreign: dict[InputContract, Dataset],
     predictions: dict[str, Predictions],
 ) -> dict[str, ParityReport]:
-    """The parity of each target by its key, what it accepts, and its robustness among those on the same provider."""
+    """The parity of each target by its key, what it accepts, and its robustness among those that run alike."""
     parities: dict[str, ParityReport] = {}
-    for provider in run.settings.providers or (None,):
-        targets = [target for target in run.targets if target.provider == provider and target.key in predictions]
+    for place in dict.fromkeys((target.engine, target.provider) for target in run.targets):
+        targets = [
+            target for target in run.targets if (target.engine, target.provider) == place and target.key in predictions
+        ]
         tested = {target.key: (target.bundle, predictions[target.key]) for target in targets}
         robust = robustness.robustness_by_target(tested)
         for target in targets:
@@ -276,6 +278,7 @@ def _result(configuration: Configuration, sessions: list[SessionSamples], figure
         format=manifest.format,
         quantization=manifest.quantization,
         adopted=manifest.adopted,
+        engine=sessions[0].engine,
         provider=sessions[0].provider,
         placement=sessions[0].placement,
         threads=sessions[0].threads,

@@ -65,10 +65,11 @@ class Scenarios:
         """The first round determines the sizes, the later ones repeat them."""
         first = self._run.checkpoint.read(f"offline-0-{target.key}", OfflineSamples)
         sizes = tuple(runs.batch for runs in first.batches) if first else self._settings.batches or ()
-        return in_child(Offline(*self._job(target), self._settings, sizes), OfflineSamples)
+        return in_child(Offline(*self._job(target), self._settings, sizes, engine=target.engine), OfflineSamples)
 
     def _streams(self, target: Target) -> StreamsSamples:
-        return in_child(Streams(*self._job(target), self._settings, self._settings.streams or 1), StreamsSamples)
+        job = Streams(*self._job(target), self._settings, self._settings.streams or 1, engine=target.engine)
+        return in_child(job, StreamsSamples)
 
     def _sustain(self, number: int, target: Target, seconds: float) -> SustainedSamples:
         name, count = target.bundle.manifest.name, windows_in(seconds)
@@ -81,7 +82,8 @@ class Scenarios:
                 self._run.progress.step("sustain", done, total, name)
 
         self._run.progress.step("sustain", done, total, name)
-        return in_child(Sustain(*self._job(target), self._settings, seconds), SustainedSamples, on_line)
+        job = Sustain(*self._job(target), self._settings, seconds, engine=target.engine)
+        return in_child(job, SustainedSamples, on_line)
 
     def _job(self, target: Target) -> tuple[str, int, str | None, str]:
         """What every job begins with."""

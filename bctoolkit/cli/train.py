@@ -28,6 +28,13 @@ __all__ = ["train"]
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override a value of the recipe; repeatable."
 )
 @click.option("--deterministic", is_flag=True, help="The same bits on every run on one machine; slower.")
+@click.option(
+    "--devices",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="GPUs of this machine that divide each batch among them.",
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run: the one called --name, or the newest.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what it trains, and how long it takes.")
 @click.option(
@@ -42,6 +49,7 @@ def train(
     weights: str | None,
     settings: tuple[str, ...],
     deterministic: bool,
+    devices: int,
     resume: bool,
     dry_run: bool,
     preview: Path | None,
@@ -57,6 +65,7 @@ def train(
       bctk train --weights none --set batch_size=16 --data set.npz
       bctk train --recipe convnext_atto --data images/ --preview look.png
       bctk train --resume --name atto
+      bctk train --data images/ --devices 4 --set batch_size=128
     """
     from bctoolkit.recipes import read_train_recipe
     from bctoolkit.workspace import Workspace
@@ -69,8 +78,8 @@ def train(
         raise RecipeError(f"--preview {preview}: give a file that ends in .png, in a folder that exists")
     workspace = Workspace()
     if resume:
-        refuse_beside_resume(context, ("name",), "the run")
-        _train(workspace.unfinished_run(name))
+        refuse_beside_resume(context, ("name", "devices"), "the run")
+        _train(workspace.unfinished_run(name), devices=devices)
         return
     path = workspace.declared("training", recipe)
     overrides = [f"weights={weights}"] if weights else []
@@ -87,16 +96,19 @@ def train(
     elif dry_run:
         _dry_run(resolved, source, workspace.runs)
     else:
-        _train(workspace.runs / (name or f"{path.stem}-{stamp()}"), resolved, source)
+        _train(workspace.runs / (name or f"{path.stem}-{stamp()}"), resolved, source, devices)
 
 
-def _train(target: Path, recipe: "TrainRecipe | None" = None, source: str = "") -> None:
+def _train(target: Path, recipe: "TrainRecipe | None" = None, source: str = "", devices: int = 1) -> None:
     """Train, or without a recipe continue, and print the figures."""
     try:
         with _engines() as progress:
             from bctoolkit.train import pipeline
 
-            figures = pipeline.train(recipe, source, target, progress) if recipe else pipeline.resume(target, progress)
+            if recipe is None:
+                figures = pipeline.resume(target, progress, devices)
+            else:
+                figures = pipeline.train(recipe, source, target, progress, devices)
     except KeyboardInterrupt:
         from bctoolkit.files import unfinished
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from bctoolkit.errors import ProviderUnavailable, RecipeError
 
 __all__ = [
+    "ENGINES",
     "FORMATS",
     "QUANTIZATIONS",
     "Engine",
@@ -135,7 +136,13 @@ FORMATS: dict[str, Format] = {
                 providers=("cpu", "cuda", "tensorrt", "openvino", "coreml", "qnn"),
                 package="onnxruntime",
                 profiler="bctoolkit.bench.worker.profile_onnxruntime:profile",
-            )
+            ),
+            "openvino": Engine(
+                backend="bctoolkit.runtime.on_openvino:open_model",
+                providers=("cpu", "cpu-bf16", "gpu", "gpu-f16", "npu"),
+                package="openvino",
+                profiler="bctoolkit.bench.worker.profile_openvino:profile",
+            ),
         },
     ),
     "tflite": Format(
@@ -152,10 +159,19 @@ FORMATS: dict[str, Format] = {
                 providers=("cpu", "builtin"),
                 package="ai-edge-litert",
                 profiler="bctoolkit.bench.worker.profile_litert:profile",
-            )
+            ),
+            "litert-compiled": Engine(
+                backend="bctoolkit.runtime.on_litert_compiled:open_model",
+                providers=("cpu", "builtin", "gpu", "gpu-f16"),
+                package="ai-edge-litert",
+                profiler="bctoolkit.bench.worker.profile_litert:profile",
+            ),
         },
     ),
 }
+
+ENGINES = tuple(name for row in FORMATS.values() for name in row.engines)
+"""The names of all engines, each of one format."""
 
 
 def lookup(name: str) -> Format:

@@ -203,7 +203,7 @@ class PhaseRunner:
             epoch=len(state.history) + 1,
             seconds=round(state.seconds, 2),
             waiting_share=round(state.waiting_seconds / max(state.seconds, 1e-9), 4),
-            learning_rate=float(self._optimizer.learning_rate),
+            learning_rate=float(np.asarray(self._optimizer.learning_rate)),
             loss=state.loss / state.images,
             accuracy=state.correct / state.images,
             val_loss=loss,

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from bctoolkit.recipes import Phase, TrainRecipe
+from bctoolkit.train.devices import copies_of
 
 __all__ = ["AdamW", "layer_rates", "learning_rate", "optimizer_for"]
 
@@ -35,7 +36,7 @@ class AdamW(keras.optimizers.Optimizer):
     def __init__(self, rates: dict[Any, tuple[float, float]], clip_norm: float) -> None:
         super().__init__(1.0, global_clipnorm=clip_norm or None)
         self._rates = rates
-        self._moments: dict[Any, tuple[Any, Any]] = {}
+        self._moments: dict[Any, list[Any]] = {}
 
     def build(self, variables: list[Any]) -> None:
         """Make the two moments of each weight."""
@@ -44,7 +45,12 @@ class AdamW(keras.optimizers.Optimizer):
         super().build(variables)
         for variable in variables:
             first, second = (self.add_variable_from_reference(variable, name) for name in ("momentum", "velocity"))
-            self._moments[variable.value.ref()] = (first.value, second.value)
+            copies = zip(*(copies_of(one.value) for one in (variable, first, second)), strict=True)
+            self._moments |= {copy.ref(): moments for copy, *moments in copies}
+
+    def _all_reduce_sum_gradients(self, gradients: list[Any]) -> list[Any]:
+        """Leave them: `TrainStep` has added those of all devices, before they are clipped and not after."""
+        return gradients
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Decay the weight, then do Adam's step."""
@@ -72,9 +78,10 @@ def optimizer_for(model: keras.Model, recipe: TrainRecipe) -> Any:
     """A fresh optimizer for the trainable weights of `model`; float16 gets loss scaling."""
     factors = layer_rates(model, recipe.layer_decay)
     rates = {
-        weight.value.ref(): (factors[layer.name], 0.0 if weight.name in UNDECAYED else recipe.weight_decay)
+        copy.ref(): (factors[layer.name], 0.0 if weight.name in UNDECAYED else recipe.weight_decay)
         for layer in model.layers
         for weight in layer.trainable_weights
+        for copy in copies_of(weight.value)
     }
     optimizer: Any = AdamW(rates, recipe.clip_norm)
     if recipe.precision == "mixed_float16":

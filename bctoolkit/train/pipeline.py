@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["dry_run", "preview", "resume", "train"]
 
 
-def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) -> run.TestMetrics:
+def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress, devices: int = 1) -> run.TestMetrics:
     """Train a network and write the run folder `target`, all of it or nothing.
 
     Until it is finished, its state is kept in a hidden folder beside `target`, from which `resume` continues.
@@ -31,6 +31,7 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
         source: the images, as `bctoolkit.data.sources.load` takes them.
         target: the run's folder; its name becomes the run's.
         progress: shown how far it is.
+        devices: how many GPUs of this machine divide each batch among them.
 
     Returns:
         The test part's figures.
@@ -51,12 +52,14 @@ def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress) ->
             f"choose another --name, or remove {unfinished(target)}"
         )
     dataset, parts = _images(recipe, source, progress)
-    figures: run.TestMetrics = _trainer(progress).train(recipe, source, dataset, parts, target, progress)
+    figures: run.TestMetrics = _trainer(progress).train(recipe, source, dataset, parts, target, progress, devices)
     return figures
 
 
-def resume(target: Path, progress: Progress) -> run.TestMetrics:
+def resume(target: Path, progress: Progress, devices: int = 1) -> run.TestMetrics:
     """Continue the interrupted training of the run `target`; the result is that of training without a break.
+
+    It may go on with another number of devices than it began with.
 
     Raises:
         RecipeError: there is no such unfinished run, or its images are not the same any more.
@@ -71,7 +74,7 @@ def resume(target: Path, progress: Progress) -> run.TestMetrics:
         dataset, parts = _images(recipe, start.source, progress)
         if dataset.sha256 != start.sha256:
             raise RecipeError(f"--resume: the images in {start.source} are not those the run was started with")
-        figures: run.TestMetrics = trainer.resume(checkpoint, recipe, start, dataset, parts, target, progress)
+        figures: run.TestMetrics = trainer.resume(checkpoint, recipe, start, dataset, parts, target, progress, devices)
         return figures
 
 

@@ -1,5 +1,6 @@
 """One step of training, compiled: gradients, update, and the moving average of the weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from bctoolkit.recipes import TrainRecipe
+from bctoolkit.train.devices import on_each, replicas, sum_over_devices
 
 __all__ = ["TrainStep", "balanced", "validate"]
 
@@ -38,14 +40,15 @@ class TrainStep:
         self._optimizer, self._recipe, self._class_weights = optimizer, recipe, class_weights
         self._trainable = model.trainable_variables
         self._kernels = [weight for weight in self._trainable if weight.name.endswith("kernel")]
-        self.average = [tf.Variable(weight.value, trainable=False) for weight in self._trainable] if recipe.ema else []
+        self.average = [_average_of(weight) for weight in self._trainable] if recipe.ema else []
         """The moving average of each trainable weight."""
         shape, classes = model.input_shape, model.output_shape[1]
         gpu = bool(tf.config.list_physical_devices("GPU"))
-        self.run = tf.function(
-            self._run,
-            input_signature=[tf.TensorSpec(shape, tf.float32), tf.TensorSpec((None, classes), tf.float32)],
-            jit_compile=gpu or None,  # XLA slows these networks on CPUs
+        signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec((None, classes), tf.float32)]
+        self.run: Callable[[Any, Any], Any] = (
+            on_each(self._run, signature)
+            if replicas() > 1
+            else tf.function(self._run, signature, jit_compile=gpu or None)  # XLA slows these networks on CPUs
         )
         """A batch of images and labels → mean loss, number of images classified correctly."""
 
@@ -53,28 +56,33 @@ class TrainStep:
         """Pairs of each trainable weight and its moving average."""
         return list(zip(self._trainable, self.average, strict=True)) if self.average else []
 
-    def _run(self, images: Any, labels: Any) -> tuple[Any, Any]:
+    def _run(self, images: Any, labels: Any, parts: Any = None) -> tuple[Any, Any]:
+        """One step; with `parts`, a float per image, that of one device: then the loss is its part of the whole."""
         with tf.GradientTape() as tape:
             logits = tf.cast(self._logits(images, training=True), tf.float32)
-            loss = self._loss(logits, labels, images)
+            loss = self._loss(logits, labels, images, parts)
             scaled = self._optimizer.scale_loss(loss)
-        self._optimizer.apply(tape.gradient(scaled, self._trainable), self._trainable)
+        gradients = sum_over_devices(tape.gradient(scaled, self._trainable))
+        self._optimizer.apply(gradients, self._trainable)
         if self.average:
             done = tf.cast(self._optimizer.iterations, tf.float32)
             share = 1 - tf.minimum(self._recipe.ema, (1 + done) / (10 + done))
             for weight, average in zip(self._trainable, self.average, strict=True):
                 average.assign_add(share * (weight.value - average))
-        return loss, _correct(logits, labels)
+        return loss, _correct(logits, labels) if parts is None else _correct(logits, labels, parts > 0)
 
-    def _loss(self, logits: Any, labels: Any, images: Any) -> Any:
+    def _loss(self, logits: Any, labels: Any, images: Any, parts: Any) -> Any:
         recipe, classes = self._recipe, labels.shape[1]
         smooth = labels * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
         each = tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
         if self._teacher is not None:
             each = (1 - recipe.distill.weight) * each + recipe.distill.weight * self._from_teacher(logits, images)
-        loss = tf.reduce_mean(each * tf.linalg.matvec(labels, self._class_weights))
+        weighted = each * tf.linalg.matvec(labels, self._class_weights)
+        loss = tf.reduce_mean(weighted) if parts is None else tf.reduce_sum(weighted * parts)
         if recipe.l2:
-            loss += recipe.l2 * tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in self._kernels])
+            loss += (
+                recipe.l2 / replicas() * tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in self._kernels])
+            )
         return loss
 
     def _from_teacher(self, logits: Any, images: Any) -> Any:
@@ -114,5 +122,12 @@ def logits_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer(LOGITS).output)
 
 
-def _correct(logits: Any, labels: Any) -> Any:
-    return tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == tf.argmax(labels, 1), tf.float32))
+def _average_of(weight: Any) -> Any:
+    """A variable that begins as a weight is; all devices compute the same, so the first one's new value is taken."""
+    start, first = weight.value.read_value(), tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return tf.Variable(start, trainable=False, aggregation=first)
+
+
+def _correct(logits: Any, labels: Any, counted: Any = True) -> Any:
+    right = tf.argmax(logits, 1) == tf.argmax(labels, 1)
+    return tf.reduce_sum(tf.cast(tf.logical_and(right, counted), tf.float32))

@@ -21,6 +21,7 @@ from bctoolkit.rendering.plots import confusion_matrix
 from bctoolkit.statistics import metrics
 from bctoolkit.system import utc_now, versions
 from bctoolkit.train.checkpoint import CSV, TENSORBOARD, RunStart, TrainingCheckpoint, translate_disk_errors
+from bctoolkit.train.devices import replicas, several
 from bctoolkit.train.distill import load_teacher
 from bctoolkit.train.fit import Training, fit
 from bctoolkit.train.plan import PhasePlan, plan_phases
@@ -31,13 +32,20 @@ __all__ = ["TrainingCheckpoint", "dry_run", "resume", "train"]
 
 
 def train(
-    recipe: TrainRecipe, source: str, dataset: Dataset, parts: Parts, target: Path, progress: Progress
+    recipe: TrainRecipe, source: str, dataset: Dataset, parts: Parts, target: Path, progress: Progress, devices: int = 1
 ) -> run.TestMetrics:
     """Train on images that are loaded and write the run folder, see `pipeline.train`."""
+    with several(devices):
+        return _train(recipe, source, dataset, parts, target, progress)
+
+
+def _train(
+    recipe: TrainRecipe, source: str, dataset: Dataset, parts: Parts, target: Path, progress: Progress
+) -> run.TestMetrics:
     recipe = _resolve(recipe)
     model = _network(recipe, dataset)
     weights = networks.load_weights(model, recipe.weights)
-    progress.say(f"{recipe.model}: {model.count_params():,} parameters, {weights}, {recipe.precision}")
+    progress.say(f"{recipe.model}: {model.count_params():,} parameters, {weights}, {recipe.precision}{_on_devices()}")
     start = RunStart(str(_absolute(source)), dataset.sha256, weights)
     with TrainingCheckpoint(unfinished(target)).begin(recipe, start) as checkpoint:
         teacher = load_teacher(recipe, target.parent, dataset.classes)
@@ -54,14 +62,16 @@ def resume(
     parts: Parts,
     target: Path,
     progress: Progress,
+    devices: int = 1,
 ) -> run.TestMetrics:
     """Continue from the checkpoint, see `pipeline.resume`."""
-    model = _network(recipe, dataset)
-    if not checkpoint.has_state:
-        networks.load_weights(model, recipe.weights)
-    teacher = load_teacher(recipe, target.parent, dataset.classes)
-    training = Training(model, dataset, parts, recipe, progress, checkpoint, teacher)
-    return _finish(target, training, start, fit(training))
+    with several(devices):
+        model = _network(recipe, dataset)
+        if not checkpoint.has_state:
+            networks.load_weights(model, recipe.weights)
+        teacher = load_teacher(recipe, target.parent, dataset.classes)
+        training = Training(model, dataset, parts, recipe, progress, checkpoint, teacher)
+        return _finish(target, training, start, fit(training))
 
 
 def dry_run(recipe: TrainRecipe, dataset: Dataset, parts: Parts, runs: Path, progress: Progress) -> list[PhasePlan]:
@@ -69,6 +79,10 @@ def dry_run(recipe: TrainRecipe, dataset: Dataset, parts: Parts, runs: Path, pro
     recipe = _resolve(recipe)
     teacher = load_teacher(recipe, runs, dataset.classes)
     return plan_phases(_network(recipe, dataset), dataset, parts, recipe, progress, teacher)
+
+
+def _on_devices() -> str:
+    return f", on {replicas()} devices" if replicas() > 1 else ""
 
 
 def _resolve(recipe: TrainRecipe) -> TrainRecipe:

@@ -138,10 +138,10 @@ def test_a_bundle_that_dies_while_profiled_is_named_and_the_others_go_on(
     first, second = four_bundles[0], four_bundles[2]
     profile = sessions.profile
 
-    def dying(bundle: Path, threads: int, provider: str | None, runs: int) -> Profile:
+    def dying(bundle: Path, threads: int, provider: str | None, runs: int, engine: str | None) -> Profile:
         if bundle == first:
             raise BackendError(f"{bundle.name}: its process ended with signal 11")
-        return profile(bundle, threads, provider, runs)
+        return profile(bundle, threads, provider, runs, engine)
 
     monkeypatch.setattr(sessions, "profile", dying)
     report = bench([first, second], msgspec.structs.replace(settings, providers=()), tmp_path / "x", Silent())

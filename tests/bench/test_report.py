@@ -22,9 +22,9 @@ STORED = Path(__file__).parents[1] / "stored" / "report.json"
 CONTRACT: dict[str, set[str]] = {
     "": {"schema", "created", "machine", "settings", "baseline", "results", "failures"},
     "result": {
-        "key", "target", "bundle", "format", "quantization", "adopted", "provider", "threads", "batch", "size_bytes",
-        "model_sha256",
-        "load_ms", "first_ms", "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes", "steady_rss_bytes",
+        "key", "target", "bundle", "format", "quantization", "adopted", "engine", "provider", "threads", "batch",
+        "size_bytes", "load_ms", "first_ms", "latency_ms", "end_to_end_ms", "throughput_per_s", "peak_rss_bytes",
+        "steady_rss_bytes", "model_sha256",
         "repeat_ratio", "sessions", "parity", "verdict", "energy", "offline", "multi_stream", "sustained",
         "placement", "profile", "relative",
     },

@@ -11,8 +11,8 @@ from bctoolkit.cli import cli
 from tests.support.bundles import SIGNED, SIGNED_BY
 
 HEAVY = (
-    "numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "PIL", "matplotlib", "scipy", "rich",
-    "cryptography",
+    "numpy", "tensorflow", "keras", "onnx", "onnxruntime", "openvino", "ai_edge_litert", "PIL", "matplotlib", "scipy",
+    "rich",    "cryptography",
 )  # fmt: skip
 TRAINING = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxscript", "click")
 SLOW_TO_IMPORT = (
@@ -30,6 +30,7 @@ OPTIONAL = (
     "pyarrow",
     "ray",
     "onnxruntime",
+    "openvino",
     "ai_edge_litert",
     "cryptography",
     *TRAINING,
@@ -110,7 +111,7 @@ def test_version_imports_nothing_heavy() -> None:
 
 
 def test_the_runtime_imports_no_training_framework_and_no_engine_yet() -> None:
-    packages = (*TRAINING, "onnxruntime", "ai_edge_litert", "PIL", "scipy", "matplotlib", *SLOW_TO_IMPORT)
+    packages = (*TRAINING, "onnxruntime", "openvino", "ai_edge_litert", "PIL", "scipy", "matplotlib", *SLOW_TO_IMPORT)
     assert imported_by("import bctoolkit.runtime", packages) == []
 
 

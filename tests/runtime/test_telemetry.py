@@ -14,14 +14,19 @@ ZOO = Path(__file__).parents[2] / "exports" / "zoo"
 GUARD = Path(__file__).with_name("network_guard.c")
 
 PREDICT = """
-import pathlib, sys, time
+import importlib.util, pathlib, sys, time
 from bctoolkit import bundle
+from bctoolkit.documents.formats import lookup
 from bctoolkit.runtime import load
 for path in pathlib.Path(sys.argv[1]).glob("atto-*/"):
     for mode in ("once", "always"):
         with load(path, self_test=mode) as classifier:
             assert classifier.info().self_test.outcome == "passed"
             classifier.predict(bundle.read(path).golden().images[:2])
+    for engine in list(lookup(bundle.read(path).manifest.format).engines)[1:]:
+        if engine != "openvino" or importlib.util.find_spec("openvino"):
+            with load(path, engine=engine, self_test="always") as classifier:
+                classifier.predict(bundle.read(path).golden().images[:2])
 assert {"onnxruntime", "ai_edge_litert"} <= set(sys.modules)
 time.sleep(1)  # whatever a thread in the background would do
 """
@@ -90,7 +95,7 @@ def watch(request: pytest.FixtureRequest) -> Watch:
     return found
 
 
-def test_neither_engine_opens_a_connection_or_leaves_a_file(watch: Watch, tmp_path: Path) -> None:
+def test_no_engine_opens_a_connection_or_leaves_a_file(watch: Watch, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     assert watch(PREDICT, ZOO, HOME=str(home)) == []

@@ -82,6 +82,7 @@ BUSY = ("latency", "end_to_end")
 """What is not judged by itself where the latency is unstable and there is a ratio to judge."""
 
 KEYS: tuple[Callable[[Result], tuple[object, ...]], ...] = (
+    lambda result: (result.bundle, result.engine, result.provider, result.threads),
     lambda result: (result.bundle, result.provider, result.threads),
     lambda result: (result.bundle, result.threads),
     lambda result: (result.format, result.quantization, result.provider, result.threads),
@@ -179,8 +180,11 @@ def _timed_changes(
     name: str, old: Result, new: Result, margin: float, ratios_decide: bool, notes: list[str]
 ) -> Iterator[Change]:
     """Absolute figures of two reports; an unstable latency is not judged where ratios to a baseline are."""
-    if old.provider != new.provider:
-        notes.append(f"{name}: on {new.provider}, before on {old.provider}: times and memory are not compared")
+    engines = {result.engine for result in (old, new) if result.engine is not None}
+    if old.provider != new.provider or (old.format == new.format and len(engines) > 1):
+        notes.append(
+            f"{name}: {wording.what_ran(new)}, before {wording.what_ran(old)}: times and memory are not compared"
+        )
         return
     if min(len(old.sessions), len(new.sessions)) < 2:
         notes.append(f"{name}: a report without two sessions gives no interval; measure it again")

@@ -61,11 +61,14 @@ def default_baseline(results: Sequence[Result]) -> str | None:
 
 
 def counterpart(result: Result, results: Sequence[Result], baseline: str) -> Result | None:
-    """The baseline's result with as many threads, on the same provider if it ran there; None for its own results."""
+    """The baseline's result with as many threads, in the same engine and on the same provider if it ran there.
+
+    None for its own results.
+    """
     if result.bundle == baseline:
         return None
     alike = [each for each in results if each.bundle == baseline and each.threads == result.threads]
-    return min(alike, key=lambda each: each.provider != result.provider, default=None)
+    return min(alike, key=lambda each: (each.engine != result.engine, each.provider != result.provider), default=None)
 
 
 def with_relatives(results: Sequence[Result], baseline: str | None) -> list[Result]:

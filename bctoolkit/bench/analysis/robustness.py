@@ -41,7 +41,7 @@ def robustness_by_target(targets: dict[str, tuple[Bundle, Predictions]]) -> dict
     On a device there is no Keras, so the float form is a bundle too.
 
     Args:
-        targets: the bundles on one provider with their predictions, by key.
+        targets: the bundles in one engine on one provider with their predictions, by key.
     """
     decisions = {key: each for key, (_, predictions) in targets.items() if (each := _decisions(predictions.labelled))}
     bundles = {key: targets[key][0] for key in decisions}

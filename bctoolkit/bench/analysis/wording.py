@@ -5,14 +5,16 @@ from bctoolkit.bench.documents.report import Failure, Result
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.documents import Outcome
 
-__all__ = ["check_line", "failure_title", "observed", "points", "title"]
+__all__ = ["check_line", "failure_title", "observed", "points", "title", "what_ran"]
 
 MEANINGS = {Outcome.PASSED: "holds", Outcome.FAILED: "fails", Outcome.UNDECIDED: "undecided"}
 
 
 def title(result: Result, settings: Settings) -> str:
-    """The bundle's name, and of what the settings sweep over its own: provider, number of threads."""
+    """The bundle's name, and of what the settings sweep over its own: engine, provider, number of threads."""
     parts = [result.bundle]
+    if len(settings.engines) > 1:
+        parts.append(str(result.engine))
     if len(settings.providers) > 1:
         parts.append(result.provider)
     if settings.sweep:
@@ -21,8 +23,13 @@ def title(result: Result, settings: Settings) -> str:
 
 
 def failure_title(failure: Failure) -> str:
-    """The name of what could not be measured, and the provider where one was requested."""
-    return failure.bundle if failure.provider is None else f"{failure.bundle}, {failure.provider}"
+    """The name of what could not be measured, and the engine and the provider where one was requested."""
+    return ", ".join(name for name in (failure.bundle, failure.engine, failure.provider) if name is not None)
+
+
+def what_ran(result: Result) -> str:
+    """The engine, where the report tells it, and the provider."""
+    return f"on {result.provider}" if result.engine is None else f"in {result.engine} on {result.provider}"
 
 
 def check_line(check: Check) -> str:

@@ -35,6 +35,8 @@ class Failure(Document, frozen=True):
     message: str
     provider: str | None = None
     """What it was to run on; None where that was each engine's first."""
+    engine: str | None = None
+    """What it was to run in; None where that was each format's first."""
 
 
 class Result(Document, frozen=True, kw_only=True):
@@ -43,12 +45,14 @@ class Result(Document, frozen=True, kw_only=True):
     key: str
     """Its name among the samples: that of the target, and in a sweep the number of threads."""
     target: str
-    """The name of its predictions: that of the bundle, and where there are several providers its own."""
+    """The name of its predictions: that of the bundle, and where there are several engines or providers theirs."""
     bundle: str
     format: str
     quantization: str
     adopted: Adopted | None = None
     """The file that it was made of, where that was made elsewhere."""
+    engine: str | None = None
+    """What it ran in; None in reports from before there was a choice."""
     provider: str
     """What it ran on, read back from the engine."""
     placement: Placement | None = None

@@ -49,6 +49,7 @@ class SessionSamples(msgspec.Struct):
     placement: Placement | None = None
     energy: EnergyUse | None = None
     """Over the runs of `model`."""
+    engine: str | None = None
 
 
 class BatchRuns(msgspec.Struct):

@@ -29,6 +29,8 @@ class Settings(Document, frozen=True, kw_only=True):
     """How long each bundle runs without pause in the end; None: not at all."""
     providers: tuple[str, ...] = ()
     """What each bundle is timed on; empty: each engine's first."""
+    engines: tuple[str, ...] = ()
+    """What each bundle is timed in, as far as its format has them; empty: its format's first."""
     corrupted: int | None = None
     """Most labelled images that go through the corruption suite; None: the suite is left out."""
     profile_runs: int = 0

@@ -18,7 +18,12 @@ AT_ONCE = 1_200
 
 
 def predict_suite(
-    bundle: Path, dataset: Dataset, threads: int, provider: str | None, progress: Progress
+    bundle: Path,
+    dataset: Dataset,
+    threads: int,
+    provider: str | None,
+    progress: Progress,
+    engine: str | None = None,
 ) -> NDArray[np.int16]:
     """The class a bundle predicts for each image under each corruption.
 
@@ -28,6 +33,7 @@ def predict_suite(
         threads: of the engine.
         provider: what to run on; the engine's first by default.
         progress: notified of each step.
+        engine: what to run in; the format's first by default.
 
     Returns:
         Positions in the bundle's labels, M × corruptions × severities, in the order of `CORRUPTIONS` and `SEVERITIES`.
@@ -35,7 +41,7 @@ def predict_suite(
     Raises:
         BackendError: it cannot run, or its process died.
     """
-    probabilities = partial(predict, bundle, threads=threads, provider=provider)
+    probabilities = partial(predict, bundle, threads=threads, provider=provider, engine=engine)
     return predicted_classes(
         probabilities, dataset, max(AT_ONCE, len(dataset)), progress, f"corruptions, {bundle.name}"
     )

@@ -1,6 +1,7 @@
 """All predictions of a bundle that parity rests on, made in child processes."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ def predict_all(
     progress: Progress,
     corruptions: int | None = None,
     foreign: Dataset | None = None,
+    engine: str | None = None,
 ) -> Predictions:
     """Run the golden images, and the labelled ones of `dataset`, through a bundle.
 
@@ -37,25 +39,25 @@ def predict_all(
         corruptions: most images, one of each class in turn, to run through the suite; None leaves it out.
         foreign: pictures of which none belongs to a class, prepared for the bundle; only of use to one with an
             acceptance rule.
+        engine: what to run in; the format's first by default.
 
     Raises:
         BackendError: it cannot run, or its process died.
     """
-    golden = predict(bundle.path, bundle.golden().images, threads, provider)
+    ask = partial(predict, bundle.path, threads=threads, provider=provider, engine=engine)
+    golden = ask(bundle.golden().images)
     pictures = None
     if foreign is not None and bundle.manifest.acceptance is not None:
-        pictures = predict(bundle.path, foreign.images, threads, provider)
+        pictures = ask(foreign.images)
     if dataset is None:
         return Predictions(golden, None, pictures)
     ordered = dataset.in_order_of(bundle.manifest.labels)
     index, reference = _paired(bundle, ordered)
     images = ordered.take(index)
-    labelled = LabelledPredictions(
-        images.hashes, images.labels, predict(bundle.path, images.images, threads, provider), reference
-    )
+    labelled = LabelledPredictions(images.hashes, images.labels, ask(images.images), reference)
     if corruptions is not None:
         sample = stratified(images, np.arange(len(images)), corruptions)
-        predicted = predict_suite(bundle.path, images.take(sample), threads, provider, progress)
+        predicted = predict_suite(bundle.path, images.take(sample), threads, provider, progress, engine)
         labelled = replace(labelled, sample=sample, corrupted=predicted)
     return Predictions(golden, labelled, pictures)
 

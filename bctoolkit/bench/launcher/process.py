@@ -47,7 +47,9 @@ class Child:
     """A process with one job; the parent waits blocked, so that it takes no time from it."""
 
     def __init__(self, job: Job) -> None:
-        self.name = Path(job.bundle).name + ("" if job.provider is None else f" on {job.provider}")
+        self.name = Path(job.bundle).name + "".join(
+            f" {word} {name}" for word, name in (("in", job.engine), ("on", job.provider)) if name
+        )
         self.ready = False
         self._job = job
 

@@ -31,6 +31,7 @@ class SessionRequest(NamedTuple):
     threads: int
     provider: str | None
     settings: Settings
+    engine: str | None = None
 
 
 def sessions(
@@ -52,9 +53,9 @@ def sessions(
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
         children = []
-        for number, (bundle, threads, provider, settings) in enumerate(requests):
+        for number, (bundle, threads, provider, settings, engine) in enumerate(requests):
             on_progress(0.0, bundle.name)
-            job = Measure(str(bundle), threads, provider, f"{folder}/{number}", settings)
+            job = Measure(str(bundle), threads, provider, f"{folder}/{number}", settings, engine=engine)
             children.append(stack.enter_context(Child(job)))
             children[-1].wait_until_ready()
         longest = max((request.settings.min_seconds for request in requests), default=0.0)
@@ -68,7 +69,9 @@ def sessions(
         return [_session(child) for child in children]
 
 
-def predict(bundle: Path, images: Images, threads: int, provider: str | None) -> NDArray[np.float32]:
+def predict(
+    bundle: Path, images: Images, threads: int, provider: str | None, engine: str | None = None
+) -> NDArray[np.float32]:
     """Probabilities, N × classes, that a bundle gives for images N × height × width × channels, in a child process.
 
     Raises:
@@ -77,19 +80,20 @@ def predict(bundle: Path, images: Images, threads: int, provider: str | None) ->
     with scratch_folder() as folder:
         save_npy(folder / "images.npy", images)
         output = folder / "result"
-        with Child(Predict(str(bundle), threads, provider, str(output), str(folder / "images.npy"))) as child:
+        job = Predict(str(bundle), threads, provider, str(output), str(folder / "images.npy"), engine=engine)
+        with Child(job) as child:
             child.result(Done)
         probabilities: NDArray[np.float32] = np.load(f"{output}.npy")
     return probabilities
 
 
-def profile(bundle: Path, threads: int, provider: str | None, runs: int) -> Profile:
+def profile(bundle: Path, threads: int, provider: str | None, runs: int, engine: str | None = None) -> Profile:
     """Where the time of a bundle's inferences goes, in a process in which nothing else is timed.
 
     Raises:
         BackendError: it cannot run, its engine has no profiler, or its process died.
     """
-    return in_child(Inspect(str(bundle), threads, provider, "", runs), Profile)
+    return in_child(Inspect(str(bundle), threads, provider, "", runs, engine=engine), Profile)
 
 
 def _session(child: Child) -> SessionSamples | BackendError:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bctoolkit.bench.analysis.wording import check_line, failure_title, points, title
+from bctoolkit.bench.analysis.wording import check_line, failure_title, points, title, what_ran
 from bctoolkit.bench.documents.judgements import Check, Labelled, Robustness
 from bctoolkit.bench.documents.measurements import Latency, Profile
 from bctoolkit.bench.documents.report import Report, Result
@@ -105,7 +105,7 @@ def _acceptance(result: Result) -> Iterator[str]:
 def _details(result: Result) -> Iterator[str]:
     golden = result.parity.golden
     yield (
-        f"{result.format}, {result.quantization}, on {result.provider} with {result.threads} threads{placement(result)}"
+        f"{result.format}, {result.quantization}, {what_ran(result)} with {result.threads} threads{placement(result)}"
     )
     if result.adopted is not None:
         by = f" by {result.adopted.producer}" if result.adopted.producer else ""

@@ -167,6 +167,7 @@ def _csv_row(result: Result) -> dict[str, object]:
         "format": result.format,
         "quantization": result.quantization,
         "adopted": result.adopted and result.adopted.file,
+        "engine": result.engine,
         "provider": result.provider,
         "threads": result.threads,
         "size_bytes": result.size_bytes,

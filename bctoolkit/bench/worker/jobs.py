@@ -69,7 +69,13 @@ class Limited(msgspec.Struct, kw_only=True):
     """The longest that opening the model and its first answer may take; some providers compile it first."""
 
 
-class Job(Limited, tag_field="kind", tag=str.lower):
+class OnEngine(Limited, kw_only=True):
+    """What may run in another engine than a format's first."""
+
+    engine: str | None = None
+
+
+class Job(OnEngine, tag_field="kind", tag=str.lower):
     """What the child is to do with a bundle."""
 
     bundle: str
@@ -110,7 +116,7 @@ class Done(msgspec.Struct):
 def inspect(job: Inspect) -> Profile:
     """Let the engine's own profiler watch the golden images."""
     opened = bundle.read(job.bundle)
-    engine = engine_for(opened.manifest.format)
+    engine = engine_for(opened.manifest.format, job.engine)
     provider = engine.providers[0] if job.provider is None else job.provider
     images = opened.golden().images.astype(opened.manifest.input.dtype)
     model, profile = model_file(opened), attribute(engine.profiler)
@@ -129,7 +135,7 @@ def predict(job: Predict) -> Done:
 def open_classifier(job: Job, threads: int) -> Classifier:
     """Open the job's bundle, and wait for its first answer no longer than the job allows."""
     with time_limit(job.first_answer_seconds):
-        classifier = load(job.bundle, provider=job.provider, threads=threads, self_test="never")
+        classifier = load(job.bundle, engine=job.engine, provider=job.provider, threads=threads, self_test="never")
         classifier.warm_up(1)
     return classifier
 
@@ -145,7 +151,7 @@ def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_count
     settings = job.settings
     with time_limit(job.first_answer_seconds):
         started = clock()
-        classifier = load(job.bundle, provider=job.provider, threads=job.threads, self_test="never")
+        classifier = load(job.bundle, engine=job.engine, provider=job.provider, threads=job.threads, self_test="never")
         loaded = clock()
         images = shuffled(job, classifier)
         batches = [images[i : i + 1] for i in range(len(images))]
@@ -170,7 +176,9 @@ def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_count
         whole.slice(SLICE_SECONDS / 4)
         if model.complete and whole.complete:
             break
+    info = classifier.info()
     return SessionSamples(
+        engine=info.engine,
         provider=classifier.backend.provider,
         threads=classifier.backend.threads,
         load=loaded - started,

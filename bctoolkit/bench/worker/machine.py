@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 THROTTLE_COUNTS = "cpu[0-9]*/thermal_throttle/core_throttle_count"
-PACKAGES = ("bctoolkit", "numpy", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert")
+PACKAGES = ("bctoolkit", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "ai-edge-litert")
 
 MOST_OTHERS, LEAST_SPEED = 0.25, 0.9
 SHORTEST_WATCH = 0.2

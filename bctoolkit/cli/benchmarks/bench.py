@@ -5,9 +5,17 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bctoolkit.cli.benchmarks.options import Scenarios, provider_names, scenario_options, settings_for, thread_numbers
+from bctoolkit.cli.benchmarks.options import (
+    Scenarios,
+    engine_names,
+    provider_names,
+    scenario_options,
+    settings_for,
+    thread_numbers,
+)
 from bctoolkit.cli.output import echo, print_report
 from bctoolkit.cli.shared import refuse_beside_resume, require_extras, stamp
+from bctoolkit.documents.formats import ENGINES
 from bctoolkit.errors import BackendError
 
 if TYPE_CHECKING:
@@ -48,6 +56,16 @@ __all__ = ["bench"]
     help="Several: a sweep. Default: the CPUs at hand, at most 4.",
 )
 @click.option(
+    "--engine",
+    "engines",
+    metavar="NAME",
+    multiple=True,
+    type=click.Choice(ENGINES),
+    callback=engine_names,
+    help=f"{', '.join(ENGINES)}; repeatable: side by side, each for the bundles of its format. Default: each format's "
+    "first.",
+)
+@click.option(
     "--provider",
     "providers",
     metavar="NAME[,NAME…]",
@@ -72,6 +90,7 @@ def bench(
     allow_undecided: bool,
     out: Path | None,
     threads: tuple[int, ...] | None,
+    engines: tuple[str, ...],
     providers: tuple[str, ...],
     profile: bool,
     effort: str | None,
@@ -96,6 +115,7 @@ def bench(
       bctk bench --streams 4 --batch
       bctk bench exports/bundles/atto-* --batch 1,8,32 --sustain 10
       bctk bench exports/bundles/atto-tflite-* --provider cpu,builtin --profile
+      bctk bench exports/bundles/atto-onnx-* --engine onnxruntime --engine openvino
     """
     from bctoolkit.bench import pipeline
     from bctoolkit.bundle import newest
@@ -113,7 +133,7 @@ def bench(
             report = pipeline.resume(target, progress)
         else:
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
-            settings = settings_for(effort or "default", threads, providers, profile, corruptions, **scenarios)
+            settings = settings_for(effort or "default", threads, providers, profile, corruptions, engines, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
             if baseline is not None and not Path(baseline).exists() and (workspace.bundles / baseline).is_dir():
                 baseline = str(workspace.bundles / baseline)

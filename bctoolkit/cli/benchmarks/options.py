@@ -9,7 +9,15 @@ import click
 if TYPE_CHECKING:
     from bctoolkit.bench.documents.settings import Settings
 
-__all__ = ["EFFORTS", "Scenarios", "provider_names", "scenario_options", "settings_for", "thread_numbers"]
+__all__ = [
+    "EFFORTS",
+    "Scenarios",
+    "engine_names",
+    "provider_names",
+    "scenario_options",
+    "settings_for",
+    "thread_numbers",
+]
 
 LONGEST = 240
 """Minutes of a sustained run: every run is kept."""
@@ -80,6 +88,13 @@ def thread_numbers(context: click.Context, parameter: click.Parameter, value: st
     return None if value is None else _numbers(value, 256, "number of threads")
 
 
+def engine_names(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Engines, each named once."""
+    if len(set(value)) < len(value):
+        raise click.BadParameter(f"{', '.join(value)}: one is named twice")
+    return value
+
+
 def provider_names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
     """The names in `cpu` or `cpu,builtin`."""
     if value is None:
@@ -130,6 +145,7 @@ def settings_for(
     providers: tuple[str, ...] = (),
     profile: bool = False,
     corruptions: bool = False,
+    engines: tuple[str, ...] = (),
     **scenarios: Unpack[Scenarios],
 ) -> "Settings":
     """How to measure.
@@ -140,6 +156,7 @@ def settings_for(
         providers: what to run on; each engine's first if none.
         profile: whether the engines' profilers are asked.
         corruptions: whether labelled images go through the corruption suite.
+        engines: what to run in; each format's first if none.
         scenarios: those beside single-stream.
     """
     from bctoolkit.bench.documents.settings import Settings
@@ -152,6 +169,7 @@ def settings_for(
         min_seconds=level.min_seconds,
         threads=numbers[0],
         sweep=numbers if len(numbers) > 1 else (),
+        engines=engines,
         providers=providers,
         corrupted=level.corrupted if corruptions else None,
         profile_runs=PROFILE_RUNS if profile else 0,

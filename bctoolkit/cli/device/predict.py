@@ -14,6 +14,7 @@ from bctoolkit.cli.device.options import provider_option, time_limit_option
 from bctoolkit.cli.output import echo, echo_json
 from bctoolkit.cli.shared import quiet_engines
 from bctoolkit.cli.signing import trusted_keys
+from bctoolkit.documents.formats import ENGINES
 from bctoolkit.errors import InputMismatch, RecipeError
 from bctoolkit.supervision.time_limit import time_limit
 
@@ -73,8 +74,9 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str) -> in
 )
 @click.option(
     "--engine",
+    type=click.Choice((*ENGINES, RAY)),
     metavar="NAME",
-    help=f"An inference engine of the bundle's format. Default: its first. {RAY}: as --runner {RAY}.",
+    help=f"{', '.join(ENGINES)}. Default: the format's first. {RAY}: as --runner {RAY}.",
 )
 @provider_option
 @trusted_keys
@@ -106,6 +108,7 @@ def predict(
     \b
     Examples:
       bctk predict exports/bundles/atto-onnx-fp32 cell.png --json
+      bctk predict exports/bundles/atto-onnx-fp32 cell.png --engine openvino
       bctk predict exports/bundles/atto-onnx-fp32 images/ --out results.csv
       bctk predict exports/bundles/atto-onnx-fp32 images/ --out results.csv --resume
       bctk predict exports/bundles/atto-onnx-fp32 @files.txt --out results.parquet --batch auto

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bctoolkit.cli.device.answers import timed_answers
-from bctoolkit.cli.device.options import provider_option, threads_option, time_limit_option
+from bctoolkit.cli.device.options import engine_option, provider_option, threads_option, time_limit_option
 from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.cli.signing import trusted_keys
@@ -23,6 +23,7 @@ __all__ = ["verify"]
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @threads_option
+@engine_option
 @provider_option
 @trusted_keys
 @click.option(
@@ -37,6 +38,7 @@ def verify(
     context: click.Context,
     bundle: Path,
     threads: int | None,
+    engine: str | None,
     provider: str | None,
     trusted: tuple[Path, ...],
     vectors: Path | None,
@@ -53,9 +55,11 @@ def verify(
       bctk verify exports/bundles/atto-onnx-fp32
       bctk verify exports/bundles/atto-onnx-fp32 --trusted signing.pub.pem
       bctk verify exports/zoo/atto-onnx-int8-dynamic --vectors exports/zoo/vectors
+      bctk verify exports/bundles/atto-onnx-fp32 --engine openvino --provider cpu-bf16
     """
     from bctoolkit.bundle import read
     from bctoolkit.runtime import load
+    from bctoolkit.runtime.self_test.diagnosis import diagnose
     from bctoolkit.statistics.metrics import drifted, limit_violations, parity
 
     opened = read(bundle, trusted or None)
@@ -64,7 +68,12 @@ def verify(
     with quiet_engines():
         with time_limit(seconds):
             classifier = load(
-                bundle, threads=threads, provider=provider, trusted_keys=trusted or None, self_test="never"
+                bundle,
+                threads=threads,
+                engine=engine,
+                provider=provider,
+                trusted_keys=trusted or None,
+                self_test="never",
             )
         observed = timed_answers(classifier, golden.images, seconds)
     limits = opened.manifest.tolerance
@@ -81,7 +90,9 @@ def verify(
     if vectors is not None:
         violations = [*violations, *_against_vectors(vectors, opened, classifier, seconds)]
     if violations:
-        echo(f"FAILED: {'; '.join(violations)}", err=True)
+        causes = diagnose(golden.probabilities, observed, limits.max_abs_diff, opened.manifest, classifier.info())
+        likely = "; ".join(cause.words for cause in causes)
+        echo(f"FAILED: {'; '.join(violations)}; likely cause: {likely}", err=True)
         context.exit(3)
     if drifted(measured, sealed, limits):
         echo(f"warning: {_drift(opened.manifest.cpu)}", err=True)

@@ -8,12 +8,13 @@ https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schem
 """
 
 import math
+from typing import NamedTuple
 
 from bctoolkit.runtime.model_files.flatbuffer import INT8, INT32, UINT8, UINT32, UINT64, Table, root
 from bctoolkit.runtime.model_files.ports import Port, Ports
 from bctoolkit.runtime.model_files.tflite_operators import OPERATORS, REFUSED, TfliteOperator
 
-__all__ = ["ports"]
+__all__ = ["GraphFacts", "graph_facts", "ports"]
 
 TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8", 10: "float64",
@@ -33,10 +34,39 @@ MOST_ELEMENTS = 2**31
 MODEL_CODES, MODEL_GRAPHS, MODEL_BUFFERS, MODEL_EXTERNAL = 1, 2, 4, (8, 9)
 GRAPH_TENSORS, GRAPH_INPUTS, GRAPH_OUTPUTS, GRAPH_CALLS = 0, 1, 2, 3
 CALL_CODE, CALL_INPUTS, CALL_OUTPUTS, CALL_OPTIONS_TYPE, CALL_OPTIONS_2 = 0, 1, 2, 3, 12
-TENSOR_SHAPE, TENSOR_TYPE, TENSOR_QUANTIZATION, TENSOR_SIGNATURE, TENSOR_EXTERNAL = 0, 1, 4, 7, 10
+TENSOR_SHAPE, TENSOR_TYPE, TENSOR_QUANTIZATION, TENSOR_VARIABLE, TENSOR_SIGNATURE, TENSOR_EXTERNAL = 0, 1, 4, 5, 7, 10
 CODE_OLD, CODE_CUSTOM, CODE = 0, 1, 3
 BUFFER_OFFSET, BUFFER_SIZE = 1, 2
 QUANTIZATION_SCALE, QUANTIZATION_ZERO = 2, 3
+
+
+class GraphFacts(NamedTuple):
+    """What an engine needs to know of a file and does not tell."""
+
+    operators: int
+    variables: int
+    """Tensors that keep their content from one image to the next."""
+    dtype: str
+    """Of the output."""
+    scale: float
+    """Of an output in integers: the float is scale · (integer - zero point)."""
+    zero_point: int
+
+
+def graph_facts(model: bytes) -> GraphFacts:
+    """The facts of a file that `ports` takes.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    _, graph = _model(model)
+    tensors = list(graph.tables(GRAPH_TENSORS))
+    output = tensors[graph.numbers(GRAPH_OUTPUTS, MOST_PORTS)[0]]
+    quantization = output.table(TENSOR_QUANTIZATION) if _is_scaled(output) else None
+    scale = quantization.numbers(QUANTIZATION_SCALE, 1, "f")[0] if quantization else 0.0
+    zero_point = quantization.numbers(QUANTIZATION_ZERO, 1, "q")[0] if quantization else 0
+    variables = sum(tensor.number(TENSOR_VARIABLE, UINT8) != 0 for tensor in tensors)
+    return GraphFacts(graph.count(GRAPH_CALLS), variables, _dtype(output), scale, zero_point)
 
 
 def ports(model: bytes) -> Ports:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.documents.formats import engine_for
+from bctoolkit.documents.formats import engine_for, engine_name
 from bctoolkit.manifest import Manifest, Processor
 from bctoolkit.runtime.info import ClassifierInfo
 from bctoolkit.statistics.metrics import Probabilities
@@ -21,12 +21,13 @@ CAUSES = {
     "all zero": "every probability is zero",
     "constant": "every image gets the same answer",
     "labels": "the classes stand in another order than the labels",
+    "engine": "it runs in another engine than it was sealed with",
     "provider": "it runs on something else than what it was sealed on",
     "engine version": "the engine's version is another one than when it was sealed",
     "cpu": "the CPU has other features than the one it was sealed on",
     "kernel": "a kernel of the engine is damaged, or unsuitable for this machine",
 }
-"""What may be behind a failed self-test. The first six show in the answers; of the next three it is only known that
+"""What may be behind a failed self-test. The first six show in the answers; of the next four it is only known that
 they differ; the last is what remains."""
 
 OF_THE_BUNDLE = ("shape", "labels")
@@ -113,7 +114,9 @@ def _moves(order: NDArray[np.intp], labels: tuple[str, ...]) -> str:
 
 def _differing(manifest: Manifest, here: ClassifierInfo) -> Iterator[Cause]:
     """What is known to be otherwise here than where the bundle was sealed."""
-    engine = engine_for(manifest.format, here.engine)
+    engine, sealed_with = engine_for(manifest.format, here.engine), engine_name(manifest.format)
+    if here.engine not in (None, sealed_with):
+        yield Cause("engine", f"{here.engine} here, {sealed_with} when it was sealed")
     if here.provider != engine.providers[0]:
         yield Cause("provider", f"{here.provider} here, {engine.providers[0]} when it was sealed")
     sealed = manifest.tools.get(engine.package)
