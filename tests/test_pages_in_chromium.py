@@ -185,7 +185,8 @@ def test_every_part_of_a_report_is_shown(browser: Browser, report: Path) -> None
     browser.open(report.as_uri(), DESK, "light")
     seen = browser.evaluate(MEASURE)
     assert seen["headings"] == [
-        "Verdict", "Figures", "Limits", "Accuracy, latency, size", "Latency", "Operator profile", "Offline",
+        "Verdict", "Figures", "Relative to tiny-onnx-fp32", "Limits", "Accuracy, latency, size", "Latency",
+        "Operator profile", "Offline",
         "Multi-stream", "Sustained", "Classes", "Confusion matrices", "Reliability", "Risk and coverage",
         "Corruptions",
         *(f"Corruptions of {name}" for name in MEASURED), *(f"Where {name} differs most" for name in MEASURED),
@@ -195,7 +196,7 @@ def test_every_part_of_a_report_is_shown(browser: Browser, report: Path) -> None
     state = sum(
         window[field] is not None for field in ("frequency_mhz", "temperature_c")
     )  # not every system tells them
-    plots = 3 + 1 + 1 + 1 + state + 1  # latency and its like, operators, batches, sustained, corruptions
+    plots = 4 + 1 + 1 + 1 + state + 1  # ratios, latency and its like, operators, batches, sustained, corruptions
     assert seen["drawn"] == plots + 4 + 3  # reliability of the reference and three bundles, risk of the bundles
     assert seen["images"] == 3 * 8
     assert seen["figures"] == plots + 3 + 3 + 4 + 4 + 3 + 24  # limits, classes, confusions, reliability, risk, pictures

@@ -15,6 +15,9 @@ ELSEWHERE = {
     "bench": "the fixture `failed_bench`",
     "data fetch": "tests/cli/test_fetch.py",
     "sign": "tests/cli/test_signing.py",
+    "dossier": "tests/cli/test_dossier.py",
+    "app cpp": "tests/app/cpp",
+    "app web": "tests/app/web",
     "demo": "below",
 }
 CASES: dict[str, tuple[tuple[str, ...], str]] = {

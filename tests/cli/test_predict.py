@@ -21,7 +21,7 @@ from tests.support.bundles import STORED, reseal
 from tests.support.cli import Bctk, fresh_bctk
 from tests.support.scoring import pictures
 
-KINDS = "gbgmlg"
+KINDS = "gbgmwg"
 
 
 def chunk(content: bytes) -> bytes:
@@ -117,7 +117,6 @@ def test_a_list_an_archive_and_a_folder_go_together(bctk: Bctk, tmp_path: Path) 
         (("x.png", "--runner", "ray"), "a Ray cluster is for many images: name a file for their rows with --out"),
         (("x.png", "--engine", "ray"), "a Ray cluster is for many images"),
         (("x.png", "--workers", "2"), "--workers are processes on Ray; add --runner ray"),
-        (("x.png", "--engine", "tensorrt"), "unknown engine 'tensorrt' for onnx"),
         (("", "--out", "r.csv"), "got an empty name"),
     ],
 )

@@ -10,7 +10,7 @@ from keras import layers, ops
 from bctoolkit.contract import InputContract
 from bctoolkit.errors import ExportError, UnsupportedOp
 from bctoolkit.export.exporter import ExportSettings
-from bctoolkit.export.keras_graph.state import training_warning
+from bctoolkit.export.keras_graph.state import require_finite, training_warning
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.export.keras_graph.walk import rebuild, walk
 from bctoolkit.export.onnx.exporter import OnnxExporter, graph_of
@@ -136,7 +136,7 @@ def test_a_weight_that_is_no_number_is_named(value: float) -> None:
     array[0, 0, 0, 0] = value
     kernel.assign(array)
     with pytest.raises(ExportError, match=r"network: 1 of 54 values of weight 'kernel' of layer 'conv' \(Conv2D\) are"):
-        freeze(model)
+        require_finite(model, "network")
 
 
 def test_layers_called_for_training_are_named_and_run_as_keras_runs_them() -> None:

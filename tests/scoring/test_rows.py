@@ -10,7 +10,7 @@ from bctoolkit.scoring.inputs import Inputs
 from bctoolkit.scoring.rows import Row, answer, prepared, row_from_json, row_to_json
 from tests.support.scoring import CONTRACT, LABELS, classifier, pictures
 
-REASONS = {"b": "cannot be decoded", "m": "no such file", "k": "a black image", "l": "greyscale"}
+REASONS = {"b": "cannot be decoded", "m": "no such file", "k": "a black image", "w": "16 bits"}
 
 
 def rows(words: list[str]) -> list[Row]:

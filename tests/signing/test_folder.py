@@ -270,7 +270,7 @@ def test_a_manifest_that_is_exchanged_while_it_is_verified_is_not_used(
         (folder / "manifest.json").write_bytes(content)
         return signature
 
-    monkeypatch.setattr(bundles, "verify_folder", verify_and_exchange)
+    monkeypatch.setattr("bctoolkit.bundle.opened.verify_folder", verify_and_exchange)
     with pytest.raises(BundleUntrusted, match=r"manifest\.json: is not what was signed"):
         read(signed, key)
 

@@ -10,7 +10,7 @@ import msgspec
 from bctoolkit import bundle as bundles
 from bctoolkit import run as runs
 from bctoolkit.bench.documents import stored
-from bctoolkit.documents import to_json
+from bctoolkit.documents import to_json, to_toml
 from bctoolkit.files import sha256_file
 from bctoolkit.manifest import Manifest
 from bctoolkit.recipes import TrainRecipe, read_train_recipe
@@ -51,7 +51,7 @@ def run_of(bundle: Path, target: Path) -> Path:
     manifest: Manifest = bundles.read(bundle).manifest
     target.mkdir(parents=True)
     recipe: TrainRecipe = read_train_recipe(Path(__file__).parents[2] / "training" / "recipes" / "smoke.toml")
-    (target / runs.RECIPE).write_bytes(msgspec.toml.encode(recipe))
+    (target / runs.RECIPE).write_bytes(to_toml(recipe))
     counts = {part: dict.fromkeys(manifest.labels, size) for part, size in (("train", 70), ("validation", 15))}
     facts = runs.RunFacts(
         name=manifest.source.run,

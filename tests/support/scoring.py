@@ -56,7 +56,7 @@ def classifier(of_batch: float = 0.0) -> Classifier:
 
 
 def pictures(folder: Path, kinds: str) -> list[str]:
-    """A file for each letter: g good, b broken, m missing, k black, which the engine refuses, l of another mode."""
+    """A file for each letter: g good, b broken, m missing, k black, which the engine refuses, w of 16 bits."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(len(kinds))
     names = []
@@ -67,7 +67,7 @@ def pictures(folder: Path, kinds: str) -> list[str]:
             path.write_bytes(b"\x89PNG\r\n\x1a\nno picture")
         elif kind != "m":
             pixels = rng.integers(1, 256, (20, 18, 3), np.uint8) * np.uint8(kind != "k")
-            Image.fromarray(pixels if kind != "l" else pixels[..., 0]).save(path)
+            Image.fromarray(pixels if kind != "w" else pixels[..., 0].astype(np.uint16) * 257).save(path)
     return names
 
 
