@@ -23,6 +23,7 @@ from types import FrameType
 from bctoolkit.errors import RecipeError
 
 __all__ = [
+    "NO_ROOM",
     "atomic_file",
     "atomic_folder",
     "atomic_path",

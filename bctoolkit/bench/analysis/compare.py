@@ -63,7 +63,7 @@ class Comparison(Document, frozen=True):
 class SessionFigure(NamedTuple):
     """A figure that each session's process measured anew, so that sessions give the interval of its ratio."""
 
-    of_session: Callable[[Session], float]
+    of_session: Callable[[Session], float | None]
     of_slices: Callable[[Session], tuple[float, ...]] = lambda session: ()
     """The same in each slice of the session, where it was measured in slices."""
 
@@ -184,7 +184,10 @@ def _timed_changes(
         reasons = {*old.latency_ms.warnings, *new.latency_ms.warnings}
         notes.append(f"{name}: unstable ({', '.join(sorted(reasons))}), so intervals are wide")
     for label, figure in SESSION_FIGURES.items():
-        before, after = ([figure.of_session(session) for session in result.sessions] for result in (old, new))
+        before, after = (_measured(figure, result.sessions) for result in (old, new))
+        if len(before) < len(old.sessions) or len(after) < len(new.sessions):
+            notes.append(f"{name}: {label} was not measured in every session, so it is not compared")
+            continue
         if paired_rounds and len(before) == len(after):
             ratio = _paired_ratio(figure, old.sessions, new.sessions)
         else:
@@ -194,12 +197,18 @@ def _timed_changes(
         yield Change(name, label, *values, ratio.value, interval, _trend(interval, margin))
 
 
+def _measured(figure: SessionFigure, sessions: tuple[Session, ...]) -> list[float]:
+    """The figure of the sessions that measured it."""
+    return [value for session in sessions if (value := figure.of_session(session)) is not None]
+
+
 def _paired_ratio(figure: SessionFigure, old: tuple[Session, ...], new: tuple[Session, ...]) -> statistics.Ratio:
     """New / old over the sessions of the same rounds; within a round, the median ratio of slices side by side."""
     pairs = []
-    for before, after in zip(old, new, strict=True):
+    whole = zip(_measured(figure, old), _measured(figure, new), strict=True)
+    for before, after, medians in zip(old, new, whole, strict=True):
         slices = list(zip(figure.of_slices(before), figure.of_slices(after), strict=False))  # the faster needs fewer
-        pairs.append(np.array(slices or [(figure.of_session(before), figure.of_session(after))]))
+        pairs.append(np.array(slices or [medians]))
     ratios = [float(np.exp(np.median(np.log(pair[:, 1] / pair[:, 0])))) for pair in pairs]
     return statistics.ratio(np.ones(len(ratios)), ratios, paired=True)
 

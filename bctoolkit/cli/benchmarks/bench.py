@@ -8,7 +8,8 @@ import click
 from bctoolkit.cli.benchmarks.options import Scenarios, provider_names, scenario_options, settings_for, thread_numbers
 from bctoolkit.cli.output import echo, print_report
 from bctoolkit.cli.shared import refuse_beside_resume, require_extras, stamp
-from bctoolkit.errors import BackendError
+from bctoolkit.cli.signing import trusted_keys
+from bctoolkit.errors import BackendError, RecipeError
 
 if TYPE_CHECKING:
     from bctoolkit.bench.documents.report import Report
@@ -54,6 +55,7 @@ __all__ = ["bench"]
 @click.option("--quick", "effort", flag_value="quick", help="3 sessions of 0.7 s: a first look.")
 @click.option("--publish", "effort", flag_value="publish", help="10 sessions of 60 s: figures to quote.")
 @scenario_options
+@trusted_keys
 @click.option("--resume", is_flag=True, help="Go on with an interrupted benchmark: that of --out, or the newest.")
 @click.pass_context
 def bench(
@@ -69,6 +71,7 @@ def bench(
     providers: tuple[str, ...],
     profile: bool,
     effort: str | None,
+    trusted: tuple[Path, ...],
     resume: bool,
     **scenarios: Unpack[Scenarios],
 ) -> None:
@@ -92,12 +95,13 @@ def bench(
     """
     from bctoolkit.bench import pipeline
     from bctoolkit.bundle import newest
-    from bctoolkit.files import unfinished
+    from bctoolkit.files import NO_ROOM, unfinished
     from bctoolkit.progress import Terminal
     from bctoolkit.recipes import read_budget
     from bctoolkit.workspace import Workspace
 
-    require_extras("bench")
+    if corruptions:
+        require_extras("bench")
     workspace, progress = Workspace(), Terminal()
     target = out or (workspace.unfinished_report() if resume else workspace.reports / stamp())
     try:
@@ -108,16 +112,39 @@ def bench(
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
             settings = settings_for(effort or "default", threads, providers, profile, corruptions, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
-            report = pipeline.bench(paths, settings, target, progress, data=data, foreign=foreign, budget=limits)
+            report = pipeline.bench(
+                paths,
+                settings,
+                target,
+                progress,
+                data=data,
+                foreign=foreign,
+                budget=limits,
+                trusted_keys=trusted or None,
+            )
     except KeyboardInterrupt:
         if unfinished(target).exists():
             echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)
         raise
+    except OSError as problem:
+        if problem.errno in NO_ROOM and unfinished(target).exists():
+            remedy = f"make room and continue with: bctk bench --resume --out {target}"
+            raise RecipeError(f"{problem.filename}: {problem.strerror}; {remedy}") from None
+        raise
     print_report(report)
-    echo(f"report: {target / 'report.html'}")
+    _tell_where(target)
     if report.failures:
         raise BackendError("; ".join(failure.message for failure in report.failures))
     context.exit(_exit_code(report, allow_undecided))
+
+
+def _tell_where(target: Path) -> None:
+    """Where the report lies, and why a page may be missing."""
+    if (target / "report.html").exists():
+        echo(f"report: {target / 'report.html'}")
+        return
+    echo(f"report: {target / 'report.md'}")
+    echo("no report.html: to draw it, install: pip install 'bctoolkit[bench]'", err=True)
 
 
 def _exit_code(report: "Report", allow_undecided: bool) -> int:
