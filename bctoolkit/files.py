@@ -24,6 +24,7 @@ from bctoolkit.errors import RecipeError
 from bctoolkit.locks import closing, holder_of, lock_of
 
 __all__ = [
+    "NO_ROOM",
     "atomic_file",
     "atomic_folder",
     "atomic_path",

@@ -1,6 +1,7 @@
 """Import an optional package at the moment it is needed, or say what to install."""
 
 import importlib
+import importlib.util
 import os
 import sys
 from types import ModuleType
@@ -8,7 +9,7 @@ from typing import Any
 
 from bctoolkit.errors import MissingExtra
 
-__all__ = ["attribute", "missing", "require"]
+__all__ = ["attribute", "is_installed", "missing", "require"]
 
 ENVIRONMENT = {"onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"}}
 """What a package reads when it is imported, set here unless the user has set it.
@@ -37,6 +38,14 @@ def require(module: str, extra: str) -> ModuleType:
         if (error.name or "").split(".")[0] != module.split(".")[0]:
             raise
         raise missing(module, extra) from None
+
+
+def is_installed(module: str) -> bool:
+    """Whether a package could be imported; it is not."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def missing(module: str, extra: str) -> MissingExtra:

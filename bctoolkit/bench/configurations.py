@@ -15,12 +15,12 @@ from bctoolkit.bench.documents.report import Failure
 from bctoolkit.bench.documents.samples import SessionSamples
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import predictions, sessions
-from bctoolkit.bench.worker.machine import available_memory
+from bctoolkit.bench.worker.counters import available_memory
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.documents.formats import lookup
-from bctoolkit.errors import BackendError
+from bctoolkit.errors import BackendError, RecipeError
 from bctoolkit.progress import Progress
 
 __all__ = [
@@ -74,6 +74,8 @@ class BenchRun:
     request: Request
     checkpoint: Checkpoint
     progress: Progress
+    fetched: bool = False
+    """Whether it was measured on another machine: nothing that its checkpoint lacks is measured here."""
 
     @property
     def settings(self) -> Settings:
@@ -122,11 +124,21 @@ class BenchRun:
 
     def attempt(self, target: Target, work: Callable[[], T]) -> T | None:
         """What the work returns; None where the target fails, which is kept."""
+        self.require_here(target)
         try:
             return work()
         except BackendError as problem:
             self.fail(target, problem)
             return None
+
+    def require_here(self, target: Target) -> None:
+        """Refuse to measure what another machine should have.
+
+        Raises:
+            RecipeError: the benchmark was measured elsewhere.
+        """
+        if self.fetched:
+            raise RecipeError(f"{self.checkpoint.folder}: lacks parts of {target.key}; measure anew")
 
     def fail(self, target: Target, problem: BackendError) -> None:
         """Keep why a target fails and, if there are others, say it."""
@@ -239,6 +251,8 @@ def _one_round(
     missing = [
         each for each in group if not run.checkpoint.has(_session_name(round_, each)) and not run.failed(each.target)
     ]
+    for configuration in missing:
+        run.require_here(configuration.target)
     if round_ % 2:  # who starts later may find its memory in a better place
         missing.reverse()
     requests = [

@@ -1,7 +1,8 @@
 """`bench`: bundles → parity, latency, verdict → report folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,6 @@ from bctoolkit.bench.configurations import (
     BenchRun,
     Configuration,
     image_contract,
-    measure_predictions,
-    measure_profiles,
-    measure_sessions,
     slug,
 )
 from bctoolkit.bench.documents.judgements import ParityReport
@@ -25,21 +23,22 @@ from bctoolkit.bench.documents.measurements import Session
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.report import REPORT, Report, Result
 from bctoolkit.bench.documents.samples import ScenarioSamples, SessionSamples
-from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.documents.settings import Machine, Settings
+from bctoolkit.bench.measuring import ImageSets, Measured, load_images, measure
 from bctoolkit.bench.report import write
 from bctoolkit.bench.report.page import ResultDetails
-from bctoolkit.bench.rounds import Scenarios
 from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.bundle import MANIFEST, Bundle, read
 from bctoolkit.contract import InputContract
-from bctoolkit.data import Dataset, load, load_pictures
-from bctoolkit.errors import BackendError, BundleError, RecipeError
+from bctoolkit.data import Dataset
+from bctoolkit.errors import BundleError, RecipeError
 from bctoolkit.files import atomic_folder, in_use, sha256_file, unfinished
 from bctoolkit.progress import Progress
 from bctoolkit.recipes import Budget
+from bctoolkit.signing import TrustedKey
 from bctoolkit.system import utc_now
 
-__all__ = ["bench", "resume"]
+__all__ = ["bench", "open_bundles", "request_for", "resume", "write_report"]
 
 
 def bench(
@@ -52,6 +51,7 @@ def bench(
     foreign: str | None = None,
     budget: Budget | None = None,
     baseline: str | None = None,
+    trusted_keys: Sequence[TrustedKey] | None = None,
 ) -> Report:
     """Measure bundles and write the report folder `target`.
 
@@ -68,6 +68,7 @@ def bench(
         budget: limits to judge each bundle by.
         baseline: what figures are relative to: the name of one of the bundles, or the folder of one, which is measured
             too. By default the most precise of them, of several the first.
+        trusted_keys: as `bctoolkit.bundle.read` takes them.
 
     Raises:
         BundleError: no bundle, a damaged one, or two of the same name in folders of the same name.
@@ -76,29 +77,15 @@ def bench(
         BackendError: no bundle can run here.
         DatasetError: the labelled images cannot be used.
     """
-    if not paths:
-        raise BundleError("no bundle to measure")
-    if settings.corrupted is not None and data is None:
-        raise RecipeError("--corruptions needs labelled images; give them with --data")
-    opened, baseline = _beside_baseline(paths, baseline)
-    if foreign is not None and not any(bundle.manifest.acceptance for bundle in opened):
-        raise RecipeError("--foreign: none of the bundles has an acceptance rule; export them with labelled images")
+    opened, baseline = open_bundles(
+        paths, settings, data=data, foreign=foreign, baseline=baseline, trusted_keys=trusted_keys
+    )
     checkpoint = Checkpoint(unfinished(target))
     if checkpoint.folder.exists():
         with in_use(checkpoint.folder):  # a benchmark that is alive is not to be removed
             pass
         raise RecipeError(f"{checkpoint.folder} holds an unfinished report; continue with --resume, or remove it")
-    request = Request(
-        bundles=tuple(str(bundle.path.absolute()) for bundle in opened),
-        manifests=tuple(_seal(bundle) for bundle in opened),
-        settings=settings,
-        data=data,
-        foreign=foreign,
-        baseline=baseline,
-        budget=budget,
-        machine=fingerprint(),
-        created=utc_now(),
-    )
+    request = request_for(opened, settings, fingerprint(), data=data, foreign=foreign, budget=budget, baseline=baseline)
     return _measure(BenchRun(opened, request, checkpoint, progress), checkpoint.begin(request), target)
 
 
@@ -126,12 +113,64 @@ def resume(target: Path, progress: Progress) -> Report:
     return _measure(BenchRun(opened, request, checkpoint, progress), in_use(checkpoint.folder), target)
 
 
-def _open(paths: list[Path]) -> list[Bundle]:
+def open_bundles(
+    paths: list[Path],
+    settings: Settings,
+    *,
+    data: str | None,
+    foreign: str | None,
+    baseline: str | None = None,
+    trusted_keys: Sequence[TrustedKey] | None = None,
+) -> tuple[list[Bundle], str | None]:
+    """Open bundles to measure under names that tell their results apart, if what is asked of them makes sense.
+
+    Returns:
+        The bundles, and the baseline's name among them where one is asked for.
+
+    Raises:
+        BundleError: as `bench` does.
+        RecipeError: as `bench` does.
+    """
+    if not paths:
+        raise BundleError("no bundle to measure")
+    if settings.corrupted is not None and data is None:
+        raise RecipeError("--corruptions needs labelled images; give them with --data")
+    opened, baseline = _beside_baseline(paths, baseline, trusted_keys)
+    if foreign is not None and not any(bundle.manifest.acceptance for bundle in opened):
+        raise RecipeError("--foreign: none of the bundles has an acceptance rule; export them with labelled images")
+    return opened, baseline
+
+
+def request_for(
+    opened: list[Bundle],
+    settings: Settings,
+    machine: Machine,
+    *,
+    data: str | None,
+    foreign: str | None,
+    budget: Budget | None,
+    baseline: str | None = None,
+) -> Request:
+    """What a benchmark of these bundles on a machine is begun with, now."""
+    return Request(
+        bundles=tuple(str(bundle.path.absolute()) for bundle in opened),
+        manifests=tuple(_seal(bundle) for bundle in opened),
+        settings=settings,
+        data=data,
+        foreign=foreign,
+        baseline=baseline,
+        budget=budget,
+        machine=machine,
+        created=utc_now(),
+    )
+
+
+def _open(paths: list[Path], trusted_keys: Sequence[TrustedKey] | None = None) -> list[Bundle]:
     """The bundles under names that tell their results apart: their own, or where two share one, their folders'."""
-    opened = [read(path) for path in paths]
+    opened = [read(path, trusted_keys) for path in paths]
     if len({slug(bundle.manifest.name) for bundle in opened}) < len(opened):
         opened = [
-            Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, name=bundle.path.absolute().name))
+            replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, name=bundle.path.absolute().name))
             for bundle in opened
         ]
     names = [slug(bundle.manifest.name) for bundle in opened]
@@ -143,17 +182,19 @@ def _open(paths: list[Path]) -> list[Bundle]:
     return opened
 
 
-def _beside_baseline(paths: list[Path], baseline: str | None) -> tuple[list[Bundle], str | None]:
+def _beside_baseline(
+    paths: list[Path], baseline: str | None, trusted_keys: Sequence[TrustedKey] | None
+) -> tuple[list[Bundle], str | None]:
     """The bundles, the baseline first where it is none of them, and the baseline's name among their results."""
     if baseline is None:
-        return _open(paths), None
+        return _open(paths, trusted_keys), None
     folder = Path(baseline)
     if folder.is_dir():
         known = any(folder.samefile(path) for path in paths if path.is_dir())
-        opened = _open(paths if known else [folder, *paths])
+        opened = _open(paths if known else [folder, *paths], trusted_keys)
         name = next(bundle.manifest.name for bundle in opened if bundle.path.samefile(folder))
     else:
-        opened, name = _open(paths), baseline
+        opened, name = _open(paths, trusted_keys), baseline
     names = [bundle.manifest.name for bundle in opened]
     if name not in names:
         raise RecipeError(f"--baseline {baseline}: no bundle's folder, and none of those measured: {', '.join(names)}")
@@ -164,37 +205,35 @@ def _beside_baseline(paths: list[Path], baseline: str | None) -> tuple[list[Bund
 
 def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path) -> Report:
     with atomic_folder(target, REPORT, write.OTHERS) as folder, begun:
-        datasets, foreign = _datasets(run), _foreign_pictures(run)
-        predictions = measure_predictions(run, datasets, foreign)
-        profiles = measure_profiles(run) if predictions else {}
-        scenario_runs = Scenarios(run)
-        sessions = measure_sessions(run, scenario_runs.one_round) if predictions else {}
-        scenario_runs.sustain()
-        configurations = [each for each in run.configurations if each.key in sessions and not run.failed(each.target)]
-        if not configurations:
-            messages = "; ".join(failure.message for failure in run.failures)
-            run.checkpoint.remove()
-            raise BackendError(messages)
-        sessions = {each.key: sessions[each.key] for each in configurations}
-        scenario_samples = {each.target.key: scenario_runs.of(each.target) for each in configurations}
-        parities = _parities(run, datasets, foreign, predictions)
-        measured = [
-            _measured(run, each, sessions[each.key], scenario_samples[each.target.key], parities[each.target.key])
-            for each in configurations
-        ]
-        baseline = _baseline(run, measured)
-        results = [_judged(run, result, baseline) for result in relative.with_relatives(measured, baseline)]
-        report = Report(
-            created=run.request.created,
-            machine=run.request.machine,
-            settings=run.settings,
-            baseline=baseline,
-            results=tuple(msgspec.structs.replace(result, profile=profiles.get(result.key)) for result in results),
-            failures=run.failures,
-        )
-        details = [_details(each, sessions[each.key], predictions, datasets) for each in configurations]
-        write.folder(folder, report, details, predictions, sessions, scenario_samples)
+        images = load_images(run)
+        report = write_report(run, images, measure(run, images), folder)
     run.checkpoint.remove()
+    return report
+
+
+def write_report(run: BenchRun, images: ImageSets, measured: Measured, folder: Path) -> Report:
+    """Judge what was measured, and write every file of the report into an empty folder."""
+    sessions, scenario_samples = measured.sessions, measured.scenarios
+    parities = _parities(run, images, measured.predictions)
+    unjudged = [
+        _measured(run, each, sessions[each.key], scenario_samples[each.target.key], parities[each.target.key])
+        for each in measured.configurations
+    ]
+    baseline = _baseline(run, unjudged)
+    results = [_judged(run, result, baseline) for result in relative.with_relatives(unjudged, baseline)]
+    profiles = measured.profiles
+    report = Report(
+        created=run.request.created,
+        machine=run.request.machine,
+        settings=run.settings,
+        baseline=baseline,
+        results=tuple(msgspec.structs.replace(result, profile=profiles.get(result.key)) for result in results),
+        failures=run.failures,
+    )
+    details = [
+        _details(each, sessions[each.key], measured.predictions, images.labelled) for each in measured.configurations
+    ]
+    write.folder(folder, report, details, measured.predictions, sessions, scenario_samples)
     return report
 
 
@@ -240,12 +279,7 @@ def _judged(run: BenchRun, result: Result, baseline: str | None) -> Result:
     return msgspec.structs.replace(result, verdict=verdict.check_budget(result, run.request.budget, baseline))
 
 
-def _parities(
-    run: BenchRun,
-    datasets: dict[InputContract, Dataset],
-    foreign: dict[InputContract, Dataset],
-    predictions: dict[str, Predictions],
-) -> dict[str, ParityReport]:
+def _parities(run: BenchRun, images: ImageSets, predictions: dict[str, Predictions]) -> dict[str, ParityReport]:
     """The parity of each target by its key, what it accepts, and its robustness among those that run alike."""
     parities: dict[str, ParityReport] = {}
     for place in dict.fromkeys((target.engine, target.provider) for target in run.targets):
@@ -256,9 +290,11 @@ def _parities(
         robust = robustness.robustness_by_target(tested)
         for target in targets:
             contract, predicted = image_contract(target.bundle), predictions[target.key]
-            dataset = datasets.get(contract)
+            dataset = images.labelled.get(contract)
             figures = parity.compare_with_reference(target.bundle, predicted, "" if dataset is None else dataset.source)
-            figures = acceptance.with_acceptance(figures, target.bundle, predicted, dataset, foreign.get(contract))
+            figures = acceptance.with_acceptance(
+                figures, target.bundle, predicted, dataset, images.foreign.get(contract)
+            )
             parities[target.key] = parity.with_robustness(figures, robust.get(target.key))
     return parities
 
@@ -287,7 +323,9 @@ def _result(configuration: Configuration, sessions: list[SessionSamples], figure
         load_ms=float(np.median(_milliseconds([session.load for session in sessions]))),
         first_ms=float(np.median(_milliseconds([session.first for session in sessions]))),
         latency_ms=statistics.latency([_milliseconds(session.model) for session in sessions], warnings),
-        end_to_end_ms=statistics.latency([_milliseconds(session.end_to_end) for session in sessions], warnings),
+        end_to_end_ms=statistics.latency([_milliseconds(session.end_to_end) for session in sessions], warnings)
+        if all(session.end_to_end for session in sessions)
+        else None,
         peak_rss_bytes=max(session.peak_rss for session in sessions),
         steady_rss_bytes=int(np.median([session.steady_rss for session in sessions])),
         repeat_ratio=float(np.median([session.repeat_ratio for session in sessions])),
@@ -300,11 +338,11 @@ def _result(configuration: Configuration, sessions: list[SessionSamples], figure
 def _session(samples: SessionSamples) -> Session:
     return Session(
         p50_ms=float(np.median(samples.model)) / 1e6,
-        end_to_end_p50_ms=float(np.median(samples.end_to_end)) / 1e6,
+        end_to_end_p50_ms=float(np.median(samples.end_to_end)) / 1e6 if samples.end_to_end else None,
         slices_p50_ms=_of_slices(samples.model, samples.model_slices),
         slices_end_to_end_p50_ms=_of_slices(samples.end_to_end, samples.end_to_end_slices),
         slices_fastest_ms=_of_slices(samples.model, samples.model_slices, np.min),
-        end_to_end_fastest_ms=min(samples.end_to_end) / 1e6,
+        end_to_end_fastest_ms=min(samples.end_to_end) / 1e6 if samples.end_to_end else None,
         load_ms=samples.load / 1e6,
         first_ms=samples.first / 1e6,
         peak_rss_bytes=samples.peak_rss,
@@ -316,7 +354,7 @@ def _of_slices(
     samples: list[int], runs: list[int], statistic: Callable[[NDArray[np.int64]], Any] = np.median
 ) -> tuple[float, ...]:
     """A statistic of each slice, in milliseconds."""
-    return tuple(float(statistic(slice_)) / 1e6 for slice_ in np.split(samples, np.cumsum(runs)[:-1]))
+    return tuple(float(statistic(slice_)) / 1e6 for slice_ in np.split(samples, np.cumsum(runs)[:-1]) if len(slice_))
 
 
 def _milliseconds(nanoseconds: list[int]) -> NDArray[np.float64]:
@@ -325,20 +363,3 @@ def _milliseconds(nanoseconds: list[int]) -> NDArray[np.float64]:
 
 def _seal(bundle: Bundle) -> str:
     return sha256_file(bundle.path / MANIFEST)
-
-
-def _datasets(run: BenchRun) -> dict[InputContract, Dataset]:
-    """The labelled images, prepared once for each contract among the bundles."""
-    data = run.request.data
-    if data is None:
-        return {}
-    return {key: load(data, key, run.progress) for key in dict.fromkeys(map(image_contract, run.bundles))}
-
-
-def _foreign_pictures(run: BenchRun) -> dict[InputContract, Dataset]:
-    """Pictures of which none belongs to a class, likewise, for the bundles that have a rule to refuse them by."""
-    foreign = run.request.foreign
-    if foreign is None:
-        return {}
-    ruled = [bundle for bundle in run.bundles if bundle.manifest.acceptance is not None]
-    return {key: load_pictures(foreign, key, run.progress) for key in dict.fromkeys(map(image_contract, ruled))}

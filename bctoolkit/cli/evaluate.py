@@ -7,6 +7,7 @@ import click
 
 from bctoolkit.cli.output import echo, echo_json, print_table
 from bctoolkit.cli.shared import quiet_engines, require_extras
+from bctoolkit.cli.signing import trusted_keys
 
 if TYPE_CHECKING:
     from bctoolkit.evaluate.report import Evaluation
@@ -37,6 +38,7 @@ __all__ = ["evaluate"]
     type=click.Path(file_okay=False, path_type=Path),
     help="Write evaluation.json, evaluation.html and pictures there. Default: nothing is written.",
 )
+@trusted_keys
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 def evaluate(
     subject: str,
@@ -46,6 +48,7 @@ def evaluate(
     limit: int | None,
     foreign: str | None,
     out: Path | None,
+    trusted: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Measure a run or a bundle on labelled images: accuracy, per-class metrics, calibration, robustness.
@@ -74,7 +77,15 @@ def evaluate(
         from bctoolkit.evaluate import evaluate as run_evaluation
 
         evaluation = run_evaluation(
-            path, data, progress, part=part, corruptions=corruptions, limit=limit, foreign=foreign, target=out
+            path,
+            data,
+            progress,
+            part=part,
+            corruptions=corruptions,
+            limit=limit,
+            foreign=foreign,
+            target=out,
+            trusted_keys=trusted or None,
         )
     if as_json:
         echo_json(to_json(evaluation).decode())

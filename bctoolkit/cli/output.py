@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bctoolkit.escaping.text import for_json, visible
+from bctoolkit.lazy import is_installed
 
 if TYPE_CHECKING:
     from bctoolkit.bench.documents.report import Report
@@ -46,7 +47,20 @@ def _stream(name: str) -> Iterator[None]:
 
 
 def print_table(table: "Table") -> None:
-    """Print a table below its title, and its notes below it. Text stands on the left, figures on the right."""
+    """Print a table below its title, and its notes below it. Text stands on the left, figures on the right.
+
+    Without rich it is as wide as its cells are.
+    """
+    if table.title:
+        echo(f"{table.title}:")
+    for line in _folded(table) if is_installed("rich") else table.to_text():
+        echo(line.rstrip())
+    for note in table.notes:
+        echo(f"  {note}")
+
+
+def _folded(table: "Table") -> list[str]:
+    """The lines of a table in the width of the terminal."""
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
@@ -62,14 +76,9 @@ def print_table(table: "Table") -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(1, console.measure(grid, options=console.options.update(max_width=WIDEST)).maximum)
-    if table.title:
-        echo(f"{table.title}:")
     with console.capture() as capture:
         console.print(grid)
-    for line in capture.get().splitlines():
-        echo(line.rstrip())
-    for note in table.notes:
-        echo(f"  {note}")
+    return capture.get().splitlines()
 
 
 def print_report(report: "Report") -> None:

@@ -1,7 +1,6 @@
 """What several commands share."""
 
 import contextlib
-import importlib.util
 import os
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import click
 
 from bctoolkit.errors import BctkError, RecipeError
 from bctoolkit.escaping.text import ESCAPED
-from bctoolkit.lazy import missing
+from bctoolkit.lazy import is_installed, missing
 from bctoolkit.progress import Terminal
 
 if TYPE_CHECKING:
@@ -50,15 +49,8 @@ def require_extras(*extras: str) -> None:
     """
     for extra in extras:
         for module in EXTRAS[extra]:
-            if not _is_installed(module):
+            if not is_installed(module):
                 raise missing(module, extra)
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def stamp() -> str:

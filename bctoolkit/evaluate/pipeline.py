@@ -1,5 +1,6 @@
 """`evaluate`: a run or bundle + labelled images → figures, and on request a folder with a page."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bctoolkit.evaluate.subject import Subject, open_subject
 from bctoolkit.files import atomic_folder
 from bctoolkit.lazy import require
 from bctoolkit.progress import Progress
+from bctoolkit.signing import TrustedKey
 from bctoolkit.statistics import metrics
 from bctoolkit.statistics.acceptance import Judged
 from bctoolkit.statistics.metrics import Probabilities
@@ -41,6 +43,7 @@ def evaluate(
     limit: int | None = None,
     foreign: str | None = None,
     target: Path | None = None,
+    trusted_keys: Sequence[TrustedKey] | None = None,
 ) -> Evaluation:
     """Measure a classifier on labelled images.
 
@@ -54,6 +57,7 @@ def evaluate(
         limit: at most so many images, selected by their content.
         foreign: pictures of which none belongs to a class: how many are accepted all the same.
         target: the folder to write `evaluation.json`, `evaluation.html` and pictures to; None writes nothing.
+        trusted_keys: as `bctoolkit.bundle.read` takes them.
 
     Raises:
         DatasetError: the images cannot be used, have a class the network lacks, or hold none of the part.
@@ -65,7 +69,7 @@ def evaluate(
         folder = None if target is None else stack.enter_context(atomic_folder(target, EVALUATION, PAGE_AND_PLOTS))
         if folder is not None:
             require("matplotlib.figure", "bench")  # before minutes of work, not after
-        subject = open_subject(path)
+        subject = open_subject(path, trusted_keys)
         pictures = None if foreign is None else _foreign(subject, foreign, progress)
         loaded = load(source, subject.contract, progress).in_order_of(subject.labels)
         index, selection = subject.select(loaded, part)

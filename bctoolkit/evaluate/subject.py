@@ -1,6 +1,6 @@
 """The subject of an evaluation: a run folder or a bundle, opened as one callable from images to probabilities."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from bctoolkit.files import sha256_file
 from bctoolkit.lazy import require
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.runtime.backends import default_threads
+from bctoolkit.signing import TrustedKey
 from bctoolkit.statistics.acceptance import AcceptanceRule
 from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.workspace import Workspace
@@ -89,13 +90,22 @@ def is_run(folder: Path) -> bool:
     return (folder / runs.MODEL).is_file() and (folder / runs.FACTS).is_file()
 
 
-def open_subject(folder: Path) -> Subject:
+def open_subject(folder: Path, trusted_keys: Sequence[TrustedKey] | None = None) -> Subject:
     """Open a run folder, which needs TensorFlow, or a bundle, which needs its engine only.
 
+    Args:
+        folder: the run or the bundle.
+        trusted_keys: as `bctoolkit.bundle.read` takes them; a run is never signed.
+
     Raises:
+        RecipeError: keys are given for a run.
         BctkError: what is stored there is damaged, or cannot run here.
     """
-    return _open_run(folder) if is_run(folder) else _open_bundle(folder)
+    if not is_run(folder):
+        return _open_bundle(folder, trusted_keys)
+    if trusted_keys is not None:
+        raise RecipeError(f"{folder}: is a run, which nobody signs; --trusted goes with a bundle")
+    return _open_run(folder)
 
 
 def _open_run(folder: Path) -> Subject:
@@ -137,10 +147,10 @@ def _part_of_run(split: Path, dataset: Dataset, part: Part) -> Selection:
     return Selection(index, f"the run's {part} part{left_out}")
 
 
-def _open_bundle(folder: Path) -> Subject:
-    opened = bundles.read(folder)
+def _open_bundle(folder: Path, trusted_keys: Sequence[TrustedKey] | None) -> Subject:
+    opened = bundles.read(folder, trusted_keys)
     manifest = opened.manifest
-    workers = [load(folder, threads=1) for _ in range(default_threads())]
+    workers = [load(folder, threads=1, trusted_keys=trusted_keys) for _ in range(default_threads())]
 
     def predict(images: NDArray[np.uint8]) -> Probabilities:
         """Each worker a share: many images go faster one per thread than one after the other with all threads."""

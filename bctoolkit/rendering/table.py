@@ -50,6 +50,18 @@ class Table:
         """Whether the column at this position holds text."""
         return column == 0 or self.columns[column] in self.text_columns
 
+    def to_text(self) -> list[str]:
+        """The lines of the table alone, as wide as its cells are."""
+        rows = [[text_of(cell) for cell in row] for row in (self.columns, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return [
+            "  ".join(
+                cell.ljust(width) if self.is_text(column) else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
+
     def to_markdown(self) -> list[str]:
         """The lines of the table alone, without title, description and notes."""
         head, *rows = [

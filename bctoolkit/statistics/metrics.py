@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
 from bctoolkit.documents.formats import Tolerance
-from bctoolkit.lazy import require
+from bctoolkit.statistics.distributions import binomial_interval, least
 
 __all__ = [
     "Parity",
@@ -178,10 +178,8 @@ def accuracy(labels: Labels, probabilities: Probabilities) -> float:
 
 
 def exact_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact binomial interval of a proportion (Clopper & Pearson 1934), by scipy."""
-    stats = require("scipy.stats", "bench")
-    interval = stats.binomtest(successes, count).proportion_ci(level, method="exact")
-    return float(interval.low), float(interval.high)
+    """Exact binomial interval of a proportion (Clopper & Pearson 1934)."""
+    return binomial_interval(successes, count, level)
 
 
 def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
@@ -268,9 +266,7 @@ def temperature(labels: Labels, probabilities: Probabilities, smoothing: float =
         expected = (1 - smoothing) * scaled[rows, labels] + smoothing * scaled.mean(1)
         return float((total - expected).mean())
 
-    optimize: Any = require("scipy.optimize", "bench")
-    minimum = optimize.minimize_scalar(surprise, bounds=(1 / 20, 20), method="bounded", options={"xatol": 1e-6})
-    return float(1 / minimum.x)
+    return 1 / least(surprise, 1 / 20, 20, 1e-6)
 
 
 def tempered(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:

@@ -1,13 +1,12 @@
 """Statistics of paired decisions: a reference and an artifact on the same images."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
-from bctoolkit.lazy import require
+from bctoolkit.statistics.distributions import normal_quantile, root, sign_test, student_quantile
 
 __all__ = [
     "PairedChange",
@@ -53,10 +52,9 @@ def regressed_classes(changes: dict[str, PairedChange]) -> tuple[str, ...]:
     of which enough images are decided differently (Tarone 1990, Biometrics 46:515–522). Where that is one class, it is
     named from four regressed images without an improved one on.
     """
-    norm: Any = require("scipy.stats", "bench").norm
     differing = {name: change.regressed + change.improved for name, change in changes.items()}
     for shared in range(1, len(changes) + 1):
-        least = float(norm.isf(0.025 / shared))
+        least = normal_quantile(1 - 0.025 / shared)
         if sum(count > least**2 for count in differing.values()) <= shared:
             break
     return tuple(
@@ -78,15 +76,14 @@ def score_interval(regressed: float, improved: float, count: float) -> tuple[flo
     lies above 0 exactly where it refuses. Unlike the bootstrap it holds where few or no images are decided differently.
     """
     drop = (regressed - improved) / count
-    normal = float(require("scipy.stats", "bench").norm.ppf(0.975))
-    find: Any = require("scipy.optimize", "bench").brentq
+    normal = normal_quantile(0.975)
     near = 1e-12
 
     def beyond(bound: float, sign: int) -> float:
         return sign * _score(regressed, improved, count, bound) - normal
 
-    low = -1.0 if beyond(-1 + near, 1) <= 0 else find(beyond, -1 + near, drop, args=(1,), xtol=1e-13)
-    high = 1.0 if beyond(1 - near, -1) <= 0 else find(beyond, drop, 1 - near, args=(-1,), xtol=1e-13)
+    low = -1.0 if beyond(-1 + near, 1) <= 0 else root(lambda bound: beyond(bound, 1), -1 + near, drop)
+    high = 1.0 if beyond(1 - near, -1) <= 0 else root(lambda bound: beyond(bound, -1), drop, 1 - near)
     return float(low), float(high)
 
 
@@ -116,19 +113,15 @@ def paired_mean_interval(values: NDArray[np.float64], step: float) -> tuple[floa
     count = len(values) + 1
     mean = float(values.sum()) / count
     variance = (float(((values - mean) ** 2).sum()) + mean**2 + step**2) / (count - 1)
-    stats: Any = require("scipy.stats", "bench")
-    reach = float(stats.t.ppf(0.975, count - 1)) * float(np.sqrt(variance / count))
+    reach = student_quantile(0.975, count - 1) * float(np.sqrt(variance / count))
     return mean - reach, mean + reach
 
 
 def mcnemar(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> float:
-    """Exact two-sided McNemar test that both are right equally often (McNemar 1947), by scipy's binomial test."""
+    """Exact two-sided McNemar test that both are right equally often (McNemar 1947)."""
     regressed = int((reference_right & ~observed_right).sum())
     improved = int((~reference_right & observed_right).sum())
-    if regressed + improved == 0:
-        return 1.0
-    stats: Any = require("scipy.stats", "bench")
-    return float(stats.binomtest(regressed, regressed + improved, 0.5).pvalue)
+    return sign_test(regressed, improved)
 
 
 def images_needed(decided: Callable[[int], bool], count: int) -> int | None:

@@ -85,6 +85,7 @@ def test_every_figure_follows_from_the_raw_samples(whole: tuple[Report, Path], q
         kept = raw[result.key]
         assert len(kept) == quick.sessions
         for key, latency in (("model", result.latency_ms), ("end_to_end", result.end_to_end_ms)):
+            assert latency is not None
             samples = np.concatenate([session[key] for session in kept]) / 1e6
             assert latency.samples == len(samples)
             assert latency.p50 == pytest.approx(np.median(samples))

@@ -67,7 +67,7 @@ class Figure(NamedTuple):
     name: str
     """Among `relative.SESSION_FIGURES`, which compares what was measured in the same rounds."""
     label: str
-    of_session: Callable[[Session], float]
+    of_session: Callable[[Session], float | None]
 
 
 FIGURES = (
@@ -195,7 +195,10 @@ def _timed_changes(
         means = "its ratios decide" if ratios_decide else "intervals are wide"
         notes.append(f"{name}: unstable ({', '.join(sorted(reasons))}), so {means}")
     for figure in FIGURES:
-        before, after = ([figure.of_session(session) for session in each.sessions] for each in (old, new))
+        before, after = (_measured(figure, each) for each in (old, new))
+        if before is None or after is None:
+            notes.append(f"{name}: {figure.label} was not measured in every session, so it is not compared")
+            continue
         values = (float(np.median(before)), float(np.median(after)))
         change = _change(name, figure.label, values, statistics.ratio(before, after, paired=False), margin)
         if ratios_decide and not stable and figure.name in BUSY and change.trend is not Trend.SAME:
@@ -240,6 +243,13 @@ def _paired_changes(name: str, old: Result, new: Result, margin: float, notes: l
         before, after = (float(np.median(list(map(measured.level, each.sessions)))) for each in (old, new))
         label = figure.label.replace("p50", "fastest") if fastest else figure.label
         yield _change(name, label, (before, after), ratio, margin)
+def _measured(figure: Figure, result: Result) -> list[float] | None:
+    """The figure in each session; None where one did not measure it."""
+    values = [figure.of_session(session) for session in result.sessions]
+    measured = [value for value in values if value is not None]
+    return measured if len(measured) == len(values) else None
+
+
 
 
 def _trend(interval: Interval, margin: float) -> Trend:

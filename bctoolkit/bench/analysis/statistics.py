@@ -5,13 +5,13 @@ rest on what differs between sessions, however many runs each has.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bctoolkit.bench.documents.measurements import Latency, TimingWarning
-from bctoolkit.lazy import require
+from bctoolkit.statistics.distributions import beta_quantile, student_quantile
 
 __all__ = ["Ratio", "latency", "mean_interval", "ratio", "warnings_of"]
 
@@ -126,8 +126,7 @@ def ratio(old: ArrayLike, new: ArrayLike, *, paired: bool) -> Ratio:
 
 
 def _student(centre: float, error: float, freedom: float) -> tuple[float, float]:
-    stats: Any = require("scipy.stats", "bench")
-    reach = float(stats.t.ppf(0.975, freedom)) * error
+    reach = student_quantile(0.975, freedom) * error
     return centre - reach, centre + reach
 
 
@@ -155,7 +154,6 @@ def _quantile_interval(sessions: list[Samples], share: float) -> tuple[float, fl
     sizes = np.array([len(block) for block in blocks])
     expected = share * (1 - share) * (1 / sizes).mean()
     worth = len(samples) / max(1.0, float(over.var(ddof=1)) / expected)
-    stats: Any = require("scipy.stats", "bench")
-    shares = stats.beta.ppf((0.025, 0.975), worth * share + 0.5, worth * (1 - share) + 0.5)
+    shares = [beta_quantile(tail, worth * share + 0.5, worth * (1 - share) + 0.5) for tail in (0.025, 0.975)]
     low, high = np.quantile(samples, shares, method="weibull")  # the mean share below the i-th of n is i / (n + 1)
     return float(low), float(high)

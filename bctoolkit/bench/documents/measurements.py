@@ -89,7 +89,8 @@ class Session(Document, frozen=True, kw_only=True):
     """One fresh process: what later comparisons rest on."""
 
     p50_ms: Positive
-    end_to_end_p50_ms: Positive
+    end_to_end_p50_ms: Positive | None = None
+    """None where no Pillow was there to decode a picture."""
     slices_p50_ms: tuple[Positive, ...] = ()
     """p50 of each slice: slice i of every result's session in the same round was measured in the same moments."""
     slices_end_to_end_p50_ms: tuple[Positive, ...] = ()

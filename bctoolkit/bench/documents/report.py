@@ -69,8 +69,8 @@ class Result(Document, frozen=True, kw_only=True):
     """Median over the sessions: the first inference after loading."""
     latency_ms: Latency
     """The model alone."""
-    end_to_end_ms: Latency
-    """From a PNG's bytes to the label: decode, prepare, check, model."""
+    end_to_end_ms: Latency | None = None
+    """From a PNG's bytes to the label: decode, prepare, check, model; None where no Pillow was there to decode it."""
     throughput_per_s: float = 0.0
     """Images per second, one after the other, model alone; follows from `latency_ms`."""
     peak_rss_bytes: int

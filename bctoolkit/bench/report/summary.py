@@ -111,7 +111,10 @@ def _details(result: Result) -> Iterator[str]:
         by = f" by {result.adopted.producer}" if result.adopted.producer else ""
         yield f"made elsewhere{by}, adopted from {result.adopted.file}"
     yield f"model alone: {_latency(result.latency_ms)}"
-    yield f"from PNG bytes to label: {_latency(result.end_to_end_ms)}"
+    if result.end_to_end_ms is None:
+        yield "from PNG bytes to label: not measured, as Pillow was not installed there"
+    else:
+        yield f"from PNG bytes to label: {_latency(result.end_to_end_ms)}"
     yield f"golden: mean |Δp| {golden.mean_abs_diff:.1e}, max {golden.max_abs_diff:.1e}"
     if result.parity.labelled is not None:
         yield from _labelled(result.parity.labelled)

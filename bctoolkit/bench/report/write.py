@@ -4,7 +4,7 @@
 
     benchmarks/reports/<name>/
       report.json    the document
-      report.md      for reading, report.html for looking
+      report.md      for reading, report.html for looking, where matplotlib and Pillow are installed
       report.csv     one row per result, for spreadsheets
       junit.xml      one test per limit, for CI
       samples.json   every sample of every session, in nanoseconds
@@ -29,10 +29,14 @@ from bctoolkit.bench.report.summary import summaries
 from bctoolkit.bench.report.tables import csv_table
 from bctoolkit.documents import Outcome, to_json
 from bctoolkit.escaping.text import visible
+from bctoolkit.lazy import is_installed
 
-__all__ = ["folder", "junit"]
+__all__ = ["PAGE_NEEDS", "folder", "junit"]
 
 SAMPLES, SCENARIOS = "samples.json", "scenarios.json"
+
+PAGE_NEEDS = ("matplotlib", "PIL")
+"""Packages that draw the page. Where one is missing there is none: a device measures, another machine draws."""
 
 OTHERS = ("report.md", "report.html", "report.csv", "junit.xml", SAMPLES, SCENARIOS, PREDICTIONS)
 """What the folder of a report holds besides the report itself."""
@@ -58,7 +62,8 @@ def folder(
     """
     (target / REPORT).write_bytes(to_json(report))
     (target / "report.md").write_text(markdown(report), encoding="utf-8")
-    (target / "report.html").write_text(render(report, details), encoding="utf-8")
+    if all(map(is_installed, PAGE_NEEDS)):
+        (target / "report.html").write_text(render(report, details), encoding="utf-8")
     (target / "report.csv").write_text(csv_table(report).to_csv(), encoding="utf-8", newline="")
     (target / "junit.xml").write_bytes(junit(report))
     (target / SAMPLES).write_bytes(msgspec.json.encode(samples) + b"\n")

@@ -13,11 +13,12 @@ from bctoolkit import bundle
 from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.documents.samples import EnergyUse, SessionSamples
 from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.worker.counters import peak_rss, steady_rss
 from bctoolkit.bench.worker.energy import energy_meter, total
-from bctoolkit.bench.worker.machine import clock_tick, detect_interference, peak_rss, reading, steady_rss
+from bctoolkit.bench.worker.machine import clock_tick, detect_interference, reading
 from bctoolkit.contract import COLOURS, pillow_image, prepare
 from bctoolkit.documents.formats import engine_for
-from bctoolkit.lazy import attribute, require
+from bctoolkit.lazy import attribute, is_installed, require
 from bctoolkit.runtime import Backend, Classifier, load
 from bctoolkit.runtime.model_files.identity import model_file
 from bctoolkit.supervision.time_limit import time_limit
@@ -160,9 +161,9 @@ def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_count
     warm_up(classifier, batches, settings, clock)
     repeat_ratio = _repeat_ratio(classifier, batches, clock)
     model = SliceTimer(timer.run, settings.min_runs, settings.min_seconds, clock)
-    whole = SliceTimer(
-        _end_to_end(classifier, images, clock), max(1, settings.min_runs // 4), settings.min_seconds / 4, clock
-    )
+    end_to_end = _end_to_end(classifier, images, clock) if is_installed("PIL") else None
+    whole_runs = max(1, settings.min_runs // 4)
+    whole = SliceTimer(end_to_end, whole_runs, settings.min_seconds / 4, clock) if end_to_end else None
     spans, energy = [], list[EnergyUse | None]()
     for _ in slices:
         before = reading()  # takes long enough for the engine's threads to sleep again, so it comes first
@@ -173,8 +174,9 @@ def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_count
         energy.append(None if counter is None else counter.used())
         spans.append((before, reading()))
         steady = steady_rss()
-        whole.slice(SLICE_SECONDS / 4)
-        if model.complete and whole.complete:
+        if whole is not None:
+            whole.slice(SLICE_SECONDS / 4)
+        if model.complete and (whole is None or whole.complete):
             break
     info = classifier.info()
     return SessionSamples(
@@ -185,8 +187,8 @@ def measure(job: Measure, slices: Iterable[None], clock: Clock = time.perf_count
         first=first,
         model=model.samples,
         model_slices=model.slices,
-        end_to_end=whole.samples,
-        end_to_end_slices=whole.slices,
+        end_to_end=whole.samples if whole else [],
+        end_to_end_slices=whole.slices if whole else [],
         peak_rss=peak_rss(),
         steady_rss=steady,
         mismatches=timer.mismatches,

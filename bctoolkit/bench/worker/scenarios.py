@@ -17,16 +17,10 @@ from bctoolkit import bundle
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.samples import BatchRuns, OfflineSamples, StreamsSamples, SustainedSamples, WindowEnd
 from bctoolkit.bench.documents.settings import Settings
+from bctoolkit.bench.worker.counters import available_memory, peak_rss, steady_rss
 from bctoolkit.bench.worker.energy import energy_meter
 from bctoolkit.bench.worker.jobs import Clock, Job, VerifiedTimer, open_classifier, outputs_differ, shuffled, warm_up
-from bctoolkit.bench.worker.machine import (
-    available_memory,
-    clock_tick,
-    detect_interference,
-    peak_rss,
-    reading,
-    steady_rss,
-)
+from bctoolkit.bench.worker.machine import clock_tick, detect_interference, reading
 from bctoolkit.documents.formats import FORMATS, Tolerance
 from bctoolkit.errors import BackendError
 from bctoolkit.runtime import Classifier

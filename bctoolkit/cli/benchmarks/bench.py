@@ -15,8 +15,9 @@ from bctoolkit.cli.benchmarks.options import (
 )
 from bctoolkit.cli.output import echo, print_report
 from bctoolkit.cli.shared import refuse_beside_resume, require_extras, stamp
+from bctoolkit.cli.signing import trusted_keys
 from bctoolkit.documents.formats import ENGINES
-from bctoolkit.errors import BackendError
+from bctoolkit.errors import BackendError, RecipeError
 
 if TYPE_CHECKING:
     from bctoolkit.bench.documents.report import Report
@@ -77,6 +78,7 @@ __all__ = ["bench"]
 @click.option("--quick", "effort", flag_value="quick", help="3 sessions of 0.7 s: a first look.")
 @click.option("--publish", "effort", flag_value="publish", help="10 sessions of 60 s: figures to quote.")
 @scenario_options
+@trusted_keys
 @click.option("--resume", is_flag=True, help="Go on with an interrupted benchmark: that of --out, or the newest.")
 @click.pass_context
 def bench(
@@ -94,6 +96,7 @@ def bench(
     providers: tuple[str, ...],
     profile: bool,
     effort: str | None,
+    trusted: tuple[Path, ...],
     resume: bool,
     **scenarios: Unpack[Scenarios],
 ) -> None:
@@ -119,12 +122,13 @@ def bench(
     """
     from bctoolkit.bench import pipeline
     from bctoolkit.bundle import newest
-    from bctoolkit.files import unfinished
+    from bctoolkit.files import NO_ROOM, unfinished
     from bctoolkit.progress import Terminal
     from bctoolkit.recipes import read_budget
     from bctoolkit.workspace import Workspace
 
-    require_extras("bench")
+    if corruptions:
+        require_extras("bench")
     workspace, progress = Workspace(), Terminal()
     target = out or (workspace.unfinished_report() if resume else workspace.reports / stamp())
     try:
@@ -138,17 +142,39 @@ def bench(
             if baseline is not None and not Path(baseline).exists() and (workspace.bundles / baseline).is_dir():
                 baseline = str(workspace.bundles / baseline)
             report = pipeline.bench(
-                paths, settings, target, progress, data=data, foreign=foreign, budget=limits, baseline=baseline
+                paths,
+                settings,
+                target,
+                progress,
+                data=data,
+                foreign=foreign,
+                budget=limits,
+                baseline=baseline,
+                trusted_keys=trusted or None,
             )
     except KeyboardInterrupt:
         if unfinished(target).exists():
             echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)
         raise
+    except OSError as problem:
+        if problem.errno in NO_ROOM and unfinished(target).exists():
+            remedy = f"make room and continue with: bctk bench --resume --out {target}"
+            raise RecipeError(f"{problem.filename}: {problem.strerror}; {remedy}") from None
+        raise
     print_report(report)
-    echo(f"report: {target / 'report.html'}")
+    _tell_where(target)
     if report.failures:
         raise BackendError("; ".join(failure.message for failure in report.failures))
     context.exit(_exit_code(report, allow_undecided))
+
+
+def _tell_where(target: Path) -> None:
+    """Where the report lies, and why a page may be missing."""
+    if (target / "report.html").exists():
+        echo(f"report: {target / 'report.html'}")
+        return
+    echo(f"report: {target / 'report.md'}")
+    echo("no report.html: to draw it, install: pip install 'bctoolkit[bench]'", err=True)
 
 
 def _exit_code(report: "Report", allow_undecided: bool) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bctoolkit.cli.output import echo, echo_json, print_table
-from bctoolkit.cli.shared import require_extras, stored_reports
+from bctoolkit.cli.shared import stored_reports
 from bctoolkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def choose(
 
     from bctoolkit.bench.analysis.choose import Preference, choose_best
 
-    require_extras("bench")
     choice = choose_best(stored_reports(reports), _limits(limits, budget), cast("Preference", prefer))
     if as_json:
         from bctoolkit.documents import to_json

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bctoolkit.cli.output import echo, echo_json, print_table
-from bctoolkit.cli.shared import require_extras, stored_reports
+from bctoolkit.cli.shared import stored_reports
 from bctoolkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def compare(
       bctk compare report/ --baseline main-onnx-fp32
       bctk compare --devices server/ raspberry/ phone/report.json
     """
-    require_extras("bench")
     stored = stored_reports(reports)
     if devices:
         if baseline is not None or as_json:
