@@ -15,6 +15,7 @@
     │   ├── UnsupportedOp         a layer that has no counterpart in the target format
     │   ├── ParityFailed          the artifact does not behave like the Keras reference
     │   └── FormsRefused          some of the forms that were asked for could not be made; the others were
+    ├── DeviceError               another machine that cannot be reached or used
     └── BackendError
         ├── ProviderUnavailable   the engine cannot run on what was asked for
         ├── SelfTestFailed        the engine does not compute on this machine what was sealed
@@ -35,6 +36,7 @@ __all__ = [
     "BundleTooNew",
     "BundleUntrusted",
     "DatasetError",
+    "DeviceError",
     "ExportError",
     "FormsRefused",
     "InputMismatch",
@@ -107,6 +109,10 @@ class FormsRefused(ExportError):
     def __init__(self, bundles: Sequence[Any], refusals: Sequence[ExportError]) -> None:
         super().__init__("; ".join(map(str, refusals)))
         self.bundles, self.refusals = tuple(bundles), tuple(refusals)
+
+
+class DeviceError(BctkError):
+    """Another machine that cannot be reached, or cannot do what was asked of it."""
 
 
 class BackendError(BctkError):

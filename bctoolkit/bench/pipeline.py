@@ -37,7 +37,7 @@ from bctoolkit.recipes import Budget
 from bctoolkit.signing import TrustedKey
 from bctoolkit.system import utc_now
 
-__all__ = ["bench", "open_bundles", "request_for", "resume", "write_report"]
+__all__ = ["bench", "open_bundles", "open_named", "request_for", "resume", "write_report"]
 
 
 def bench(
@@ -92,7 +92,7 @@ def resume(target: Path, progress: Progress) -> Report:
     if not checkpoint.folder.is_dir():
         raise RecipeError(f"--resume: {target} has no unfinished report beside it")
     request = checkpoint.request()
-    opened = _open([Path(path) for path in request.bundles])
+    opened = open_named([Path(path) for path in request.bundles])
     for bundle, sha256 in zip(opened, request.manifests, strict=True):
         if _seal(bundle) != sha256:
             raise RecipeError(f"--resume: {bundle.path} has changed since; remove {checkpoint.folder} and measure anew")
@@ -123,7 +123,7 @@ def open_bundles(
         raise BundleError("no bundle to measure")
     if settings.corrupted is not None and data is None:
         raise RecipeError("--corruptions needs labelled images; give them with --data")
-    opened = _open(paths, trusted_keys)
+    opened = open_named(paths, trusted_keys)
     if foreign is not None and not any(bundle.manifest.acceptance for bundle in opened):
         raise RecipeError("--foreign: none of the bundles has an acceptance rule; export them with labelled images")
     return opened
@@ -151,7 +151,7 @@ def request_for(
     )
 
 
-def _open(paths: list[Path], trusted_keys: Sequence[TrustedKey] | None = None) -> list[Bundle]:
+def open_named(paths: list[Path], trusted_keys: Sequence[TrustedKey] | None = None) -> list[Bundle]:
     """The bundles under names that tell their results apart: their own, or where two share one, their folders'."""
     opened = [read(path, trusted_keys) for path in paths]
     if len({slug(bundle.manifest.name) for bundle in opened}) < len(opened):
@@ -170,7 +170,7 @@ def _open(paths: list[Path], trusted_keys: Sequence[TrustedKey] | None = None) -
 
 def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path) -> Report:
     with atomic_folder(target, REPORT, write.OTHERS) as folder, begun:
-        images = load_images(run)
+        images = load_images(run.bundles, run.request.data, run.request.foreign, run.progress)
         report = write_report(run, images, measure(run, images), folder)
     run.checkpoint.remove()
     return report

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from bctoolkit.bench.analysis import statistics, wording
@@ -16,7 +17,15 @@ from bctoolkit.documents import Document
 from bctoolkit.errors import RecipeError
 from bctoolkit.statistics import paired
 
-__all__ = ["Change", "Comparison", "Trend", "compare_reports", "compare_with_baseline"]
+__all__ = [
+    "Change",
+    "Comparison",
+    "Trend",
+    "compare_reports",
+    "compare_with_baseline",
+    "merged",
+    "same_devices",
+]
 
 SMALL_DROP = 0.005
 """An accuracy that has fallen by less, as a share, counts as the same."""
@@ -140,6 +149,36 @@ def compare_with_baseline(stored: StoredReport, baseline: str, margin: float) ->
         changes += _changes(name, before, after, margin, paired_rounds=True, timed=True, notes=notes)
         changes += _accuracy_change(name, stored, before, stored, after, notes)
     return Comparison(margin, tuple(changes), tuple(notes))
+
+
+def same_devices(old: list[StoredReport], new: list[StoredReport]) -> list[tuple[StoredReport, StoredReport]]:
+    """Old and new report of each device, by its name; two reports of one device each are a pair whatever their names.
+
+    Raises:
+        RecipeError: a device occurs in one of them only.
+    """
+    if len(old) == len(new) == 1:
+        return [(old[0], new[0])]
+    before, after = ({each.name: each for each in reports} for reports in (old, new))
+    alone = sorted(set(before) ^ set(after))
+    if alone:
+        raise RecipeError(
+            f"{alone[0]} was measured in one of the two reports only; compare the other devices one by one"
+        )
+    return [(before[name], after[name]) for name in after]
+
+
+def merged(comparisons: dict[str, Comparison]) -> Comparison:
+    """Comparisons on several devices as one, by the devices' names; a single one as it is."""
+    if len(comparisons) == 1:
+        return next(iter(comparisons.values()))
+    changes = [
+        msgspec.structs.replace(change, bundle=f"{name}: {change.bundle}")
+        for name, each in comparisons.items()
+        for change in each.changes
+    ]
+    notes = [f"{name}: {note}" for name, each in comparisons.items() for note in each.notes]
+    return Comparison(next(iter(comparisons.values())).margin, tuple(changes), tuple(notes))
 
 
 def _matched(old: Report, new: Report) -> list[tuple[Result, Result]]:
