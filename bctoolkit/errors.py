@@ -16,6 +16,7 @@
     │   ├── UnsupportedOp         a layer that has no counterpart in the target format
     │   ├── ParityFailed          the artifact does not behave like the Keras reference
     │   └── FormsRefused          some of the forms that were asked for could not be made; the others were
+    ├── DeviceError               another machine that cannot be reached or used
     └── BackendError
         ├── ProviderUnavailable   the engine cannot run on what was asked for
         ├── SelfTestFailed        the engine does not compute on this machine what was sealed
@@ -36,6 +37,7 @@ __all__ = [
     "BundleTooNew",
     "BundleUntrusted",
     "DatasetError",
+    "DeviceError",
     "ExportError",
     "FormsRefused",
     "InputMismatch",
@@ -117,6 +119,10 @@ class FormsRefused(ExportError):
     def __reduce__(self) -> tuple[type["FormsRefused"], tuple[Any, ...]]:
         """How it is pickled: made anew of what it was made of."""
         return type(self), (self.bundles, self.refusals)
+
+
+class DeviceError(BctkError):
+    """Another machine that cannot be reached, or cannot do what was asked of it."""
 
 
 class BackendError(BctkError):

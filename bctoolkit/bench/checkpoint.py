@@ -29,7 +29,7 @@ from bctoolkit.files import atomic_file, atomic_path, resumable_folder
 from bctoolkit.recipes import Budget
 from bctoolkit.untrusted.files import read_bounded
 
-__all__ = ["MOST_PART", "Checkpoint", "Request"]
+__all__ = ["MOST_PART", "REQUEST", "Checkpoint", "Request"]
 
 REQUEST = "request.json"
 MOST_PART = 2**31

@@ -14,9 +14,11 @@ from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.samples import ScenarioSamples, SessionSamples
 from bctoolkit.bench.rounds import Scenarios
+from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load, load_pictures
 from bctoolkit.errors import BackendError
+from bctoolkit.progress import Progress
 
 __all__ = ["ImageSets", "Measured", "load_images", "measure"]
 
@@ -45,19 +47,18 @@ class Measured:
     """By the key of the target."""
 
 
-def load_images(run: BenchRun) -> ImageSets:
+def load_images(bundles: list[Bundle], data: str | None, foreign: str | None, progress: Progress) -> ImageSets:
     """The images that a benchmark was asked to measure on.
 
     Raises:
         DatasetError: they cannot be used.
     """
-    data, foreign = run.request.data, run.request.foreign
-    labelled_for = dict.fromkeys(map(image_contract, run.bundles)) if data is not None else {}
-    ruled = [bundle for bundle in run.bundles if bundle.manifest.acceptance is not None]
+    labelled_for = dict.fromkeys(map(image_contract, bundles)) if data is not None else {}
+    ruled = [bundle for bundle in bundles if bundle.manifest.acceptance is not None]
     foreign_for = dict.fromkeys(map(image_contract, ruled)) if foreign is not None else {}
     return ImageSets(
-        {key: load(str(data), key, run.progress) for key in labelled_for},
-        {key: load_pictures(str(foreign), key, run.progress) for key in foreign_for},
+        {key: load(str(data), key, progress) for key in labelled_for},
+        {key: load_pictures(str(foreign), key, progress) for key in foreign_for},
     )
 
 

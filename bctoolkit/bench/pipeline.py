@@ -38,7 +38,7 @@ from bctoolkit.recipes import Budget
 from bctoolkit.signing import TrustedKey
 from bctoolkit.system import utc_now
 
-__all__ = ["bench", "open_bundles", "request_for", "resume", "write_report"]
+__all__ = ["bench", "open_bundles", "open_named", "request_for", "resume", "write_report"]
 
 
 def bench(
@@ -100,7 +100,7 @@ def resume(target: Path, progress: Progress) -> Report:
     if not checkpoint.folder.is_dir():
         raise RecipeError(f"--resume: {target} has no unfinished report beside it")
     request = checkpoint.request()
-    opened = _open([Path(path) for path in request.bundles])
+    opened = open_named([Path(path) for path in request.bundles])
     for bundle, sha256 in zip(opened, request.manifests, strict=True):
         if _seal(bundle) != sha256:
             raise RecipeError(f"--resume: {bundle.path} has changed since; remove {checkpoint.folder} and measure anew")
@@ -165,7 +165,7 @@ def request_for(
     )
 
 
-def _open(paths: list[Path], trusted_keys: Sequence[TrustedKey] | None = None) -> list[Bundle]:
+def open_named(paths: list[Path], trusted_keys: Sequence[TrustedKey] | None = None) -> list[Bundle]:
     """The bundles under names that tell their results apart: their own, or where two share one, their folders'."""
     opened = [read(path, trusted_keys) for path in paths]
     if len({slug(bundle.manifest.name) for bundle in opened}) < len(opened):
@@ -187,14 +187,14 @@ def _beside_baseline(
 ) -> tuple[list[Bundle], str | None]:
     """The bundles, the baseline first where it is none of them, and the baseline's name among their results."""
     if baseline is None:
-        return _open(paths, trusted_keys), None
+        return open_named(paths, trusted_keys), None
     folder = Path(baseline)
     if folder.is_dir():
         known = any(folder.samefile(path) for path in paths if path.is_dir())
-        opened = _open(paths if known else [folder, *paths], trusted_keys)
+        opened = open_named(paths if known else [folder, *paths], trusted_keys)
         name = next(bundle.manifest.name for bundle in opened if bundle.path.samefile(folder))
     else:
-        opened, name = _open(paths, trusted_keys), baseline
+        opened, name = open_named(paths, trusted_keys), baseline
     names = [bundle.manifest.name for bundle in opened]
     if name not in names:
         raise RecipeError(f"--baseline {baseline}: no bundle's folder, and none of those measured: {', '.join(names)}")
@@ -205,7 +205,7 @@ def _beside_baseline(
 
 def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path) -> Report:
     with atomic_folder(target, REPORT, write.OTHERS) as folder, begun:
-        images = load_images(run)
+        images = load_images(run.bundles, run.request.data, run.request.foreign, run.progress)
         report = write_report(run, images, measure(run, images), folder)
     run.checkpoint.remove()
     return report

@@ -12,7 +12,7 @@ from bctoolkit.manifest import IntegerProducts, LabelledFigures, Manifest, Parit
 from bctoolkit.statistics.acceptance import AcceptanceRule
 from bctoolkit.statistics.metrics import Parity
 
-__all__ = ["MANIFEST", "STATED", "BundleContent", "Golden", "Reference"]
+__all__ = ["MANIFEST", "SEAL", "STATED", "BundleContent", "Golden", "Reference"]
 
 GOLDEN, REFERENCE, CALIBRATION, VALIDATION = "golden.npz", "reference.npz", "calibration.npz", "validation.npz"
 MANIFEST, SEAL, BOM = "manifest.json", "manifest.json.sha256", "bom.cdx.json"

@@ -78,15 +78,15 @@ def refuse_beside_resume(context: click.Context, allowed: tuple[str, ...], what:
             raise RecipeError(f"{option} cannot go with --resume: {what} continues as it was started")
 
 
-def stored_reports(names: tuple[str, ...]) -> "list[StoredReport]":
-    """The reports of these folders, files, or names in `benchmarks/reports`.
+def stored_reports(names: tuple[str, ...]) -> "list[list[StoredReport]]":
+    """The reports of these folders, files, or names in `benchmarks/reports`: of each one for every machine.
 
     Raises:
         RecipeError: one is none.
     """
-    from bctoolkit.bench.documents.stored import read
+    from bctoolkit.bench.documents.stored import read_all
 
-    return [read(report_path(name)) for name in names]
+    return [read_all(report_path(name)) for name in names]
 
 
 def report_path(name: str) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -17,7 +18,15 @@ from bctoolkit.documents import Document
 from bctoolkit.errors import RecipeError
 from bctoolkit.statistics import paired
 
-__all__ = ["Change", "Comparison", "Trend", "compare_reports", "compare_with_baseline"]
+__all__ = [
+    "Change",
+    "Comparison",
+    "Trend",
+    "compare_reports",
+    "compare_with_baseline",
+    "merged",
+    "same_devices",
+]
 
 SMALL_DROP = 0.005
 """An accuracy that has fallen by less, as a share, counts as the same."""
@@ -147,6 +156,36 @@ def compare_with_baseline(stored: StoredReport, baseline: str, margin: float) ->
     return Comparison(margin, tuple(changes), tuple(notes))
 
 
+def same_devices(old: list[StoredReport], new: list[StoredReport]) -> list[tuple[StoredReport, StoredReport]]:
+    """Old and new report of each device, by its name; two reports of one device each are a pair whatever their names.
+
+    Raises:
+        RecipeError: a device occurs in one of them only.
+    """
+    if len(old) == len(new) == 1:
+        return [(old[0], new[0])]
+    before, after = ({each.name: each for each in reports} for reports in (old, new))
+    alone = sorted(set(before) ^ set(after))
+    if alone:
+        raise RecipeError(
+            f"{alone[0]} was measured in one of the two reports only; compare the other devices one by one"
+        )
+    return [(before[name], after[name]) for name in after]
+
+
+def merged(comparisons: dict[str, Comparison]) -> Comparison:
+    """Comparisons on several devices as one, by the devices' names; a single one as it is."""
+    if len(comparisons) == 1:
+        return next(iter(comparisons.values()))
+    changes = [
+        msgspec.structs.replace(change, bundle=f"{name}: {change.bundle}")
+        for name, each in comparisons.items()
+        for change in each.changes
+    ]
+    notes = [f"{name}: {note}" for name, each in comparisons.items() for note in each.notes]
+    return Comparison(next(iter(comparisons.values())).margin, tuple(changes), tuple(notes))
+
+
 def _matched(old: Report, new: Report) -> list[tuple[Result, Result]]:
     for key in KEYS:
         before = {key(result): result for result in old.results}
@@ -215,12 +254,15 @@ def _ratio_changes(
         for report, result in (old, new)
     ]
     before, after = baselines
-    stable = all(each.end_to_end_ms.stable for each in (old[1], new[1], *filter(None, baselines)))
+    stable = relative.end_to_end_is_stable(old[1], new[1], *filter(None, baselines))
     if before is None or after is None or not any(a is before and b is after for a, b in pairs):
         return
     if old[1].provider != new[1].provider or min(len(old[1].sessions), len(new[1].sessions)) < 2:
         return
+    sessions = [session for each in (before, after, old[1], new[1]) for session in each.sessions]
     for figure, label in RATIOS.items():
+        if not relative.SESSION_FIGURES[figure].measured(sessions):
+            continue
         of_rounds = [
             relative.round_ratios(relative.SESSION_FIGURES[figure], baseline.sessions, result.sessions)
             for baseline, result in ((before, old[1]), (after, new[1]))
@@ -239,17 +281,20 @@ def _paired_changes(name: str, old: Result, new: Result, margin: float, notes: l
     fastest = all(session.slices_fastest_ms for session in (*old.sessions, *new.sessions))
     for figure in FIGURES:
         measured = relative.SESSION_FIGURES[figure.name]
+        if not measured.measured((*old.sessions, *new.sessions)):
+            notes.append(f"{name}: {figure.label} was not measured in every session, so it is not compared")
+            continue
         ratio = relative.paired_ratio(measured, old.sessions, new.sessions)
         before, after = (float(np.median(list(map(measured.level, each.sessions)))) for each in (old, new))
         label = figure.label.replace("p50", "fastest") if fastest else figure.label
         yield _change(name, label, (before, after), ratio, margin)
+
+
 def _measured(figure: Figure, result: Result) -> list[float] | None:
     """The figure in each session; None where one did not measure it."""
     values = [figure.of_session(session) for session in result.sessions]
     measured = [value for value in values if value is not None]
     return measured if len(measured) == len(values) else None
-
-
 
 
 def _trend(interval: Interval, margin: float) -> Trend:

@@ -22,6 +22,7 @@ __all__ = [
     "SessionFigure",
     "counterpart",
     "default_baseline",
+    "end_to_end_is_stable",
     "paired_ratio",
     "round_ratios",
     "with_relatives",
@@ -31,14 +32,30 @@ __all__ = [
 class SessionFigure(NamedTuple):
     """A figure that each session's process measured anew, so that sessions give the interval of its ratio."""
 
-    of_session: Callable[[Session], float]
+    of_session: Callable[[Session], float | None]
+    """None where the session did not measure it."""
     of_slices: Callable[[Session], tuple[float, ...]] = lambda session: ()
     """The same in each slice of the session, where it was measured in slices."""
+
+    def measured(self, sessions: Sequence[Session]) -> bool:
+        """Whether every session did."""
+        return all(self.of_session(session) is not None for session in sessions)
+
+    def value(self, session: Session) -> float:
+        """Of the whole session.
+
+        Raises:
+            ValueError: it was not measured.
+        """
+        value = self.of_session(session)
+        if value is None:
+            raise ValueError("not measured")
+        return value
 
     def level(self, session: Session) -> float:
         """The median over the slices, where there are some."""
         slices = self.of_slices(session)
-        return float(np.median(slices)) if slices else self.of_session(session)
+        return float(np.median(slices)) if slices else self.value(session)
 
 
 SESSION_FIGURES = {
@@ -71,6 +88,11 @@ def counterpart(result: Result, results: Sequence[Result], baseline: str) -> Res
     return min(alike, key=lambda each: (each.engine != result.engine, each.provider != result.provider), default=None)
 
 
+def end_to_end_is_stable(*results: Result) -> bool:
+    """Whether no result's end-to-end latency is unstable; one that was not measured is not."""
+    return all(result.end_to_end_ms is None or result.end_to_end_ms.stable for result in results)
+
+
 def with_relatives(results: Sequence[Result], baseline: str | None) -> list[Result]:
     """The results with their figures relative to the bundle called `baseline`, whose own stay as they are."""
     pairs = [(each, None if baseline is None else counterpart(each, results, baseline)) for each in results]
@@ -79,10 +101,14 @@ def with_relatives(results: Sequence[Result], baseline: str | None) -> list[Resu
 
 def _relative(baseline: Result, result: Result) -> Relative:
     size = result.size_bytes / baseline.size_bytes
+    sessions = (*baseline.sessions, *result.sessions)
+    ratios = {
+        name: _ratio(figure, baseline, result) for name, figure in SESSION_FIGURES.items() if figure.measured(sessions)
+    }
     return Relative(
         baseline=baseline.bundle,
         size=Ratio(size, (size, size)),
-        **{name: _ratio(figure, baseline, result) for name, figure in SESSION_FIGURES.items()},
+        **ratios,
     )
 
 
@@ -112,5 +138,5 @@ def round_ratios(figure: SessionFigure, old: Sequence[Session], new: Sequence[Se
     pairs = []
     for before, after in zip(old, new, strict=True):
         slices = list(zip(figure.of_slices(before), figure.of_slices(after), strict=False))  # the faster needs fewer
-        pairs.append(np.array(slices or [(figure.of_session(before), figure.of_session(after))]))
+        pairs.append(np.array(slices or [(figure.value(before), figure.value(after))]))
     return [float(np.exp(np.median(np.log(pair[:, 1] / pair[:, 0])))) for pair in pairs]

@@ -119,8 +119,9 @@ class Relative(Document, frozen=True, kw_only=True):
     """The bundle."""
     latency: Ratio
     """Of the model alone: within a round the median over slices side by side of their fastest runs' ratios."""
-    end_to_end: Ratio
-    """Of the sessions' fastest runs from a PNG's bytes to the label, which are too few for slices."""
+    end_to_end: Ratio | None = None
+    """Of the sessions' fastest runs from a PNG's bytes to the label, which are too few for slices; None where one did
+    not measure it."""
     cold_start: Ratio
     """Loading and the first inference."""
     peak_rss: Ratio

@@ -15,7 +15,7 @@ from bctoolkit.data.dataset import positions, stratified
 from bctoolkit.progress import Progress
 from bctoolkit.statistics.metrics import Probabilities
 
-__all__ = ["predict_all"]
+__all__ = ["paired_rows", "predict_all"]
 
 
 def predict_all(
@@ -52,7 +52,7 @@ def predict_all(
     if dataset is None:
         return Predictions(golden, None, pictures)
     ordered = dataset.in_order_of(bundle.manifest.labels)
-    index, reference = _paired(bundle, ordered)
+    index, reference = paired_rows(bundle, ordered)
     images = ordered.take(index)
     labelled = LabelledPredictions(images.hashes, images.labels, ask(images.images), reference)
     if corruptions is not None:
@@ -62,7 +62,7 @@ def predict_all(
     return Predictions(golden, labelled, pictures)
 
 
-def _paired(bundle: Bundle, dataset: Dataset) -> tuple[NDArray[np.int64], Probabilities | None]:
+def paired_rows(bundle: Bundle, dataset: Dataset) -> tuple[NDArray[np.int64], Probabilities | None]:
     """The images of `dataset` that the bundle's reference holds, with its probabilities.
 
     The reference holds the test part only, so nothing trained on is among them. Where the bundle carries no reference,

@@ -32,7 +32,7 @@ from bctoolkit.escaping.text import for_html
 from bctoolkit.rendering import html
 from bctoolkit.statistics import metrics
 
-__all__ = ["ResultDetails", "render"]
+__all__ = ["ResultDetails", "machine_facts", "render"]
 
 WORST = 8
 """Images shown of each bundle."""
@@ -308,6 +308,11 @@ def _compared(
 
 
 def _machine(report: Report) -> Iterator[str]:
+    yield html.section("Machine and settings", "", html.facts(machine_facts(report)))
+
+
+def machine_facts(report: Report) -> list[tuple[str, str]]:
+    """What the figures were measured on and how: what and value, as markup."""
     machine, settings = report.machine, report.settings
     facts = {
         "CPU": machine.cpu,
@@ -327,8 +332,7 @@ def _machine(report: Report) -> Iterator[str]:
         f"what ran {wording.title(result, settings)}": f"{result.provider}{placement(result)}"
         for result in report.results
     }
-    rows = [(for_html(what), for_html(value or "not available")) for what, value in facts.items()]
-    yield html.section("Machine and settings", "", html.facts(rows))
+    return [(for_html(what), for_html(value or "not available")) for what, value in facts.items()]
 
 
 def _tools(report: Report) -> str:

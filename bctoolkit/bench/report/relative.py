@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from msgspec.structs import fields
 
-from bctoolkit.bench.analysis.relative import counterpart
+from bctoolkit.bench.analysis.relative import counterpart, end_to_end_is_stable
 from bctoolkit.bench.analysis.wording import title
 from bctoolkit.bench.documents.measurements import Interval, Ratio, Relative
 from bctoolkit.bench.documents.report import Report, Result
@@ -69,7 +69,7 @@ def _cell(report: Report, result: Result, name: str) -> str:
     """A ratio; marked where it rests on few runs while one of the two is unstable."""
     text = ratio_text(getattr(result.relative, name))
     baseline = counterpart(result, report.results, report.baseline or "")
-    stable = result.end_to_end_ms.stable and (baseline is None or baseline.end_to_end_ms.stable)
+    stable = end_to_end_is_stable(result, *([] if baseline is None else [baseline]))
     return text if stable or name not in FEW_RUNS else f"{text} ~"
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "csv_table",
     "figures_table",
     "limits_table",
+    "merged_csv_table",
     "merged_figures_table",
     "operators_table",
 ]
@@ -157,6 +158,13 @@ def csv_table(report: Report) -> Table:
     """One row per result, for spreadsheets; what was not measured is empty."""
     rows = [_csv_row(result) for result in report.results]
     return Table(tuple(rows[0]), [["" if value is None else str(value) for value in row.values()] for row in rows])
+
+
+def merged_csv_table(reports: list[tuple[str, Report]]) -> Table:
+    """The same of several named reports, below each other."""
+    tables = [(name, csv_table(report)) for name, report in reports]
+    rows = [(name, *row) for name, table in tables for row in table.rows]
+    return Table(("device", *tables[0][1].columns), rows)
 
 
 def _csv_row(result: Result) -> dict[str, object]:

@@ -31,7 +31,7 @@ from bctoolkit.documents import Outcome, to_json
 from bctoolkit.escaping.text import visible
 from bctoolkit.lazy import is_installed
 
-__all__ = ["PAGE_NEEDS", "folder", "junit"]
+__all__ = ["PAGE_NEEDS", "folder", "junit", "junit_of"]
 
 SAMPLES, SCENARIOS = "samples.json", "scenarios.json"
 
@@ -80,9 +80,14 @@ def junit(report: Report) -> bytes:
 
     Without a budget a result is one test, that it could be measured. A bundle that could not is an error.
     """
+    return junit_of([("", report)])
+
+
+def junit_of(reports: list[tuple[str, Report]]) -> bytes:
+    """The same of several reports, each with what the names of its suites begin with."""
     root = ElementTree.Element("testsuites", name="bctk bench")
-    for summary in summaries(report):
-        title = visible(summary.title)  # XML has no form for control characters
+    for prefix, summary in ((prefix, summary) for prefix, report in reports for summary in summaries(report)):
+        title = visible(prefix + summary.title)  # XML has no form for control characters
         outcomes = [check.outcome for check in summary.checks]
         suite = ElementTree.SubElement(root, "testsuite", name=title, tests=str(max(1, len(outcomes))))
         suite.set("failures", str(outcomes.count(Outcome.FAILED)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bctoolkit import __version__
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.settings import Machine
 from bctoolkit.bench.worker import counters
@@ -55,7 +56,7 @@ def fingerprint() -> Machine:
         frequency_mhz=counters.frequency(),
         temperature_c=counters.temperature(),
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        versions=versions(*PACKAGES),
+        versions=versions(*PACKAGES) | {"bctoolkit": __version__},
     )
 
 

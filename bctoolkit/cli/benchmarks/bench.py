@@ -1,7 +1,7 @@
 """`bctk bench`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
@@ -13,13 +13,14 @@ from bctoolkit.cli.benchmarks.options import (
     settings_for,
     thread_numbers,
 )
-from bctoolkit.cli.output import echo, print_report
+from bctoolkit.cli.output import echo, print_report, print_table
 from bctoolkit.cli.shared import refuse_beside_resume, require_extras, stamp
 from bctoolkit.cli.signing import trusted_keys
 from bctoolkit.documents.formats import ENGINES
 from bctoolkit.errors import BackendError, RecipeError
 
 if TYPE_CHECKING:
+    from bctoolkit.bench.documents.fleet import Fleet
     from bctoolkit.bench.documents.report import Report
 
 __all__ = ["bench"]
@@ -78,6 +79,25 @@ __all__ = ["bench"]
 @click.option("--quick", "effort", flag_value="quick", help="3 sessions of 0.7 s: a first look.")
 @click.option("--publish", "effort", flag_value="publish", help="10 sessions of 60 s: figures to quote.")
 @scenario_options
+@click.option(
+    "--on",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Measure on this machine instead: ssh://[user@]host[:port][?python=PATH], or local; repeatable, all at once.",
+)
+@click.option(
+    "--python",
+    default="python3",
+    show_default=True,
+    metavar="PATH",
+    help="With --on: the Python 3.11 or later on machines whose address names none.",
+)
+@click.option(
+    "--ssh-config",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --on: what ssh reads instead of your own configuration.",
+)
 @trusted_keys
 @click.option("--resume", is_flag=True, help="Go on with an interrupted benchmark: that of --out, or the newest.")
 @click.pass_context
@@ -96,11 +116,14 @@ def bench(
     providers: tuple[str, ...],
     profile: bool,
     effort: str | None,
+    on: tuple[str, ...],
+    python: str,
+    ssh_config: Path | None,
     trusted: tuple[Path, ...],
     resume: bool,
     **scenarios: Unpack[Scenarios],
 ) -> None:
-    """Measure bundles on this machine: parity with the Keras reference, latency, memory, size.
+    """Measure bundles, on this machine or others: parity with the Keras reference, latency, memory, size.
 
     Without an argument: the bundles of the run that was exported last. Bundles are timed in rounds, each session in a
     fresh process; the default is 5 sessions of at least 300 runs and 5 s per bundle. A bundle that cannot be measured
@@ -119,39 +142,47 @@ def bench(
       bctk bench exports/bundles/atto-* --batch 1,8,32 --sustain 10
       bctk bench exports/bundles/atto-tflite-* --provider cpu,builtin --profile
       bctk bench exports/bundles/atto-onnx-* --engine onnxruntime --engine openvino
+      bctk bench exports/bundles/atto-* --on local --on ssh://pi@raspberry --on ssh://10.0.0.7:2222
     """
     from bctoolkit.bench import pipeline
+    from bctoolkit.bench.documents.fleet import Fleet
     from bctoolkit.bundle import newest
     from bctoolkit.files import NO_ROOM, unfinished
+    from bctoolkit.fleet import pipeline as fleet
     from bctoolkit.progress import Terminal
     from bctoolkit.recipes import read_budget
     from bctoolkit.workspace import Workspace
 
     if corruptions:
         require_extras("bench")
+    if not on and (python != "python3" or ssh_config):
+        raise RecipeError("--python and --ssh-config are for the machines of --on")
     workspace, progress = Workspace(), Terminal()
+    report: Report | Fleet
     target = out or (workspace.unfinished_report() if resume else workspace.reports / stamp())
     try:
         if resume:
             refuse_beside_resume(context, ("out", "allow_undecided"), "the benchmark")
-            report = pipeline.resume(target, progress)
+            several = (unfinished(target) / fleet.FLEET).is_file()
+            report = fleet.resume(target, progress) if several else pipeline.resume(target, progress)
         else:
             limits = read_budget(workspace.declared("benchmarks", budget)) if budget else None
             settings = settings_for(effort or "default", threads, providers, profile, corruptions, engines, **scenarios)
             paths = list(bundles) or newest(workspace.bundles)
             if baseline is not None and not Path(baseline).exists() and (workspace.bundles / baseline).is_dir():
                 baseline = str(workspace.bundles / baseline)
-            report = pipeline.bench(
-                paths,
-                settings,
-                target,
-                progress,
-                data=data,
-                foreign=foreign,
-                budget=limits,
-                baseline=baseline,
-                trusted_keys=trusted or None,
-            )
+            asked: dict[str, Any] = {
+                "data": data,
+                "foreign": foreign,
+                "budget": limits,
+                "baseline": baseline,
+                "trusted_keys": trusted or None,
+            }
+            if on:
+                asked |= {"threads_given": threads is not None, "python": python, "ssh_config": ssh_config}
+                report = fleet.bench(paths, settings, target, progress, on, **asked)
+            else:
+                report = pipeline.bench(paths, settings, target, progress, **asked)
     except KeyboardInterrupt:
         if unfinished(target).exists():
             echo(f"interrupted; continue with: bctk bench --resume --out {target}", err=True)
@@ -161,11 +192,36 @@ def bench(
             remedy = f"make room and continue with: bctk bench --resume --out {target}"
             raise RecipeError(f"{problem.filename}: {problem.strerror}; {remedy}") from None
         raise
-    print_report(report)
+    reports = _print(report, target)
     _tell_where(target)
-    if report.failures:
-        raise BackendError("; ".join(failure.message for failure in report.failures))
-    context.exit(_exit_code(report, allow_undecided))
+    problems = [failure.message for each in reports for failure in each.failures]
+    if isinstance(report, Fleet) and report.unmeasured:
+        problems += [device.message for device in report.unmeasured]
+        problems.append(f"what is measured is kept: bctk bench --resume --out {target}")
+    if problems:
+        raise BackendError("; ".join(problems))
+    context.exit(_exit_code(reports, allow_undecided))
+
+
+def _print(report: "Report | Fleet", target: Path) -> "list[Report]":
+    """Print a report, of one machine or several, and return the report of each."""
+    from bctoolkit.bench.documents.report import Report
+
+    if isinstance(report, Report):
+        print_report(report)
+        return [report]
+    from dataclasses import replace
+
+    from bctoolkit.bench.report.fleet import fleet_table, ratios_table, told
+
+    print_table(replace(fleet_table(report), title=""))
+    for device in report.devices:
+        ratios = ratios_table(device, target)
+        if ratios is not None:
+            print_table(replace(ratios, title=device.name))
+        for line in told(device):
+            echo(f"{device.name}: {line}")
+    return [device.report for device in report.devices]
 
 
 def _tell_where(target: Path) -> None:
@@ -177,9 +233,9 @@ def _tell_where(target: Path) -> None:
     echo("no report.html: to draw it, install: pip install 'bctoolkit[bench]'", err=True)
 
 
-def _exit_code(report: "Report", allow_undecided: bool) -> int:
+def _exit_code(reports: "list[Report]", allow_undecided: bool) -> int:
     from bctoolkit.documents import Outcome
 
-    outcomes = {result.verdict.outcome for result in report.results if result.verdict is not None}
+    outcomes = {result.verdict.outcome for report in reports for result in report.results if result.verdict}
     allowed = {Outcome.PASSED, Outcome.UNDECIDED} if allow_undecided else {Outcome.PASSED}
     return 0 if outcomes <= allowed else 3

@@ -54,7 +54,8 @@ def choose(
 ) -> None:
     """Name the best artifact that keeps your limits, why, and what the others fail on.
 
-    Limits are judged on 95 % intervals. With several reports, of one device each, they must be kept in all of them.
+    Limits are judged on 95 % intervals. With several reports, or one of several machines, they must be kept on
+    all of them.
     `front` marks what no other artifact beats in accuracy, latency and size together. Exit code 3 where none keeps all.
 
     \b
@@ -66,7 +67,11 @@ def choose(
 
     from bctoolkit.bench.analysis.choose import Preference, choose_best
 
-    choice = choose_best(stored_reports(reports), _limits(limits, budget), cast("Preference", prefer))
+    choice = choose_best(
+        [each for stored in stored_reports(reports) for each in stored],
+        _limits(limits, budget),
+        cast("Preference", prefer),
+    )
     if as_json:
         from bctoolkit.documents import to_json
 

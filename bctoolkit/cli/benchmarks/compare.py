@@ -55,7 +55,7 @@ def compare(
     if devices:
         if baseline is not None or as_json:
             raise RecipeError("--devices: it judges nothing, so give neither --baseline nor --json")
-        _print_merged(stored)
+        _print_merged([each for reports_ in stored for each in reports_])
         return
     comparison = _compared(stored, baseline, margin / 100)
     if as_json:
@@ -67,16 +67,17 @@ def compare(
     context.exit(3 if comparison.worse else 0)
 
 
-def _compared(stored: "list[StoredReport]", baseline: str | None, margin: float) -> "Comparison":
-    from bctoolkit.bench.analysis.compare import compare_reports, compare_with_baseline
+def _compared(stored: "list[list[StoredReport]]", baseline: str | None, margin: float) -> "Comparison":
+    from bctoolkit.bench.analysis.compare import compare_reports, compare_with_baseline, merged, same_devices
 
     if baseline is not None:
         if len(stored) != 1:
             raise RecipeError(f"--baseline compares within one report, got {len(stored)}")
-        return compare_with_baseline(stored[0], baseline, margin)
+        return merged({each.name: compare_with_baseline(each, baseline, margin) for each in stored[0]})
     if len(stored) != 2:
         raise RecipeError(f"{len(stored)} reports: give OLD and NEW, one with --baseline, or several with --devices")
-    return compare_reports(stored[0], stored[1], margin)
+    pairs = same_devices(*stored)
+    return merged({new.name: compare_reports(old, new, margin) for old, new in pairs})
 
 
 def _print(comparison: "Comparison") -> None:
