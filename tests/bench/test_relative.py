@@ -149,6 +149,7 @@ def test_every_figure_is_relative(make_result: Make, make_sessions: Callable[...
     assert baseline.relative is None
     assert result.relative is not None
     assert (result.relative.latency.value, result.relative.size.value) == pytest.approx((0.5, 0.25))
+    assert result.relative.end_to_end is not None
     assert result.relative.end_to_end.value == pytest.approx(7 / 12)
     assert result.relative.cold_start.value == result.relative.peak_rss.value == 1.0
     assert result.relative.size.ci95 == (0.25, 0.25)
