@@ -220,3 +220,13 @@ def test_answers_of_a_sweep_are_those_of_the_provider(on_two_providers: Report, 
     comparison = compare_reports(stored(on_two_providers, tmp_path), stored(on_two_providers, tmp_path), MARGIN)
     accuracies = {c.bundle: (c.old, c.new) for c in comparison.changes if c.figure == "accuracy"}
     assert accuracies == {"x, cpu": (1.0, 1.0), "x, builtin": (0.9, 0.9)}
+
+
+def test_what_one_of_them_has_not_measured_is_not_compared(make_report: Any = None) -> None:
+    """Without Pillow a device times no way from a picture."""
+    fleet = read_all(Path(__file__).parents[1] / "stored" / "fleet.json")
+    comparison = compare_reports(fleet[0], fleet[1], 0.03)
+    figures = {change.figure for change in comparison.changes}
+    assert "p50 ms" in figures
+    assert "end-to-end p50 ms" not in figures
+    assert any("end-to-end p50 ms was not measured in every session" in note for note in comparison.notes)

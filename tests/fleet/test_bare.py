@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", ["onnx", "tflite"])
 def test_one_engine_alone_verifies_and_measures(
-    wheel: Path, tmp_path: Path, kind: str, record_property: pytest.RecordProperty
+    wheel: Path, tmp_path: Path, kind: str, record_property: Callable[[str, object], None]
 ) -> None:
     python, bctk = tmp_path / "venv/bin/python", tmp_path / "venv/bin/bctk"
     assert run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path).returncode == 0
