@@ -11,7 +11,7 @@ from bctoolkit.bench.analysis.compare import Change, Trend, compare_reports, com
 from bctoolkit.bench.documents.measurements import Session
 from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.bench.documents.report import Report, Result
-from bctoolkit.bench.documents.stored import StoredReport
+from bctoolkit.bench.documents.stored import StoredReport, read_all
 from bctoolkit.errors import RecipeError
 
 Make = Callable[..., tuple[Session, ...]]
@@ -222,7 +222,7 @@ def test_answers_of_a_sweep_are_those_of_the_provider(on_two_providers: Report, 
     assert accuracies == {"x, cpu": (1.0, 1.0), "x, builtin": (0.9, 0.9)}
 
 
-def test_what_one_of_them_has_not_measured_is_not_compared(make_report: Any = None) -> None:
+def test_what_one_of_them_has_not_measured_is_not_compared() -> None:
     """Without Pillow a device times no way from a picture."""
     fleet = read_all(Path(__file__).parents[1] / "stored" / "fleet.json")
     comparison = compare_reports(fleet[0], fleet[1], 0.03)
