@@ -1,8 +1,9 @@
 """Bundles on several machines at once: the journal of each is fetched here, and judged here."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,8 @@ __all__ = ["FLEET", "FleetRequest", "bench", "resume"]
 
 FLEET, COMPLETE = "fleet.json", "complete"
 """In the folder of unfinished work: what was asked for, and in a machine's own that it has measured all."""
+LOOK = 0.5
+"""Seconds; a wait without end would take no Ctrl-C on some systems."""
 MOST_THREADS = 4
 """Of the engine on a machine, where no number is given."""
 
@@ -135,6 +138,23 @@ def resume(target: Path, progress: Progress, patience: float = PATIENCE) -> Flee
     return FleetRun(request, opened, state, progress, patience).measure(in_use(state), target)
 
 
+@dataclass(frozen=True)
+class Work:
+    """How far the thread of a machine is.
+
+    Events, because until Python 3.12 a `Thread.join` that Ctrl-C interrupts takes the thread for ended.
+    """
+
+    measuring: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+def _wait_for(events: Iterable[threading.Event]) -> None:
+    for event in events:
+        while not event.wait(LOOK):
+            pass
+
+
 class FleetRun:
     """A benchmark of several machines under way."""
 
@@ -172,27 +192,19 @@ class FleetRun:
     def _measure_all(self, images: ImageSets, scratch: Path) -> None:
         """Others' machines in threads; this one, if it is among them, when those measure and need nothing from it."""
         plan = self._plan(images, scratch)
-        threads, ready = [], []
         todo = [address for address in self._addresses if not (self._folder(address) / COMPLETE).exists()]
-        for address in todo:
-            if not address.is_local:
-                ready.append(threading.Event())
-                threads.append(threading.Thread(target=self._work, args=(address, plan, ready[-1]), daemon=True))
-                threads[-1].start()
+        others = [Work() for address in todo if not address.is_local]
+        for address, work in zip([each for each in todo if not each.is_local], others, strict=True):
+            threading.Thread(target=self._measure_there, args=(address, plan, work), daemon=True).start()
         try:
-            for event in ready:
-                while not event.wait(0.5):
-                    pass
+            _wait_for(work.measuring for work in others)
             for address in todo:
                 if address.is_local:
                     self._measure_here(address, images)
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.5)
+            _wait_for(work.done for work in others)
         except BaseException:
             self._cancel.set()
-            for thread in threads:
-                thread.join()
+            _wait_for(work.done for work in others)
             raise
 
     def _plan(self, images: ImageSets, scratch: Path) -> Plan:
@@ -217,9 +229,9 @@ class FleetRun:
             patience=self._patience,
         )
 
-    def _work(self, address: Address, plan: Plan, ready: threading.Event) -> None:
+    def _measure_there(self, address: Address, plan: Plan, work: "Work") -> None:
         """One machine, in a thread of its own; what becomes of it is kept."""
-        device = Device(address, self._folder(address), self._board.lane(address.name), self._cancel, ready)
+        device = Device(address, self._folder(address), self._board.lane(address.name), self._cancel, work.measuring)
         try:
             measure_on(device, plan)
             self._complete(address)
@@ -232,7 +244,8 @@ class FleetRun:
         except Exception as problem:
             self._fail(address, DeviceError(f"{address}: unexpected {type(problem).__name__}: {problem}"))
         finally:
-            ready.set()
+            work.measuring.set()
+            work.done.set()
 
     def _measure_here(self, address: Address, images: ImageSets) -> None:
         try:

@@ -25,8 +25,15 @@ def student_quantile(share: float, freedom: float) -> float:
     From the beta quantile of t² / (freedom + t²) (Abramowitz & Stegun 26.7.1).
     """
     tail = 2 * min(share, 1 - share)
-    rest = beta_quantile(tail, freedom / 2, 0.5)
-    return math.copysign(math.sqrt(freedom * (1 - rest) / rest), share - 0.5) if rest < 1 else 0.0
+    if tail == 1:
+        return 0.0
+    if tail < 0.5:
+        rest = beta_quantile(tail, freedom / 2, 0.5)
+        square = freedom * (1 - rest) / rest
+    else:  # near the middle the part of t² itself is small, and loses no digits
+        part = beta_quantile(1 - tail, 0.5, freedom / 2)
+        square = freedom * part / (1 - part)
+    return math.copysign(math.sqrt(square), share - 0.5)
 
 
 @lru_cache(4096)

@@ -11,7 +11,7 @@ from bctoolkit.bench.analysis.compare import Change, Trend, compare_reports, com
 from bctoolkit.bench.documents.measurements import Session
 from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.bench.documents.report import Report, Result
-from bctoolkit.bench.documents.stored import StoredReport
+from bctoolkit.bench.documents.stored import StoredReport, read_all
 from bctoolkit.errors import RecipeError
 
 Make = Callable[..., tuple[Session, ...]]
@@ -263,3 +263,13 @@ def test_within_a_report_the_fastest_runs_are_compared_and_so_called(report: Rep
     assert (of_int8[0].change, *of_int8[0].ci95) == pytest.approx(
         (relative.latency.value, *(relative.latency.ci95 or ()))
     )
+
+
+def test_what_one_of_them_has_not_measured_is_not_compared() -> None:
+    """Without Pillow a device times no way from a picture."""
+    fleet = read_all(Path(__file__).parents[1] / "stored" / "fleet.json")
+    comparison = compare_reports(fleet[0], fleet[1], 0.03)
+    figures = {change.figure for change in comparison.changes}
+    assert "p50 ms" in figures
+    assert "end-to-end p50 ms" not in figures
+    assert any("end-to-end p50 ms was not measured in every session" in note for note in comparison.notes)

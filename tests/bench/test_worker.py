@@ -287,3 +287,13 @@ def test_a_child_imports_nothing_from_the_working_folder(
     monkeypatch.setattr("sys.path", ["", *(entry for entry in sys.path if entry)])
     result = in_child(Predict(str(path), 1, None, "", str(images)), jobs.Done)
     assert isinstance(result, jobs.Done)
+
+
+def test_without_pillow_the_way_from_a_picture_is_not_timed(
+    bundle: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "is_installed", lambda module: module != "PIL")
+    settings = msgspec.structs.replace(quick, min_runs=8, min_seconds=0.0)
+    samples = jobs.measure(job(bundle, settings, tmp_path), repeat(None))
+    assert len(samples.model) == 8
+    assert (samples.end_to_end, samples.end_to_end_slices) == ([], [])

@@ -1,5 +1,6 @@
 """`bctk bench`: exit codes, and what does not go together. What it measures is tested in tests/bench."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ from click.testing import CliRunner, Result
 from bctoolkit.bench import pipeline
 from bctoolkit.bench.documents.judgements import Check, Robustness, Verdict
 from bctoolkit.bench.documents.report import Failure, Report
-from bctoolkit.cli import cli
+from bctoolkit.cli import cli, output
 from bctoolkit.cli.benchmarks.options import settings_for
 from bctoolkit.documents import Outcome, parse
 from bctoolkit.errors import BackendError, RecipeError
+from tests.support.bundles import SIGNED_BY
+from tests.support.bundles import STORED as BUNDLE
 
 STORED = Path(__file__).parents[1] / "stored" / "report.json"
 Bench = Callable[..., Result]
@@ -159,3 +162,51 @@ def test_providers_and_profiles_are_settings() -> None:
 def test_several_numbers_of_threads_are_a_sweep() -> None:
     assert (settings_for("default", (1, 2)).threads, settings_for("default", (1, 2)).sweep) == (1, (1, 2))
     assert (settings_for("quick", (2,)).threads, settings_for("quick", (2,)).sweep) == (2, ())
+
+
+def test_a_disk_that_fills_meanwhile_names_the_way_on(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        (tmp_path / ".x.unfinished").mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+    monkeypatch.setattr(pipeline, "bench", full)
+    done = CliRunner().invoke(cli, ["bench", str(BUNDLE), "--out", "x"])
+    assert isinstance(done.exception, RecipeError)
+    assert str(done.exception) == (
+        "x: No space left on device; make room and continue with: bctk bench --resume --out x"
+    )
+
+
+def test_a_bundle_that_nobody_trusted_has_signed_is_not_measured(tmp_path: Path, refused: Callable[..., str]) -> None:
+    assert "model.sig" in refused("bench", BUNDLE, "--trusted", SIGNED_BY, "--out", "x")
+    assert "model.sig" in refused("evaluate", BUNDLE, "--data", "synthetic", "--trusted", SIGNED_BY)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--on", "adb://SERIAL"), "unknown kind of machine"),
+        (("--on", "ssh://-oProxyCommand=x"), "is no host"),
+        (("--on", "local", "--on", "local"), "local is named twice"),
+        (("--python", "/usr/bin/python3"), "for the machines of --on"),
+    ],
+)
+def test_addresses_that_make_no_sense_are_refused_before_any_work(
+    refused: Callable[..., str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in refused("bench", BUNDLE, "--out", "x", *arguments)
+
+
+def test_without_what_draws_the_page_it_is_said_where_the_text_is(bench: Bench) -> None:
+    done = bench(with_outcomes(None, None, None), "x", "--out", "made")
+    assert "report: made/report.md" in done.output
+    assert "pip install 'bctoolkit[bench]'" in done.output
+
+
+def test_without_rich_a_table_is_as_wide_as_its_cells(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_rich = bench(with_outcomes(None, None, None), "x").output.splitlines()
+    monkeypatch.setattr(output, "is_installed", lambda module: False)
+    without = bench(with_outcomes(None, None, None), "x").output.splitlines()
+    assert [line.split() for line in without[:4]] == [line.split() for line in with_rich[:4]]

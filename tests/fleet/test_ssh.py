@@ -169,9 +169,9 @@ def test_a_machine_that_has_gone_for_good_is_told_with_what_is_left(
 def test_an_interrupted_benchmark_leaves_nothing_there_and_goes_on(
     sshd: Sshd, tmp_path: Path, kind: signal.Signals
 ) -> None:
-    command = [sys.executable, "-m", "bctoolkit", "bench", str(STORED), "--on", sshd.address, "--out", "report"]
+    command = [sys.executable, "-m", "bctoolkit", "bench", str(STORED), "--quick", "--on", sshd.address]
     process = subprocess.Popen(
-        [*command, "--ssh-config", str(sshd.config)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [*command, "--out", "report", "--ssh-config", str(sshd.config)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     journal = tmp_path / ".report.unfinished" / sshd.name
     while process.poll() is None and not list(journal.glob("session-*")):

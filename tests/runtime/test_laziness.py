@@ -198,7 +198,7 @@ def test_without_pillow_files_and_resizing_name_the_extra(arguments: str) -> Non
     [
         ("train --data synthetic --recipe smoke", "train"),
         ("export tiny", "export"),
-        ("bench exports/bundles/tiny-onnx-fp32 --quick", "bench"),
+        ("bench exports/bundles/tiny-onnx-fp32 --data synthetic --corruptions", "bench"),
         ("verify exports/bundles/tiny-onnx-fp32", "onnx"),
         ("keygen", "sign"),
     ],
