@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bctoolkit.bundle import Bundle
-from bctoolkit.documents.formats import engine_for
+from bctoolkit.documents.formats import Engine, engine_for, lookup
 from bctoolkit.errors import DeviceError
 from bctoolkit.fleet.connection import Connection
 from bctoolkit.fleet.programs import PREFIX, PROBE
@@ -57,10 +57,15 @@ class Facts(msgspec.Struct, frozen=True):
             raise ValueError(f"{self.folder!r} is no folder of ours")
 
 
-def modules_for(bundles: Iterable[Bundle], corruptions: bool) -> dict[str, str]:
-    """Module → requirement of all that bundles need to be measured."""
-    engines = {engine_for(bundle.manifest.format).package for bundle in bundles}
-    return NEEDED | (SUITE if corruptions else {}) | {name.replace("-", "_"): name for name in sorted(engines)}
+def modules_for(bundles: Iterable[Bundle], engines: Sequence[str], corruptions: bool) -> dict[str, str]:
+    """Module → requirement of all that bundles need to be measured, in these engines or in their formats' first."""
+    packages = {engine.package for bundle in bundles for engine in _engines(bundle.manifest.format, engines)}
+    return NEEDED | (SUITE if corruptions else {}) | {name.replace("-", "_"): name for name in sorted(packages)}
+
+
+def _engines(format_name: str, wanted: Sequence[str]) -> list[Engine]:
+    own = lookup(format_name).engines
+    return [own[name] for name in wanted if name in own] or [engine_for(format_name)]
 
 
 def probe(connection: Connection, python: str, modules: Sequence[str]) -> Facts:

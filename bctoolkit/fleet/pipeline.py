@@ -220,6 +220,7 @@ class FleetRun:
 
         return Plan(
             bundles=self._bundles,
+            engines=request.settings.engines,
             corruptions=request.settings.corrupted is not None,
             images=scratch / "images",
             job_for=job_for,

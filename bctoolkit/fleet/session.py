@@ -47,6 +47,8 @@ class Plan:
     """What all machines are to do."""
 
     bundles: list[Bundle]
+    engines: tuple[str, ...]
+    """Beside each other; none: the first of each format."""
     corruptions: bool
     images: Path
     """The folder of `transfer.stored_images`."""
@@ -89,7 +91,7 @@ def measure_on(device: Device, plan: Plan) -> None:
         with plan.asking:
             connection.open(may_ask=True)
         try:
-            modules = modules_for(plan.bundles, plan.corruptions)
+            modules = modules_for(plan.bundles, plan.engines, plan.corruptions)
             device.progress.step("preparing", 0, 4, "looking")
             facts = probe(connection, device.address.python or plan.python, list(modules))
             remote = RemoteRun(device, plan, connection, facts)

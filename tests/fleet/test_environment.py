@@ -76,5 +76,6 @@ def test_a_machine_that_cannot_measure_is_told_so(changes: dict[str, object], me
 
 
 def test_an_environment_holds_the_engines_of_the_bundles_and_little_else() -> None:
-    assert set(modules_for([bundle.read(STORED)], corruptions=False)) == {"numpy", "msgspec", "PIL", "onnxruntime"}
-    assert "scipy" in modules_for([bundle.read(STORED)], corruptions=True)
+    assert set(modules_for([bundle.read(STORED)], (), corruptions=False)) == {"numpy", "msgspec", "PIL", "onnxruntime"}
+    assert "scipy" in modules_for([bundle.read(STORED)], (), corruptions=True)
+    assert "openvino" in modules_for([bundle.read(STORED)], ("openvino", "litert"), corruptions=False)
