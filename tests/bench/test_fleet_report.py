@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from bctoolkit.bench.analysis.choose import choose_best
-from bctoolkit.bench.analysis.compare import compare_reports, compare_with_baseline, merged, same_devices
+from bctoolkit.bench.analysis.compare import compare_reports, merged, same_devices
 from bctoolkit.bench.documents import stored
 from bctoolkit.bench.documents.fleet import DeviceFailure, DeviceReport, Fleet
 from bctoolkit.bench.documents.report import Report
-from bctoolkit.bench.report.fleet import ratios_table, told, write
+from bctoolkit.bench.report.fleet import told, write
+from bctoolkit.bench.report.relative import ratio_text
 from bctoolkit.documents import to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.recipes import Budget
@@ -69,18 +70,12 @@ def test_each_machine_has_its_section_and_the_missing_one_its_reason(fleet: Flee
 
 def test_ratios_are_those_within_each_machine(fleet: Fleet, tmp_path: Path) -> None:
     write(tmp_path, fleet)
-    for device, each in zip(fleet.devices, stored.read_all(tmp_path), strict=True):
-        table = ratios_table(device, tmp_path)
-        assert table is not None
-        baseline = device.report.results[0].bundle
-        changes = [change for change in compare_with_baseline(each, baseline, 0.0).changes if change.figure == "p50 ms"]
-        assert [row[1] for row in table.rows] == [f"{change.change:.3f}" for change in changes]
-
-
-def test_a_machine_with_one_bundle_has_no_ratios(fleet: Fleet, tmp_path: Path) -> None:
-    device = fleet.devices[0]
-    alone = msgspec.structs.replace(device.report, results=device.report.results[:1])
-    assert ratios_table(msgspec.structs.replace(device, report=alone), tmp_path) is None
+    text, page = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
+    for device in fleet.devices:
+        ratios = [ratio_text(result.relative.latency) for result in device.report.results if result.relative]
+        assert ratios
+        assert all(ratio in text and ratio in page for ratio in ratios)
+        assert text.count(f"Relative to {device.report.baseline}") == len(fleet.devices)
 
 
 def test_verdicts_and_warnings_name_their_bundle(fleet: Fleet, full_report: Report) -> None:

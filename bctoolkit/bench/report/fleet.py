@@ -11,21 +11,19 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bctoolkit.bench.analysis.compare import compare_with_baseline
 from bctoolkit.bench.documents.fleet import DEVICES, DeviceReport, Fleet
 from bctoolkit.bench.documents.report import REPORT
-from bctoolkit.bench.documents.stored import StoredReport
 from bctoolkit.bench.report.page import machine_facts
+from bctoolkit.bench.report.relative import relative_table
 from bctoolkit.bench.report.summary import ResultSummary, summaries
 from bctoolkit.bench.report.tables import figures_table, merged_csv_table, merged_figures_table
 from bctoolkit.bench.report.write import junit_of
 from bctoolkit.documents import to_json
-from bctoolkit.errors import RecipeError
 from bctoolkit.escaping.text import for_html, for_markdown
 from bctoolkit.rendering import html
 from bctoolkit.rendering.table import Table
 
-__all__ = ["OTHERS", "fleet_table", "ratios_table", "told", "write"]
+__all__ = ["OTHERS", "fleet_table", "told", "write"]
 
 OTHERS = ("report.md", "report.html", "report.csv", "junit.xml", DEVICES)
 """What the folder holds besides the document."""
@@ -33,14 +31,12 @@ ALL = (
     "One row per bundle and machine. ~ marks an unstable latency. In brackets: the change of accuracy in points "
     "relative to the float32 reference on the same images."
 )
-RATIOS = "p50 relative to that of the first bundle on the same machine, paired by rounds, with its 95 % interval."
-PAIRED = "p50 ms"
 
 
 def write(folder: Path, fleet: Fleet) -> None:
     """Write the documents of a fleet into a folder in which the reports of its machines are already."""
     (folder / REPORT).write_bytes(to_json(fleet))
-    (folder / "report.md").write_text("\n".join(_markdown(fleet, folder)) + "\n", encoding="utf-8")
+    (folder / "report.md").write_text("\n".join(_markdown(fleet)) + "\n", encoding="utf-8")
     (folder / "report.html").write_text(_page(fleet, folder), encoding="utf-8")
     reports = [(each.name, each.report) for each in fleet.devices]
     (folder / "report.csv").write_text(merged_csv_table(reports).to_csv(), encoding="utf-8", newline="")
@@ -52,27 +48,6 @@ def fleet_table(fleet: Fleet) -> Table:
     table = merged_figures_table([(each.name, each.report) for each in fleet.devices])
     columns = tuple("device" if column == "report" else column for column in table.columns)
     return Table(columns, table.rows, "All machines", ALL, text_columns=frozenset({"device"}))
-
-
-def ratios_table(device: DeviceReport, folder: Path) -> Table | None:
-    """How many times as long each bundle takes as the first on a machine; None where there is nothing to compare.
-
-    Args:
-        device: the machine.
-        folder: of the fleet's report.
-    """
-    stored = StoredReport(device.name, device.report, folder / DEVICES / device.name)
-    baseline = device.report.results[0].bundle
-    try:
-        comparison = compare_with_baseline(stored, baseline, 0.0)
-    except RecipeError:  # it is the only one
-        return None
-    rows = [
-        (change.bundle, f"{change.change:.3f}", f"{change.ci95[0]:.3f} to {change.ci95[1]:.3f}")
-        for change in comparison.changes
-        if change.figure == PAIRED
-    ]
-    return Table(("bundle", f"relative to {baseline}", "95 % interval"), rows, "Ratios", RATIOS) if rows else None
 
 
 def told(device: DeviceReport) -> list[str]:
@@ -91,7 +66,7 @@ def _machine(device: DeviceReport) -> str:
     return f"{machine.cpu}, {machine.cores_usable} of {machine.cores} cores, {machine.system}"
 
 
-def _markdown(fleet: Fleet, folder: Path) -> Iterator[str]:
+def _markdown(fleet: Fleet) -> Iterator[str]:
     yield from ("# Benchmark report", "", f"{for_markdown(fleet.created)} · {len(fleet.devices)} machines", "")
     yield from (ALL, "", *fleet_table(fleet).to_markdown())
     if fleet.unmeasured:
@@ -99,9 +74,9 @@ def _markdown(fleet: Fleet, folder: Path) -> Iterator[str]:
     for device in fleet.devices:
         yield from ("", f"## {for_markdown(device.name)}", "", for_markdown(_machine(device)), "")
         yield from figures_table(device.report).to_markdown()
-        ratios = ratios_table(device, folder)
+        ratios = relative_table(device.report)
         if ratios is not None:
-            yield from ("", RATIOS, "", *ratios.to_markdown())
+            yield from ("", f"{ratios.title}. {ratios.description}", "", *ratios.to_markdown())
         lines = told(device)
         yield from ("", *(f"- {for_markdown(line)}" for line in lines)) if lines else ()
 
@@ -111,7 +86,7 @@ def _page(fleet: Fleet, folder: Path) -> str:
     if fleet.unmeasured:
         items = "".join(f"<li>{for_html(each.message)}</li>" for each in fleet.unmeasured)
         sections.append(html.section("Not measured", "", f"<ul>{items}</ul>"))
-    sections += [html.section(device.name, _link(device, folder), _device(device, folder)) for device in fleet.devices]
+    sections += [html.section(device.name, _link(device, folder), _device(device)) for device in fleet.devices]
     return html.document(
         "Benchmark report",
         f"{len(fleet.devices)} machines",
@@ -127,13 +102,17 @@ def _link(device: DeviceReport, folder: Path) -> str:
     return for_html(_machine(device)) + link
 
 
-def _device(device: DeviceReport, folder: Path) -> str:
-    ratios = ratios_table(device, folder)
+def _device(device: DeviceReport) -> str:
+    ratios = relative_table(device.report)
     lines = told(device)
     return "\n".join(
         [
             figures_table(device.report).to_html(),
-            *([f"<p>{for_html(RATIOS)}</p>", ratios.to_html()] if ratios is not None else []),
+            *(
+                []
+                if ratios is None
+                else [f"<p>{for_html(ratios.title)}. {for_html(ratios.description)}</p>", ratios.to_html()]
+            ),
             *([f"<ul>{''.join(f'<li>{for_html(line)}</li>' for line in lines)}</ul>"] if lines else []),
             html.facts(machine_facts(device.report)),
         ]

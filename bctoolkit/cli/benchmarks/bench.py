@@ -192,7 +192,7 @@ def bench(
             remedy = f"make room and continue with: bctk bench --resume --out {target}"
             raise RecipeError(f"{problem.filename}: {problem.strerror}; {remedy}") from None
         raise
-    reports = _print(report, target)
+    reports = _print(report)
     _tell_where(target)
     problems = [failure.message for each in reports for failure in each.failures]
     if isinstance(report, Fleet) and report.unmeasured:
@@ -203,7 +203,7 @@ def bench(
     context.exit(_exit_code(reports, allow_undecided))
 
 
-def _print(report: "Report | Fleet", target: Path) -> "list[Report]":
+def _print(report: "Report | Fleet") -> "list[Report]":
     """Print a report, of one machine or several, and return the report of each."""
     from bctoolkit.bench.documents.report import Report
 
@@ -212,13 +212,14 @@ def _print(report: "Report | Fleet", target: Path) -> "list[Report]":
         return [report]
     from dataclasses import replace
 
-    from bctoolkit.bench.report.fleet import fleet_table, ratios_table, told
+    from bctoolkit.bench.report.fleet import fleet_table, told
+    from bctoolkit.bench.report.relative import relative_table
 
     print_table(replace(fleet_table(report), title=""))
     for device in report.devices:
-        ratios = ratios_table(device, target)
+        ratios = relative_table(device.report)
         if ratios is not None:
-            print_table(replace(ratios, title=device.name))
+            print_table(replace(ratios, title=f"{device.name}, relative to {device.report.baseline}"))
         for line in told(device):
             echo(f"{device.name}: {line}")
     return [device.report for device in report.devices]
