@@ -119,7 +119,7 @@ once = bctk("train", "--recipe", "r.toml", "--data", sys.argv[1], "--name", "y")
 print("CODES", first, again, once)
 """
     done = with_two_devices(script, class_folders, cwd=tmp_path)
-    assert "CODES 1 0 0" in done.stdout, done.stdout + done.stderr[-2000:]
+    assert "CODES 130 0 0" in done.stdout, done.stdout + done.stderr[-2000:]
     two, one = (json.loads((tmp_path / "training/runs" / name / "history.json").read_text()) for name in "xy")
     assert [row["loss"] for row in two] == pytest.approx([row["loss"] for row in one], rel=1e-3)
     assert [row["val_loss"] for row in two] == pytest.approx([row["val_loss"] for row in one], rel=1e-3)
