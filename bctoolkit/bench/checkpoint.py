@@ -25,11 +25,11 @@ from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.settings import Machine, Settings
 from bctoolkit.documents import Document, read_json, to_json
 from bctoolkit.errors import RecipeError
-from bctoolkit.files import atomic_file, atomic_path, resumable_folder
+from bctoolkit.files import atomic_file, atomic_path, in_use, resumable_folder
 from bctoolkit.recipes import Budget
 from bctoolkit.untrusted.files import read_bounded
 
-__all__ = ["MOST_PART", "REQUEST", "Checkpoint", "Request"]
+__all__ = ["MOST_PART", "REQUEST", "Checkpoint", "Request", "refuse_unfinished"]
 
 REQUEST = "request.json"
 MOST_PART = 2**31
@@ -53,6 +53,19 @@ class Request(Document, frozen=True, kw_only=True):
     budget: Budget | None
     machine: Machine
     created: str
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Refuse to begin where a benchmark has begun.
+
+    Raises:
+        RecipeError: it is alive, which names its process, or waits to be resumed.
+    """
+    if not folder.exists():
+        return
+    with in_use(folder):  # a benchmark that is alive is not to be removed
+        pass
+    raise RecipeError(f"{folder} holds an unfinished report; continue with --resume, or remove it")
 
 
 class Checkpoint:

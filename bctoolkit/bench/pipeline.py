@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bench.analysis import acceptance, parity, relative, robustness, scenarios, statistics, verdict
-from bctoolkit.bench.checkpoint import Checkpoint, Request
+from bctoolkit.bench.checkpoint import Checkpoint, Request, refuse_unfinished
 from bctoolkit.bench.configurations import (
     BenchRun,
     Configuration,
@@ -81,10 +81,7 @@ def bench(
         paths, settings, data=data, foreign=foreign, baseline=baseline, trusted_keys=trusted_keys
     )
     checkpoint = Checkpoint(unfinished(target))
-    if checkpoint.folder.exists():
-        with in_use(checkpoint.folder):  # a benchmark that is alive is not to be removed
-            pass
-        raise RecipeError(f"{checkpoint.folder} holds an unfinished report; continue with --resume, or remove it")
+    refuse_unfinished(checkpoint.folder)
     request = request_for(opened, settings, fingerprint(), data=data, foreign=foreign, budget=budget, baseline=baseline)
     return _measure(BenchRun(opened, request, checkpoint, progress), checkpoint.begin(request), target)
 

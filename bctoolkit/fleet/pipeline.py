@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bctoolkit.bench.checkpoint import REQUEST, Checkpoint, Request
+from bctoolkit.bench.checkpoint import REQUEST, Checkpoint, Request, refuse_unfinished
 from bctoolkit.bench.configurations import BenchRun
 from bctoolkit.bench.documents.fleet import DEVICES, DeviceFailure, DeviceReport, Fleet
 from bctoolkit.bench.documents.report import REPORT
@@ -104,8 +104,7 @@ def bench(
         paths, settings, data=data, foreign=foreign, baseline=baseline, trusted_keys=trusted_keys
     )
     state = unfinished(target)
-    if state.exists():
-        raise RecipeError(f"{state} holds an unfinished report; continue with --resume, or remove it")
+    refuse_unfinished(state)
     request = FleetRequest(
         bundles=tuple(str(bundle.path.absolute()) for bundle in opened),
         on=on,
