@@ -21,6 +21,8 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import psutil
+
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.files import atomic_file
 from bctoolkit.system import cpu_name, versions
@@ -34,17 +36,23 @@ RUNS_IN = {
     "tflite": (("litert", "cpu"), ("litert-compiled", "cpu")),
 }
 """By format: engines and what they run on."""
-QUIET = 0.5
-"""Other programs' load on a machine whose figures are worth something."""
+QUIET = 0.2
+"""CPUs that other programs keep busy on a machine whose figures are worth something."""
+LOOK_SECONDS = 2.0
 BEGIN, END = "<!-- table of perf.versus: begin -->", "<!-- table of perf.versus: end -->"
 
 Group = dict[str, Any]
-"""`load`: the load average before; `times`: milliseconds of each case in each round."""
+"""`load`: CPUs that others kept busy before; `times`: milliseconds of each case in each round."""
 
 
 def title(file: File, engine: str, provider: str) -> str:
     """The name of a case."""
     return " | ".join((file.maker, file.form, engine, provider))
+
+
+def others_load() -> float:
+    """CPUs that other programs keep busy, over two seconds: the load average would count this program's last turns."""
+    return psutil.cpu_percent(LOOK_SECONDS) / 100 * (os.cpu_count() or 1)
 
 
 def measure(group: list[File], format_name: str, rounds: int, only: str) -> Group:
@@ -56,7 +64,7 @@ def measure(group: list[File], format_name: str, rounds: int, only: str) -> Grou
         for engine, provider in RUNS_IN[format_name]
         if only in f"{file.network} | {title(file, engine, provider)}"
     }
-    load = os.getloadavg()[0]
+    load = others_load()
     return {"load": load, "times": in_turns(cases, rounds, RUNS) if cases else {}}
 
 
@@ -84,7 +92,11 @@ def table(results: dict[str, Group]) -> str:
     busy = max(loads, default=0.0) > QUIET
     lines = [
         f"{cpu_name()}, {THREADS} threads, batch 1, medians of turns of {RUNS} runs; {tools}."
-        + (f" **Measured on a busy machine** (load average {max(loads):.1f}): not to be quoted." if busy else ""),
+        + (
+            f" **Measured on a busy machine** ({max(loads):.1f} CPUs kept busy by others): not to be quoted."
+            if busy
+            else ""
+        ),
         "",
         "| network | file by | form | engine | ms | over the format's first engine | over this engine's fastest file |",
         "|---|---|---|---|---|---|---|",
