@@ -12,6 +12,7 @@ from msgspec import Meta, field
 from bctoolkit.contract import InputContract
 from bctoolkit.documents import Document, parse, read_toml
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
+from bctoolkit.documents.networks import ColourNormalization
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.documents.quantization import CalibrationSettings, Gate
 from bctoolkit.errors import RecipeError
@@ -167,6 +168,9 @@ class TrainRecipe(Document, frozen=True):
     """Share of features dropped before the classifier while training."""
     drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Largest stochastic-depth rate, reached at the last block (Huang et al. 2016, arXiv:1603.09382)."""
+    colours: ColourNormalization = "none"
+    """`stretch`: the network first stretches each channel from the darkest to the brightest square of 4×4 pixels, so
+    that another stain, lamp or white balance changes little; it is part of the graph, so no device has to do it."""
     layer_scale: Rate = 1.0
     """First value of LayerScale's factors where no weights are loaded; a small one, as for long runs, learns slowly."""
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05

@@ -1,10 +1,13 @@
 """The table of networks that `bctk train` knows, apart from what builds them, so that a name can be refused at once."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["BASELINE", "CONVNEXT", "Depths", "require_network"]
+__all__ = ["BASELINE", "CONVNEXT", "ColourNormalization", "Depths", "require_network"]
+
+ColourNormalization = Literal["none", "stretch"]
+"""What a network does to an image's colours before all else."""
 
 
 class Depths(NamedTuple):

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from bctoolkit.documents.networks import BASELINE, CONVNEXT, Depths, require_network
+from bctoolkit.documents.networks import BASELINE, CONVNEXT, ColourNormalization, Depths, require_network
 from bctoolkit.errors import RecipeError
+from bctoolkit.networks.colours import stretched
 from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth
 
 __all__ = ["NETWORKS", "build"]
@@ -35,6 +36,7 @@ def build(
     drop_path: float = 0.0,
     layer_scale: float = 1e-6,
     policy: str = "float32",
+    colours: ColourNormalization = "none",
 ) -> keras.Model:
     """Build a network with fresh weights.
 
@@ -46,6 +48,7 @@ def build(
         drop_path: stochastic-depth rate of the last block; the others rise to it linearly.
         layer_scale: first value of LayerScale's factors.
         policy: Keras dtype policy of the layers between preprocessing and classifier.
+        colours: what is done to an image's colours before all else; `stretch`: see `networks.colours.stretched`.
 
     Returns:
         A functional model: float input N×H×W×C, output N×classes float32 probabilities.
@@ -61,7 +64,8 @@ def build(
     keras.config.set_dtype_policy(policy)
     try:
         depths = CONVNEXT.get(name)
-        features = _convnext(inputs, depths, drop_path, layer_scale) if depths else _baseline(inputs)
+        image = stretched(inputs) if colours == "stretch" else inputs
+        features = _convnext(image, depths, drop_path, layer_scale) if depths else _baseline(image)
         outputs = _classifier(features, classes, dropout)
     finally:
         keras.config.set_dtype_policy(before)

@@ -105,6 +105,7 @@ def _network(recipe: TrainRecipe, dataset: Dataset) -> keras.Model:
         drop_path=recipe.drop_path,
         layer_scale=recipe.layer_scale,
         policy=recipe.precision,
+        colours=recipe.colours,
     )
 
 

@@ -244,7 +244,7 @@ def test_an_artifact_without_a_fault_is_never_flagged(seed: int) -> None:
 def test_answers_survive_on_disk(tmp_path: Path) -> None:
     golden = np.random.default_rng(0).random((5, 8), np.float32)
     known = synthetic_predictions(0, 4)
-    corrupted = np.arange(3 * 19 * 3, dtype=np.int16).reshape(3, 19, 3)
+    corrupted = np.arange(3 * 21 * 3, dtype=np.int16).reshape(3, 21, 3)
     through_the_suite = dataclasses.replace(known, sample=np.array([3, 1, 2]), corrupted=corrupted)
     for labelled in (None, known, dataclasses.replace(known, reference=None), through_the_suite):
         sent = Predictions(golden, labelled)

@@ -118,7 +118,7 @@ def test_a_loss_that_clean_images_do_not_show_is_found_beyond_chance(opened: lis
     """A third more wrong under one corruption only: 1.4 points over the suite, and that corruption stands out."""
     position = list(CORRUPTIONS).index("gaussian_noise")
     figures = judged(opened, {0: answered(), 1: answered(lost=0.33, where=slice(position, position + 1))})[1]
-    assert figures.relative_corruption_drop == pytest.approx(0.33 * 0.8 / 19, rel=0.2)
+    assert figures.relative_corruption_drop == pytest.approx(0.33 * 0.8 / len(CORRUPTIONS), rel=0.2)
     lost = {name: sum(cell.change.regressed for cell in cells.values() if cell.change) for name, cells in
             figures.corruptions.items()}  # fmt: skip
     assert {name for name, count in lost.items() if count} == {"gaussian_noise"}

@@ -2,8 +2,8 @@
 
 Designed after ImageNet-C (Hendrycks & Dietterich 2019, arXiv:1903.12261), with levels for pictures of single cells: at
 the middle severity an expert should still name the cell. What is drawn for an image, such as the direction of a shift,
-is seeded by the suite's version, the corruption, the severity and the image's content. So a figure depends neither on
-order and batch nor on what else is in the set.
+is seeded by the suite that the corruption came with, its name, the severity and the image's content. So a figure
+depends neither on order and batch nor on what else is in the set.
 
 The suite acts on prepared uint8 images, after crop and resize; lengths are shares of the image's shorter side.
 """
@@ -24,8 +24,8 @@ from bctoolkit.lazy import require
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "SUITE", "Corruption", "corrupt", "display_name"]
 
-SUITE = 1
-"""Version of the suite: figures compare only within one. Any change of a level or a draw counts it up."""
+SUITE = 2
+"""Version of the suite: means over it compare only within one. Any change of a level or a draw counts it up."""
 
 SEVERITIES = ("mild", "middle", "severe")
 
@@ -43,6 +43,8 @@ class Corruption:
     """One for each of `SEVERITIES`, in the unit that the change's docstring names."""
     similar_augmentations: tuple[str, ...]
     """Operations of training's augmentation that resemble it; empty where none does."""
+    since: int = 1
+    """The suite in which it got its levels and draws: its figures compare from then on."""
 
 
 def corrupt(images: NDArray[np.uint8], hashes: NDArray[np.uint8], name: str, severity: str) -> NDArray[np.uint8]:
@@ -81,7 +83,7 @@ def display_name(name: str) -> str:
 
 
 def _generator(name: str, severity: str, key: bytes) -> np.random.Generator:
-    digest = hashlib.sha256(f"{SUITE}/{name}/{severity}/".encode() + key).digest()
+    digest = hashlib.sha256(f"{CORRUPTIONS[name].since}/{name}/{severity}/".encode() + key).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
@@ -230,6 +232,36 @@ def occlusion(image: Image, rng: np.random.Generator, level: float) -> Image:
     return np.where(covered[..., None], rng.integers(0, 256, 3, np.uint8), image)
 
 
+def stain_deposit(image: Image, rng: np.random.Generator, level: float) -> Image:
+    """Lay grains of precipitated dye over it that cover about a share of the area, dense and violet."""
+    rows, columns = _grid(image)
+    density = np.zeros((*image.shape[:2], 1))
+    sizes = rng.dirichlet(np.full(GRAINS, 1.0)) * level
+    for size in sizes:
+        y, x = rng.uniform(-0.5, 0.5, 2)
+        squash, angle = rng.uniform(0.6, 1 / 0.6), rng.random() * math.pi
+        along = (columns - x) * math.cos(angle) + (rows - y) * math.sin(angle)
+        across = (rows - y) * math.cos(angle) - (columns - x) * math.sin(angle)
+        inside = ((along * squash) ** 2 + (across / squash) ** 2) * math.pi / size
+        density[..., 0] += rng.uniform(1.5, 2.5) * np.exp(-(inside**2))  # flat in the middle, with a soft edge
+    transmitted = 10 ** (-density * DEPOSIT)
+    return _to_bytes(image * transmitted)
+
+
+def air_bubble(image: Image, rng: np.random.Generator, level: float) -> Image:
+    """A bubble under the cover glass, its radius a share of the side: a dark rim, and within it all is shrunk."""
+    rows, columns = _grid(image)
+    y, x = rng.uniform(-0.35, 0.35, 2)
+    distance = np.hypot(rows - y, columns - x) / level
+    lens = np.where(distance < 1, 1 + REFRACTION * (1 - np.minimum(distance, 1)), 1.0)
+    seen = [(centre + (grid - centre) * lens) for grid, centre in ((rows, y), (columns, x))]
+    height, width = image.shape[:2]
+    down = np.clip(np.rint(seen[0] * _side(image) + height / 2 - 0.5), 0, height - 1).astype(np.int64)
+    right = np.clip(np.rint(seen[1] * _side(image) + width / 2 - 0.5), 0, width - 1).astype(np.int64)
+    rim = np.exp(-(((distance - 1) / RIM) ** 2))[..., None]
+    return _to_bytes(image[down, right] * (1 - 0.85 * rim))
+
+
 CORRUPTIONS: dict[str, Corruption] = {
     "brightness": Corruption(brightness, (0.10, 0.20, 0.30), ("brightness",)),
     "contrast": Corruption(contrast, (1.3, 1.7, 2.4), ("contrast",)),
@@ -250,6 +282,8 @@ CORRUPTIONS: dict[str, Corruption] = {
     "translation": Corruption(translation, (0.08, 0.15, 0.23), ("translate",)),
     "zoom": Corruption(zoom, (1.10, 1.22, 1.40), ("zoom",)),
     "occlusion": Corruption(occlusion, (0.06, 0.12, 0.20), ("cutout", "cutmix")),
+    "stain_deposit": Corruption(stain_deposit, (0.02, 0.05, 0.10), (), since=2),
+    "air_bubble": Corruption(air_bubble, (0.10, 0.18, 0.28), (), since=2),
 }
 """Light and colour, sharpness, sensor and file, geometry, what lies on top."""
 
@@ -258,6 +292,10 @@ VALUES = np.arange(256.0)
 METHYLENE_BLUE, EOSIN = (0.834750233, 0.513556283, 0.196330403), (0.092789, 0.954111, 0.283111)
 DYES = np.array([METHYLENE_BLUE, EOSIN, np.cross(METHYLENE_BLUE, EOSIN)])
 """Optical density of the dyes, and a direction that is neither, in red, green and blue."""
+GRAINS, DEPOSIT = 8, np.array(METHYLENE_BLUE) / 2 + np.array(EOSIN) / 2
+"""Grains of a deposit, and their optical density: as much of the one dye as of the other."""
+REFRACTION, RIM = 0.8, 0.12
+"""How much a bubble shrinks its middle, and its rim's width as a share of the radius."""
 
 
 def _sign(rng: np.random.Generator) -> int:
