@@ -52,7 +52,7 @@ bench: $(INSTALLED)  ## our hot paths, and the same work done by peers side by s
 	$(BIN)/python -m perf.train_step
 
 zoo: $(INSTALLED)  ## train and export the model in exports/zoo anew: make zoo DATA=images/
-	$(BIN)/bctk train --recipe convnext_atto --data $(DATA) --name atto
+	$(BIN)/bctk train --recipe convnext_atto --data $(DATA) --name atto --prepared "centre 200 of 360"
 	$(BIN)/bctk export atto --recipe zoo --data $(DATA) --golden synthetic --licence "CC BY 4.0" --out exports/zoo
 	for name in onnx tflite; do $(BIN)/bctk evaluate exports/zoo/atto-$$name-int8-dynamic --data $(DATA) --corruptions --json \
 		> exports/zoo/atto-$$name-int8-dynamic.json; done

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bctoolkit.documents.options import read_labels, read_scale, read_size
+from bctoolkit.documents.options import read_labels, read_prepared, read_scale, read_size
 from bctoolkit.documents.preprocessing import PRESETS, InputSettings, OutputSettings, Scaling
 from bctoolkit.errors import RecipeError
 from bctoolkit.recipes import read_export_recipe
@@ -38,7 +38,12 @@ def test_what_is_no_scale_is_refused_with_the_presets(text: str) -> None:
 
 @given(st.text())
 def test_any_text_is_a_scale_a_size_and_labels_or_is_refused(text: str) -> None:
-    for read, option in ((read_scale, "--scale"), (read_size, "--size"), (read_labels, "--labels")):
+    for read, option in (
+        (read_scale, "--scale"),
+        (read_size, "--size"),
+        (read_labels, "--labels"),
+        (read_prepared, "--prepared"),
+    ):
         try:
             read(text)
         except RecipeError as refused:
@@ -157,3 +162,21 @@ def test_a_recipe_of_before_is_told_what_to_write(tmp_path: Path, dtype: str) ->
     assert str(refused.value) == f'{recipe}: input is a table; write input = {{ dtype = "{dtype}" }}'
     recipe.write_text(str(refused.value).partition("write ")[2])
     assert read_export_recipe(recipe, {}).input.dtype == dtype
+
+
+@pytest.mark.parametrize("text", ["centre 200 of 360", "center 200 of 360", " Centre  200 OF 360 "])
+def test_how_images_were_prepared_is_a_part_of_a_picture(text: str) -> None:
+    assert read_prepared(text) == (200, 360)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no", "200", "200 of 360", "centre 0 of 9", "centre 361 of 360", "centre 2.5 of 9"]
+)
+def test_another_preparation_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(RecipeError, match=r"^--prepared .*as 'centre 200 of 360'$"):
+        read_prepared(text)
+
+
+def test_a_recipe_cannot_cut_more_than_the_picture() -> None:
+    with pytest.raises(ValueError, match="wanted a part of it"):
+        InputSettings(prepared=(361, 360))

@@ -52,6 +52,7 @@ BY_NAME = ", ".join(name for name, form in QUANTIZATIONS.items() if form.by_name
 @options.channels
 @options.size
 @options.white
+@options.prepared
 @options.output
 @options.head
 @options.labels
@@ -84,6 +85,7 @@ def export(
     channels: str | None,
     size: str | None,
     white: int | None,
+    prepared: str | None,
     output: str | None,
     head: str | None,
     labels: str | None,
@@ -115,7 +117,7 @@ def export(
       bctk export model.keras --scale imagenet --labels labels.txt --data images/
       bctk export model.keras --scale=1/127.5,-1 --channels bgr --size 96x128 --data images/
     """
-    from bctoolkit.documents.options import read_labels, read_scale, read_size
+    from bctoolkit.documents.options import read_labels, read_prepared, read_scale, read_size
     from bctoolkit.recipes import read_export_recipe
     from bctoolkit.trust import LoadOptions
     from bctoolkit.workspace import Workspace
@@ -133,6 +135,7 @@ def export(
             "channels": channels,
             "size": None if size is None else read_size(size),
             "white": white,
+            "prepared": None if prepared is None else read_prepared(prepared),
         },
         "output": {"name": output, "head": head, "labels": None if labels is None else read_labels(labels)},
         "licence": licence,

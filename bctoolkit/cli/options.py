@@ -16,6 +16,7 @@ __all__ = [
     "licence",
     "output",
     "own_data",
+    "prepared",
     "scale",
     "size",
     "to_bundles",
@@ -38,6 +39,11 @@ white = click.option(
     type=click.IntRange(256, 65_535),
     metavar="N",
     help="The value of white in images of 16 bits a channel, as 4095 of a 12-bit camera. Default: they are refused.",
+)
+prepared = click.option(
+    "--prepared",
+    metavar="HOW",
+    help="How the images were cut out of the microscope's pictures, as 'centre 200 of 360'; devices do the same.",
 )
 output = click.option("--output", metavar="NAME", help="The output that holds the classes, where there are several.")
 head = click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bctoolkit.cli import options
 from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, refuse_beside_resume, require_extras, stamp
 from bctoolkit.errors import DatasetError, RecipeError
@@ -22,6 +23,7 @@ __all__ = ["train"]
 @click.command()
 @click.option("--recipe", default="convnext_small", show_default=True, help="A recipe's name, or a .toml file.")
 @click.option("--data", metavar="PATH", help="Class folders, .npz, a folder with images.npy, 'synthetic'.")
+@options.prepared
 @click.option("--name", help="The run's name. Default: the recipe's with the time.")
 @click.option("--weights", metavar="WHAT", help="imagenet, none, a Keras weights file, or an earlier run.")
 @click.option(
@@ -45,6 +47,7 @@ def train(
     context: click.Context,
     recipe: str,
     data: str | None,
+    prepared: str | None,
     name: str | None,
     weights: str | None,
     settings: tuple[str, ...],
@@ -62,11 +65,13 @@ def train(
     Examples:
       bctk train --data images/
       bctk train --recipe convnext_atto --data images/ --set phases.0.epochs=8 --name atto
+      bctk train --recipe convnext_atto --data crops/ --prepared "centre 200 of 360"
       bctk train --weights none --set batch_size=16 --data set.npz
       bctk train --recipe convnext_atto --data images/ --preview look.png
       bctk train --resume --name atto
       bctk train --data images/ --devices 4 --set batch_size=128
     """
+    from bctoolkit.documents.options import read_prepared
     from bctoolkit.recipes import read_train_recipe
     from bctoolkit.workspace import Workspace
 
@@ -84,6 +89,8 @@ def train(
     path = workspace.declared("training", recipe)
     overrides = [f"weights={weights}"] if weights else []
     overrides += ["deterministic=true"] if deterministic else []
+    if prepared is not None:
+        overrides += map("input.{}={}".format, ("crop", "picture"), read_prepared(prepared))
     resolved = read_train_recipe(path, (*settings, *overrides))
     source = data or workspace.default_data()
     if source is None:

@@ -39,14 +39,19 @@ class InputContract(Document, frozen=True):
     range: tuple[Literal[0], Literal[255]] = (0, 255)
     crop: Literal["square", "none"] | Pixels = "square"
     """Centre crop before resizing: the largest square, none, or a square of that many pixels."""
+    picture: Pixels | None = None
+    """Shorter side of the pictures that the crop is cut from, as the microscope gives them; None where their scale is
+    not known. Then a square picture no larger than the crop is taken for one that was prepared already."""
     resize: Resize = "lanczos"
     white: White | None = None
     """Which value is white in pictures of 16 bits a channel, e.g. 4095 of a 12-bit camera; None refuses them."""
 
     def __post_init__(self) -> None:
-        """Refuse an image that no device holds."""
+        """Refuse an image that no device holds, and a crop that no such picture has."""
         if math.prod(self.shape) > MOST_VALUES:
             raise ValueError(f"{'×'.join(map(str, self.shape))} values of an image; wanted at most {MOST_VALUES:,}")
+        if self.picture is not None and (isinstance(self.crop, str) or self.crop > self.picture):
+            raise ValueError(f"picture: {self.picture} goes with a crop of at most so many pixels, not {self.crop!r}")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -19,6 +19,9 @@ __all__ = ["in_grey", "pillow_image", "prepare", "prepare_bytes"]
 LUMA = np.array([19595, 38470, 7471], np.uint32)
 """ITU-R 601-2: 0.299, 0.587 and 0.114 of red, green and blue in 65,536ths, the way Pillow's mode `L` rounds them."""
 
+SCALE_TOLERANCE = 10
+"""A picture's shorter side may differ by one in so many from the one that the contract states."""
+
 
 def prepare(image: "str | Path | Image | NDArray[np.uint8]", contract: InputContract) -> NDArray[Any]:
     """Crop and resize one image to the model's input.
@@ -34,7 +37,7 @@ def prepare(image: "str | Path | Image | NDArray[np.uint8]", contract: InputCont
         Array of shape (height, width, channels) and the contract's dtype, values 0–255.
 
     Raises:
-        InputMismatch: no such image, smaller than the crop, or a file that cannot be decoded.
+        InputMismatch: no such image, smaller than the crop or of another scale, or a file that cannot be decoded.
     """
     name = str(image) if isinstance(image, str | Path) else "image"
     return _fitted(_pixels(image, contract), contract, name)
@@ -118,11 +121,29 @@ def _in_two_passes(pixels: NDArray[np.uint8], contract: InputContract) -> NDArra
 
 
 def _centre_crop(pixels: NDArray[np.uint8], contract: InputContract, name: str) -> NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
     if contract.crop == "none":
         return pixels
-    side = min(height, width) if contract.crop == "square" else contract.crop
-    if side > min(height, width):
-        raise InputMismatch(f"{name} has {width}×{height} pixels, less than the contract's crop of {side}×{side}")
+    height, width = pixels.shape[:2]
+    side = _crop_side(height, width, contract, name)
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[top : top + side, left : left + side]
+
+
+def _crop_side(height: int, width: int, contract: InputContract, name: str) -> int:
+    """Pixels of the square that is cut out of the centre of a picture."""
+    shorter = min(height, width)
+    if isinstance(contract.crop, str):
+        return shorter
+    if contract.picture is not None:
+        if height == width <= contract.crop:  # prepared already
+            return shorter
+        if abs(shorter - contract.picture) * SCALE_TOLERANCE > contract.picture:
+            raise InputMismatch(
+                f"{name} has {width}×{height} pixels; the network knows the centre {contract.crop}×{contract.crop} of "
+                f"pictures of about {contract.picture} pixels: give those, at that scale, or such centres cut out"
+            )
+    if contract.crop > shorter:
+        raise InputMismatch(
+            f"{name} has {width}×{height} pixels, less than the contract's crop of {contract.crop}×{contract.crop}"
+        )
+    return contract.crop

@@ -9,7 +9,7 @@ from bctoolkit.errors import RecipeError
 from bctoolkit.untrusted.files import read_bounded
 from bctoolkit.untrusted.values import from_json
 
-__all__ = ["read_labels", "read_scale", "read_size"]
+__all__ = ["read_labels", "read_prepared", "read_scale", "read_size"]
 
 MOST_BYTES = 4 * 2**20
 """Of a file of labels."""
@@ -54,6 +54,24 @@ def read_size(text: str) -> int | list[int]:
         raise RecipeError(f"--size {text}: wanted pixels, as 96, or height and width, as 96x128")
     height, width = match.groups()
     return int(height) if width is None else [int(height), int(width)]
+
+
+def read_prepared(text: str) -> tuple[int, int]:
+    """How images were made from a microscope's pictures: `centre 200 of 360`.
+
+    Returns:
+        Side of the centre, and shorter side of the pictures, in pixels.
+
+    Raises:
+        RecipeError: it says something else, or the centre is larger than the picture.
+    """
+    match = re.fullmatch(r"cent(?:re|er) (\d{1,5}) of (\d{1,5})", " ".join(text.lower().split()), re.ASCII)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise RecipeError(
+            f"--prepared {text[:80]!r}: wanted the side of the centre that was cut out, and the pictures' shorter "
+            "side in pixels, as 'centre 200 of 360'"
+        )
+    return int(match[1]), int(match[2])
 
 
 def read_labels(text: str) -> list[str]:

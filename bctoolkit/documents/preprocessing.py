@@ -71,6 +71,8 @@ class InputSettings(Document, frozen=True):
     """Height and width, or one number for both, of a network that leaves them open."""
     white: int | None = None
     """The value of white in pictures of 16 bits a channel, which are refused where it is left out."""
+    prepared: tuple[int, int] | None = None
+    """Of which part of a picture the network's images were made: side of the centre, and the pictures' shorter side."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that are no scale, and colours that a preset does not go with."""
@@ -81,6 +83,10 @@ class InputSettings(Document, frozen=True):
             raise ValueError(f"size: {'×'.join(map(str, sides))} pixels; wanted 1 to {MOST_PIXELS:,} on each side")
         if self.white is not None and not 256 <= self.white <= 65_535:
             raise ValueError(f"white: {self.white}; wanted 256 to 65,535, as 4095 of a 12-bit camera")
+        if self.prepared is not None and not 1 <= self.prepared[0] <= self.prepared[1] <= MOST_PIXELS:
+            raise ValueError(
+                f"prepared: the centre {self.prepared[0]} of {self.prepared[1]} pixels; wanted a part of it"
+            )
         if self.scale == "caffe" and self.channels not in (None, "bgr"):
             raise ValueError(f"scale 'caffe' takes BGR, not {self.channels!r}; leave out channels, or give numbers")
 

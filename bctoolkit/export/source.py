@@ -112,7 +112,7 @@ def _open_run(path: Path, options: LoadOptions, recipe: ExportRecipe) -> ModelSo
     if recipe.input != InputSettings(recipe.input.dtype) or recipe.output != OutputSettings():
         raise RecipeError(
             f"{facts.name}: a run's network takes {facts.input} and its labels are known; leave out --scale, "
-            "--channels, --size, --white, --output, --head and --labels"
+            "--channels, --size, --white, --prepared, --output, --head and --labels"
         )
     model_file = path / run.MODEL
     return ModelSource(
@@ -154,6 +154,8 @@ def _open_file(path: Path, options: LoadOptions, recipe: ExportRecipe, progress:
     contract = InputContract(height=entry.height, width=entry.width, channels=entry.channels, white=settings.white)
     if preprocessor is not None:
         contract = msgspec.structs.replace(contract, crop=preprocessor.crop, resize=preprocessor.resize)
+    if settings.prepared is not None:
+        contract = msgspec.structs.replace(contract, crop=settings.prepared[0], picture=settings.prepared[1])
     name = path.resolve().name if path.is_dir() else path.stem
     return ModelSource(
         name=name,

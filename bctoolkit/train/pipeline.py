@@ -7,7 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bctoolkit import run
+from bctoolkit.contract import decode
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.documents.networks import require_network
 from bctoolkit.errors import RecipeError
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from bctoolkit.train.plan import PhasePlan
 
 __all__ = ["dry_run", "preview", "resume", "train"]
+
+LOOKED_AT, SMALL_SQUARE = 32, 256
+"""Of so many images the size is looked at; few microscopes give pictures that are squares of so few pixels."""
 
 
 def train(recipe: TrainRecipe, source: str, target: Path, progress: Progress, devices: int = 1) -> run.TestMetrics:
@@ -119,7 +125,22 @@ def _images(recipe: TrainRecipe, source: str, progress: Progress) -> tuple[Datas
         f"{len(dataset):,} {dataset.kind} images of {len(dataset.classes)} classes from {dataset.source}: "
         f"{len(parts.train):,} train, {len(parts.validation):,} validation, {len(parts.test):,} test"
     )
+    _ask_for_scale(dataset, recipe, progress)
     return dataset, parts
+
+
+def _ask_for_scale(dataset: Dataset, recipe: TrainRecipe, progress: Progress) -> None:
+    """Say it where images look as if they had been cut out of pictures, and nothing tells a device how."""
+    if recipe.input.picture is not None or dataset.files is None:
+        return
+    some = np.linspace(0, len(dataset) - 1, min(LOOKED_AT, len(dataset))).astype(int)
+    sizes = {decode(dataset.files[row], recipe.input).shape[:2] for row in some}
+    height, width = min(sizes)
+    if len(sizes) == 1 and height == width <= SMALL_SQUARE:
+        progress.say(
+            f"the images have {width}×{height} pixels; if they were cut out of larger pictures, say how, so that a "
+            'device does the same: --prepared "centre 200 of 360"'
+        )
 
 
 def _trainer(progress: Progress) -> ModuleType:

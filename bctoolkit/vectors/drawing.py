@@ -1,9 +1,19 @@
 """Pictures of the vectors: edges and colours on a smooth ground, which a wrong conversion changes."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["drawn", "opacity"]
+from bctoolkit.contract import InputContract
+
+__all__ = ["Size", "drawn", "opacity", "prepared_pictures", "whole_pictures"]
+
+Size = Callable[[int, int], tuple[int, int]]
+"""Width and height of a picture, given those it has where a contract does not ask for a scale."""
+
+USUAL_SIDE = 100
+"""About the shorter side of most vectors, in pixels."""
 
 DISCS = (
     # centre down and across, radius, colour
@@ -38,3 +48,21 @@ def opacity(width: int, height: int) -> NDArray[np.float64]:
     slope = (down + across + 1) / (height + width)
     stripes = (across.astype(int) // 5 % 4 == 0) & (down.astype(int) // 7 % 2 == 0)
     return np.where(stripes, 0.0, np.clip(slope * 1.3 - 0.1, 0, 1))[..., None]
+
+
+def whole_pictures(contract: InputContract) -> Size:
+    """Sizes of pictures as the microscope gives them: where the contract states their scale, most are of that."""
+    scale = (contract.picture or USUAL_SIDE) / USUAL_SIDE
+    return lambda width, height: (max(round(width * scale), 1), max(round(height * scale), 1))
+
+
+def prepared_pictures(contract: InputContract) -> Size:
+    """Sizes of pictures of any scale or, where the contract states it, of centres that were cut out already."""
+
+    def size(width: int, height: int) -> tuple[int, int]:
+        if contract.picture is None or isinstance(contract.crop, str):
+            return width, height
+        side = min(width, height, contract.crop)
+        return side, side
+
+    return size

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.vectors.drawing import drawn, opacity
+from bctoolkit.vectors.drawing import Size, drawn, opacity
 from bctoolkit.vectors.files import ImageFile
 from bctoolkit.vectors.metadata import exif, profile_chunk
 from bctoolkit.vectors.png import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, Chunk, encode
@@ -21,19 +21,24 @@ KEY, KEY_16 = (200, 120, 40), 1000
 """What a transparent colour is; pictures get a bar of it."""
 
 
-def pngs(white: int | None) -> Iterator[ImageFile]:
-    """Files that have to be read, those of 16 bits where `white` is known, then files that have to be refused."""
-    yield from _eight_bits()
-    yield from _few_bits()
-    yield from _palettes()
-    yield from _sixteen_bits(white)
-    yield from _sizes()
-    yield from _marked()
+def pngs(white: int | None, size: Size) -> Iterator[ImageFile]:
+    """Files that have to be read, those of 16 bits where `white` is known, then files that have to be refused.
+
+    Args:
+        white: see `InputContract`.
+        size: width and height of those that have to be read.
+    """
+    yield from _eight_bits(*size(101, 113))
+    yield from _few_bits(*size(99, 119))
+    yield from _palettes(*size(107, 121))
+    yield from _sixteen_bits(white, *size(61, 53))
+    yield from _sizes(size)
+    yield from _marked(*size(101, 71))
     yield from _refused(white)
 
 
-def _eight_bits() -> Iterator[ImageFile]:
-    colours, alpha = drawn(101, 113, 2), opacity(101, 113)
+def _eight_bits(width: int, height: int) -> Iterator[ImageFile]:
+    colours, alpha = drawn(width, height, 2), opacity(width, height)
     grey = colours.mean(2, keepdims=True)
     yield _file("png-rgb", "RGB, all five filters", _scaled(colours, 255), RGB)
     yield _file(
@@ -61,8 +66,8 @@ def _eight_bits() -> Iterator[ImageFile]:
     )
 
 
-def _few_bits() -> Iterator[ImageFile]:
-    grey = drawn(99, 119, 3).mean(2, keepdims=True)
+def _few_bits(width: int, height: int) -> Iterator[ImageFile]:
+    grey = drawn(width, height, 3).mean(2, keepdims=True)
     for depth in (1, 2, 4):
         levels = _scaled(grey, 2**depth - 1)
         yield _file(f"png-grey-{depth}-bit", f"grey of {depth} bit", levels, GREY, depth)
@@ -72,8 +77,8 @@ def _few_bits() -> Iterator[ImageFile]:
     yield _file("png-grey-4-bit-interlaced", "grey of 4 bit, interlaced", _scaled(grey, 15), GREY, 4, interlaced=True)
 
 
-def _palettes() -> Iterator[ImageFile]:
-    grey = drawn(107, 121, 4).mean(2, keepdims=True)
+def _palettes(width: int, height: int) -> Iterator[ImageFile]:
+    grey = drawn(width, height, 4).mean(2, keepdims=True)
     for depth in (1, 2, 4, 8):
         count = min(2**depth, 200)
         palette = _palette(_colours(count))
@@ -96,8 +101,8 @@ def _palettes() -> Iterator[ImageFile]:
     )
 
 
-def _sixteen_bits(declared: int | None) -> Iterator[ImageFile]:
-    colours, alpha = drawn(61, 53, 5), opacity(61, 53)
+def _sixteen_bits(declared: int | None, width: int, height: int) -> Iterator[ImageFile]:
+    colours, alpha = drawn(width, height, 5), opacity(width, height)
     grey = colours.mean(2, keepdims=True)
     white = declared or USUAL_WHITE
     deep, clear, values = _scaled(colours, white), _scaled(alpha, 65_535), f"of 16 bits, white {white}"
@@ -108,13 +113,13 @@ def _sixteen_bits(declared: int | None) -> Iterator[ImageFile]:
     yield _file("png-grey-alpha-16-bit", f"grey with alpha {values}", np.dstack([shade, clear]), GREY_ALPHA, 16)
 
 
-def _sizes() -> Iterator[ImageFile]:
-    yield _file("png-small", "RGB, smaller than most inputs", _scaled(drawn(5, 7), 255), RGB, interlaced=True)
-    yield _file("png-high", "RGB, much higher than wide", _scaled(drawn(31, 151, 6), 255), RGB)
+def _sizes(size: Size) -> Iterator[ImageFile]:
+    yield _file("png-small", "RGB, smaller than most inputs", _scaled(drawn(*size(5, 7)), 255), RGB, interlaced=True)
+    yield _file("png-high", "RGB, much higher than wide", _scaled(drawn(*size(31, 151), 6), 255), RGB)
 
 
-def _marked() -> Iterator[ImageFile]:
-    picture = _scaled(drawn(101, 71, 7), 255)
+def _marked(width: int, height: int) -> Iterator[ImageFile]:
+    picture = _scaled(drawn(width, height, 7), 255)
     yield _file("png-profile", "RGB with an ICC profile, which is not applied", picture, RGB, before=[profile_chunk()])
     gamma = [(b"gAMA", struct.pack(">I", 100_000))]
     yield _file("png-gamma", "RGB with a gamma of 1, which is not applied", picture, RGB, before=gamma)

@@ -14,6 +14,7 @@ from bctoolkit.errors import InputMismatch, VectorsError
 from bctoolkit.files import atomic_folder, sha256_bytes
 from bctoolkit.runtime import Classifier
 from bctoolkit.vectors.document import ARRAYS, IMAGES, VECTORS, Answers, Case, Vectors
+from bctoolkit.vectors.drawing import prepared_pictures, whole_pictures
 from bctoolkit.vectors.files import ImageFile
 from bctoolkit.vectors.jpegs import jpegs
 from bctoolkit.vectors.pngs import pngs
@@ -40,7 +41,7 @@ def write(subjects: Sequence[Subject], out: Path, answer: Answer = Classifier.pr
         RecipeError: `out` is something else.
     """
     contract, labels = _shared([opened for opened, _ in subjects])
-    files = [*jpegs(), *pngs(contract.white)]
+    files = [*jpegs(whole_pictures(contract)), *pngs(contract.white, prepared_pictures(contract))]
     cases, arrays = _converted(files, contract)
     answers = {
         opened.manifest.name: _answers(opened, classifier, cases, arrays, answer) for opened, classifier in subjects

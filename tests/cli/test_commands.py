@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import bctoolkit
 from bctoolkit import bundle as bundles
@@ -267,3 +268,55 @@ def test_init_in_the_folder_one_is_in(bctk: Bctk, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine\n")
     assert bctk("init").returncode == 0
     assert {path.name for path in tmp_path.iterdir()} == {*SHELVES, "notes.txt"}
+
+
+def whole_pictures(crops: Path, root: Path) -> Path:
+    """The pictures that crops of 40 pixels were cut out of: 72×75, with other things around."""
+    rng = np.random.default_rng(5)
+    for path in crops.glob("*/*.png"):
+        whole = rng.integers(0, 256, (75, 72, 3), np.uint8)
+        with Image.open(path) as crop:
+            whole[17:57, 16:56] = np.asarray(crop)
+        target = root / path.relative_to(crops)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(whole).save(target)
+    return root
+
+
+def test_a_network_of_crops_knows_the_pictures_they_were_cut_from(
+    workspace: Path, class_folders: Path, bctk: Bctk, tmp_path: Path
+) -> None:
+    """Crops and whole pictures give one answer, from the exported Keras file on; pictures of another scale none."""
+    model = workspace / "training" / "runs" / "tiny" / "model.keras"
+    made = (
+        "--prepared",
+        "centre 40 of 72",
+        "--labels",
+        "left,right,up",
+        "--golden",
+        "synthetic",
+        "--data",
+        class_folders,
+    )
+    assert bctk("export", model, *made, "--format", "onnx", "--out", "out").returncode == 0
+    whole = whole_pictures(class_folders, tmp_path / "whole")
+    of_crops, of_wholes = (
+        bctk("predict", "out/model-onnx-fp32", *sorted(folder.glob("*/00*.png")), "--json").stdout.splitlines()
+        for folder in (class_folders, whole)
+    )
+    answers = [[json.loads(line)["probabilities"] for line in lines] for lines in (of_crops, of_wholes)]
+    assert len(answers[0]) == 30
+    assert answers[0] == answers[1]
+    Image.new("RGB", (200, 200)).save(tmp_path / "field.png")
+    other = bctk("predict", "out/model-onnx-fp32", "field.png")
+    assert other.returncode == 1
+    assert "field.png has 200×200 pixels; the network knows the centre 40×40 of pictures of about 72" in other.stderr
+
+
+def test_training_tells_devices_how_its_crops_were_made(workspace: Path, class_folders: Path, bctk: Bctk) -> None:
+    given = ("train", "--recipe", workspace / "tiny.toml", "--data", class_folders, "--dry-run")
+    silent, told = bctk(*given), bctk(*given, "--prepared", "centre 40 of 72")
+    assert "picture = 72" in told.stdout
+    hint = "the images have 40×40 pixels; if they were cut out of larger pictures, say how"
+    assert hint in silent.stderr
+    assert hint not in told.stderr

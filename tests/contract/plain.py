@@ -121,11 +121,16 @@ def channels(pixels: Pixels, wanted: int) -> Pixels:
     return pixels
 
 
-def crop(pixels: Pixels, rule: str | int) -> Pixels:
+def crop(pixels: Pixels, rule: str | int, picture: int | None = None) -> Pixels:
     """Step 8."""
     if rule == "none":
         return pixels
     height, width = pixels.shape[:2]
     side = rule if isinstance(rule, int) else min(height, width)
+    if isinstance(rule, int) and picture is not None:
+        if height == width and height <= rule:
+            side = height
+        elif 10 * abs(min(height, width) - picture) > picture:
+            raise ValueError("another scale")
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[top : top + side, left : left + side]

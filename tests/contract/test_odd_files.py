@@ -52,7 +52,7 @@ def folder(files: list[OddFile], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def expected(shown: plain.Pixels, contract: InputContract) -> plain.Pixels:
-    cropped = plain.crop(plain.channels(shown, contract.channels), contract.crop)
+    cropped = plain.crop(plain.channels(shown, contract.channels), contract.crop, contract.picture)
     return plain.resize(cropped, contract.height, contract.width, contract.resize)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from bctoolkit.contract import InputContract, decode, in_grey, pillow_image, prepare
 from bctoolkit.errors import InputMismatch
+from tests.contract import plain
 
 SMALL = InputContract(height=8, width=8)
 FLOAT = InputContract(height=8, width=8, dtype="float32")
@@ -344,3 +345,36 @@ def test_a_contract_says_its_colours() -> None:
 def test_a_picture_of_other_channels_cannot_be_shown() -> None:
     with pytest.raises(InputMismatch, match="an image of 5 channels is no picture"):
         pillow_image(np.zeros((8, 8, 5), np.uint8))
+
+
+SCALED = InputContract(height=8, width=8, crop=20, picture=36)
+
+
+@given(height=st.integers(33, 39), width=st.integers(33, 39), seed=st.integers(0, 1000))
+def test_a_whole_picture_and_its_centre_cut_out_give_the_same(height: int, width: int, seed: int) -> None:
+    whole = noise(height, width, seed)
+    top, left = (height - 20) // 2, (width - 20) // 2
+    centre = whole[top : top + 20, left : left + 20]
+    assert np.array_equal(prepare(whole, SCALED), prepare(centre, SCALED))
+    done = prepare(whole, SCALED)
+    assert np.array_equal(prepare(done, SCALED), done)
+
+
+@given(height=st.integers(1, 80), width=st.integers(1, 80))
+def test_a_picture_of_another_scale_is_refused(height: int, width: int) -> None:
+    whole, fits = noise(height, width), abs(min(height, width) - 36) <= 3
+    if fits or height == width <= 20:
+        assert np.array_equal(prepare(whole, SCALED), plain.resize(plain.crop(whole, 20, 36), 8, 8, "lanczos"))
+    else:
+        with pytest.raises(
+            InputMismatch, match=rf"{width}×{height} pixels; the network knows the centre 20×20 of pict"
+        ):
+            prepare(whole, SCALED)
+        with pytest.raises(ValueError, match="another scale"):
+            plain.crop(whole, 20, 36)
+
+
+@pytest.mark.parametrize("crop", ["square", "none", 37])
+def test_a_scale_goes_with_a_crop_of_that_picture(crop: Any) -> None:
+    with pytest.raises(ValueError, match="picture: 36 goes with a crop of at most so many pixels"):
+        InputContract(crop=crop, picture=36)

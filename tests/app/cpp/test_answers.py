@@ -27,6 +27,7 @@ CONTRACTS = {
     "bicubic": InputContract(height=40, width=56, crop="none", resize="bicubic"),
     "bilinear of a crop": InputContract(height=28, width=28, crop=50, resize="bilinear", white=4095),
     "nearest, float32": InputContract(height=45, width=33, dtype="float32", resize="nearest"),
+    "of pictures of one scale": InputContract(height=48, width=48, crop=60, picture=100),
     "16 bits, grey": InputContract(height=64, width=48, channels=1, white=4095),
     "wider, lower": InputContract(height=16, width=200, crop="none", white=65_535),
 }

@@ -48,6 +48,7 @@ CONTRACTS = (
     InputContract(height=150, width=33, channels=1, crop="none", resize="nearest", white=4000),
     InputContract(height=97, width=101, crop="none", resize="nearest", white=1023),
     InputContract(height=224, width=224),
+    InputContract(height=48, width=48, crop=60, picture=100),
 )
 
 

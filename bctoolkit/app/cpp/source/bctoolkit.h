@@ -33,6 +33,7 @@ struct Contract {
   bool is_float = false;  ///< float32 instead of uint8; the values are 0 to 255 in both.
   Crop crop = Crop::square;
   int crop_side = 0;  ///< For Crop::pixels.
+  int picture = 0;    ///< Shorter side of the pictures that the crop is cut from; 0 where their scale is not known.
   Filter resize = Filter::lanczos;
   int white = 0;  ///< Value of white in pictures of 16 bits a channel; 0 refuses them.
 };

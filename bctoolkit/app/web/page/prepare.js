@@ -9,6 +9,7 @@ import { resized } from "./resample.js";
 const DEEPEST = 65535;
 const USUAL_WHITES = [1023, 4095, 16383, DEEPEST]; // of cameras with 10, 12, 14 and 16 bits
 const MOST_BYTES = 2 ** 29;
+const SCALE_TOLERANCE = 10; // a picture's shorter side may differ by one in so many from the one that the contract states
 
 const OTHERS = [
   ["GIF", "GIF8"],
@@ -27,7 +28,7 @@ const OTHERS = [
  */
 export async function prepare(bytes, contract) {
   const upright = await decode(bytes, contract);
-  const cropped = centre(upright, contract.crop);
+  const cropped = centre(upright, contract);
   const coloured = cropped.channels === contract.channels ? cropped : contract.channels === 1 ? inGrey(cropped) : inColour(cropped);
   if (coloured.width === contract.width && coloured.height === contract.height) return coloured;
   return resized(coloured, contract.width, contract.height, contract.resize);
@@ -85,11 +86,10 @@ function inColour({ width, height, data }) {
   return { width, height, channels: 3, data: colours };
 }
 
-function centre(picture, crop) {
-  if (crop === "none") return picture;
+function centre(picture, contract) {
+  if (contract.crop === "none") return picture;
   const { width, height, channels, data } = picture;
-  const side = crop === "square" ? Math.min(width, height) : crop;
-  if (side > Math.min(width, height)) throw new Refused(`has ${width}×${height} pixels, less than the contract's crop of ${side}×${side}`);
+  const side = sideOfCentre(width, height, contract);
   const top = (height - side) >> 1;
   const left = (width - side) >> 1;
   const result = new Uint8Array(side * side * channels);
@@ -98,4 +98,18 @@ function centre(picture, crop) {
     result.set(data.subarray(from, from + side * channels), y * side * channels);
   }
   return { width: side, height: side, channels, data: result };
+}
+
+/** Pixels of the square that is cut out of the centre of a picture. */
+function sideOfCentre(width, height, { crop, picture = null }) {
+  const shorter = Math.min(width, height);
+  if (crop === "square") return shorter;
+  const has = `has ${width}×${height} pixels`;
+  if (picture !== null) {
+    if (width === height && shorter <= crop) return shorter; // prepared already
+    if (Math.abs(shorter - picture) * SCALE_TOLERANCE > picture)
+      throw new Refused(`${has}; the network knows the centre ${crop}×${crop} of pictures of about ${picture} pixels: give those, at that scale, or such centres cut out`);
+  }
+  if (crop > shorter) throw new Refused(`${has}, less than the contract's crop of ${crop}×${crop}`);
+  return crop;
 }

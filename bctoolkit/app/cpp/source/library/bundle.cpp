@@ -78,6 +78,11 @@ Contract contract_of(const Json& input, const std::string& source) {
     contract.crop = words == "none" ? Crop::none : Crop::square;
     if (words != "none" && words != "square") throw Error(shown(source) + ": unknown crop '" + shown(words) + "'");
   }
+  const Json* picture = input.find("picture");
+  if (picture != nullptr && !picture->is_null()) {
+    contract.picture = static_cast<int>(whole_of(input, "picture", longest_side, source));
+    if (contract.crop != Crop::pixels || contract.crop_side > contract.picture) throw Error(shown(source) + ": the crop does not go with 'picture'");
+  }
   static const std::string filters[] = {"nearest", "bilinear", "bicubic", "lanczos"};
   const std::string& resize = text_of(input, "resize", source);
   const auto found = std::find(std::begin(filters), std::end(filters), resize);

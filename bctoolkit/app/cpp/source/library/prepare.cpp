@@ -126,14 +126,29 @@ Picture resized(Picture picture, const Contract& contract) {
   return picture.height == contract.height ? picture : heightened(picture, contract.height, contract.resize);
 }
 
+/// A picture's shorter side may differ by one in so many from the one that the contract states.
+constexpr int scale_tolerance = 10;
+
+/// Pixels of the square that is cut out of the centre of a picture.
+int side_of_centre(const Picture& picture, const Contract& contract, const std::string& name) {
+  const int shorter = std::min(picture.height, picture.width);
+  if (contract.crop == Crop::square) return shorter;
+  const std::string crop = std::to_string(contract.crop_side), square = crop + "×" + crop;
+  const std::string has = name + " has " + std::to_string(picture.width) + "×" + std::to_string(picture.height) + " pixels";
+  if (contract.picture != 0) {
+    if (picture.height == picture.width && shorter <= contract.crop_side) return shorter;  // prepared already
+    if (std::abs(shorter - contract.picture) * scale_tolerance > contract.picture) {
+      throw Error(has + "; the network knows the centre " + square + " of pictures of about " + std::to_string(contract.picture) +
+                  " pixels: give those, at that scale, or such centres cut out");
+    }
+  }
+  if (contract.crop_side > shorter) throw Error(has + ", less than the contract's crop of " + square);
+  return contract.crop_side;
+}
+
 Picture cropped(const Picture& picture, const Contract& contract, const std::string& name) {
   if (contract.crop == Crop::none) return picture;
-  const int most = std::min(picture.height, picture.width), side = contract.crop == Crop::square ? most : contract.crop_side;
-  if (side > most) {
-    const std::string wanted = std::to_string(side);
-    throw Error(name + " has " + std::to_string(picture.width) + "×" + std::to_string(picture.height) +
-                " pixels, less than the contract's crop of " + wanted + "×" + wanted);
-  }
+  const int side = side_of_centre(picture, contract, name);
   const int top = (picture.height - side) / 2, left = (picture.width - side) / 2;
   Picture square{side, side, picture.channels, {}};
   const std::size_t channels = std::size_t(picture.channels);
