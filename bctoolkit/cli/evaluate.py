@@ -17,7 +17,9 @@ __all__ = ["evaluate"]
 
 @click.command()
 @click.argument("subject", metavar="RUN|BUNDLE")
-@click.option("--data", required=True, metavar="PATH", help="Folder of class folders, .npz, or 'synthetic'.")
+@click.option(
+    "--data", required=True, metavar="PATH", help="Class folders, .npz or .npy (docs/arrays.md), or 'synthetic'."
+)
 @click.option(
     "--part",
     type=click.Choice(["test", "validation", "train", "all"]),

@@ -146,10 +146,10 @@ def test_a_folder_of_arrays_is_one(tmp_path: Path) -> None:
     assert all(isinstance(item.picture, Stored) for item in items)
 
 
-@pytest.mark.parametrize("images", [np.zeros((2, 5, 6, 4), np.uint8), np.zeros((2, 5, 6), np.uint8)])
+@pytest.mark.parametrize("images", [np.zeros((2, 5, 6, 4), np.uint8), np.zeros((2, 5, 6, 2), np.uint8)])
 def test_arrays_of_another_form_are_refused_before_any_work(tmp_path: Path, images: NDArray[np.uint8]) -> None:
     np.savez(tmp_path / "set.npz", images=images)
-    with pytest.raises(DatasetError, match=r"set.npz: its images are 5×6×[14]; the model wants uint8 array"):
+    with pytest.raises(DatasetError, match=r"set.npz: its images are 5×6×[24]; the model wants uint8 array"):
         Inputs([str(tmp_path / "set.npz")]).require(CONTRACT, Silent())
 
 
