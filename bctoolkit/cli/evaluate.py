@@ -99,7 +99,7 @@ def evaluate(
 
 def show(evaluation: "Evaluation") -> None:
     """Print the figures as tables."""
-    from bctoolkit.evaluate.tables import classes_table, corruptions_table
+    from bctoolkit.evaluate.tables import classes_table, corruptions_table, unreadable_line
     from bctoolkit.rendering.acceptance import site_line
 
     low, high = evaluation.accuracy_ci95
@@ -108,6 +108,8 @@ def show(evaluation: "Evaluation") -> None:
         f"of {evaluation.source}"
     )
     echo(f"images: {evaluation.selection}")
+    if evaluation.unreadable:
+        echo(unreadable_line(evaluation))
     if evaluation.site is not None:
         echo(site_line(evaluation.site))
     echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")

@@ -17,20 +17,17 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract, prepare
 from bctoolkit.data.sources.arrays import is_array_folder, open_images
+from bctoolkit.data.sources.folders import is_housekeeping, is_image
 from bctoolkit.data.sources.image_array import ImageArray
 from bctoolkit.data.sources.reading import ArrayReader, array_reader
 from bctoolkit.errors import DatasetError, InputMismatch
 from bctoolkit.progress import Progress, Silent
 from bctoolkit.untrusted.files import open_regular
 
-__all__ = ["PICTURE_SUFFIXES", "Inputs", "Item", "Stored", "Survey"]
+__all__ = ["Inputs", "Item", "Stored", "Survey"]
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-"""Of the files that are taken from a folder; what a file is named by itself may be called anything."""
 LIST_SUFFIXES = (".txt", ".csv")
 ARRAY_SUFFIXES = (".npz", ".npy")
-HOUSEKEEPING = ("__MACOSX", "Thumbs.db")
-"""What systems put beside pictures; so is all that begins with a dot."""
 
 COLUMN = "file"
 LONGEST_LINE = 2**16
@@ -253,17 +250,13 @@ def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
     if len(above) == DEEPEST:
         raise DatasetError(f"{folder}: lies in {DEEPEST} folders; name those to take pictures from")
     with os.scandir(folder) as found:
-        entries = sorted((entry.name, entry.is_dir()) for entry in found if not _is_housekeeping(entry.name))
+        entries = sorted((entry.name, entry.is_dir()) for entry in found if not is_housekeeping(Path(entry.name)))
     for name, is_folder in entries:
-        if not is_folder and name.lower().endswith(PICTURE_SUFFIXES):
+        if not is_folder and is_image(Path(folder, name)):
             yield os.path.join(folder, name)
     for name, is_folder in entries:
         if is_folder:
             yield from _walk(os.path.join(folder, name), (*above, place))
-
-
-def _is_housekeeping(name: str) -> bool:
-    return name.startswith(".") or name in HOUSEKEEPING
 
 
 def _lines(path: Path) -> Iterator[str]:

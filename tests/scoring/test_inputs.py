@@ -29,9 +29,10 @@ def touch(*paths: Path) -> None:
 
 
 def test_a_folder_gives_the_pictures_below_it_without_housekeeping(tmp_path: Path) -> None:
-    wanted = ["b.JPG", "c.tif", "A/1.png", "A/2.jpeg", "A/deep/3.webp", "z/4.bmp"]
-    others = [".hidden.png", ".cache/5.png", "__MACOSX/6.png", "Thumbs.db", "notes.txt", "A/._1.png", "labels.csv"]
-    touch(*(tmp_path / name for name in wanted + others))
+    wanted = ["b.JPG", "c.tif", "A/1.png", "A/2.jpeg", "A/3.jfif", "A/deep/3.webp", "z/4.bmp", "z/none"]
+    others = [".hidden.png", ".cache/5.png", "__MACOSX/6.png", "@eaDir/7.png", "Thumbs.db", "notes.txt", "A/._1.png"]
+    touch(*(tmp_path / name for name in [*wanted, *others, "labels.csv"]))
+    (tmp_path / "z" / "none").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert files(tmp_path) == [str(tmp_path / name) for name in wanted]
 
 

@@ -4,6 +4,7 @@ import shlex
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -136,7 +137,8 @@ def _without(problems: dict[int, str], dataset: Dataset, progress: Progress) -> 
         f"NOT READ: {len(bad):,} of {len(dataset):,} images of {dataset.source}, which are left out: {by_class}; the "
         f"first: {first}; write the set without them with: bctk data clean {source} --out DIR"
     )
-    return dataset.take(np.setdiff1d(np.arange(len(dataset)), bad))
+    kept = dataset.take(np.setdiff1d(np.arange(len(dataset)), bad))
+    return replace(kept, unreadable={name: number for name, number in unread.items() if number})
 
 
 def _read_files(
