@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.evaluate import evaluate
-from bctoolkit.export import pipeline as exporting
+from bctoolkit.export import export
+from bctoolkit.export.checks.images import CheckImages, choose_check_images
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Augment, ExportRecipe, Phase, TrainRecipe
-from bctoolkit.runtime import Classifier, load
+from bctoolkit.runtime import Backend, Classifier, load
 from bctoolkit.scoring.inputs import Inputs
 from bctoolkit.scoring.stream import score_here
-from bctoolkit.train import fit
+from bctoolkit.train.batches import evaluation_batches, steps_per_epoch, training_batches
 from bctoolkit.train.pipeline import train
 from tests.contract import plain
 from tests.support.odd_files import WHITE, OddFile, odd_files
@@ -65,19 +66,18 @@ def test_every_entry_gets_the_same_bytes(folder: Path, tmp_path: Path, monkeypat
 
     learned: list[NDArray[Any]] = []
 
-    def listening(batches: Any, steps: int | None = None) -> Any:
-        learned.extend(images.numpy() for images, _ in (batches.take(steps) if steps else batches))
+    def listening(batches: Any, steps: int) -> Any:
+        learned.extend(images.numpy() for images, _ in batches.take(steps))
         return batches
 
-    training, validating = fit.training_batches, fit.evaluation_batches
+    def training(dataset: Any, index: NDArray[Any], recipe: TrainRecipe, *rest: Any, **named: Any) -> Any:
+        batches = training_batches(dataset, index, recipe, *rest, **named)
+        return listening(batches, steps_per_epoch(len(index), recipe))
+
+    monkeypatch.setattr("bctoolkit.train.fit.training_batches", training)
     monkeypatch.setattr(
-        fit,
-        "training_batches",
-        lambda dataset, index, recipe, *rest, **named: listening(
-            training(dataset, index, recipe, *rest, **named), fit.steps_per_epoch(len(index), recipe)
-        ),
+        "bctoolkit.train.fit.evaluation_batches", lambda *given: listening(evaluation_batches(*given), -1)
     )
-    monkeypatch.setattr(fit, "evaluation_batches", lambda *given: listening(validating(*given)))
     run = tmp_path / "runs" / "odd"
     train(RECIPE, str(folder), run, Silent())
     seen = counted(np.concatenate(learned))
@@ -86,16 +86,14 @@ def test_every_entry_gets_the_same_bytes(folder: Path, tmp_path: Path, monkeypat
 
     checked: list[NDArray[Any]] = []
 
-    def choosing(*given: Any) -> Any:
-        chosen = choose(*given)
-        checked.append(chosen.images)
-        checked.append(given[2].dataset.images[:])
+    def choosing(*given: Any) -> CheckImages:
+        chosen = choose_check_images(*given)
+        checked.extend((chosen.images, given[2].dataset.images[:]))
         return chosen
 
-    choose = exporting.choose_check_images
-    monkeypatch.setattr(exporting, "choose_check_images", choosing)
+    monkeypatch.setattr("bctoolkit.export.pipeline.choose_check_images", choosing)
     recipe = ExportRecipe()
-    (bundle,) = exporting.export(run, recipe, tmp_path / "bundles", Silent())
+    (bundle,) = export(run, recipe, tmp_path / "bundles", Silent())
     assert counted(checked[1]) == wanted
     assert not counted(checked[0]) - wanted
     golden = bundle.golden().images
@@ -104,16 +102,24 @@ def test_every_entry_gets_the_same_bytes(folder: Path, tmp_path: Path, monkeypat
 
     asked: list[NDArray[Any]] = []
     each, answers = Classifier.predict_each, Classifier._answers
-    monkeypatch.setattr(Classifier, "predict_each", lambda self, images: asked.extend(images) or each(self, images))
+
+    def asking(self: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        asked.extend(images)
+        return each(self, images)
+
+    monkeypatch.setattr(Classifier, "predict_each", asking)
     evaluation = evaluate(bundle.path, str(folder), Silent(), part="all")
     assert evaluation.count == len(arrays)
     assert counted(asked) == wanted
 
     given: list[NDArray[Any]] = []
+
+    def answering(self: Classifier, backend: Backend, batch: NDArray[Any]) -> NDArray[np.float32]:
+        given.append(batch)
+        return answers(self, backend, batch)
+
+    monkeypatch.setattr(Classifier, "_answers", answering)
     with load(bundle.path, threads=1) as classifier:
-        monkeypatch.setattr(
-            Classifier, "_answers", lambda self, backend, batch: given.append(batch) or answers(self, backend, batch)
-        )
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             classifier.predict(path)
             assert np.array_equal(given[-1][0], arrays[path.name]), path.name
