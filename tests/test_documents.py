@@ -227,3 +227,10 @@ def test_a_name_that_could_steer_a_terminal_is_refused(name: str, fault: str) ->
 def test_no_class_stands_twice() -> None:
     assert class_names_fault(["a", "b", "a"]) == "'a' stands there twice"
     assert class_names_fault(["a", "b"]) is None
+
+
+def test_names_that_are_no_utf_8_are_written_out() -> None:
+    """Files have such names on disks that were written in another encoding."""
+    halves = {"caf\udce9.png": ["\udcff", 1, None, {"deep": ("\ud800",)}]}
+    written = {"caf\\udce9.png": ["\\udcff", 1, None, {"deep": ["\\ud800"]}]}
+    assert json.loads(to_json(halves)) == written

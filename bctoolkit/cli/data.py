@@ -32,7 +32,7 @@ def data() -> None:
 def inspect(path: str, as_json: bool, html: Path | None, white: int | None) -> None:
     """Report what a set of images holds and what in it is suspicious; changes nothing.
 
-    PATH is a folder of class folders, an .npz, a folder with images.npy and labels.npy, or 'synthetic'. Reported are
+    PATH is a folder of class folders, an .npz or .npy (docs/arrays.md), or 'synthetic'. Reported are
     counts, sizes, colour and sharpness by class, unreadable files, copies (also under different labels), pictures
     repeated many times, and pictures like no other of the set.
 

@@ -17,7 +17,9 @@ __all__ = ["evaluate"]
 
 @click.command()
 @click.argument("subject", metavar="RUN|BUNDLE")
-@click.option("--data", required=True, metavar="PATH", help="Folder of class folders, .npz, or 'synthetic'.")
+@click.option(
+    "--data", required=True, metavar="PATH", help="Class folders, .npz or .npy (docs/arrays.md), or 'synthetic'."
+)
 @click.option(
     "--part",
     type=click.Choice(["test", "validation", "train", "all"]),
@@ -97,7 +99,7 @@ def evaluate(
 
 def show(evaluation: "Evaluation") -> None:
     """Print the figures as tables."""
-    from bctoolkit.evaluate.tables import classes_table, corruptions_table
+    from bctoolkit.evaluate.tables import classes_table, corruptions_table, unreadable_line
     from bctoolkit.rendering.acceptance import site_line
 
     low, high = evaluation.accuracy_ci95
@@ -106,6 +108,8 @@ def show(evaluation: "Evaluation") -> None:
         f"of {evaluation.source}"
     )
     echo(f"images: {evaluation.selection}")
+    if evaluation.unreadable:
+        echo(unreadable_line(evaluation))
     if evaluation.site is not None:
         echo(site_line(evaluation.site))
     echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")

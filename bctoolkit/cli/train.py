@@ -22,7 +22,7 @@ __all__ = ["train"]
 
 @click.command()
 @click.option("--recipe", default="convnext_small", show_default=True, help="A recipe's name, or a .toml file.")
-@click.option("--data", metavar="PATH", help="Class folders, .npz, a folder with images.npy, 'synthetic'.")
+@click.option("--data", metavar="PATH", help="Class folders, .npz or .npy (docs/arrays.md), or 'synthetic'.")
 @options.prepared
 @click.option("--name", help="The run's name. Default: the recipe's with the time.")
 @click.option("--weights", metavar="WHAT", help="imagenet, none, a Keras weights file, or an earlier run.")

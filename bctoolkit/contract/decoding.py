@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.contract.colours import in_colours
 from bctoolkit.contract.declared import COLOURS, InputContract
 from bctoolkit.contract.orientation import orientation, turned
 from bctoolkit.contract.samples import Reopen, read_samples, require_kind, stored_as
+from bctoolkit.contract.values import usual_white
 from bctoolkit.errors import InputMismatch
 from bctoolkit.untrusted.files import read_bounded
 from bctoolkit.untrusted.images import MOST_BYTES, open_picture, require_known, translated
@@ -16,10 +18,10 @@ from bctoolkit.untrusted.images import MOST_BYTES, open_picture, require_known, 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["decode", "decode_bytes"]
+__all__ = ["as_decoded", "decode", "decode_bytes"]
 
-DEEPEST, USUAL_WHITES = 65_535, (1023, 4095, 16_383, 65_535)
-"""Of 16 bits, and of cameras with 10, 12, 14 and 16."""
+DEEPEST = 65_535
+"""Of 16 bits."""
 
 
 def decode(source: "str | Path | Image", contract: InputContract) -> NDArray[np.uint8]:
@@ -89,7 +91,12 @@ def _decoded(picture: "Image", contract: InputContract, name: str, reopen: Reope
     if alpha is not None:
         pixels = _over_white(pixels, _in_eight_bits(alpha, DEEPEST, name))
     upright = turned(pixels, orientation(_exif(picture)))
-    return upright if upright.shape[2] == 3 or contract.channels == 1 else np.repeat(upright, 3, axis=2)
+    return as_decoded(upright, contract)
+
+
+def as_decoded(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
+    """Images (N×)H×W×C as `decode` gives one: grey ones in RGB for an RGB contract, everything else as it is."""
+    return in_colours(pixels, 3) if contract.channels == 3 and pixels.shape[-1] == 1 else pixels
 
 
 def _exif(picture: "Image") -> bytes:
@@ -103,7 +110,7 @@ def _in_eight_bits(values: NDArray[Any], white: int | None, name: str) -> NDArra
         return values
     largest = int(values.max())
     if white is None:
-        likely = next(usual for usual in USUAL_WHITES if largest <= usual)
+        likely = usual_white(largest)
         hint = f"likely {likely} ({likely.bit_length()} bits)" if largest > 255 else "or save it with 8 bits"
         raise InputMismatch(
             f"{name} has 16 bits a channel and values up to {largest:,}; say which value is white: input.white, {hint}"

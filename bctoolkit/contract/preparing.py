@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.contract.colours import in_colours
 from bctoolkit.contract.declared import COLOURS, InputContract
 from bctoolkit.contract.decoding import decode, decode_bytes
+from bctoolkit.contract.values import likely, spread
 from bctoolkit.errors import InputMismatch
 from bctoolkit.lazy import require
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["in_grey", "pillow_image", "prepare", "prepare_bytes"]
-
-LUMA = np.array([19595, 38470, 7471], np.uint32)
-"""ITU-R 601-2: 0.299, 0.587 and 0.114 of red, green and blue in 65,536ths, the way Pillow's mode `L` rounds them."""
+__all__ = ["pillow_image", "prepare", "prepare_bytes"]
 
 SCALE_TOLERANCE = 10
 """A picture's shorter side may differ by one in so many from the one that the contract states."""
@@ -26,11 +25,12 @@ SCALE_TOLERANCE = 10
 def prepare(image: "str | Path | Image | NDArray[np.uint8]", contract: InputContract) -> NDArray[Any]:
     """Crop and resize one image to the model's input.
 
-    For a grey model an RGB image becomes grey first, as Pillow's mode `L` makes it (ITU-R 601-2 luma).
+    For a grey model an RGB image becomes grey first, as Pillow's mode `L` makes it (ITU-R 601-2 luma); for an RGB
+    model a grey one has its value three times.
 
     Args:
-        image: a file or a Pillow image, as `decode` takes them; or a uint8 array H×W×channels, for a grey model also
-            H×W or RGB.
+        image: a file or a Pillow image, as `decode` takes them; or a uint8 array H×W×channels, for a grey or RGB model
+            also one of the other, or H×W.
         contract: the contract of the model.
 
     Returns:
@@ -59,18 +59,11 @@ def prepare_bytes(content: bytes, contract: InputContract, name: str) -> NDArray
 
 def _fitted(pixels: NDArray[np.uint8], contract: InputContract, name: str) -> NDArray[Any]:
     cropped = _centre_crop(pixels, contract, name)
-    if cropped.shape[2] == 3 and contract.channels == 1:
-        cropped = in_grey(cropped)
+    if contract.channels in COLOURS:
+        cropped = in_colours(cropped, contract.channels)
     if cropped.shape != contract.shape:
         cropped = _resized(cropped, contract)
     return cropped.astype(contract.dtype)
-
-
-def in_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The ITU-R 601-2 luma of an RGB image, H×W×3 → H×W×1."""
-    luma = (pixels.astype(np.uint32) @ LUMA + 0x8000) >> 16
-    grey: NDArray[np.uint8] = luma.astype(np.uint8)[..., None]
-    return grey
 
 
 def pillow_image(pixels: NDArray[np.uint8]) -> "Image":
@@ -96,12 +89,18 @@ def _pixels(image: object, contract: InputContract) -> NDArray[Any]:
 
 
 def _require_array(image: NDArray[Any], contract: InputContract) -> NDArray[Any]:
-    grey = contract.channels == 1
-    pixels = image[..., None] if grey and image.ndim == 2 else image
-    if pixels.ndim != 3 or pixels.shape[2] not in ((1, 3) if grey else (contract.channels,)) or 0 in pixels.shape:
-        raise InputMismatch(f"got an image array of shape {image.shape}; wanted height × width × {contract.channels}")
+    colours = contract.channels in COLOURS
+    pixels = image[..., None] if colours and image.ndim == 2 else image
+    if pixels.ndim != 3 or pixels.shape[2] not in (COLOURS if colours else (contract.channels,)) or 0 in pixels.shape:
+        first = pixels.ndim == 3 and pixels.shape[0] in COLOURS
+        remedy = "; put the channels last: image.transpose(1, 2, 0)" if first else ""
+        raise InputMismatch(
+            f"got an image array of shape {image.shape}; wanted height × width × {contract.channels}{remedy}"
+        )
     if image.dtype != np.uint8:
-        raise InputMismatch(f"got an image array of dtype {image.dtype}; wanted uint8 with values 0–255")
+        scale = likely(spread(image), contract.white) if image.dtype.kind in "biuf" else None
+        remedy = f"; take 0–255 for {scale.name}: {scale.written('image')}" if scale else ""
+        raise InputMismatch(f"got an image array of dtype {image.dtype}; wanted uint8 with values 0–255{remedy}")
     return pixels
 
 

@@ -1,7 +1,7 @@
 """`Dataset`: images as the model eats them, their labels, and the content hash that identifies each."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,8 @@ class Dataset:
     """N positions in `PARTS`, where the publisher already split the set."""
     files: NDArray[np.object_] | None = None
     """N names of files, where each image has one."""
+    unreadable: dict[str, int] = field(default_factory=dict)
+    """Class → how many files of it could not be read, and are not among the N; only classes with any."""
 
     def __len__(self) -> int:
         """Number of images."""

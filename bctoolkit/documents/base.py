@@ -91,13 +91,29 @@ def read_json(path: Path, kind: type[D], error: type[BctkError], remedy: str) ->
 
 
 def to_json(document: object) -> bytes:
-    """Readable JSON with a fixed field order, ending in a newline."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    """Readable JSON with a fixed field order, ending in a newline.
+
+    A byte of a file's name that is no UTF-8 is written as `\\udcff`, its number in the last two digits.
+    """
+    try:
+        content = msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        content = msgspec.json.encode(_in_utf8(msgspec.to_builtins(document)))
+    return msgspec.json.format(content, indent=2) + b"\n"
 
 
 def to_toml(document: object) -> bytes:
     """A document that is read from TOML, whose notation has nothing for None: such fields are left out."""
-    return msgspec.toml.encode(_without_none(msgspec.to_builtins(document)))
+    return msgspec.toml.encode(_in_utf8(_without_none(msgspec.to_builtins(document))))
+
+
+def _in_utf8(value: Any) -> Any:
+    """Plain values with the halves of characters in them written out, which no encoding has."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_in_utf8(key): _in_utf8(inner) for key, inner in value.items()}
+    return [_in_utf8(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _without_none(value: Any) -> Any:

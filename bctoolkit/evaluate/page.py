@@ -8,7 +8,7 @@ from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt, display_name
 from bctoolkit.escaping.text import for_html
 from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation
-from bctoolkit.evaluate.tables import classes_table
+from bctoolkit.evaluate.tables import classes_table, unreadable_line
 from bctoolkit.rendering import html
 from bctoolkit.rendering.acceptance import accepted_line, curve_line, foreign_line, kinds_table, site_line
 
@@ -40,6 +40,7 @@ def _summary(evaluation: Evaluation) -> str:
         ("calibration error", f"{evaluation.ece:.4f}", "expected, 15 bins"),
     ]
     site = "" if evaluation.site is None else f"<p>{for_html(site_line(evaluation.site))}.</p>\n"
+    unread = f"<p>{for_html(unreadable_line(evaluation))}.</p>\n" if evaluation.unreadable else ""
     if evaluation.accepted is not None:
         low, high = evaluation.accepted.coverage_ci95
         tiles.append(("accepted", f"{evaluation.accepted.coverage:.2%}", f"95 % interval {low:.2%}–{high:.2%}"))
@@ -56,7 +57,7 @@ def _summary(evaluation: Evaluation) -> str:
         ]
     return (
         f"<p>A {evaluation.kind} on {evaluation.count:,} {evaluation.images} images of {for_html(evaluation.source)}: "
-        f"{for_html(evaluation.selection)}.</p>\n{site}{html.tiles(tiles)}"
+        f"{for_html(evaluation.selection)}.</p>\n{unread}{site}{html.tiles(tiles)}"
     )
 
 

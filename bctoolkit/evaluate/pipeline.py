@@ -161,6 +161,7 @@ def evaluate_subject(
         count=len(dataset),
         labels=names,
         counts=dict(zip(names, counts.sum(1).tolist(), strict=True)),
+        unreadable=dataset.unreadable,
         accuracy=metrics.accuracy(dataset.labels, probabilities),
         accuracy_ci95=metrics.exact_interval(int(np.trace(counts)), len(dataset)),
         precision=metrics.by_class(metrics.precision(counts), names),

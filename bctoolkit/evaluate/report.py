@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from msgspec import field
+
 from bctoolkit.contract import ImageKind
 from bctoolkit.documents import Document
 from bctoolkit.statistics.metrics import ReliabilityBin
@@ -50,6 +52,8 @@ class Evaluation(Document, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     counts: dict[str, int]
     """Images of each class."""
+    unreadable: dict[str, int] = field(default_factory=dict)
+    """Class → how many files of it, in the whole set, could not be read and are left out; only classes with any."""
     accuracy: float
     accuracy_ci95: tuple[float, float]
     """Exact binomial interval."""

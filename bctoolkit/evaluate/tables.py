@@ -4,7 +4,13 @@ from bctoolkit.data.corruptions.suite import display_name
 from bctoolkit.evaluate.report import Evaluation
 from bctoolkit.rendering.table import Table
 
-__all__ = ["classes_table", "corruptions_table"]
+__all__ = ["classes_table", "corruptions_table", "unreadable_line"]
+
+
+def unreadable_line(evaluation: Evaluation) -> str:
+    """How many files of which class could not be read."""
+    by_class = ", ".join(f"{name} {count:,}" for name, count in evaluation.unreadable.items())
+    return f"not read, and left out of the set: {sum(evaluation.unreadable.values()):,} files ({by_class})"
 
 
 def classes_table(evaluation: Evaluation) -> Table:

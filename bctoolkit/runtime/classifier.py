@@ -148,12 +148,14 @@ class Classifier:
                 without the first axis, a file's path, or a Pillow image; or a list of images.
 
         Raises:
-            InputMismatch: an array breaks the contract, or a picture cannot be prepared for it.
+            InputMismatch: an array breaks the contract, holds 0 and 1 alone where pictures have 0 and 255, or a picture
+                cannot be prepared; where numpy can mend it, the message ends in the code that does.
             BackendError: the engine returned something that is no probability per class, the classifier is closed, or
                 this process is a fork of the one that opened the model.
             MissingExtra: files and Pillow images need Pillow.
         """
         batch = self._batch(images)
+        self.contract.require_levels(batch)
         raw = self._answers(self.backend, batch)
         labels = tuple(self.labels[i] for i in raw.argmax(1))
         if self.acceptance is None:
@@ -239,6 +241,9 @@ class Classifier:
             return self._one(images)
         if not images:
             raise InputMismatch(f"got no images; the model wants {self.contract} with N ≥ 1")
+        arrays = [image for image in images if isinstance(image, np.ndarray)]
+        if len(arrays) == len(images) and len({array.shape for array in arrays}) == 1:
+            return self.contract.check(np.stack(arrays), "np.stack(images)")
         return np.concatenate([self._one(image) for image in images])
 
     def _one(self, image: Picture) -> NDArray[Any]:

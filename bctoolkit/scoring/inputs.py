@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract, prepare
-from bctoolkit.data.sources.arrays import IMAGES, ImageArray, open_images
+from bctoolkit.data.sources.arrays import is_array_folder, open_images
+from bctoolkit.data.sources.folders import is_housekeeping, is_image
+from bctoolkit.data.sources.image_array import ImageArray
+from bctoolkit.data.sources.reading import ArrayReader, array_reader
 from bctoolkit.errors import DatasetError, InputMismatch
-from bctoolkit.progress import Progress
+from bctoolkit.progress import Progress, Silent
 from bctoolkit.untrusted.files import open_regular
 
-__all__ = ["PICTURE_SUFFIXES", "Inputs", "Item", "Stored", "Survey"]
+__all__ = ["Inputs", "Item", "Stored", "Survey"]
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-"""Of the files that are taken from a folder; what a file is named by itself may be called anything."""
 LIST_SUFFIXES = (".txt", ".csv")
-HOUSEKEEPING = ("__MACOSX", "Thumbs.db")
-"""What systems put beside pictures; so is all that begins with a dot."""
+ARRAY_SUFFIXES = (".npz", ".npy")
 
 COLUMN = "file"
 LONGEST_LINE = 2**16
@@ -37,10 +37,10 @@ DEEPEST = 64
 
 
 class Stored(NamedTuple):
-    """An image at its place in an array on disk."""
+    """An image at its place in arrays on disk."""
 
-    array: ImageArray
-    offset: int
+    reader: ArrayReader
+    location: NDArray[np.int64]
 
 
 class Item(NamedTuple):
@@ -59,7 +59,9 @@ class Item(NamedTuple):
         Raises:
             DatasetError: the array has gone or become shorter.
         """
-        return self.picture.array.read(self.picture.offset) if isinstance(self.picture, Stored) else self.picture
+        if isinstance(self.picture, Stored):
+            return self.picture.reader.read(self.picture.location)
+        return self.picture
 
 
 class Survey(NamedTuple):
@@ -115,23 +117,32 @@ class _List(_Files):
         return filter(None, (line.rstrip("\r\n") for line in _lines(self.path)))
 
 
-@dataclass(frozen=True)
 class _Arrays:
-    """The images of an `.npz`, or of a folder with `images.npy`."""
+    """The images of an `.npz`, of an `.npy`, or of a folder of those."""
 
-    path: Path
-    parts: tuple[ImageArray, ...]
+    def __init__(self, path: Path, parts: tuple[ImageArray, ...]) -> None:
+        self.path = path
+        self.parts = parts
+        self._reader: ArrayReader | None = None
 
     def items(self) -> Iterator[Item]:
-        for part in self.parts:
-            file = str(self.path) if len(self.parts) == 1 else f"{self.path}:{part.name}"
-            if part.offsets is not None:
-                for place, offset in enumerate(part.offsets):
-                    yield Item(file, place, Stored(part, int(offset)))
-            else:
-                pixels = (image for piece in part.pieces() for image in piece)
-                for place, image in enumerate(pixels):
-                    yield Item(file, place, image)
+        reader = self._reader or self._read_by(InputContract(channels=self.parts[0].shape[2]), Silent())
+        places = ((self._name(part), place) for part in self.parts for place in range(part.count))
+        locations = reader.locations
+        pictures: Iterator[Stored | NDArray[np.uint8]] = (
+            (image for piece in reader.pieces(labelled=False) for image in piece)
+            if locations is None
+            else (Stored(reader, location) for location in locations)
+        )
+        for (file, place), picture in zip(places, pictures, strict=True):
+            yield Item(file, place, picture)
+
+    def _read_by(self, contract: InputContract, progress: Progress) -> ArrayReader:
+        self._reader = array_reader(self.parts, contract, progress)
+        return self._reader
+
+    def _name(self, part: ImageArray) -> str:
+        return str(self.path) if len(self.parts) == 1 else f"{self.path}:{part.name}"
 
     def stated(self) -> Iterator[tuple[str, int]]:
         """Each file, and how many images it holds."""
@@ -139,18 +150,16 @@ class _Arrays:
 
     def require(self, contract: InputContract, progress: Progress) -> None:
         """Refuse arrays that do not fit, before any work; their checksums are verified on the way."""
-        for part in self.parts:
-            try:
-                prepare(np.zeros(part.shape, np.uint8), contract)
-            except InputMismatch as problem:
-                shape = "×".join(map(str, part.shape))
-                raise DatasetError(
-                    f"{self.path}: its images are {shape}; the model wants {contract} ({problem})"
-                ) from None
-            done = 0
-            for piece in part.pieces():
-                done += len(piece)
-                progress.step(f"checking {part.name}", done, part.count)
+        reader = self._read_by(contract, progress)
+        try:
+            prepare(np.zeros(self.parts[0].shape, np.uint8), contract)
+        except InputMismatch as problem:
+            shape = "×".join(map(str, self.parts[0].shape))
+            raise DatasetError(f"{self.path}: its images are {shape}; the model wants {contract} ({problem})") from None
+        done, total = 0, sum(part.count for part in self.parts)
+        for piece in reader.pieces(labelled=False):
+            done += len(piece)
+            progress.step(f"checking {self.path.name}", done, total)
 
 
 Source = _Files | _Arrays
@@ -159,14 +168,14 @@ Source = _Files | _Arrays
 class Inputs:
     """The images that words on a command line mean, in the order of the words.
 
-    A word is an image file; a folder, with all pictures below it; an `.npz` or a folder with `images.npy`; a list, that
-    is `@FILE`, or a `.txt` or `.csv` file. A file that is not there is an image that cannot be read.
+    A word is an image file; a folder, with all pictures below it; arrays as `sources.arrays.open_images` takes them; a
+    list, that is `@FILE`, or a `.txt` or `.csv` file. A file that is not there is an image that cannot be read.
 
     Args:
         words: at least one.
 
     Raises:
-        DatasetError: a list, an `.npz` or an `images.npy` that cannot be read.
+        DatasetError: a list or arrays that cannot be read.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -219,9 +228,9 @@ def _source(word: str) -> Source:
         return _checked_list(Path(word[1:]))
     path = Path(word)
     if path.is_dir():
-        return _Arrays(path, open_images(path)) if (path / IMAGES).is_file() else _Folder(path)
+        return _Arrays(path, open_images(path)) if is_array_folder(path) else _Folder(path)
     suffix = path.suffix.lower()
-    if suffix == ".npz":
+    if suffix in ARRAY_SUFFIXES:
         return _Arrays(path, open_images(path))
     return _checked_list(path) if suffix in LIST_SUFFIXES else _One(word)
 
@@ -241,17 +250,13 @@ def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
     if len(above) == DEEPEST:
         raise DatasetError(f"{folder}: lies in {DEEPEST} folders; name those to take pictures from")
     with os.scandir(folder) as found:
-        entries = sorted((entry.name, entry.is_dir()) for entry in found if not _is_housekeeping(entry.name))
+        entries = sorted((entry.name, entry.is_dir()) for entry in found if not is_housekeeping(Path(entry.name)))
     for name, is_folder in entries:
-        if not is_folder and name.lower().endswith(PICTURE_SUFFIXES):
+        if not is_folder and is_image(Path(folder, name)):
             yield os.path.join(folder, name)
     for name, is_folder in entries:
         if is_folder:
             yield from _walk(os.path.join(folder, name), (*above, place))
-
-
-def _is_housekeeping(name: str) -> bool:
-    return name.startswith(".") or name in HOUSEKEEPING
 
 
 def _lines(path: Path) -> Iterator[str]:

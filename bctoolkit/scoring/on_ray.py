@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from bctoolkit.errors import BackendError, BctkError, DatasetError
 from bctoolkit.lazy import require
 from bctoolkit.runtime import Classifier, load
@@ -204,12 +206,12 @@ def _place(item: Item, parts: list[Any]) -> str:
         raise DatasetError(
             f"{item.file}: a compressed .npz cannot be read in parts by several workers; write it again with np.savez"
         )
-    array, offset = item.picture
-    if not parts or parts[-1] is not array:
-        parts.append(array)
-    return json.dumps([item.file, item.place, len(parts) - 1, offset])
+    reader, location = item.picture
+    if not parts or parts[-1] is not reader:
+        parts.append(reader)
+    return json.dumps([item.file, item.place, len(parts) - 1, location.tolist()])
 
 
 def _item(text: str, parts: Sequence[Any]) -> Item:
-    file, place, part, offset = json.loads(text)
-    return Item(file, place, file if part is None else Stored(parts[part], offset))
+    file, place, part, location = json.loads(text)
+    return Item(file, place, file if part is None else Stored(parts[part], np.array(location)))

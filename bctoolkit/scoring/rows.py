@@ -45,7 +45,9 @@ def prepared(item: Item, contract: InputContract) -> Prepared:
         MissingExtra: Pillow is not installed, so that no image can be read.
     """
     try:
-        return prepare(item.read(), contract)
+        image = prepare(item.read(), contract)
+        contract.require_levels(image[None])
+        return image
     except (InputMismatch, DatasetError) as problem:
         return problem
 

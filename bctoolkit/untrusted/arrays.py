@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bctoolkit.errors import BctkError
 from bctoolkit.untrusted.archives import open_archive, open_member
 
-__all__ = ["ArraySpec", "Header", "read_array", "read_header", "read_npz"]
+__all__ = ["UNREADABLE", "ArraySpec", "Header", "read_array", "read_header", "read_npz"]
 
 MAGIC = b"\x93NUMPY"
 LENGTHS = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}

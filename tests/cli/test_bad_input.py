@@ -90,17 +90,22 @@ def other_classes(root: Path) -> tuple[Path, str]:
 
 def npz_without_images(root: Path) -> tuple[Path, str]:
     np.savez(root / "set.npz", pixels=np.zeros((2, 8, 8, 3), np.uint8), labels=np.arange(2))
-    return root / "set.npz", "set.npz: holds neither 'images' nor 'train_images'; it holds: pixels, labels"
+    return root / "set.npz", "it holds: pixels, labels; name them: images, labels = pixels, labels"
 
 
 def npz_without_labels(root: Path) -> tuple[Path, str]:
     np.savez(root / "set.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
-    return root / "set.npz", "set.npz: holds no 'labels'"
+    return root / "set.npz", "set.npz: holds images but no labels"
 
 
-def npz_of_greyscale(root: Path) -> tuple[Path, str]:
-    np.savez(root / "set.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.arange(2))
-    return root / "set.npz", "its images are 8×8×1; the model wants uint8 array"
+def npz_of_two_channels(root: Path) -> tuple[Path, str]:
+    np.savez(root / "set.npz", images=np.zeros((2, 8, 8, 2), np.uint8), labels=np.arange(2))
+    return root / "set.npz", "its images are 8×8×2; the model wants uint8 array"
+
+
+def npz_of_fractions_cast_to_whole_numbers(root: Path) -> tuple[Path, str]:
+    np.savez(root / "set.npz", images=np.eye(8, dtype=np.uint8)[None].repeat(2, 0), labels=np.arange(2))
+    return root / "set.npz", "its images hold 0 and 1 alone, as fractions cast to whole numbers do"
 
 
 def npz_with_pickled_objects(root: Path) -> tuple[Path, str]:
@@ -140,7 +145,8 @@ BAD_DATA = (
     other_classes,
     npz_without_images,
     npz_without_labels,
-    npz_of_greyscale,
+    npz_of_two_channels,
+    npz_of_fractions_cast_to_whole_numbers,
     npz_with_pickled_objects,
     pickle_called_npz,
     npz_of_something_else,

@@ -133,8 +133,8 @@ def test_a_view_is_prepared_like_its_copy() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (noise(9, 9)[..., 0], r"shape \(9, 9\); wanted height × width × 3"),
-        (np.zeros((9, 9, 1), np.uint8), r"shape \(9, 9, 1\)"),
+        (np.zeros(9, np.uint8), r"shape \(9,\); wanted height × width × 3"),
+        (np.zeros((9, 9, 2), np.uint8), r"shape \(9, 9, 2\)"),
         (np.zeros((9, 9, 4), np.uint8), r"shape \(9, 9, 4\)"),
         (np.zeros((3, 9, 9), np.uint8), r"shape \(3, 9, 9\)"),
         (np.zeros((1, 9, 9, 3), np.uint8), r"shape \(1, 9, 9, 3\)"),
@@ -326,7 +326,7 @@ def test_other_channels_are_resized_each_for_itself() -> None:
         (noise(9, 9)[..., :2], GREY),
         (noise(9, 9), FIVE),
         (noise(9, 9)[..., 0], FIVE),
-        (noise(9, 9)[..., 0], SMALL),
+        (noise(9, 9)[..., :2], SMALL),
         (np.zeros((0, 9), np.uint8), GREY),
     ],
 )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
-from bctoolkit.data.sources.arrays import PIECE_IMAGES, open_folder, open_npz
+from bctoolkit.data.sources.arrays import open_arrays
+from bctoolkit.data.sources.image_array import PIECE_IMAGES
 from bctoolkit.errors import DatasetError
 
 MakeImages = Callable[..., NDArray[np.uint8]]
@@ -66,7 +67,7 @@ def test_pieces_are_all_images_in_order(
 ) -> None:
     images = make_images(count, height=2, width=3)
     save(tmp_path / "set.npz", images=images, labels=np.zeros(count, int))
-    part = open_npz(tmp_path / "set.npz").parts[0]
+    part = open_arrays(tmp_path / "set.npz").parts[0]
     pieces = list(part.pieces())
     assert max(map(len, pieces)) <= PIECE_IMAGES
     np.testing.assert_array_equal(np.concatenate(pieces), images)
@@ -75,14 +76,14 @@ def test_pieces_are_all_images_in_order(
 def test_single_images_are_found_wherever_they_lie_in_the_archive(tmp_path: Path, make_images: MakeImages) -> None:
     images = make_images(7, height=3, width=4)
     np.savez(tmp_path / "set.npz", note=np.arange(999), labels=np.zeros(7, int), images=images)
-    part = open_npz(tmp_path / "set.npz").parts[0]
+    part = open_arrays(tmp_path / "set.npz").parts[0]
     assert part.offsets is not None
     for offset, image in zip(part.offsets.tolist(), images, strict=True):
         np.testing.assert_array_equal(part.read(offset), image)
 
 
 def test_a_compressed_array_has_no_offsets(save_npz: Save, make_images: MakeImages) -> None:
-    assert open_npz(Path(save_npz(images=make_images(2), labels=[0, 1]))).parts[0].offsets is None
+    assert open_arrays(Path(save_npz(images=make_images(2), labels=[0, 1]))).parts[0].offsets is None
 
 
 def test_a_compressed_archive_that_does_not_fit_says_how_to_write_it(
@@ -126,29 +127,36 @@ def not_npy(folder: Path) -> str:
     return "images.npy: cannot be read as .npy ("
 
 
-def floats(folder: Path) -> str:
-    np.save(folder / "images.npy", np.zeros((6, 8, 8, 3), np.float32))
-    return "images.npy has shape (6, 8, 8, 3) and dtype float32; wanted N×height×width×3 uint8 (RGB)"
+def numbers_that_are_complex(folder: Path) -> str:
+    np.save(folder / "images.npy", np.zeros((6, 8, 8, 3), np.complex64))
+    return (
+        "images.npy has shape (6, 8, 8, 3) and dtype complex64; "
+        "wanted N×height×width×3 (RGB) or N×height×width (grey), of numbers"
+    )
 
 
-def greyscale(folder: Path) -> str:
+def black(folder: Path) -> str:
     np.save(folder / "images.npy", np.zeros((6, 8, 8), np.uint8))
-    return f"{folder}: its images are 8×8×1; the model wants uint8 array N×8×8×3 (NHWC, RGB)"
+    return "images.npy: its images hold nothing but 0; of the arrays before any cast: images = np.rint("
 
 
 def fortran(folder: Path) -> str:
     np.save(folder / "images.npy", np.asfortranarray(np.ones((6, 8, 8, 3), np.uint8)))
-    return "images.npy is in Fortran order; save np.ascontiguousarray(images)"
+    return "images.npy is in Fortran order; save it in C order: images = np.ascontiguousarray(images)"
 
 
 def pickled(folder: Path) -> str:
     np.save(folder / "images.npy", np.array([{"an": "object"}] * 6), allow_pickle=True)
-    return "images.npy: cannot be read as .npy (a header that cannot be read, or of objects, which are never loaded)"
+    return (
+        "images.npy: cannot be read as .npy (a header that cannot be read, or of objects, which are never loaded; of "
+    )
 
 
 def pickled_labels(folder: Path) -> str:
     np.save(folder / "labels.npy", np.array([{"an": "object"}] * 6), allow_pickle=True)
-    return "labels.npy: cannot be read as .npy (a header that cannot be read, or of objects, which are never loaded)"
+    return (
+        "labels.npy: cannot be read as .npy (a header that cannot be read, or of objects, which are never loaded; of "
+    )
 
 
 def no_images(folder: Path) -> str:
@@ -163,7 +171,7 @@ def no_labels(folder: Path) -> str:
 
 def too_few_labels(folder: Path) -> str:
     np.save(folder / "labels.npy", np.arange(5) % 2)
-    return "6 images but 5 labels in 'labels.npy'"
+    return "6 images in 'images' but 5 labels in 'labels'"
 
 
 def label_out_of_range(folder: Path) -> str:
@@ -186,8 +194,8 @@ SPOILT = (
     cut_images,
     cut_header,
     not_npy,
-    floats,
-    greyscale,
+    numbers_that_are_complex,
+    black,
     fortran,
     pickled,
     pickled_labels,
@@ -213,9 +221,12 @@ def test_a_spoilt_folder_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_a_single_npy_is_told_where_to_go(folder: Path, eight: InputContract) -> None:
-    with pytest.raises(DatasetError, match=r"put it into a folder as images\.npy, beside labels\.npy"):
-        load(str(folder / "images.npy"), eight)
+def test_a_single_npy_is_told_where_its_labels_go(folder: Path, eight: InputContract) -> None:
+    (folder / "images.npy").rename(folder / "cells.npy")
+    with pytest.raises(DatasetError, match=r"no labels lie beside it; save them as cells\.labels\.npy$"):
+        load(str(folder / "cells.npy"), eight)
+    (folder / "labels.npy").rename(folder / "cells.labels.npy")
+    assert len(load(str(folder / "cells.npy"), eight)) == 6
 
 
 @pytest.mark.parametrize("most", [0, 2**30], ids=["lazy", "eager"])
@@ -249,19 +260,19 @@ def test_members_that_are_no_arrays_are_refused(tmp_path: Path, make_images: Mak
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.write(tmp_path / "images.npy", "images.npy")
         archive.writestr("labels", "0 1")
-    with pytest.raises(DatasetError, match="holds no 'labels'; it holds: images"):
+    with pytest.raises(DatasetError, match="holds images but no labels; it holds: images"):
         load(str(tmp_path / "set.npz"), eight)
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.writestr("images", "pixels")
         archive.writestr("labels", "0 1")
-    with pytest.raises(DatasetError, match="holds neither 'images' nor 'train_images'; it holds: nothing"):
+    with pytest.raises(DatasetError, match=r"holds no images or X or data, .*; it holds: nothing"):
         load(str(tmp_path / "set.npz"), eight)
 
 
 def test_a_folder_of_arrays_needs_labels(tmp_path: Path, make_images: MakeImages) -> None:
     np.save(tmp_path / "images.npy", make_images(1))
     with pytest.raises(DatasetError, match=r"holds images\.npy but no labels\.npy"):
-        open_folder(tmp_path)
+        open_arrays(tmp_path)
 
 
 PEAK = """

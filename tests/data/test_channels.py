@@ -57,16 +57,26 @@ def test_arrays_with_and_without_an_axis_for_grey(tmp_path: Path, most: int) -> 
     assert np.array_equal(five.images[:][0], prepare(IMAGES[0], FIVE))
 
 
-@pytest.mark.parametrize(("channels", "contract"), [(5, RGB), (5, GREY), (3, FIVE), (1, RGB), (1, FIVE)])
+@pytest.mark.parametrize(("channels", "contract"), [(5, RGB), (5, GREY), (3, FIVE), (1, FIVE)])
 def test_arrays_of_other_channels_are_refused(tmp_path: Path, channels: int, contract: InputContract) -> None:
     path = write_arrays(tmp_path / "set.npz", IMAGES[..., :channels])
     with pytest.raises(DatasetError, match=rf"set\.npz: its images are 12×10×{channels}; the model wants uint8"):
         load(str(path), contract)
 
 
-def test_only_rgb_arrays_are_inspected(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"images of 1 channel; only RGB images are inspected"):
-        open_collection(str(write_arrays(tmp_path / "grey.npz", IMAGES[..., 0])))
+@pytest.mark.parametrize("most", [2**30, 1])
+def test_grey_arrays_become_rgb_as_grey_files_do(tmp_path: Path, most: int) -> None:
+    arrays = load(str(write_arrays(tmp_path / "grey.npz", in_grey(IMAGES[..., :3]))), RGB, most_in_memory=most)
+    files = load(str(write_files(tmp_path / "grey", "L")), RGB)
+    assert arrays.sha256 == files.sha256
+    assert np.array_equal(arrays.images[:][arrays.labels == 1], files.images[:][files.labels == 1])
+
+
+def test_grey_arrays_are_inspected_as_rgb_and_others_are_not(tmp_path: Path) -> None:
+    (piece,) = open_collection(str(write_arrays(tmp_path / "grey.npz", IMAGES[..., 0]))).pieces()
+    assert np.array_equal(np.asarray(piece), np.repeat(IMAGES[..., :1], 3, 3))
+    with pytest.raises(DatasetError, match=r"its images are 12×10×5; the model wants"):
+        open_collection(str(write_arrays(tmp_path / "five.npz", IMAGES)))
 
 
 def test_synthetic_images_are_rgb_or_grey() -> None:

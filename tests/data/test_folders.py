@@ -58,6 +58,7 @@ def test_what_cannot_be_read_is_left_out_and_counted_by_class(folders: Path, eig
     assert dataset.sha256 == before.sha256
     assert np.array_equal(dataset.images[:], before.images[:])
     assert dataset.labels.tolist() == before.labels.tolist()
+    assert (before.unreadable, dataset.unreadable) == ({}, {"left": 1, "right": 2})
     (line,) = lines
     assert line.startswith(f"NOT READ: 3 of 9 images of {folders}, which are left out: left 1, right 2; the first: ")
     assert f"{folders}/left/cut.jpg: cannot be decoded" in line
@@ -232,6 +233,7 @@ def test_train_and_evaluate_say_what_they_do_not_read(
         assert f"NOT READ: 1 of 124 images of {root}, which are left out: left 1; the first: " in done.stderr
         assert f"bctk data clean {root} --out DIR" in done.stderr
     assert "on 123 real images" in done.stdout
+    assert "not read, and left out of the set: 1 files (left 1)" in done.stdout
     inspected = bctk("data", "inspect", root)
     assert "124 images" in inspected.stdout
     assert "white = 4095" in (tmp_path / "training" / "runs" / "one" / "recipe.toml").read_text()

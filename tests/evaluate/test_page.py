@@ -1,6 +1,7 @@
 """The page: whole, self-contained, and safe with any name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import msgspec
@@ -8,8 +9,12 @@ import pytest
 
 from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES
+from bctoolkit.documents import to_json
 from bctoolkit.evaluate.page import render
+from bctoolkit.evaluate.pipeline import evaluate_subject
 from bctoolkit.evaluate.report import Evaluation
+from bctoolkit.evaluate.subject import Subject
+from bctoolkit.progress import Silent
 
 Evaluated = Callable[..., Evaluation]
 VOID = {"meta", "img", "rect", "line"}
@@ -96,3 +101,16 @@ def test_a_phone_and_a_dark_room_are_thought_of(evaluated: Evaluated, cells: Dat
     assert 'name="viewport"' in page
     assert "prefers-color-scheme: dark" in page
     assert "max-width: 36rem" in page
+
+
+def test_files_that_could_not_be_read_are_counted_in_the_document_and_on_the_page(
+    subject: Subject, cells: Dataset
+) -> None:
+    unreadable = {cells.classes[0]: 2, cells.classes[3]: 1}
+    some = replace(cells, unreadable=unreadable)
+    evaluation = evaluate_subject(subject, some, "all", "all images", Silent(), False)
+    assert msgspec.json.decode(to_json(evaluation))["unreadable"] == unreadable
+    line = f"not read, and left out of the set: 3 files ({cells.classes[0]} 2, {cells.classes[3]} 1)."
+    assert line in read(render(evaluation, some)).text
+    whole = evaluate_subject(subject, cells, "all", "all images", Silent(), False)
+    assert "not read" not in read(render(whole, cells)).text

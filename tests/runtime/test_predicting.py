@@ -155,7 +155,7 @@ def test_a_bad_image_in_a_stream_is_told_when_its_batch_is_reached() -> None:
     good = prepare(picture(0), CONTRACT)
     predictions = classifier.predict_batches([good, good, good[:2]], batch=2)
     assert len(next(predictions).labels) == 2
-    with pytest.raises(InputMismatch, match=r"shape \(2, 6, 3\)"):
+    with pytest.raises(InputMismatch, match=r"shape \(1, 2, 6, 3\)"):
         next(predictions)
 
 

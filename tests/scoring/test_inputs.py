@@ -29,9 +29,10 @@ def touch(*paths: Path) -> None:
 
 
 def test_a_folder_gives_the_pictures_below_it_without_housekeeping(tmp_path: Path) -> None:
-    wanted = ["b.JPG", "c.tif", "A/1.png", "A/2.jpeg", "A/deep/3.webp", "z/4.bmp"]
-    others = [".hidden.png", ".cache/5.png", "__MACOSX/6.png", "Thumbs.db", "notes.txt", "A/._1.png", "labels.csv"]
-    touch(*(tmp_path / name for name in wanted + others))
+    wanted = ["b.JPG", "c.tif", "A/1.png", "A/2.jpeg", "A/3.jfif", "A/deep/3.webp", "z/4.bmp", "z/none"]
+    others = [".hidden.png", ".cache/5.png", "__MACOSX/6.png", "@eaDir/7.png", "Thumbs.db", "notes.txt", "A/._1.png"]
+    touch(*(tmp_path / name for name in [*wanted, *others, "labels.csv"]))
+    (tmp_path / "z" / "none").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert files(tmp_path) == [str(tmp_path / name) for name in wanted]
 
 
@@ -146,10 +147,10 @@ def test_a_folder_of_arrays_is_one(tmp_path: Path) -> None:
     assert all(isinstance(item.picture, Stored) for item in items)
 
 
-@pytest.mark.parametrize("images", [np.zeros((2, 5, 6, 4), np.uint8), np.zeros((2, 5, 6), np.uint8)])
+@pytest.mark.parametrize("images", [np.zeros((2, 5, 6, 4), np.uint8), np.zeros((2, 5, 6, 2), np.uint8)])
 def test_arrays_of_another_form_are_refused_before_any_work(tmp_path: Path, images: NDArray[np.uint8]) -> None:
     np.savez(tmp_path / "set.npz", images=images)
-    with pytest.raises(DatasetError, match=r"set.npz: its images are 5×6×[14]; the model wants uint8 array"):
+    with pytest.raises(DatasetError, match=r"set.npz: its images are 5×6×[24]; the model wants uint8 array"):
         Inputs([str(tmp_path / "set.npz")]).require(CONTRACT, Silent())
 
 

@@ -111,7 +111,7 @@ def test_progress_tells_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.Mo
     told = [(label, done, total) for label, done, total, note in seen.steps if label == "images" and note]
     assert told == [("images", done, 6) for done in range(1, 7)]
     assert all(re.fullmatch(r"\d+ images/s, \d+ s left", note) for _, _, _, note in seen.steps if note)
-    assert ("checking images", 2, 2, "") in seen.steps
+    assert ("checking set.npz", 2, 2, "") in seen.steps
 
 
 def test_other_images_are_not_gone_on_with(tmp_path: Path) -> None:

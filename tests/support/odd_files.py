@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from bctoolkit.vectors import png
 from bctoolkit.vectors.metadata import exif
@@ -37,7 +37,16 @@ class OddFile(NamedTuple):
 
 def odd_files() -> list[OddFile]:
     """All of them; the same each time."""
-    made = [*_pillow_pngs(), *_deep_pngs(), *_jpegs(), *_tiffs(), *_deep_tiffs(), *_webps(), *_others()]
+    made = [
+        *_pillow_pngs(),
+        *_deep_pngs(),
+        *_jpegs(),
+        *_tiffs(),
+        *_deep_tiffs(),
+        *_webps(),
+        *_others(),
+        *_with_profiles(),
+    ]
     return [
         OddFile(f"{index:03}-{what}{SUFFIXES[index % len(SUFFIXES)]}", content, shown)
         for index, (what, content, shown) in enumerate(made)
@@ -163,6 +172,18 @@ def _webps() -> Made:
         for turn in TURNS if what in ("rgb", "rgba") else ():
             content = _saved(image, "WEBP", lossless=True, exact=True, exif=exif(turn))
             yield f"webp-{what}", content, plain.upright(shown, turn)
+
+
+def _with_profiles() -> Made:
+    """Colours that a profile would make others: red and green change places in it."""
+    pixels = _noise(3, seed=5).astype(np.uint8)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"tmpX").replace(b"gXYZ", b"rXYZ").replace(b"tmpX", b"gXYZ")
+    for kind, options in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True}), ("JPEG", {"quality": 95})):
+        content = _saved(Image.fromarray(pixels), kind, icc_profile=swapped, **options)
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.info["icc_profile"] == swapped
+            yield f"{kind.lower()}-profile", content, np.asarray(picture)
 
 
 def _others() -> Made:

@@ -101,8 +101,8 @@ def predict(
     An answer is not accepted where the bundle's acceptance rule finds the picture unlike the validation images, or the
     model less sure than it nearly always is of those. A bundle without the rule says nothing of it.
 
-    Images are files; all pictures below a FOLDER; the arrays of an .npz or of a folder with images.npy; a LIST of
-    files, as @FILE, .txt (a path a line) or .csv (column file). An image that cannot be used is told, the others go on,
+    Images are files; all pictures below a FOLDER; the arrays of an .npz, an .npy or a folder of them; a LIST of files,
+    as @FILE, .txt (a path a line) or .csv (column file). An image that cannot be used is told, the others go on,
     and the exit code is 1.
 
     \b

@@ -18,8 +18,8 @@ from bctoolkit.data.quality.manifest import KIND, MANIFEST, Manifest, Removed
 from bctoolkit.data.quality.measures import Measures, measure
 from bctoolkit.data.quality.outliers import THRESHOLD
 from bctoolkit.data.quality.write_clean import write_archive, write_folder
-from bctoolkit.data.sources.arrays import MOST_MEMBERS
 from bctoolkit.data.sources.collection import Collection, open_collection
+from bctoolkit.data.sources.image_array import MOST_MEMBERS
 from bctoolkit.documents.names import class_folder_fault
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import Progress, Silent

@@ -1,14 +1,12 @@
-"""Images and labels kept as numpy arrays: an `.npz`, or a folder with `images.npy` and `labels.npy`.
+"""Images and labels kept as numpy arrays: an `.npz`, an `.npy` with another beside it, or a folder of them.
 
-Headers, labels and names are read at once. Pixels are read in pieces or image by image with plain file reads, never
-through a memory map: pages of a map count as memory of the process for as long as they are cached.
+Headers, labels and names are read at once; pixels later, and only so many at a time.
 """
 
 import os
-import struct
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,312 +15,293 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.data.dataset import PARTS
-from bctoolkit.data.sources.labels import MOST_IMAGES, positions_and_classes, read_names, read_texts
+from bctoolkit.data.sources.image_array import (
+    MOST_MEMBERS,
+    ImageArray,
+    Place,
+    content_start,
+    image_array,
+    mended,
+    on_disk,
+    readable,
+    require_pixels,
+)
+from bctoolkit.data.sources.labels import flat, positions_and_classes, read_names, read_texts
+from bctoolkit.data.sources.members import CLASS_NAMES, Pair, is_images, labels_beside, pairs
 from bctoolkit.errors import DatasetError
 from bctoolkit.untrusted.archives import open_archive, open_member
-from bctoolkit.untrusted.arrays import read_array, read_header
+from bctoolkit.untrusted.arrays import UNREADABLE, Header, read_array, read_header
 from bctoolkit.untrusted.files import open_regular
 
-__all__ = ["IMAGES", "ArraySet", "ImageArray", "class_names_file", "open_folder", "open_images", "open_npz"]
+__all__ = ["ArraySet", "class_names_file", "is_array_folder", "open_arrays", "open_images"]
 
-IMAGES, LABELS, CLASSES = "images.npy", "labels.npy", "classes.txt"
-"""The files of a folder of arrays."""
+CLASSES, LABELS = "classes.txt", "labels.npy"
+"""Ends of the names of files beside an array, and the former's whole name in a folder of arrays."""
 
-MEDMNIST = {"train": "train", "val": "validation", "test": "test"}
-PIECE_IMAGES, PIECE_BYTES = 256, 16 * 2**20
+MEDMNIST = {None: "", "train": "train_", "validation": "val_", "test": "test_"}
+"""Part of a set → what its names begin with."""
 
-MOST_MEMBERS = 1000
 MOST_LABEL_BYTES = 2**28
 """Of all labels of an array, unpacked; more where they are names, which belong into `classes`."""
-MOST_PIXELS = 2**26
-"""Height × width of an image."""
-BLANK, SMALL = 100, 2**20
-"""Images that take so many times the bytes they are stored in, and at least so many of them, are blank: a file of some
-kilobytes could keep us busy for days."""
-
-
-@dataclass(frozen=True)
-class ImageArray:
-    """N images of one size, one after the other in an `.npy` file or in a member of an `.npz`."""
-
-    path: Path
-    member: str | None
-    """Name inside the `.npz`; None for an `.npy`."""
-    count: int
-    shape: tuple[int, int, int]
-    """Height, width, channels of each."""
-    start: int | None
-    """Offset of the first pixel in the file; None where it is compressed."""
-
-    @property
-    def name(self) -> str:
-        """`images`, or MedMNIST's `train_images` and so on."""
-        return Path(self.member or IMAGES).stem
-
-    @property
-    def step(self) -> int:
-        """Bytes of one image."""
-        return int(np.prod(self.shape))
-
-    @property
-    def offsets(self) -> NDArray[np.int64] | None:
-        """Where in the file each image begins; None where the array is compressed."""
-        return None if self.start is None else self.start + self.step * np.arange(self.count)
-
-    def pieces(self) -> Iterator[NDArray[np.uint8]]:
-        """All images in order, some at a time; an archive's checksum is verified on the way.
-
-        Raises:
-            DatasetError: the file is damaged or cut off.
-        """
-        most = max(1, min(PIECE_IMAGES, PIECE_BYTES // self.step))
-        with _readable(self.path), _stream(self.path, self.member) as stream:
-            read_header(stream)
-            for first in range(0, self.count, most):
-                size = self.step * min(most, self.count - first)
-                content = stream.read(size)
-                if len(content) < size:
-                    raise EOFError(f"it ends within image {first + len(content) // self.step} of {self.count}")
-                yield np.frombuffer(content, np.uint8).reshape(-1, *self.shape)
-
-    def read(self, offset: int) -> NDArray[np.uint8]:
-        """The image that begins at `offset`.
-
-        Raises:
-            DatasetError: the file has gone or become shorter.
-        """
-        pixels = np.empty(self.shape, np.uint8)
-        with _readable(self.path), open_regular(self.path, DatasetError) as file:
-            file.seek(offset)
-            if file.readinto(pixels.data) < self.step:  # type: ignore[attr-defined]  # of every binary file
-                raise EOFError("it has become shorter while in use")
-        return pixels
 
 
 @dataclass(frozen=True)
 class ArraySet:
-    """A set of images in one `.npz`, or in a folder with an `images.npy`."""
+    """A set of images in an `.npz`, an `.npy` or a folder of arrays."""
 
     path: Path
-    """The `.npz` or the folder."""
+    """The file or the folder."""
     parts: tuple[ImageArray, ...]
-    """One after the other; all images have the same shape."""
+    """One after the other; all images have the same shape and type."""
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     published: NDArray[np.int64] | None
     """N positions in `PARTS`, where the set is already split."""
-
-    def pieces(self) -> Iterator[NDArray[np.uint8]]:
-        """All images in order, some at a time; see `ImageArray.pieces`."""
-        for part in self.parts:
-            yield from part.pieces()
+    prefixes: dict[str, int]
+    """What MedMNIST puts before the names of each part → images of it; an empty text where the set has no parts."""
 
 
-def class_names_file(npz: Path) -> Path:
-    """`NAME.classes.txt` beside `NAME.npz`: the class names of an archive that holds none, one a line."""
-    return npz.with_suffix(f".{CLASSES}")
+class _Store:
+    """Arrays of one file or folder, by name."""
+
+    path: Path
+
+    @property
+    def names(self) -> list[str]:
+        """Of all arrays."""
+        raise NotImplementedError
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[BinaryIO, Place, int, int | None]]:
+        """An array from its header on, its place, the bytes it takes on disk, and its size where it ends there."""
+        raise NotImplementedError
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes, where the store or a file beside it states them."""
+        name = next((name for name in CLASS_NAMES if name in self.names), None)
+        return None if name is None else read_texts(self.values(name))
+
+    def values(self, name: str) -> NDArray[Any]:
+        """A small array."""
+        with self.open(name) as (stream, *_), _stored_as_objects(name, "{x}.astype(str)"):
+            return read_array(stream, read_header(stream), MOST_LABEL_BYTES)
+
+    def header(self, name: str) -> Header:
+        """What an array says of its values."""
+        with self.open(name) as (stream, *_):
+            return read_header(stream)
+
+    def images(self, name: str, names: tuple[str, ...], labels: int | None) -> ImageArray:
+        """An array of images, of those with these names, that has so many labels."""
+        with self.open(name) as (stream, place, stored, size), _stored_as_objects(name, "np.stack({x})"):
+            part = image_array(stream, place._replace(names=names), labels)
+            found, needed = size, stream.tell() + part.step * part.count
+        if found is not None and found != needed:
+            raise ValueError(f"{name!r} has {found:,} bytes, {part.count:,} images take {needed:,}")
+        require_pixels(part, stored)
+        return part
 
 
-def open_npz(path: Path) -> ArraySet:
-    """Look into an `.npz` with `images` and `labels`, or MedMNIST's `train_images`, `train_labels`, ….
+@contextmanager
+def _stored_as_objects(name: str, code: str) -> Iterator[None]:
+    """Say how to save what numpy has stored as objects of Python's."""
+    try:
+        yield
+    except ValueError as problem:
+        remedy = f"; of objects save: {mended([name], code)}" if str(problem) == UNREADABLE else ""
+        raise ValueError(f"{problem}{remedy}") from None
 
-    Class names come from its `classes`, or from the lines of `NAME.classes.txt` beside it.
+
+@dataclass(frozen=True)
+class _Archive(_Store):
+    """The members of an `.npz`."""
+
+    path: Path
+    archive: zipfile.ZipFile
+    stored: int
+
+    @property
+    def names(self) -> list[str]:
+        return [name.removesuffix(".npy") for name in self.archive.namelist() if name.endswith(".npy")]
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[BinaryIO, Place, int, int | None]]:
+        info = self.archive.getinfo(f"{name}.npy")
+        place = Place(self.path, info.filename, content_start(self.path, info), (name,))
+        with open_member(self.archive, info.filename) as stream:
+            yield stream, place, min(info.compress_size, self.stored), info.file_size
+
+    def class_names(self) -> tuple[str, ...] | None:
+        return super().class_names() or read_names(class_names_file(self.path))
+
+
+@dataclass(frozen=True)
+class _Files(_Store):
+    """The `.npy` files of a folder, or one of them with its labels."""
+
+    path: Path
+    files: dict[str, Path]
+    classes: Path
+    """The text file with their names."""
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.files)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[BinaryIO, Place, int, int | None]]:
+        file = self.files[name]
+        with readable(file), open_regular(file, DatasetError) as stream:
+            status = os.fstat(stream.fileno())
+            yield stream, Place(file, None, 0, (name,)), on_disk(status), None
+
+    def images(self, name: str, names: tuple[str, ...], labels: int | None) -> ImageArray:
+        part = super().images(name, names, labels)
+        with readable(part.path):
+            size, needed = part.path.stat().st_size, (part.start or 0) + part.step * part.count
+            if size < needed:
+                raise EOFError(f"cut off: {size:,} bytes, {part.count:,} images take {needed:,}")
+        return part
+
+    def class_names(self) -> tuple[str, ...] | None:
+        return super().class_names() or read_names(self.classes)
+
+
+def class_names_file(arrays: Path) -> Path:
+    """`NAME.classes.txt` beside `NAME.npz`: the class names of arrays that hold none, one a line."""
+    return arrays.with_suffix(f".{CLASSES}")
+
+
+def is_array_folder(path: Path) -> bool:
+    """Whether a folder holds an `.npy` that is called like images."""
+    return path.is_dir() and any(is_images(file.stem) for file in path.glob("*.npy"))
+
+
+def open_arrays(path: Path) -> ArraySet:
+    """Look into an `.npz`, a folder of `.npy` files, or an `.npy` beside which its labels lie.
+
+    What holds images and what labels, the names say: `images` and `labels`, `X` and `y`, `data` and `target`, and each
+    with a part, `train`, `val` or `test`, before it or behind it (`train_images`, `y_test`). Class names come from
+    `classes`, or from the lines of `NAME.classes.txt` beside it, in a folder of `classes.txt`.
 
     Raises:
-        DatasetError: not an archive, arrays missing or of another form, labels that do not fit.
+        DatasetError: no such file, arrays missing, of another form or in doubt, labels that do not fit.
     """
-    with (
-        _readable(path),
-        open_regular(path, DatasetError) as file,
-        open_archive(file, str(path), DatasetError, most_members=MOST_MEMBERS) as archive,
-    ):
-        members = _members(archive)
-        prefixes = _prefixes(members, path)
-        _require_labels(members, prefixes, path)
-        parts = [_member(path, archive, f"{prefix}images", os.fstat(file.fileno())) for prefix in prefixes]
-        labels = [_read_member(archive, f"{prefix}labels").reshape(-1) for prefix in prefixes]
-        names = read_texts(_read_member(archive, "classes")) if "classes" in members else None
-    for prefix, part, part_labels in zip(prefixes, parts, labels, strict=True):
-        _require_pairs(part.count, part_labels, f"{prefix}labels", path)
+    with readable(path), _opened(path, labelled=True) as store:
+        found = pairs(store.names, str(path)) or _in_doubt(store)
+        labels = [_labels(store, pair) for pair in found]
+        names = tuple(pair.images for pair in found)
+        parts = [store.images(name, names, len(flat)) for name, flat in zip(names, labels, strict=True)]
+        classes = store.class_names()
+    for pair, part, part_labels in zip(found, parts, labels, strict=True):
+        if len(part_labels) != part.count:
+            raise DatasetError(
+                f"{path}: {part.count} images in {pair.images!r} but {len(part_labels)} labels in {pair.labels!r}"
+            )
+    _require_alike(parts, path)
     published = None
-    if prefixes != [""]:
-        published = np.repeat([PARTS.index(MEDMNIST[prefix[:-1]]) for prefix in prefixes], [len(one) for one in labels])
-    return _set(parts, np.concatenate(labels), names or read_names(class_names_file(path)), published, path)
+    if found[0].part is not None:
+        published = np.repeat([PARTS.index(str(pair.part)) for pair in found], [len(one) for one in labels])
+    label_names = tuple(str(pair.labels) for pair in found)
+    positions, names_of_classes = positions_and_classes(labels, classes, path, label_names)
+    prefixes = {MEDMNIST[pair.part]: part.count for pair, part in zip(found, parts, strict=True)}
+    return ArraySet(path, tuple(parts), positions, names_of_classes, published, prefixes)
 
 
 def open_images(path: Path) -> tuple[ImageArray, ...]:
-    """The arrays of images in an `.npz`, or in a folder with `images.npy`, whatever labels lie beside them.
+    """The arrays of images in what `open_arrays` takes, whatever labels lie beside them.
+
+    An `.npz` or `.npy` with a single array of images may call it anything.
 
     Raises:
-        DatasetError: none there, or of another form than `open_npz` and `open_folder` take.
+        DatasetError: none there, or of another form.
     """
-    if path.is_dir():
-        return (_images_file(path / IMAGES),)
-    with (
-        _readable(path),
-        open_regular(path, DatasetError) as file,
-        open_archive(file, str(path), DatasetError, most_members=MOST_MEMBERS) as archive,
-    ):
-        status = os.fstat(file.fileno())
-        prefixes = _prefixes(_members(archive), path)
-        return tuple(_member(path, archive, f"{prefix}images", status) for prefix in prefixes)
-
-
-def _members(archive: zipfile.ZipFile) -> list[str]:
-    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-
-
-def _prefixes(members: list[str], path: Path) -> list[str]:
-    """What the names of an archive's parts begin with; one empty text where it has no parts."""
-    if "images" in members:
-        return [""]
-    if "train_images" in members:
-        return [f"{part}_" for part in MEDMNIST if f"{part}_images" in members]
-    raise DatasetError(f"{path}: holds neither 'images' nor 'train_images'; it holds: {_listed(members)}")
-
-
-def _require_labels(members: list[str], prefixes: list[str], path: Path) -> None:
-    for prefix in prefixes:
-        if f"{prefix}labels" not in members:
-            raise DatasetError(f"{path}: holds no '{prefix}labels'; it holds: {_listed(members)}")
-
-
-def _listed(members: list[str]) -> str:
-    return ", ".join(members[:20]) or "nothing"
-
-
-def open_folder(path: Path) -> ArraySet:
-    """Look into a folder with `images.npy`, `labels.npy` and, for the names, `classes.txt`, one name a line.
-
-    Raises:
-        DatasetError: a file is missing or cut off, an array of another form, labels that do not fit.
-    """
-    images, labels = path / IMAGES, path / LABELS
-    if not os.path.lexists(labels):
-        raise DatasetError(f"{path}: holds {IMAGES} but no {LABELS}")
-    part = _images_file(images)
-    with _readable(labels), open_regular(labels, DatasetError) as file:
-        flat = read_array(file, read_header(file), MOST_LABEL_BYTES).reshape(-1)
-    _require_pairs(part.count, flat, LABELS, path)
-    return _set([part], flat, read_names(path / CLASSES), None, path)
-
-
-def _images_file(path: Path) -> ImageArray:
-    """The array of an `images.npy`."""
-    with _readable(path), open_regular(path, DatasetError) as file:
-        part = _array(file, path, None, 0)
-        status = os.fstat(file.fileno())
-        size, needed = status.st_size, file.tell() + part.step * part.count
-        if size < needed:
-            raise EOFError(f"cut off: {size:,} bytes, {part.count:,} images take {needed:,}")
-        _require_pixels(part, _on_disk(status), path)
-    return part
+    with readable(path), _opened(path, labelled=False) as store:
+        names = tuple(pair.images for pair in pairs(store.names, str(path))) or _only_one(store)
+        parts = [store.images(name, names, None) for name in names]
+    _require_alike(parts, path)
+    return tuple(parts)
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what numpy, zipfile and the system raise into a `DatasetError` of one line."""
-    try:
-        yield
-    except (ValueError, EOFError, OSError, OverflowError, MemoryError) as problem:
-        reason = " ".join(str(problem).split())[:200] or type(problem).__name__
-        raise DatasetError(f"{path}: cannot be read as {path.suffix} ({reason})") from None
+def _opened(path: Path, labelled: bool) -> Iterator[_Store]:
+    """The arrays at a path."""
+    with ExitStack() as stack:
+        if path.is_dir():
+            yield _Files(path, {file.stem: file for file in sorted(path.glob("*.npy"))}, path / CLASSES)
+        elif path.suffix.lower() == ".npy":
+            yield _Files(path, _with_labels(path) if labelled else {path.stem: path}, class_names_file(path))
+        else:
+            file = stack.enter_context(open_regular(path, DatasetError))
+            archive = stack.enter_context(open_archive(file, str(path), DatasetError, most_members=MOST_MEMBERS))
+            yield _Archive(path, archive, on_disk(os.fstat(file.fileno())))
 
 
-@contextmanager
-def _stream(path: Path, member: str | None) -> Iterator[BinaryIO]:
-    """The bytes of an array with its header."""
-    with open_regular(path, DatasetError) as file:
-        if member is None:
-            yield file
-            return
-        with (
-            open_archive(file, str(path), DatasetError, most_members=MOST_MEMBERS) as archive,
-            open_member(archive, member) as content,
-        ):
-            yield content
+def _with_labels(path: Path) -> dict[str, Path]:
+    """An `.npy` of images and the one with its labels: `y_train.npy` beside `X_train.npy`, or `NAME.labels.npy`."""
+    beside = path.with_suffix(f".{LABELS}")
+    if os.path.lexists(beside):
+        return {"images": path, "labels": beside}
+    if is_images(path.stem):
+        (own,) = pairs([path.stem], str(path))
+        others = sorted(file.stem for file in path.parent.glob("*.npy") if not is_images(file.stem))
+        found = [pair.labels for pair in pairs([path.stem, *others], str(path)) if pair.part == own.part]
+        if found[0] is not None:
+            return {"images": path, "labels": path.with_name(f"{found[0]}.npy")}
+    raise DatasetError(f"{path}: no labels lie beside it; save them as {beside.name}")
 
 
-def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """A small array of an archive."""
-    with open_member(archive, f"{name}.npy") as stream:
-        return read_array(stream, read_header(stream), MOST_LABEL_BYTES)
+def _labels(store: _Store, pair: Pair) -> NDArray[Any]:
+    """A part's labels, one for each image."""
+    if pair.labels is None:
+        ending = ".npy" if isinstance(store, _Files) else ""
+        wanted = f"{pair.images}{ending} but no {labels_beside(pair.images)}{ending}"
+        raise DatasetError(f"{store.path}: holds {wanted}; it holds: {_listed(store)}")
+    return flat(store.values(pair.labels), pair.labels, store.path)
 
 
-def _member(path: Path, archive: zipfile.ZipFile, name: str, status: os.stat_result) -> ImageArray:
-    """An array of images in an archive, which has this status."""
-    info = archive.getinfo(f"{name}.npy")
-    stored = info.compress_type == zipfile.ZIP_STORED
-    start = _content_start(path, info) if stored else None
-    with open_member(archive, info.filename) as content:
-        part = _array(content, path, info.filename, start)
-        found, needed = info.file_size, content.tell() + part.step * part.count
-    if found != needed:
-        raise ValueError(f"{name!r} has {found:,} bytes, {part.count:,} images take {needed:,}")
-    _require_pixels(part, min(info.compress_size, _on_disk(status)), path)
-    return part
+def _in_doubt(store: _Store) -> tuple[Pair, ...]:
+    """Refuse arrays of which no name says what they are, and propose names where only two could be images and labels.
 
-
-def _on_disk(status: os.stat_result) -> int:
-    """Bytes that a file takes there, fewer than it has where there are holes in it; its size where nobody knows."""
-    return getattr(status, "st_blocks", 0) * 512 or status.st_size
-
-
-def _require_pixels(part: ImageArray, stored: int, path: Path) -> None:
-    """Refuse what only claims to be a set of images, as a file of some kilobytes unpacked to terabytes does."""
-    height, width, _ = part.shape
-    unpacked = part.step * part.count
-    if part.count > MOST_IMAGES or height * width > MOST_PIXELS:
-        most = f"at most {MOST_IMAGES:,} images of {MOST_PIXELS:,} pixels"
-        raise DatasetError(f"{path}: {part.count:,} images of {height:,}×{width:,} pixels; wanted {most}")
-    if unpacked > SMALL and unpacked > BLANK * stored:
-        raise DatasetError(
-            f"{path}: {unpacked:,} bytes of images in {stored:,} on disk; nothing but blank pixels packs so well"
-        )
-
-
-def _content_start(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where in the archive a member's bytes begin.
-
-    A local header has 30 bytes, the last four of which say how long the name and the extra field are that come between
-    it and the content (APPNOTE.TXT, the .ZIP file format specification, 4.3.7).
+    Raises:
+        DatasetError: always.
     """
-    with path.open("rb") as file:
-        file.seek(info.header_offset + 26)
-        name, extra = struct.unpack("<HH", file.read(4))
-    return info.header_offset + 30 + int(name) + int(extra)
+    shapes = {name: store.header(name).shape for name in store.names[:20]}
+    images = [name for name, shape in shapes.items() if len(shape) > 2 or (len(shape) == 2 and shape[1] > 100)]
+    remedy = ""
+    if len(images) == 1:
+        count = shapes[images[0]][0]
+        labels = [name for name, shape in shapes.items() if name not in images and shape[:1] == (count,)]
+        remedy = f"; name them: images, labels = {images[0]}, {labels[0]}" if len(labels) == 1 else ""
+    raise DatasetError(
+        f"{store.path}: holds no images or X or data, nor parts of them as train_images or X_train; "
+        f"it holds: {_listed(store)}{remedy}"
+    )
 
 
-def _array(stream: BinaryIO, path: Path, member: str | None, start: int | None) -> ImageArray:
-    """The array of images whose header `stream` is at; the file's bytes of both begin at `start`."""
-    shape, dtype, fortran = read_header(stream)
-    name = f"{path}: {member.removesuffix('.npy')!r}" if member else f"{path}"
-    if len(shape) not in (3, 4) or dtype != np.uint8:
-        raise DatasetError(f"{name} has shape {shape} and dtype {dtype}; wanted N×height×width×3 uint8 (RGB)")
-    count, height, width, channels = (
-        shape if len(shape) == 4 else (*shape, 1)
-    )  # MedMNIST's grey sets have no axis for it
-    if 0 in shape:
-        raise DatasetError(f"{name} has shape {shape}: no pixels")
-    if fortran:
-        raise DatasetError(f"{name} is in Fortran order; save np.ascontiguousarray(images)")
-    return ImageArray(path, member, count, (height, width, channels), None if start is None else start + stream.tell())
+def _only_one(store: _Store) -> tuple[str, ...]:
+    """The name of the only array that can be of images.
+
+    Raises:
+        DatasetError: there is none, or several.
+    """
+    names = [name for name in store.names if len(store.header(name).shape) > 1]
+    if len(names) == 1:
+        return (names[0],)
+    raise DatasetError(f"{store.path}: holds no images or X or data, nor a single array; it holds: {_listed(store)}")
 
 
-def _require_pairs(count: int, labels: NDArray[Any], name: str, path: Path) -> None:
-    if len(labels) != count:
-        raise DatasetError(f"{path}: {count} images but {len(labels)} labels in {name!r}")
+def _listed(store: _Store) -> str:
+    return ", ".join(store.names[:20]) or "nothing"
 
 
-def _set(
-    parts: list[ImageArray],
-    labels: NDArray[Any],
-    names: tuple[str, ...] | None,
-    published: NDArray[np.int64] | None,
-    path: Path,
-) -> ArraySet:
-    shapes = {part.shape for part in parts}
+def _require_alike(parts: list[ImageArray], path: Path) -> None:
+    """Refuse parts of different shapes or types."""
+    shapes, kinds = {part.shape for part in parts}, {part.dtype.name for part in parts}
     if len(shapes) > 1:
         raise DatasetError(f"{path}: its parts hold images of different shapes: {sorted(shapes)}")
-    positions, classes = positions_and_classes(labels, names, path)
-    return ArraySet(path, tuple(parts), positions, classes, published)
+    if len(kinds) > 1:
+        code = mended([part.name for part in parts], "{x}.astype(np.float64)")
+        raise DatasetError(
+            f"{path}: its parts hold images of different types: {', '.join(sorted(kinds))}; save: {code}"
+        )

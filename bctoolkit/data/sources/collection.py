@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from bctoolkit.contract import InputContract, White, decode_bytes
 from bctoolkit.data.sources.arrays import ArraySet
 from bctoolkit.data.sources.folders import PIECE, ClassFolders
+from bctoolkit.data.sources.reading import array_reader
 from bctoolkit.data.sources.source import open_source
 from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.errors import DatasetError, InputMismatch
+from bctoolkit.progress import Silent
 from bctoolkit.untrusted.files import read_bounded
 from bctoolkit.untrusted.images import MOST_BYTES, open_picture
 
@@ -69,7 +71,7 @@ def open_collection(source: str, white: White | None = None) -> Collection:
         case ClassFolders() as folders:
             return _of_files(source, folders, white)
         case ArraySet() as arrays:
-            return _of_arrays(source, arrays)
+            return _of_arrays(source, arrays, white)
         case "synthetic":
             images, labels, classes = draw(per_class=120, seed=0)
             names = tuple(f"synthetic[{i}]" for i in range(len(images)))
@@ -101,12 +103,8 @@ def _of_files(source: str, folders: ClassFolders, white: White | None) -> Collec
     return Collection(source, names, folders.labels, folders.classes, pieces, {"": len(paths)}, notes, white)
 
 
-def _of_arrays(source: str, arrays: ArraySet) -> Collection:
-    channels = arrays.parts[0].shape[2]
-    if channels != 3:
-        kind = "1 channel" if channels == 1 else f"{channels} channels"
-        raise DatasetError(f"{source}: images of {kind}; only RGB images are inspected")
+def _of_arrays(source: str, arrays: ArraySet, white: White | None) -> Collection:
+    reader = array_reader(arrays.parts, InputContract(white=white), Silent())
     parts = {part.name: part.count for part in arrays.parts}
     names = tuple(f"{name}[{i}]" for name, count in parts.items() for i in range(count))
-    prefixes = {name.removesuffix("images"): count for name, count in parts.items()}
-    return Collection(source, names, arrays.labels, arrays.classes, arrays.pieces, prefixes)
+    return Collection(source, names, arrays.labels, arrays.classes, reader.pieces, arrays.prefixes, white=white)

@@ -13,7 +13,15 @@ from bctoolkit.errors import DatasetError
 from bctoolkit.untrusted.files import open_regular
 from bctoolkit.untrusted.images import BEGINNING, kind_of
 
-__all__ = ["PIECE", "ClassFolders", "class_folders", "image_files", "open_class_folders"]
+__all__ = [
+    "PIECE",
+    "ClassFolders",
+    "class_folders",
+    "image_files",
+    "is_housekeeping",
+    "is_image",
+    "open_class_folders",
+]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 """Whatever is called so is meant as an image; other files are images if they begin like one."""
@@ -81,7 +89,7 @@ def open_class_folders(path: Path) -> ClassFolders:
     filled, files, empty, others = [], [], [], []
     for folder in class_folders(path):
         below = list(_files(folder))
-        images = tuple(file for file in below if _is_image(file))
+        images = tuple(file for file in below if is_image(file))
         others += sorted(set(below) - set(images))
         if images:
             filled.append(folder)
@@ -95,13 +103,13 @@ def open_class_folders(path: Path) -> ClassFolders:
 
 def class_folders(path: Path) -> list[Path]:
     """The folders directly in `path`, by name; what is hidden or housekeeping is left out."""
-    return [each for each in sorted(path.iterdir()) if each.is_dir() and not _is_housekeeping(each)]
+    return [each for each in sorted(path.iterdir()) if each.is_dir() and not is_housekeeping(each)]
 
 
 def image_files(folder: Path) -> list[Path]:
     """The images directly in `folder`, by name; what is hidden or housekeeping is left out."""
-    files = (each for each in sorted(folder.iterdir()) if not each.is_dir() and not _is_housekeeping(each))
-    return [each for each in files if _is_image(each)]
+    files = (each for each in sorted(folder.iterdir()) if not each.is_dir() and not is_housekeeping(each))
+    return [each for each in files if is_image(each)]
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -110,7 +118,7 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     if real in above:
         return
     for path in sorted(folder.iterdir()):
-        if _is_housekeeping(path):
+        if is_housekeeping(path):
             continue
         if path.is_dir():
             yield from _files(path, (*above, real))
@@ -118,11 +126,13 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             yield path
 
 
-def _is_housekeeping(path: Path) -> bool:
+def is_housekeeping(path: Path) -> bool:
+    """Whether a file or folder is hidden, or what systems leave behind."""
     return path.name.startswith(".") or path.name.lower() in HOUSEKEEPING
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a file is called like an image, or begins like one."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:

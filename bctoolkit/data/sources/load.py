@@ -4,6 +4,7 @@ import shlex
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ from bctoolkit.contract import InputContract, decode
 from bctoolkit.data.dataset import Dataset, content_hash
 from bctoolkit.data.sources.arrays import ArraySet
 from bctoolkit.data.sources.folders import PIECE, ClassFolders, class_folders, image_files
+from bctoolkit.data.sources.reading import ArrayReader, array_reader
 from bctoolkit.data.sources.source import open_source
 from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.data.stores import Images, LazyImages, fit
@@ -40,9 +42,8 @@ def load(
     whose prepared images take more than `most_in_memory` bytes stays on disk; its `images` then read what is asked for.
 
     Args:
-        source: a folder with one folder of image files per class; a folder with `images.npy`, `labels.npy` and,
-            for the names, `classes.txt`; an `.npz` with `images` and `labels` (optionally `classes`), or MedMNIST's
-            `train_images`, `train_labels`, …; or `synthetic`.
+        source: a folder with one folder of image files per class; an `.npz`, an `.npy` or a folder of them, as
+            `sources.arrays.open_arrays` takes them; or `synthetic`.
         contract: crop and resize are done as it says.
         progress: shows how many images are read, and is told of what is left out.
         most_in_memory: from which size on the images stay on disk.
@@ -136,7 +137,8 @@ def _without(problems: dict[int, str], dataset: Dataset, progress: Progress) -> 
         f"NOT READ: {len(bad):,} of {len(dataset):,} images of {dataset.source}, which are left out: {by_class}; the "
         f"first: {first}; write the set without them with: bctk data clean {source} --out DIR"
     )
-    return dataset.take(np.setdiff1d(np.arange(len(dataset)), bad))
+    kept = dataset.take(np.setdiff1d(np.arange(len(dataset)), bad))
+    return replace(kept, unreadable={name: number for name, number in unread.items() if number})
 
 
 def _read_files(
@@ -152,30 +154,27 @@ def _read_files(
 
 
 def _load_arrays(arrays: ArraySet, contract: InputContract, progress: Progress, most: int) -> Dataset:
-    total, shape = len(arrays.labels), arrays.parts[0].shape
-    if shape[2] != contract.channels and not (contract.channels == 1 and shape[2] == 3):
-        raise DatasetError(f"{arrays.path}: its images are {'×'.join(map(str, shape))}; the model wants {contract}")
+    total, reader = len(arrays.labels), array_reader(arrays.parts, contract, progress)
     images: Images
     if _prepared_bytes(total, contract) > most:
-        images = LazyImages(_offsets(arrays, contract, most), arrays.parts[0].read, contract)
-        hashes = _read(arrays.pieces(), total, contract, None, progress)
+        images = LazyImages(_locations(reader, total, most), reader.read, contract)
+        hashes = _read(reader.pieces(), total, contract, None, progress)
     else:
         images = np.empty((total, *contract.shape), np.uint8)
-        hashes = _read(arrays.pieces(), total, contract, images, progress)
+        hashes = _read(reader.pieces(), total, contract, images, progress)
     return Dataset(images, arrays.labels, arrays.classes, hashes, str(arrays.path), published=arrays.published)
 
 
-def _offsets(arrays: ArraySet, contract: InputContract, most: int) -> NDArray[np.int64]:
-    """Where in the file each image begins; all parts of a set lie in one file."""
-    offsets = [part.offsets for part in arrays.parts if part.offsets is not None]
-    if len(offsets) < len(arrays.parts):
-        count = len(arrays.labels)
+def _locations(reader: ArrayReader, count: int, most: int) -> NDArray[np.int64]:
+    """Where each image begins."""
+    if reader.locations is None:
+        contract, path = reader.contract, reader.parts[0].path
         raise DatasetError(
-            f"{arrays.path}: {count:,} images take {_prepared_bytes(count, contract) / 2**20:,.0f} MiB of memory at "
+            f"{path}: {count:,} images take {_prepared_bytes(count, contract) / 2**20:,.0f} MiB of memory at "
             f"{contract.width}×{contract.height} pixels, more than {most / 2**20:,.0f} MiB, and a compressed .npz "
             "cannot be read in parts; write it again with np.savez, or as a folder with images.npy and labels.npy"
         )
-    return np.concatenate(offsets)
+    return reader.locations
 
 
 def _prepared_bytes(count: int, contract: InputContract) -> int:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from bctoolkit.data.sources.arrays import IMAGES, ArraySet, open_folder, open_npz
+from bctoolkit.data.sources.arrays import ArraySet, is_array_folder, open_arrays
 from bctoolkit.data.sources.folders import ClassFolders, open_class_folders
 from bctoolkit.documents.names import class_names_fault
 from bctoolkit.errors import DatasetError
@@ -15,7 +15,8 @@ def open_source(source: str) -> ClassFolders | ArraySet | Literal["synthetic"]:
     """Look at what a source holds; no image is decoded.
 
     Args:
-        source: a folder of class folders; a folder with `images.npy`; an `.npz`; or `synthetic`.
+        source: a folder of class folders; an `.npz`, an `.npy` or a folder of them, as `open_arrays` takes them; or
+            `synthetic`.
 
     Raises:
         DatasetError: nothing there, nothing that is a set of images, arrays that do not fit, or names of classes that
@@ -31,21 +32,20 @@ def open_source(source: str) -> ClassFolders | ArraySet | Literal["synthetic"]:
 
 
 def _open(source: str, path: Path) -> ClassFolders | ArraySet:
-    if (path / IMAGES).is_file():
-        return open_folder(path)
+    if is_array_folder(path):
+        return open_arrays(path)
     if path.is_dir():
         opened = open_class_folders(path)
         if not opened.folders and opened.empty:
             raise DatasetError(f"{source}: none of its {len(opened.empty)} class folders holds an image")
         if not opened.folders:
             raise DatasetError(
-                f"{source}: holds no class folders and no {IMAGES}; "
+                f"{source}: holds no class folders and no images.npy; "
                 "put the images of each class into a folder of its own"
             )
         return opened
-    if path.suffix == ".npz" and path.is_file():
-        return open_npz(path)
+    if path.suffix.lower() in (".npz", ".npy") and path.is_file():
+        return open_arrays(path)
     if not path.exists():
         raise DatasetError(f"{source}: no such folder or file; give a folder of class folders, an .npz, or 'synthetic'")
-    hint = "; put it into a folder as images.npy, beside labels.npy" if path.suffix == ".npy" else ""
-    raise DatasetError(f"{source}: neither a folder of class folders nor an .npz{hint}")
+    raise DatasetError(f"{source}: neither a folder of class folders nor an .npz")
