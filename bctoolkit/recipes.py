@@ -42,8 +42,11 @@ Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 
 
 class Split(Document, frozen=True):
-    """Shares of the images that go to validation and test; the rest is for training."""
+    """Which images are for validation and for testing; the rest is for training."""
 
+    by: Literal["own", "content"] = "own"
+    """`own`: as the set comes divided, where it does, so that figures compare with published ones; `content`: by each
+    image's content."""
     validation: Share = 0.15
     test: Share = 0.15
 

@@ -14,6 +14,7 @@
 """
 
 from pathlib import Path
+from typing import Literal
 
 from msgspec import field
 
@@ -48,6 +49,8 @@ class DataFacts(Document, frozen=True):
     sha256: str
     counts: dict[str, dict[str, int]]
     """Part → class → number of images."""
+    split: Literal["own", "content"] = "content"
+    """Whether the set came divided, or was divided by its images' content."""
 
 
 class RunFacts(Document, frozen=True, kw_only=True):

@@ -24,6 +24,11 @@ __all__ = ["train"]
 @click.option("--recipe", default="convnext_small", show_default=True, help="A recipe's name, or a .toml file.")
 @click.option("--data", metavar="PATH", help="Class folders, .npz or .npy (docs/arrays.md), or 'synthetic'.")
 @options.prepared
+@click.option(
+    "--split",
+    type=click.Choice(["own", "content"]),
+    help="own, the default: as the set comes divided, where it does; content: by each image's content.",
+)
 @click.option("--name", help="The run's name. Default: the recipe's with the time.")
 @click.option("--weights", metavar="WHAT", help="imagenet, none, a Keras weights file, or an earlier run.")
 @click.option(
@@ -48,6 +53,7 @@ def train(
     recipe: str,
     data: str | None,
     prepared: str | None,
+    split: str | None,
     name: str | None,
     weights: str | None,
     settings: tuple[str, ...],
@@ -89,6 +95,7 @@ def train(
     path = workspace.declared("training", recipe)
     overrides = [f"weights={weights}"] if weights else []
     overrides += ["deterministic=true"] if deterministic else []
+    overrides += [f"split.by={split}"] if split else []
     if prepared is not None:
         overrides += map("input.{}={}".format, ("crop", "picture"), read_prepared(prepared))
     resolved = read_train_recipe(path, (*settings, *overrides))

@@ -12,9 +12,16 @@ from bctoolkit.contract import ImageKind
 from bctoolkit.data.stores import Images, take
 from bctoolkit.errors import DatasetError
 
-__all__ = ["PARTS", "Dataset", "content_hash", "dataset_sha256", "positions", "rows", "stratified"]
+__all__ = ["PARTS", "PART_CALLED", "Dataset", "content_hash", "dataset_sha256", "positions", "rows", "stratified"]
 
 PARTS = ("train", "validation", "test")
+
+PART_CALLED = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What parts are called in published sets, in small letters → the part."""
 
 
 @dataclass(frozen=True)

@@ -49,26 +49,53 @@ class Parts:
 def split(dataset: Dataset, shares: Split, progress: Progress | None = None) -> Parts:
     """Divide a set by content hash.
 
-    A set that its publisher already split keeps that split, except that an image found in several parts stays only
-    in the first of train, validation, test, so that nothing trained on is tested on.
+    A set that its publisher already split keeps that split unless `shares.by` says otherwise, except that an image
+    found in several parts stays only in the first of train, validation, test, so that nothing trained on is tested on,
+    and that a part which is missing is taken from the images for training.
 
     Args:
         dataset: what to divide.
         shares: of validation and test.
-        progress: warned of small classes that have no image to validate or test on.
+        progress: told of a published split and its faults, and of small classes that have no image to validate or
+            test on.
 
     Raises:
         DatasetError: there is one class only, a class has no image to train on, one that is not small has none to
             validate or test on, or a part is empty.
     """
-    if dataset.published is None:
-        number = _number(dataset.hashes)
-        part = np.where(number < shares.test, 2, np.where(number < shares.test + shares.validation, 1, 0))
+    progress = progress or Silent()
+    if dataset.published is None or shares.by == "content":
+        part = _by_content(dataset, shares)
     else:
-        part = _without_copies(dataset.hashes, dataset.published)
+        part = _as_published(dataset, dataset.published, shares, progress)
     parts = Parts(*(np.flatnonzero(part == i) for i in range(len(PARTS))))
-    _require_images(dataset, parts, progress or Silent())
+    _require_images(dataset, parts, progress)
     return parts
+
+
+def _by_content(dataset: Dataset, shares: Split) -> NDArray[np.int64]:
+    number = _number(dataset.hashes)
+    return np.where(number < shares.test, 2, np.where(number < shares.test + shares.validation, 1, 0))
+
+
+def _as_published(
+    dataset: Dataset, published: NDArray[np.int64], shares: Split, progress: Progress
+) -> NDArray[np.int64]:
+    part = _without_copies(dataset.hashes, published)
+    copies = int((part != published).sum())
+    if copies:
+        progress.say(
+            f"{dataset.source}: {copies:,} images of a later part are in an earlier one, too, and count for that "
+            "alone; figures on the rest are a little stricter than published ones"
+        )
+    missing = [i for i in (1, 2) if not (published == i).any()]
+    if missing:
+        names = " and ".join(PARTS[i] for i in missing)
+        progress.say(f"{dataset.source}: comes without images for {names}: they are taken from those for training")
+        part = np.where(
+            (part == 0) & np.isin(_by_content(dataset, shares), missing), _by_content(dataset, shares), part
+        )
+    return part
 
 
 def save(path: Path, dataset: Dataset, parts: Parts) -> None:

@@ -57,9 +57,9 @@ def empty_class_folders(root: Path) -> tuple[Path, str]:
 
 
 def parts_for_classes(root: Path) -> tuple[Path, str]:
-    two_classes(root / "data" / "train")
+    two_classes(root / "data" / "val")
     two_classes(root / "data" / "test")
-    return root / "data", "data: test, train look like parts of a set, not like classes; give one of them, as "
+    return root / "data", "data: test, val look like parts of a set, not like classes, but are not train beside "
 
 
 def truncated_jpegs(root: Path) -> tuple[Path, str]:

@@ -155,12 +155,54 @@ def test_images_beside_the_class_folders_are_counted(folders: Path, eight: Input
     assert (len(dataset), lines) == (6, [f"{folders}: 1 images lie beside the class folders and belong to no class"])
 
 
-@pytest.mark.parametrize("names", [("train", "test"), ("Training", "valid", "TEST"), ("val",)])
-def test_parts_of_a_set_are_not_taken_for_classes(folders: Path, eight: InputContract, names: tuple[str, ...]) -> None:
-    for name in names:
-        shutil.copytree(folders, folders.parent / "parts" / name)
-    with pytest.raises(DatasetError, match="look like parts of a set, not like classes; give one of them"):
-        load(str(folders.parent / "parts"), eight)
+def divided(folders: Path, root: Path, *names: str) -> Path:
+    """A set in parts, each with pictures of its own of every class."""
+    for shade, name in enumerate(names):
+        for folder in folders.iterdir():
+            for file in folder.iterdir():
+                with Image.open(file) as picture:
+                    pixels = np.asarray(picture) // 2 + np.uint8(20 * shade)
+                (root / name / folder.name).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(root / name / folder.name / file.name)
+    return root
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "valid", "TEST")])
+def test_a_set_that_comes_in_parts_is_read_as_one_and_stays_divided(
+    folders: Path, eight: InputContract, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    dataset, lines = loaded(divided(folders, tmp_path / "set", *names), eight)
+    assert (len(dataset), dataset.classes) == (18, ("left", "right"))
+    assert dataset.published is not None
+    assert dataset.files is not None
+    for part, name in enumerate(names):
+        assert {Path(file).parts[-3] for file in dataset.files[dataset.published == part]} == {name}
+    (line,) = lines
+    assert "comes divided, and stays so: " in line
+    for name, part in zip(names, ("train", "validation", "test"), strict=True):
+        assert f"{name}/ is for {part}" in line
+
+
+def test_a_stray_picture_in_a_part_makes_no_class_of_it(folders: Path, eight: InputContract, tmp_path: Path) -> None:
+    root = divided(folders, tmp_path / "set", "train", "test")
+    for name in ("train", "test"):
+        shutil.copy(next((root / name / "left").iterdir()), root / name / "stray.png")
+    dataset, lines = loaded(root, eight)
+    assert (len(dataset), dataset.classes) == (12, ("left", "right"))
+    assert lines[1:] == [f"{root}: 2 images lie beside the class folders and belong to no class"]
+
+
+@pytest.mark.parametrize(
+    "names", [("val", "test"), ("val",), ("train",), ("train", "training"), ("train", "test", "left")]
+)
+def test_parts_that_are_none_are_not_taken_for_classes(
+    folders: Path, eight: InputContract, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    root = divided(folders, tmp_path / "parts", *names)
+    with pytest.raises(
+        DatasetError, match="look like parts of a set, not like classes, but are not train beside val or"
+    ):
+        load(str(root), eight)
 
 
 def test_classes_may_be_called_like_parts_where_they_hold_images(folders: Path, eight: InputContract) -> None:

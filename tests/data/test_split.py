@@ -1,5 +1,6 @@
 """The split by content: stable, disjoint, proportionate, and never broken by copies."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -288,3 +289,45 @@ def test_a_stored_split_that_is_none_is_refused(cells: Dataset, tmp_path: Path, 
     np.savez(tmp_path / "split.npz", **(arrays if spoilt else {}))
     with pytest.raises(DatasetError, match=r"split\.npz"):
         read(tmp_path / "split.npz", cells)
+
+
+def published(pool: Dataset, *parts: int) -> Dataset:
+    """The pool as its publisher divided it, evenly into these parts."""
+    return dataclasses.replace(pool, published=np.resize(np.repeat(parts, 2), len(pool)))
+
+
+def test_a_published_split_is_kept_unless_it_is_not_wanted(pool: Dataset, pool_parts: dict[bytes, str]) -> None:
+    divided = published(pool, 0, 1, 2)
+    assert divided.published is not None
+    kept = split(divided, SHARES)
+    assert [len(part) for part in (kept.train, kept.validation, kept.test)] == np.bincount(divided.published).tolist()
+    assert part_of(divided, split(divided, Split(by="content"))) == pool_parts
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"), [((0, 2), "validation"), ((0, 1), "test"), ((0,), "validation and test")]
+)
+def test_a_part_that_is_missing_is_taken_from_training(
+    pool: Dataset, pool_parts: dict[bytes, str], there: tuple[int, ...], missing: str
+) -> None:
+    divided, progress = published(pool, *there), Recorder()
+    assert divided.published is not None
+    parts = split(divided, SHARES, progress)
+    assert f"comes without images for {missing}: they are taken from those for training" in progress.lines[0]
+    for part in range(1, 3):
+        index = getattr(parts, PARTS[part])
+        if part in there:
+            np.testing.assert_array_equal(index, np.flatnonzero(divided.published == part))
+        else:
+            assert {divided.published[i] for i in index} == {0}
+            assert {pool_parts[key] for key in rows(divided.hashes[index])} == {PARTS[part]}
+
+
+def test_an_image_of_two_published_parts_counts_for_the_first_and_is_counted(pool: Dataset) -> None:
+    divided = published(pool, 0, 1, 2)
+    twice = divided.take(np.concatenate([np.arange(POOL), [0, 1]]))
+    assert twice.published is not None
+    twice.published[-2:] = 2
+    progress = Recorder()
+    part_of(twice, split(twice, SHARES, progress))
+    assert "2 images of a later part are in an earlier one, too" in progress.lines[0]

@@ -24,18 +24,18 @@ __all__ = ["write_archive", "write_folder"]
 def write_folder(
     collection: Collection, index: NDArray[np.int64], out: Path, manifest: Manifest, progress: Progress
 ) -> None:
-    """Copy the files that stay, or write pixels of arrays as PNG, into class folders."""
-    with atomic_folder(out, MANIFEST, [glob.escape(name) for name in collection.classes]) as folder:
-        for label in np.unique(collection.labels[index]):
-            (folder / collection.classes[label]).mkdir()
+    """Copy the files that stay, in the folders they lie in, or write pixels of arrays as PNG into class folders."""
+    tops = {name.split("/")[0] for name in collection.names if "/" in name}
+    with atomic_folder(out, MANIFEST, [glob.escape(name) for name in {*collection.classes, *tops}]) as folder:
         for done, (position, item) in enumerate(_items(collection, index), 1):
             name = collection.classes[collection.labels[position]]
+            is_file = isinstance(item, Path)
+            copy = folder / (collection.names[position] if is_file else f"{name}/{position:07d}.png")
+            copy.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(item, Path):
-                copy = folder / collection.names[position]
-                copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(item, copy)
             else:
-                Image.fromarray(item).save(folder / name / f"{position:07d}.png")
+                Image.fromarray(item).save(copy)
             if done % 256 == 0 or done == len(index):
                 progress.step("writing images", done, len(index))
         (folder / MANIFEST).write_bytes(to_json(manifest))

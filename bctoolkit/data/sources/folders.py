@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.data.dataset import PART_CALLED, PARTS
 from bctoolkit.errors import DatasetError
 from bctoolkit.untrusted.files import open_regular
 from bctoolkit.untrusted.images import BEGINNING, kind_of
@@ -34,28 +36,24 @@ HOUSEKEEPING = frozenset(
 )
 """What systems leave in folders, in small letters; hidden names, such as .DS_Store, are left out besides."""
 
-PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-"""Names of folders that are no classes."""
-
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """A folder of class folders, each with an image."""
+    """A folder of class folders, or one of `train`, `val` and `test` with class folders in each."""
 
     path: Path
-    folders: tuple[Path, ...]
-    """In the order of the alphabet; a folder's name is its class."""
+    classes: tuple[str, ...]
+    """Names of the class folders that hold an image, in the order of the alphabet."""
     files: tuple[tuple[Path, ...], ...]
-    """The images of each folder and of the folders below it."""
-    empty: tuple[Path, ...]
+    """The images of each class, in the class's folder and the folders below it."""
+    empty: tuple[Path, ...] = ()
     """Folders beside them without an image: they are no classes."""
-    others: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
     """Files in any of these that are no images."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the folders."""
-        return tuple(folder.name for folder in self.folders)
+    loose: int = 0
+    """Images that lie beside the class folders."""
+    parts: tuple[tuple[Path, int], ...] = ()
+    """The folders that are parts of the set, and what they are as positions in `PARTS`; none where it has no such."""
 
     @property
     def images(self) -> list[Path]:
@@ -65,15 +63,26 @@ class ClassFolders:
     @property
     def labels(self) -> NDArray[np.int64]:
         """N positions in `classes`."""
-        return np.repeat(np.arange(len(self.folders)), [len(files) for files in self.files])
+        return np.repeat(np.arange(len(self.classes)), [len(files) for files in self.files])
+
+    @property
+    def published(self) -> NDArray[np.int64] | None:
+        """N positions in `PARTS`, where the set is divided."""
+        if not self.parts:
+            return None
+        part = {folder.name: position for folder, position in self.parts}
+        return np.array([part[file.relative_to(self.path).parts[0]] for file in self.images], np.int64)
 
     @cached_property
     def notes(self) -> list[str]:
-        """What lies there and is not read, a line each."""
-        notes = [f"class folder {folder.name!r} holds no image: it is left out" for folder in self.empty]
-        loose = len(image_files(self.path))
-        if loose:
-            notes.append(f"{loose:,} images lie beside the class folders and belong to no class")
+        """What the folders are taken for, and what lies there and is not read, a line each."""
+        notes = []
+        if self.parts:
+            named = ", ".join(f"{folder.name}/ is for {PARTS[part]}" for folder, part in self.parts)
+            notes.append(f"comes divided, and stays so: {named}")
+        notes += [f"class folder {folder.name!r} holds no image: it is left out" for folder in self.empty]
+        if self.loose:
+            notes.append(f"{self.loose:,} images lie beside the class folders and belong to no class")
         if self.others:
             kinds = Counter(path.suffix.lower() or "without suffix" for path in self.others).most_common()
             notes.append(f"left out as no images: {', '.join(f'{count:,} × {kind}' for kind, count in kinds)}")
@@ -83,22 +92,60 @@ class ClassFolders:
 def open_class_folders(path: Path) -> ClassFolders:
     """List the class folders in `path` and the images in and below each; what is hidden or housekeeping is left out.
 
+    Where the folders are called like the parts of a set (`train` and `val` or `test`) and hold folders themselves,
+    those are the classes, and the set comes divided.
+
     Raises:
-        DatasetError: the folders are named as the parts of a set and hold the classes: each would become a class.
+        DatasetError: the folders are called like parts of a set, and what would be trained on is not among them.
     """
-    filled, files, empty, others = [], [], [], []
-    for folder in class_folders(path):
+    parts = _parts(path)
+    files: dict[str, list[Path]] = {}
+    empty: list[Path] = []
+    others: list[Path] = []
+    roots = [folder for folder, _ in parts] or [path]
+    for folder in (folder for root in roots for folder in class_folders(root)):
         below = list(_files(folder))
-        images = tuple(file for file in below if is_image(file))
+        images = [file for file in below if is_image(file)]
         others += sorted(set(below) - set(images))
         if images:
-            filled.append(folder)
-            files.append(images)
+            files.setdefault(folder.name, []).extend(images)
         else:
             empty.append(folder)
-    opened = ClassFolders(path, tuple(filled), tuple(files), tuple(empty), tuple(others))
-    _refuse_parts(opened)
-    return opened
+    classes = tuple(sorted(files))
+    listed = tuple(tuple(files[name]) for name in classes)
+    loose = sum(len(image_files(root)) for root in {*roots, path})
+    return ClassFolders(path, classes, listed, tuple(empty), tuple(others), loose, tuple(parts))
+
+
+def _parts(path: Path) -> list[tuple[Path, int]]:
+    """The folders in `path` that are parts of a set, if that is what its folders are.
+
+    Raises:
+        DatasetError: one part has two folders, or there is none to train on, or nothing but that.
+    """
+    called = [(folder, PART_CALLED.get(folder.name.lower())) for folder in class_folders(path)]
+    nested = [(folder, PARTS.index(part)) for folder, part in called if part and _holds_classes(folder)]
+    if not nested:
+        return []
+    others = [
+        folder.name
+        for folder in class_folders(path)
+        if folder not in dict(nested) and any(map(is_image, _files(folder)))
+    ]
+    found = [part for _, part in nested]
+    if others or 0 not in found or len(found) != len(set(found)) or len(found) < 2:
+        names = ", ".join([folder.name for folder, _ in nested] + others)
+        raise DatasetError(
+            f"{path}: {names} look like parts of a set, not like classes, but are not train beside val or test, once "
+            f"each; give one of them, as {nested[0][0]}, or put the images of each class into a folder of its own"
+        )
+    return nested
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Whether most of a folder's images lie in folders, and not beside them."""
+    inside = (file for each in class_folders(folder) for file in _files(each) if is_image(file))
+    return next(islice(inside, len(image_files(folder)), None), None) is not None
 
 
 def class_folders(path: Path) -> list[Path]:
@@ -140,14 +187,3 @@ def is_image(path: Path) -> bool:
             return kind_of(file.read(BEGINNING)) is not None
     except (DatasetError, OSError):
         return False
-
-
-def _refuse_parts(opened: ClassFolders) -> None:
-    nested = all(
-        file.parent != folder for folder, files in zip(opened.folders, opened.files, strict=True) for file in files
-    )
-    if opened.folders and nested and {name.lower() for name in opened.classes} <= PARTS:
-        raise DatasetError(
-            f"{opened.path}: {', '.join(opened.classes)} look like parts of a set, not like classes; give one of them, "
-            f"as {opened.folders[0]}, or put the images of each class into a folder of its own"
-        )

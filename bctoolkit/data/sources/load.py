@@ -82,7 +82,7 @@ def load_unlabelled(folder: Path, contract: InputContract, progress: Progress | 
     files = image_files(folder)
     if not files:
         raise DatasetError(f"{folder}: holds no image")
-    found = ClassFolders(folder.parent, (Path("unlabelled"),), (tuple(files),), (), ())
+    found = ClassFolders(folder.parent, ("unlabelled",), (tuple(files),))
     return _load_files(found, str(folder), contract, progress or Silent(), MOST_IN_MEMORY)
 
 
@@ -105,7 +105,7 @@ def _load_folders(folders: ClassFolders, contract: InputContract, progress: Prog
 def _load_files(folders: ClassFolders, source: str, contract: InputContract, progress: Progress, most: int) -> Dataset:
     names = np.array([str(file) for file in folders.images], object)
     images, hashes, problems = _read_files(names, contract, progress, most)
-    dataset = Dataset(images, folders.labels, folders.classes, hashes, source, files=names)
+    dataset = Dataset(images, folders.labels, folders.classes, hashes, source, published=folders.published, files=names)
     return _without(problems, dataset, progress) if problems else dataset
 
 

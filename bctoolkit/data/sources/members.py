@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from bctoolkit.data.dataset import PART_CALLED
 from bctoolkit.errors import DatasetError
 
 __all__ = ["CLASS_NAMES", "Pair", "is_images", "labels_beside", "pairs"]
@@ -11,15 +12,9 @@ __all__ = ["CLASS_NAMES", "Pair", "is_images", "labels_beside", "pairs"]
 LABELS_OF = {"images": "labels", "image": "label", "x": "y", "data": "target"}
 """Names of images → the name that labels beside them usually have."""
 LABELS = frozenset({*LABELS_OF.values(), "targets"})
-PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""Word in a name → the part of the set."""
 CLASS_NAMES = ("classes", "class_names", "target_names")
 
-PART, WORD = "|".join(PARTS), "|".join([*LABELS_OF, *sorted(LABELS)])
+PART, WORD = "|".join(PART_CALLED), "|".join([*LABELS_OF, *sorted(LABELS)])
 NAME = re.compile(rf"(?:({PART})_)?({WORD})(?:_({PART}))?", re.IGNORECASE)
 
 
@@ -45,7 +40,7 @@ def _read(name: str) -> _Read | None:
     if match is None or (match[1] and match[3]):
         return None
     part = match[1] or match[3]
-    return _Read(PARTS[part.lower()] if part else None, match[2].lower() in LABELS_OF)
+    return _Read(PART_CALLED[part.lower()] if part else None, match[2].lower() in LABELS_OF)
 
 
 def is_images(name: str) -> bool:
@@ -72,7 +67,7 @@ def pairs(names: Iterable[str], source: str) -> tuple[Pair, ...]:
                 f"{source}: both {found[read]!r} and {name!r} could hold the {what}{part}; save one of them"
             )
         found[read] = name
-    parts = [part for part in (None, *dict.fromkeys(PARTS.values())) if _Read(part, True) in found]
+    parts = [part for part in (None, *dict.fromkeys(PART_CALLED.values())) if _Read(part, True) in found]
     if None in parts and len(parts) > 1:
         both = [found[_Read(part, True)] for part in parts[:2]]
         raise DatasetError(f"{source}: holds {both[0]!r} beside {both[1]!r}; save the whole set or its parts")

@@ -36,9 +36,9 @@ def _open(source: str, path: Path) -> ClassFolders | ArraySet:
         return open_arrays(path)
     if path.is_dir():
         opened = open_class_folders(path)
-        if not opened.folders and opened.empty:
+        if not opened.classes and opened.empty:
             raise DatasetError(f"{source}: none of its {len(opened.empty)} class folders holds an image")
-        if not opened.folders:
+        if not opened.classes:
             raise DatasetError(
                 f"{source}: holds no class folders and no images.npy; "
                 "put the images of each class into a folder of its own"
