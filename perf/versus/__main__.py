@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.files import atomic_file
 from bctoolkit.system import cpu_name, versions
+from perf.pages import write_table
 from perf.turns import in_turns, ratio
 from perf.versus.files import File, files
 
@@ -36,7 +37,6 @@ RUNS_IN = {
 """By format: engines and what they run on."""
 QUIET = 0.5
 """Other programs' load on a machine whose figures are worth something."""
-BEGIN, END = "<!-- table of perf.versus: begin -->", "<!-- table of perf.versus: end -->"
 
 Group = dict[str, Any]
 """`load`: the load average before; `times`: milliseconds of each case in each round."""
@@ -95,14 +95,6 @@ def table(results: dict[str, Group]) -> str:
     return "\n".join(lines)
 
 
-def write_page(page: Path, content: str) -> None:
-    """Put the table between the page's marks."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    atomic_file(page, f"{before}{BEGIN}\n{content}\n{END}{after}".encode())
-
-
 def main() -> int:
     """Make the files, time a group at a time, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,7 +127,7 @@ def main() -> int:
     content = table(results)
     print(content)
     if options.page:
-        write_page(options.page, content)
+        write_table(options.page, "perf.versus", content)
     return 0
 
 
