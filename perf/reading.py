@@ -2,11 +2,11 @@
 
 usage: python -m perf.reading [--count N] [--rounds N] [--only TEXT] [--page FILE]
 
-Of each kind a folder of --count files is written, drawn cells of which each is there twenty times as a link, and read in
-turns, each in a process of its own: by `bctoolkit.data.load`, which hashes every image and prepares it in as many threads
-as there are CPUs, and by Pillow, `Image.open(file).convert("RGB").resize(…)` in as many threads. Seconds begin when
-everything is imported; memory is the most that was resident less what was before. Ratios are medians of the rounds. With
---page the table is written into a page, between its two marks.
+Of each kind a folder of --count files is written, drawn cells of which each is there twenty times as a link. It is read
+in turns, each in a process of its own: by `bctoolkit.data.load`, which hashes every image and prepares it in as many
+threads as there are CPUs, and by Pillow, `Image.open(file).convert("RGB").resize(…)` in as many threads. Seconds begin
+when everything is imported; memory is the most that was resident, less what was before. Ratios are medians of rounds.
+With --page the table is written into a page, between its two marks.
 """
 
 import argparse
