@@ -4,6 +4,7 @@ A recipe is a TOML file; `bctk … --set key=value` overrides single values. Unk
 ones. The resolved recipe is stored with what it made.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,8 +48,18 @@ class Split(Document, frozen=True):
     by: Literal["own", "content"] = "own"
     """`own`: as the set comes divided, where it does, so that figures compare with published ones; `content`: by each
     image's content."""
+    group: str = ""
+    """Regular expression, found in each file's path, whose first group names what the image belongs to, such as a
+    patient or a slide; none is divided between parts."""
     validation: Share = 0.15
     test: Share = 0.15
+
+    def __post_init__(self) -> None:
+        """Refuse a pattern that is none."""
+        try:
+            re.compile(self.group)
+        except re.error as problem:
+            raise ValueError(f"group: {self.group!r} is no regular expression ({problem})") from None
 
 
 class Phase(Document, frozen=True):

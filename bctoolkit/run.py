@@ -112,7 +112,9 @@ class TestMetrics(Document, frozen=True, kw_only=True):
     count: int
     accuracy: float
     accuracy_ci95: tuple[float, float]
-    """Exact binomial interval."""
+    """Exact binomial interval; over groups where there are such, see `statistics.clustered`."""
+    groups: int | None = None
+    """How many groups the images come from; None where that is not known."""
     macro_f1: float
     ece: float
     recall: dict[str, float | None]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from bctoolkit.cli import options
 from bctoolkit.cli.output import echo, echo_json, print_table
 from bctoolkit.cli.shared import quiet_engines, require_extras
 from bctoolkit.cli.signing import trusted_keys
@@ -28,6 +29,7 @@ __all__ = ["evaluate"]
     help="Which of the images, by the run's own split; a bundle records its test part only.",
 )
 @click.option("--corruptions", is_flag=True, help="Also measure under every corruption of docs/corruptions.md.")
+@options.group
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N of the images, for a quick look.")
 @click.option(
     "--foreign",
@@ -47,6 +49,7 @@ def evaluate(
     data: str,
     part: Literal["test", "validation", "train", "all"],
     corruptions: bool,
+    group: str | None,
     limit: int | None,
     foreign: str | None,
     out: Path | None,
@@ -84,6 +87,7 @@ def evaluate(
             progress,
             part=part,
             corruptions=corruptions,
+            group=group or "",
             limit=limit,
             foreign=foreign,
             target=out,
@@ -101,6 +105,7 @@ def show(evaluation: "Evaluation") -> None:
     """Print the figures as tables."""
     from bctoolkit.evaluate.tables import classes_table, corruptions_table, unreadable_line
     from bctoolkit.rendering.acceptance import site_line
+    from bctoolkit.rendering.groups import over_groups
 
     low, high = evaluation.accuracy_ci95
     echo(
@@ -112,7 +117,7 @@ def show(evaluation: "Evaluation") -> None:
         echo(unreadable_line(evaluation))
     if evaluation.site is not None:
         echo(site_line(evaluation.site))
-    echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%})")
+    echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%}{over_groups(evaluation.groups)})")
     echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}")
     _show_acceptance(evaluation)
     print_table(classes_table(evaluation))

@@ -10,6 +10,7 @@ from bctoolkit.documents.preprocessing import Channels, Head
 __all__ = [
     "channels",
     "golden",
+    "group",
     "head",
     "imports",
     "labels",
@@ -44,6 +45,11 @@ prepared = click.option(
     "--prepared",
     metavar="HOW",
     help="How the images were cut out of the microscope's pictures, as 'centre 200 of 360'; devices do the same.",
+)
+group = click.option(
+    "--group",
+    metavar="PATTERN",
+    help="Regular expression on file paths that names what images belong to, as '(patient_[0-9]+)'.",
 )
 output = click.option("--output", metavar="NAME", help="The output that holds the classes, where there are several.")
 head = click.option(

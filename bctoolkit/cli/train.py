@@ -1,5 +1,6 @@
 """`bctk train`."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, refuse_beside_resume, require_extras, stamp
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import duration
+from bctoolkit.rendering.groups import over_groups
 
 if TYPE_CHECKING:
     from bctoolkit.progress import Terminal
@@ -24,6 +26,7 @@ __all__ = ["train"]
 @click.option("--recipe", default="convnext_small", show_default=True, help="A recipe's name, or a .toml file.")
 @click.option("--data", metavar="PATH", help="Class folders, .npz or .npy (docs/arrays.md), or 'synthetic'.")
 @options.prepared
+@options.group
 @click.option(
     "--split",
     type=click.Choice(["own", "content"]),
@@ -53,6 +56,7 @@ def train(
     recipe: str,
     data: str | None,
     prepared: str | None,
+    group: str | None,
     split: str | None,
     name: str | None,
     weights: str | None,
@@ -72,6 +76,8 @@ def train(
       bctk train --data images/
       bctk train --recipe convnext_atto --data images/ --set phases.0.epochs=8 --name atto
       bctk train --recipe convnext_atto --data crops/ --prepared "centre 200 of 360"
+      bctk train --data slides/ --group "slide_[0-9]+"
+      bctk train --data table.csv
       bctk train --weights none --set batch_size=16 --data set.npz
       bctk train --recipe convnext_atto --data images/ --preview look.png
       bctk train --resume --name atto
@@ -96,6 +102,7 @@ def train(
     overrides = [f"weights={weights}"] if weights else []
     overrides += ["deterministic=true"] if deterministic else []
     overrides += [f"split.by={split}"] if split else []
+    overrides += [f"split.group={json.dumps(group)}"] if group else []
     if prepared is not None:
         overrides += map("input.{}={}".format, ("crop", "picture"), read_prepared(prepared))
     resolved = read_train_recipe(path, (*settings, *overrides))
@@ -132,7 +139,8 @@ def _train(target: Path, recipe: "TrainRecipe | None" = None, source: str = "", 
     low, high = figures.accuracy_ci95
     echo(
         f"{target}: accuracy {figures.accuracy:.2%} on the {figures.count} images of the test part "
-        f"(95 % interval {low:.2%}–{high:.2%}), macro-F1 {figures.macro_f1:.4f}, ECE {figures.ece:.4f}"
+        f"(95 % interval {low:.2%}–{high:.2%}{over_groups(figures.groups)}), macro-F1 {figures.macro_f1:.4f}, "
+        f"ECE {figures.ece:.4f}"
     )
     echo(f"next: bctk export {target.name} --format onnx")
 

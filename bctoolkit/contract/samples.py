@@ -30,7 +30,8 @@ LOW_BYTES = WIDE | {low: high for high, low in WIDE.items()}
 of what is stored, and the other the lower."""
 NATIVE = "16L" if sys.byteorder == "little" else "16B"
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
-"""Of TIFF: a tag, and its value where 0 is white."""
+SEPARATE, PLANAR, BITS = 2, 284, 258
+"""Of TIFF: tags, and their values where 0 is white, and where each channel is a picture of its own."""
 
 
 class Samples(NamedTuple):
@@ -71,10 +72,15 @@ def read_samples(picture: "Image", reopen: Reopen | None, name: str) -> Samples:
     Raises:
         InputMismatch: 16 bits a channel in a form that cannot be read without loss.
     """
-    stored = stored_as(picture)
+    stored, tags = stored_as(picture), getattr(picture, "tag_v2", {})
+    if tags.get(PLANAR) == SEPARATE and max(tags.get(BITS, (8,))) > 8:  # Pillow gives other numbers without a word
+        raise InputMismatch(
+            f"{name} has 16 bits a channel and each channel apart; save it with those of a pixel together, as "
+            "tifffile.imwrite(file, pixels, photometric='rgb', planarconfig='contig') does"
+        )
     if ";16" in stored and picture.mode in ("RGB", "RGBA"):
         return _wide(picture, stored, reopen, name)
-    if ";16" in stored and getattr(picture, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+    if ";16" in stored and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         raise InputMismatch(f"{name} has 16 bits a channel and white as 0; convert it first")
     picture.load()
     if picture.mode in ("P", "PA"):

@@ -42,6 +42,8 @@ class Dataset:
     """N positions in `PARTS`, where the publisher already split the set."""
     files: NDArray[np.object_] | None = None
     """N names of files, where each image has one."""
+    groups: NDArray[np.object_] | None = None
+    """N names of what an image was made of, such as a patient or a slide, where that is known."""
     unreadable: dict[str, int] = field(default_factory=dict)
     """Class → how many files of it could not be read, and are not among the N; only classes with any."""
 
@@ -58,6 +60,7 @@ class Dataset:
             hashes=self.hashes[index],
             published=None if self.published is None else self.published[index],
             files=None if self.files is None else self.files[index],
+            groups=None if self.groups is None else self.groups[index],
         )
 
     @cached_property

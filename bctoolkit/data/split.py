@@ -5,6 +5,7 @@ image lands in the same part in every run, on every machine and in every later v
 straddle two parts; and every class is split in the same proportions, up to the chance of a binomial draw.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def split(dataset: Dataset, shares: Split, progress: Progress | None = None) -> 
     found in several parts stays only in the first of train, validation, test, so that nothing trained on is tested on,
     and that a part which is missing is taken from the images for training.
 
+    A set of groups is divided by group instead: all images of a patient or a slide land in one part.
+
     Args:
         dataset: what to divide.
         shares: of validation and test.
@@ -74,7 +77,7 @@ def split(dataset: Dataset, shares: Split, progress: Progress | None = None) -> 
 
 
 def _by_content(dataset: Dataset, shares: Split) -> NDArray[np.int64]:
-    number = _number(dataset.hashes)
+    number = _number(dataset.hashes if dataset.groups is None else _hashes_of(dataset.groups))
     return np.where(number < shares.test, 2, np.where(number < shares.test + shares.validation, 1, 0))
 
 
@@ -88,6 +91,13 @@ def _as_published(
             f"{dataset.source}: {copies:,} images of a later part are in an earlier one, too, and count for that "
             "alone; figures on the rest are a little stricter than published ones"
         )
+    if dataset.groups is not None:
+        straddling = len({*dataset.groups[part == 0]} & {*dataset.groups[part > 0]})
+        if straddling:
+            progress.say(
+                f"{dataset.source}: {straddling:,} groups have images for training and for other parts, as published; "
+                "figures on those are not about new groups: --split content parts by group"
+            )
     missing = [i for i in (1, 2) if not (published == i).any()]
     if missing:
         names = " and ".join(PARTS[i] for i in missing)
@@ -118,6 +128,12 @@ def read(path: Path, dataset: Dataset) -> Parts:
     row = positions(dataset.hashes, stored["hashes"])
     part = np.where(row < 0, -1, np.append(stored["part"].astype(np.int64), -1)[row])
     return Parts(*(np.flatnonzero(part == i) for i in range(len(PARTS))))
+
+
+def _hashes_of(groups: NDArray[np.object_]) -> NDArray[np.uint8]:
+    """N × 32: the hash of each image's group, so that a group lands in one part."""
+    digests = {group: hashlib.sha256(str(group).encode("utf-8", "surrogateescape")).digest() for group in set(groups)}
+    return np.frombuffer(b"".join(digests[group] for group in groups), np.uint8).reshape(-1, 32)
 
 
 def _number(hashes: NDArray[np.uint8]) -> NDArray[np.float64]:

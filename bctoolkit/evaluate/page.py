@@ -11,6 +11,7 @@ from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation
 from bctoolkit.evaluate.tables import classes_table, unreadable_line
 from bctoolkit.rendering import html
 from bctoolkit.rendering.acceptance import accepted_line, curve_line, foreign_line, kinds_table, site_line
+from bctoolkit.rendering.groups import over_groups
 
 __all__ = ["render"]
 
@@ -35,7 +36,11 @@ def render(evaluation: Evaluation, dataset: Dataset) -> str:
 def _summary(evaluation: Evaluation) -> str:
     low, high = evaluation.accuracy_ci95
     tiles = [
-        ("accuracy", f"{evaluation.accuracy:.2%}", f"95 % interval {low:.2%}–{high:.2%}"),
+        (
+            "accuracy",
+            f"{evaluation.accuracy:.2%}",
+            f"95 % interval {low:.2%}–{high:.2%}{over_groups(evaluation.groups)}",
+        ),
         ("macro-F1", f"{evaluation.macro_f1:.4f}", f"{len(evaluation.labels)} classes"),
         ("calibration error", f"{evaluation.ece:.4f}", "expected, 15 bins"),
     ]

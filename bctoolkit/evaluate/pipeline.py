@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bctoolkit.data import Dataset, load, load_pictures
 from bctoolkit.data.corruptions.apply import predicted_classes
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
+from bctoolkit.data.groups import grouped
 from bctoolkit.documents import to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.evaluate import page, plots
@@ -42,6 +43,7 @@ def evaluate(
     corruptions: bool = False,
     limit: int | None = None,
     foreign: str | None = None,
+    group: str = "",
     target: Path | None = None,
     trusted_keys: Sequence[TrustedKey] | None = None,
 ) -> Evaluation:
@@ -56,6 +58,7 @@ def evaluate(
         corruptions: whether to run the corruption suite too.
         limit: at most so many images, selected by their content.
         foreign: pictures of which none belongs to a class: how many are accepted all the same.
+        group: pattern of what images belong to, see `data.groups.grouped`; intervals are then over groups.
         target: the folder to write `evaluation.json`, `evaluation.html` and pictures to; None writes nothing.
         trusted_keys: as `bctoolkit.bundle.read` takes them.
 
@@ -71,7 +74,7 @@ def evaluate(
             require("matplotlib.figure", "bench")  # before minutes of work, not after
         subject = open_subject(path, trusted_keys)
         pictures = None if foreign is None else _foreign(subject, foreign, progress)
-        loaded = load(source, subject.contract, progress).in_order_of(subject.labels)
+        loaded = grouped(load(source, subject.contract, progress), group).in_order_of(subject.labels)
         index, selection = subject.select(loaded, part)
         if limit is not None and limit < len(index):
             selection += f"; {limit} of these {len(index):,} images"
@@ -163,7 +166,8 @@ def evaluate_subject(
         counts=dict(zip(names, counts.sum(1).tolist(), strict=True)),
         unreadable=dataset.unreadable,
         accuracy=metrics.accuracy(dataset.labels, probabilities),
-        accuracy_ci95=metrics.exact_interval(int(np.trace(counts)), len(dataset)),
+        accuracy_ci95=metrics.accuracy_interval(dataset.labels, probabilities, dataset.groups),
+        groups=None if dataset.groups is None else len({*dataset.groups}),
         precision=metrics.by_class(metrics.precision(counts), names),
         recall=metrics.recall_by_class(counts, names),
         f1=metrics.by_class(metrics.f1(counts), names),

@@ -56,7 +56,9 @@ class Evaluation(Document, frozen=True, kw_only=True):
     """Class → how many files of it, in the whole set, could not be read and are left out; only classes with any."""
     accuracy: float
     accuracy_ci95: tuple[float, float]
-    """Exact binomial interval."""
+    """Exact binomial interval; over groups where there are such, see `statistics.clustered`."""
+    groups: int | None = None
+    """How many groups the images come from; None where that is not known."""
     precision: dict[str, float | None]
     recall: dict[str, float | None]
     f1: dict[str, float | None]

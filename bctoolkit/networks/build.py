@@ -15,8 +15,7 @@ from keras import layers
 
 from bctoolkit.documents.networks import BASELINE, CONVNEXT, ColourNormalization, Depths, require_network
 from bctoolkit.errors import RecipeError
-from bctoolkit.networks.colours import stretched
-from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth
+from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth, stretched
 
 __all__ = ["NETWORKS", "build"]
 
@@ -48,7 +47,7 @@ def build(
         drop_path: stochastic-depth rate of the last block; the others rise to it linearly.
         layer_scale: first value of LayerScale's factors.
         policy: Keras dtype policy of the layers between preprocessing and classifier.
-        colours: what is done to an image's colours before all else; `stretch`: see `networks.colours.stretched`.
+        colours: what is done to an image's colours before all else; `stretch`: see `networks.layers.stretched`.
 
     Returns:
         A functional model: float input N×H×W×C, output N×classes float32 probabilities.

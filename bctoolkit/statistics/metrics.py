@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
 from bctoolkit.documents.formats import Tolerance
+from bctoolkit.statistics.clustered import clustered_interval
 from bctoolkit.statistics.distributions import binomial_interval, least
 
 __all__ = [
     "Parity",
     "ReliabilityBin",
     "accuracy",
+    "accuracy_interval",
     "are_probabilities",
     "by_class",
     "calibration_gaps",
@@ -180,6 +182,16 @@ def accuracy(labels: Labels, probabilities: Probabilities) -> float:
 def exact_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
     """Exact binomial interval of a proportion (Clopper & Pearson 1934)."""
     return binomial_interval(successes, count, level)
+
+
+def accuracy_interval(
+    labels: Labels, probabilities: Probabilities, groups: NDArray[np.object_] | None = None
+) -> tuple[float, float]:
+    """95 % interval of the accuracy: exact binomial, or over groups where images come in such."""
+    right = labels == probabilities.argmax(1)
+    if groups is None:
+        return exact_interval(int(right.sum()), len(labels))
+    return clustered_interval(right, groups)
 
 
 def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:

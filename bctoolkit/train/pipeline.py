@@ -12,6 +12,7 @@ import numpy as np
 from bctoolkit import run
 from bctoolkit.contract import decode
 from bctoolkit.data import Dataset, Parts, load, split
+from bctoolkit.data.groups import grouped
 from bctoolkit.documents.networks import require_network
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import in_use, unfinished
@@ -119,7 +120,7 @@ def preview(recipe: TrainRecipe, source: str, picture: Path, progress: Progress)
 
 def _images(recipe: TrainRecipe, source: str, progress: Progress) -> tuple[Dataset, Parts]:
     require_network(recipe.model)
-    dataset = load(source, recipe.input, progress)
+    dataset = grouped(load(source, recipe.input, progress), recipe.split.group)
     parts = split(dataset, recipe.split, progress)
     progress.say(
         f"{len(dataset):,} {dataset.kind} images of {len(dataset.classes)} classes from {dataset.source}: "

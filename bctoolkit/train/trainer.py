@@ -165,7 +165,8 @@ def _test(training: Training) -> run.TestMetrics:
     return run.TestMetrics(
         count=len(test),
         accuracy=metrics.accuracy(test.labels, probabilities),
-        accuracy_ci95=metrics.exact_interval(int(np.trace(counts)), len(test)),
+        accuracy_ci95=metrics.accuracy_interval(test.labels, probabilities, test.groups),
+        groups=None if test.groups is None else len({*test.groups}),
         macro_f1=metrics.macro_f1(counts),
         ece=metrics.expected_calibration_error(test.labels, probabilities),
         recall=metrics.recall_by_class(counts, test.classes),

@@ -26,6 +26,7 @@ import psutil
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.files import atomic_file
 from bctoolkit.system import cpu_name, versions
+from perf.pages import write_table
 from perf.turns import in_turns, ratio
 from perf.versus.files import File, files
 
@@ -39,7 +40,6 @@ RUNS_IN = {
 QUIET = 0.2
 """CPUs that other programs keep busy on a machine whose figures are worth something."""
 LOOK_SECONDS = 2.0
-BEGIN, END = "<!-- table of perf.versus: begin -->", "<!-- table of perf.versus: end -->"
 
 Group = dict[str, Any]
 """`load`: CPUs that others kept busy before; `times`: milliseconds of each case in each round."""
@@ -107,14 +107,6 @@ def table(results: dict[str, Group]) -> str:
     return "\n".join(lines)
 
 
-def write_page(page: Path, content: str) -> None:
-    """Put the table between the page's marks."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    atomic_file(page, f"{before}{BEGIN}\n{content}\n{END}{after}".encode())
-
-
 def main() -> int:
     """Make the files, time a group at a time, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -147,7 +139,7 @@ def main() -> int:
     content = table(results)
     print(content)
     if options.page:
-        write_page(options.page, content)
+        write_table(options.page, "perf.versus", content)
     return 0
 
 

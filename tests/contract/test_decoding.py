@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
-from bctoolkit.contract import InputContract, decode, prepare
+from bctoolkit.contract import InputContract, decode, decode_bytes, prepare
 from bctoolkit.contract.decoding import _in_eight_bits, _over_white
 from bctoolkit.documents import parse
 from bctoolkit.errors import InputMismatch, RecipeError
@@ -159,3 +160,45 @@ def test_what_white_as_zero_means_in_16_bits_is_not_guessed(tmp_path: Path) -> N
     path = saved(tmp_path / "x.tif", deep, tiffinfo={262: 0})
     with pytest.raises(InputMismatch, match=r"x\.tif has 16 bits a channel and white as 0; convert it first"):
         decode(path, white(4095))
+
+
+DEEP = np.random.default_rng(11).integers(0, 4096, (40, 48, 3)).astype(np.uint16)
+WRITTEN: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
+    "grey": (DEEP[..., 0], {}),
+    "grey, predicted": (DEEP[..., 0], {"compression": "zlib", "predictor": 2}),
+    "grey, tiles": (DEEP[..., 0], {"tile": (16, 16)}),
+    "RGB": (DEEP, {}),
+    "RGB, packed": (DEEP, {"compression": "zlib"}),
+    "RGB, predicted": (DEEP, {"compression": "zlib", "predictor": 2}),
+    "RGB, tiles": (DEEP, {"tile": (16, 16)}),
+    "RGB, strips": (DEEP, {"rowsperstrip": 7}),
+    "RGB, BigTIFF": (DEEP, {"bigtiff": True}),
+    "RGB, big-endian": (DEEP, {"byteorder": ">"}),
+}
+
+
+def written(pixels: NDArray[Any], **options: Any) -> bytes:
+    """A TIFF of microscopy's usual writer, which knows more forms than Pillow's."""
+    tifffile = pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    grey = pixels.ndim == 2
+    tifffile.imwrite(file, pixels, photometric="minisblack" if grey else "rgb", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("pixels", "options"), WRITTEN.values(), ids=WRITTEN)
+def test_16_bits_of_tiff_are_read_to_the_last_in_every_form(pixels: NDArray[Any], options: dict[str, Any]) -> None:
+    eight = plain.eight_bits(pixels.reshape(40, 48, -1).astype(int), 4095)
+    decoded = decode_bytes(written(pixels, **options), InputContract(white=4095), "cell.tif")
+    assert np.array_equal(decoded, plain.channels(eight, 3))
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"byteorder": ">"}])
+def test_16_bits_with_each_channel_apart_are_refused_and_8_are_read(options: dict[str, Any]) -> None:
+    """Pillow gives the lower bytes, or the upper eight bits."""
+    apart = {"planarconfig": "separate", **options}
+    with pytest.raises(InputMismatch, match=r"^cell\.tif has 16 bits a channel and each channel apart; save it with"):
+        decode_bytes(written(DEEP.transpose(2, 0, 1), **apart), InputContract(white=4095), "cell.tif")
+    eight = (DEEP >> 4).astype(np.uint8)
+    decoded = decode_bytes(written(eight.transpose(2, 0, 1), **apart), InputContract(), "cell.tif")
+    assert np.array_equal(decoded, eight)

@@ -175,8 +175,8 @@ def test_a_set_that_comes_in_parts_is_read_as_one_and_stays_divided(
     assert (len(dataset), dataset.classes) == (18, ("left", "right"))
     assert dataset.published is not None
     assert dataset.files is not None
-    for part, name in enumerate(names):
-        assert {Path(file).parts[-3] for file in dataset.files[dataset.published == part]} == {name}
+    for position, name in enumerate(names):
+        assert {Path(file).parts[-3] for file in dataset.files[dataset.published == position]} == {name}
     (line,) = lines
     assert "comes divided, and stays so: " in line
     for name, part in zip(names, ("train", "validation", "test"), strict=True):

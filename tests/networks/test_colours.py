@@ -14,8 +14,8 @@ from bctoolkit.export.exporter import ExportSettings, QuantizationSettings
 from bctoolkit.export.keras_graph.twin import fold, freeze
 from bctoolkit.lazy import attribute
 from bctoolkit.networks import build
-from bctoolkit.networks.colours import CELL, LEAST_SPAN, stretched
 from bctoolkit.networks.inference import predictor
+from bctoolkit.networks.layers import CELL, LEAST_SPAN, stretched
 
 pytestmark = pytest.mark.slow
 

@@ -99,8 +99,7 @@ def _of_files(source: str, folders: ClassFolders, white: White | None) -> Collec
     def pieces() -> Iterator[Piece]:
         return (paths[first : first + PIECE] for first in range(0, len(paths), PIECE))
 
-    notes = tuple(folders.notes)
-    return Collection(source, names, folders.labels, folders.classes, pieces, {"": len(paths)}, notes, white)
+    return Collection(source, names, folders.labels, folders.classes, pieces, {"": len(paths)}, folders.notes, white)
 
 
 def _of_arrays(source: str, arrays: ArraySet, white: White | None) -> Collection:

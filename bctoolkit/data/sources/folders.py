@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -39,21 +38,22 @@ HOUSEKEEPING = frozenset(
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """A folder of class folders, or one of `train`, `val` and `test` with class folders in each."""
+    """Files of images by class: in folders, one a class, or as a table lists them."""
 
     path: Path
+    """The folder that all files lie in."""
     classes: tuple[str, ...]
-    """Names of the class folders that hold an image, in the order of the alphabet."""
+    """In the order of the alphabet; each has an image."""
     files: tuple[tuple[Path, ...], ...]
-    """The images of each class, in the class's folder and the folders below it."""
-    empty: tuple[Path, ...] = ()
-    """Folders beside them without an image: they are no classes."""
-    others: tuple[Path, ...] = ()
-    """Files in any of these that are no images."""
-    loose: int = 0
-    """Images that lie beside the class folders."""
-    parts: tuple[tuple[Path, int], ...] = ()
-    """The folders that are parts of the set, and what they are as positions in `PARTS`; none where it has no such."""
+    """The images of each class."""
+    notes: tuple[str, ...] = ()
+    """What the folders are taken for, and what lies there and is not read, a line each."""
+    empty: int = 0
+    """Class folders without an image."""
+    published: NDArray[np.int64] | None = None
+    """N positions in `PARTS`, where the set comes divided."""
+    groups: NDArray[np.object_] | None = None
+    """N names of what an image was made of, such as a patient, where that is known."""
 
     @property
     def images(self) -> list[Path]:
@@ -64,29 +64,6 @@ class ClassFolders:
     def labels(self) -> NDArray[np.int64]:
         """N positions in `classes`."""
         return np.repeat(np.arange(len(self.classes)), [len(files) for files in self.files])
-
-    @property
-    def published(self) -> NDArray[np.int64] | None:
-        """N positions in `PARTS`, where the set is divided."""
-        if not self.parts:
-            return None
-        part = {folder.name: position for folder, position in self.parts}
-        return np.array([part[file.relative_to(self.path).parts[0]] for file in self.images], np.int64)
-
-    @cached_property
-    def notes(self) -> list[str]:
-        """What the folders are taken for, and what lies there and is not read, a line each."""
-        notes = []
-        if self.parts:
-            named = ", ".join(f"{folder.name}/ is for {PARTS[part]}" for folder, part in self.parts)
-            notes.append(f"comes divided, and stays so: {named}")
-        notes += [f"class folder {folder.name!r} holds no image: it is left out" for folder in self.empty]
-        if self.loose:
-            notes.append(f"{self.loose:,} images lie beside the class folders and belong to no class")
-        if self.others:
-            kinds = Counter(path.suffix.lower() or "without suffix" for path in self.others).most_common()
-            notes.append(f"left out as no images: {', '.join(f'{count:,} × {kind}' for kind, count in kinds)}")
-        return notes
 
 
 def open_class_folders(path: Path) -> ClassFolders:
@@ -105,16 +82,43 @@ def open_class_folders(path: Path) -> ClassFolders:
     roots = [folder for folder, _ in parts] or [path]
     for folder in (folder for root in roots for folder in class_folders(root)):
         below = list(_files(folder))
-        images = [file for file in below if is_image(file)]
-        others += sorted(set(below) - set(images))
-        if images:
-            files.setdefault(folder.name, []).extend(images)
+        found = [file for file in below if is_image(file)]
+        others += sorted(set(below) - set(found))
+        if found:
+            files.setdefault(folder.name, []).extend(found)
         else:
             empty.append(folder)
     classes = tuple(sorted(files))
     listed = tuple(tuple(files[name]) for name in classes)
-    loose = sum(len(image_files(root)) for root in {*roots, path})
-    return ClassFolders(path, classes, listed, tuple(empty), tuple(others), loose, tuple(parts))
+    notes = _notes(parts, empty, others, sum(len(image_files(root)) for root in {*roots, path}))
+    published = None
+    if parts:
+        part = {folder.name: position for folder, position in parts}
+        images = (file for each in listed for file in each)
+        published = np.array([part[file.relative_to(path).parts[0]] for file in images], np.int64)
+    return ClassFolders(path, classes, listed, notes, len(empty), published)
+
+
+def _notes(parts: list[tuple[Path, int]], empty: list[Path], others: list[Path], loose: int) -> tuple[str, ...]:
+    """What to say of folders.
+
+    Args:
+        parts: folders that are parts of the set, and what they are as positions in `PARTS`.
+        empty: folders beside the class folders, without an image.
+        others: files in any of these that are no images.
+        loose: images beside the class folders.
+    """
+    notes = []
+    if parts:
+        named = ", ".join(f"{folder.name}/ is for {PARTS[part]}" for folder, part in parts)
+        notes.append(f"comes divided, and stays so: {named}")
+    notes += [f"class folder {folder.name!r} holds no image: it is left out" for folder in empty]
+    if loose:
+        notes.append(f"{loose:,} images lie beside the class folders and belong to no class")
+    if others:
+        kinds = Counter(path.suffix.lower() or "without suffix" for path in others).most_common()
+        notes.append(f"left out as no images: {', '.join(f'{count:,} × {kind}' for kind, count in kinds)}")
+    return tuple(notes)
 
 
 def _parts(path: Path) -> list[tuple[Path, int]]:

@@ -105,7 +105,16 @@ def _load_folders(folders: ClassFolders, contract: InputContract, progress: Prog
 def _load_files(folders: ClassFolders, source: str, contract: InputContract, progress: Progress, most: int) -> Dataset:
     names = np.array([str(file) for file in folders.images], object)
     images, hashes, problems = _read_files(names, contract, progress, most)
-    dataset = Dataset(images, folders.labels, folders.classes, hashes, source, published=folders.published, files=names)
+    dataset = Dataset(
+        images,
+        folders.labels,
+        folders.classes,
+        hashes,
+        source,
+        published=folders.published,
+        files=names,
+        groups=folders.groups,
+    )
     return _without(problems, dataset, progress) if problems else dataset
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from bctoolkit.data.sources.arrays import ArraySet, is_array_folder, open_arrays
 from bctoolkit.data.sources.folders import ClassFolders, open_class_folders
+from bctoolkit.data.sources.table import TABLES, open_table
 from bctoolkit.documents.names import class_names_fault
 from bctoolkit.errors import DatasetError
 
@@ -15,8 +16,8 @@ def open_source(source: str) -> ClassFolders | ArraySet | Literal["synthetic"]:
     """Look at what a source holds; no image is decoded.
 
     Args:
-        source: a folder of class folders; an `.npz`, an `.npy` or a folder of them, as `open_arrays` takes them; or
-            `synthetic`.
+        source: a folder of class folders; a table of files, as `open_table` takes it; an `.npz`, an `.npy` or a folder
+            of them, as `open_arrays` takes them; or `synthetic`.
 
     Raises:
         DatasetError: nothing there, nothing that is a set of images, arrays that do not fit, or names of classes that
@@ -37,15 +38,19 @@ def _open(source: str, path: Path) -> ClassFolders | ArraySet:
     if path.is_dir():
         opened = open_class_folders(path)
         if not opened.classes and opened.empty:
-            raise DatasetError(f"{source}: none of its {len(opened.empty)} class folders holds an image")
+            raise DatasetError(f"{source}: none of its {opened.empty} class folders holds an image")
         if not opened.classes:
             raise DatasetError(
                 f"{source}: holds no class folders and no images.npy; "
                 "put the images of each class into a folder of its own"
             )
         return opened
+    if path.suffix.lower() in TABLES and path.is_file():
+        return open_table(path)
     if path.suffix.lower() in (".npz", ".npy") and path.is_file():
         return open_arrays(path)
     if not path.exists():
-        raise DatasetError(f"{source}: no such folder or file; give a folder of class folders, an .npz, or 'synthetic'")
-    raise DatasetError(f"{source}: neither a folder of class folders nor an .npz")
+        raise DatasetError(
+            f"{source}: no such folder or file; give a folder of class folders, a .csv, an .npz, or 'synthetic'"
+        )
+    raise DatasetError(f"{source}: neither a folder of class folders nor a .csv or .npz")
