@@ -229,7 +229,6 @@ DOUBTFUL: dict[str, tuple[Arrays, str]] = {
     ),
     "images last": ({"images": PIXELS.transpose(1, 2, 3, 0).copy()}, "put the images' axis first"),
     "Fortran": ({"images": np.asfortranarray(PIXELS)}, "is in Fortran order"),
-    "one image": ({"images": PIXELS[0], "labels": [0]}, "add a batch axis"),
     "volumes": ({"images": PIXELS[:, None]}, "drop an axis"),
     "objects": ({"images": objects(PIXELS)}, "of objects save"),
     "labels as objects": ({"labels": objects(list("abc" * 4))}, "of objects save"),
@@ -277,6 +276,15 @@ def test_black_images_among_others_are_images(tmp_path: Path) -> None:
     images = PIXELS.copy()
     images[:6], images[6] = 0, 1
     assert loaded(saved(tmp_path, {"images": images, "labels": LABELS})).images[:].tolist() == images.tolist()
+
+
+def test_one_image_needs_no_axis_for_their_number(tmp_path: Path) -> None:
+    dataset = loaded(saved(tmp_path, {"images": PIXELS[0], "labels": [0]}))
+    assert np.array_equal(dataset.images[:], PIXELS[:1])
+    np.save(tmp_path / "cell.npy", PIXELS[0])
+    assert open_images(tmp_path / "cell.npy")[0].count == 1
+    with pytest.raises(DatasetError, match=r"has shape \(10, 9, 3\) and dtype uint8; wanted N×height×width×3"):
+        loaded(saved(tmp_path, {"images": PIXELS[0], "labels": LABELS[:10]}))
 
 
 def test_labels_do_not_count_where_images_alone_are_wanted(tmp_path: Path) -> None:
