@@ -40,8 +40,8 @@ RULES = {
     "images that cannot be decoded": "cannot be decoded|is greyscale|transparency|is none of|mode |smaller than|wants",
     "nothing left, or not one size": "no image left|room for one size|class folder|holds neither|none of its",
     "not the set's kind": "channel",
-    "a meaning in doubt": "save them as 0–255|different types|hold nothing but 0|hold 0 and 1|could hold the|wanted 0–255|"
-    "save the whole set",
+    "a meaning in doubt": "save them as 0–255|different types|hold nothing but 0|hold 0 and 1|could hold the|"
+    "wanted 0–255|save the whole set",
 }
 CONTRACT = InputContract(height=16, width=16)
 

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 PIECE_IMAGES, PIECE_BYTES = 256, 16 * 2**20
+COMPUTED = 8
+"""Bytes of a value of another type than uint8 while it is looked at: a double."""
 
 MOST_MEMBERS = 1000
 MOST_PIXELS = 2**26
@@ -102,7 +104,8 @@ class ImageArray:
         Raises:
             DatasetError: the file is damaged or cut off.
         """
-        most = max(1, min(PIECE_IMAGES, PIECE_BYTES // self.step))
+        computed = self.step if self.dtype == np.uint8 else int(np.prod(self.shape)) * COMPUTED
+        most = max(1, min(PIECE_IMAGES, PIECE_BYTES // computed))
         with readable(self.path), stream_of(self.path, self.member) as stream:
             read_header(stream)
             for first in range(0, self.count, most):
