@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from bctoolkit.contract import InputContract, in_grey
 from bctoolkit.contract.values import certain, likely, spread
@@ -82,6 +83,14 @@ def test_a_folder_of_arrays_and_an_array_beside_its_labels_are_sets(tmp_path: Pa
     (tmp_path / "y_train.npy").unlink()
     with pytest.raises(DatasetError, match=r"no labels lie beside it; save them as x_train\.labels\.npy$"):
         loaded(tmp_path / "x_train.npy")
+
+
+def test_an_array_beside_class_folders_does_not_make_the_folder_one_of_arrays(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(PIXELS[0]).save(tmp_path / name / "1.png")
+    np.save(tmp_path / "data.npy", np.arange(3))
+    assert loaded(tmp_path).classes == ("a", "b")
 
 
 @pytest.mark.parametrize(
