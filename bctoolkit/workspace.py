@@ -64,10 +64,10 @@ class Workspace:
         return files
 
     def default_data(self) -> str | None:
-        """The workspace's own images, if there are any: class folders, `images.npy`, or a single `.npz`."""
+        """The workspace's own images, if there are any: class folders, `.npy` files, or a single `.npz`."""
         if not self.data.is_dir():
             return None
-        if (self.data / "images.npy").is_file() or any(path.is_dir() for path in self.data.iterdir()):
+        if any(self.data.glob("*.npy")) or any(path.is_dir() for path in self.data.iterdir()):
             return str(self.data)
         archives = list(self.data.glob("*.npz"))
         return str(archives[0]) if len(archives) == 1 else None

@@ -99,8 +99,6 @@ def for_pictures(shape: Shape, count: int | None) -> Axes | None:
         channels = shape[1] // side**2
         code = f"{{x}}.reshape(-1, {side}, {side}" + (f", {channels})" if channels > 1 else ")")
         return Axes("give each image its rows back", code, lambda _: (shape[0], side, side, channels))
-    if len(shape) == 3 and count in (None, 1):
-        return BATCH
     if len(shape) == 4 and shape[3] == count:
         return FIRST
     return SQUEEZED if len(shape) == 5 and shape[1] == 1 else None

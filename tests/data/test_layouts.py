@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from bctoolkit.contract import InputContract, in_grey
 from bctoolkit.contract.values import certain, likely, spread
@@ -82,6 +83,14 @@ def test_a_folder_of_arrays_and_an_array_beside_its_labels_are_sets(tmp_path: Pa
     (tmp_path / "y_train.npy").unlink()
     with pytest.raises(DatasetError, match=r"no labels lie beside it; save them as x_train\.labels\.npy$"):
         loaded(tmp_path / "x_train.npy")
+
+
+def test_an_array_beside_class_folders_does_not_make_the_folder_one_of_arrays(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(PIXELS[0]).save(tmp_path / name / "1.png")
+    np.save(tmp_path / "data.npy", np.arange(3))
+    assert loaded(tmp_path).classes == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +238,6 @@ DOUBTFUL: dict[str, tuple[Arrays, str]] = {
     ),
     "images last": ({"images": PIXELS.transpose(1, 2, 3, 0).copy()}, "put the images' axis first"),
     "Fortran": ({"images": np.asfortranarray(PIXELS)}, "is in Fortran order"),
-    "one image": ({"images": PIXELS[0], "labels": [0]}, "add a batch axis"),
     "volumes": ({"images": PIXELS[:, None]}, "drop an axis"),
     "objects": ({"images": objects(PIXELS)}, "of objects save"),
     "labels as objects": ({"labels": objects(list("abc" * 4))}, "of objects save"),
@@ -277,6 +285,15 @@ def test_black_images_among_others_are_images(tmp_path: Path) -> None:
     images = PIXELS.copy()
     images[:6], images[6] = 0, 1
     assert loaded(saved(tmp_path, {"images": images, "labels": LABELS})).images[:].tolist() == images.tolist()
+
+
+def test_one_image_needs_no_axis_for_their_number(tmp_path: Path) -> None:
+    dataset = loaded(saved(tmp_path, {"images": PIXELS[0], "labels": [0]}))
+    assert np.array_equal(dataset.images[:], PIXELS[:1])
+    np.save(tmp_path / "cell.npy", PIXELS[0])
+    assert open_images(tmp_path / "cell.npy")[0].count == 1
+    with pytest.raises(DatasetError, match=r"has shape \(10, 9, 3\) and dtype uint8; wanted N×height×width×3"):
+        loaded(saved(tmp_path, {"images": PIXELS[0], "labels": LABELS[:10]}))
 
 
 def test_labels_do_not_count_where_images_alone_are_wanted(tmp_path: Path) -> None:

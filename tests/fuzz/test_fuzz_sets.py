@@ -40,6 +40,8 @@ RULES = {
     "images that cannot be decoded": "cannot be decoded|is greyscale|transparency|is none of|mode |smaller than|wants",
     "nothing left, or not one size": "no image left|room for one size|class folder|holds neither|none of its",
     "not the set's kind": "channel",
+    "a meaning in doubt": "save them as 0–255|different types|hold nothing but 0|hold 0 and 1|could hold the|"
+    "wanted 0–255|save the whole set",
 }
 CONTRACT = InputContract(height=16, width=16)
 
@@ -72,6 +74,11 @@ OTHER_ARRAYS: tuple[Callable[[Any, Random], Any], ...] = (
     lambda array, draw: np.asfortranarray(array),
     lambda array, draw: array.reshape(-1),
     lambda array, draw: array[None],
+    lambda array, draw: (
+        array / draw.choice((1, 255, 127.5, 1000)) - draw.choice((0, 0, 1)) if array.ndim == 4 else array
+    ),
+    lambda array, draw: array.transpose(0, 3, 1, 2) if array.ndim == 4 else np.eye(3)[np.arange(len(array)) % 3],
+    lambda array, draw: np.where(array > 99, np.nan, np.inf) if array.ndim == 4 else array[::-1],
     lambda array, draw: np.array(draw.choice(NAMES[:-1])),
     lambda array, draw: np.array(draw.choices(NAMES[:-1], k=len(array))),
     lambda array, draw: np.array([name.encode("utf-8", "replace") for name in draw.choices(NAMES, k=len(array))]),

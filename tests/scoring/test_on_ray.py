@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -9,14 +10,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
+from bctoolkit.contract import InputContract
 from bctoolkit.errors import DatasetError, MissingExtra
+from bctoolkit.progress import Silent
 from bctoolkit.scoring.inputs import Inputs
-from bctoolkit.scoring.on_ray import Opening, on_ray
+from bctoolkit.scoring.on_ray import Opening, _item, _place, on_ray
 from tests.support.bundles import STORED
 from tests.support.scoring import classifier, pictures
 
@@ -144,3 +148,17 @@ def test_what_goes_wrong_at_a_worker_is_the_error_it_is_here(tmp_path: Path) -> 
     command = [sys.executable, "-c", ASK, str(tmp_path / "absent")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout == f"BackendError {tmp_path / 'absent'}: no such folder\n", done.stderr
+
+
+def test_a_worker_reads_the_images_that_it_is_told_places_of(tmp_path: Path) -> None:
+    """What goes to it is a place as text, and once for each archive how to read it."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 5, 6, 3), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", train_images=images[:2] / 255, test_images=images[2:] / 255)
+    np.save(tmp_path / "b.npy", images.transpose(0, 3, 1, 2))
+    inputs, readers = Inputs([str(tmp_path / "a.npz"), str(tmp_path / "b.npy")]), list[Any]()
+    inputs.require(InputContract(height=5, width=6), Silent())
+    places = [_place(item, readers) for item in inputs]
+    assert len(readers) == 2
+    sent = pickle.loads(pickle.dumps(readers))
+    read = [_item(place, sent).read() for place in places]
+    assert np.array_equal(np.stack(read), np.concatenate([images, images]))

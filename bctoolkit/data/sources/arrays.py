@@ -27,7 +27,7 @@ from bctoolkit.data.sources.image_array import (
     require_pixels,
 )
 from bctoolkit.data.sources.labels import flat, positions_and_classes, read_names, read_texts
-from bctoolkit.data.sources.members import CLASS_NAMES, Pair, is_images, labels_beside, pairs
+from bctoolkit.data.sources.members import CLASS_NAMES, Pair, is_images, is_labels, labels_beside, pairs
 from bctoolkit.errors import DatasetError
 from bctoolkit.untrusted.archives import open_archive, open_member
 from bctoolkit.untrusted.arrays import UNREADABLE, Header, read_array, read_header
@@ -173,8 +173,9 @@ def class_names_file(arrays: Path) -> Path:
 
 
 def is_array_folder(path: Path) -> bool:
-    """Whether a folder holds an `.npy` that is called like images."""
-    return path.is_dir() and any(is_images(file.stem) for file in path.glob("*.npy"))
+    """Whether a folder holds `images.npy`, or `.npy` files that are called like images and like labels."""
+    names = [file.stem for file in path.glob("*.npy")] if path.is_dir() else []
+    return "images" in names or (any(map(is_images, names)) and any(map(is_labels, names)))
 
 
 def open_arrays(path: Path) -> ArraySet:

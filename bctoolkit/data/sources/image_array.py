@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 PIECE_IMAGES, PIECE_BYTES = 256, 16 * 2**20
+COMPUTED = 8
+"""Bytes of a value of another type than uint8 while it is looked at: a double."""
 
 MOST_MEMBERS = 1000
 MOST_PIXELS = 2**26
@@ -102,7 +104,8 @@ class ImageArray:
         Raises:
             DatasetError: the file is damaged or cut off.
         """
-        most = max(1, min(PIECE_IMAGES, PIECE_BYTES // self.step))
+        computed = self.step if self.dtype == np.uint8 else int(np.prod(self.shape)) * COMPUTED
+        most = max(1, min(PIECE_IMAGES, PIECE_BYTES // computed))
         with readable(self.path), stream_of(self.path, self.member) as stream:
             read_header(stream)
             for first in range(0, self.count, most):
@@ -148,11 +151,21 @@ def image_array(stream: BinaryIO, place: Place, labels: int | None) -> ImageArra
     """
     header = read_header(stream)
     _require_images(header, place, labels)
-    shape = header.shape if len(header.shape) == 4 else (*header.shape, 1)  # MedMNIST's grey sets have no axis for it
+    shape = header.shape if len(header.shape) == 4 else _with_all_axes(header.shape)
     first = channels_first(shape)
     count, height, width, channels = (shape[0], shape[2], shape[3], shape[1]) if first else shape
     start = None if place.start is None else place.start + stream.tell()
     return ImageArray(place.path, place.member, count, (height, width, channels), start, header.dtype, first)
+
+
+def _is_one(shape: tuple[int, ...], labels: int | None) -> bool:
+    """Whether three axes are those of a single image, which is of RGB or has alpha besides."""
+    return len(shape) == 3 and shape[2] in ALPHAS and labels in (None, 1)
+
+
+def _with_all_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Four of three: MedMNIST's grey sets have no axis for the channel, and a single image has none for N."""
+    return (1, *shape) if shape[2] in ALPHAS else (*shape, 1)
 
 
 def _require_images(header: Header, place: Place, labels: int | None) -> None:
@@ -164,7 +177,7 @@ def _require_images(header: Header, place: Place, labels: int | None) -> None:
         raise DatasetError(f"{place} has shape {shape}: no pixels")
     grey = len(shape) == 3 and shape[2] not in ALPHAS
     last = len(shape) == 4 and labels == shape[3] and labels != shape[0] and shape[3] not in (1, *ALPHAS)
-    images = grey or (len(shape) == 4 and not last)
+    images = grey or _is_one(shape, labels) or (len(shape) == 4 and not last)
     if not images:
         axes = for_pictures(shape, labels)
         remedy = f"; {axes.what}: {mended(place.names, axes.code)}" if axes else ""

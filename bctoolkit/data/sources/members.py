@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bctoolkit.data.dataset import PART_CALLED
 from bctoolkit.errors import DatasetError
 
-__all__ = ["CLASS_NAMES", "Pair", "is_images", "labels_beside", "pairs"]
+__all__ = ["CLASS_NAMES", "Pair", "is_images", "is_labels", "labels_beside", "pairs"]
 
 LABELS_OF = {"images": "labels", "image": "label", "x": "y", "data": "target"}
 """Names of images → the name that labels beside them usually have."""
@@ -47,6 +47,12 @@ def is_images(name: str) -> bool:
     """Whether an array of this name holds images."""
     read = _read(name)
     return read is not None and read.images
+
+
+def is_labels(name: str) -> bool:
+    """Whether an array of this name holds labels."""
+    read = _read(name)
+    return read is not None and not read.images
 
 
 def pairs(names: Iterable[str], source: str) -> tuple[Pair, ...]:

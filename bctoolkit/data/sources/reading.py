@@ -133,6 +133,7 @@ def _doubt(parts: tuple[ImageArray, ...], seen: Spread, contract: InputContract)
     scale = likely(seen, contract.white)
     if scale == EIGHT and 1 < seen.high < HALF and seen.dtype != np.uint16:
         scale = from_to(0, seen.high)
+        what += "; where 255 is white, save them as uint8"
     if not seen.finite:
         what += ", and numbers that are not finite"
     if seen.dtype == np.uint16 and contract.white is None:
