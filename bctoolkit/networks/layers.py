@@ -1,4 +1,4 @@
-"""The layers Keras has no public class for, registered so that saved files load in safe mode, and what is made of such."""
+"""The layers Keras has no public class for, registered so that saved files load in safe mode, and uses of others."""
 
 import math
 from collections.abc import Callable, Iterator
