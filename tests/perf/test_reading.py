@@ -12,7 +12,7 @@ BEGIN, END = "<!-- table of perf.reading: begin -->", "<!-- table of perf.readin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["PNG, 16 bits", ".npz"])
+@pytest.mark.parametrize("kind", [pytest.param("PNG, 16 bits", marks=pytest.mark.soak), ".npz"])
 def test_a_kind_is_read_by_both_and_stands_in_the_page(tmp_path: Path, kind: str) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
