@@ -29,6 +29,19 @@ __all__ = ["evaluate"]
     help="Which of the images, by the run's own split; a bundle records its test part only.",
 )
 @click.option("--corruptions", is_flag=True, help="Also measure under every corruption of docs/corruptions.md.")
+@click.option(
+    "--map",
+    "site_map",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .toml that says which of the set's classes is which of the network's.",
+)
+@click.option(
+    "--map-template",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write such a file to be filled in, and measure nothing.",
+)
 @options.group
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N of the images, for a quick look.")
 @click.option(
@@ -49,6 +62,8 @@ def evaluate(
     data: str,
     part: Literal["test", "validation", "train", "all"],
     corruptions: bool,
+    site_map: Path | None,
+    map_template: Path | None,
     group: str | None,
     limit: int | None,
     foreign: str | None,
@@ -70,6 +85,8 @@ def evaluate(
       bctk evaluate atto --data images/ --part validation --corruptions --out report/
       bctk evaluate exports/bundles/atto-onnx-int8-dynamic --data images/ --json
       bctk evaluate exports/bundles/atto-onnx-fp32 --data other-site/ --foreign photographs/
+      bctk evaluate atto --data other-site/ --map-template map.toml
+      bctk evaluate atto --data other-site/ --map map.toml --out report/
     """
     from bctoolkit.documents import to_json
     from bctoolkit.evaluate.subject import is_run, locate
@@ -77,6 +94,9 @@ def evaluate(
 
     path = locate(Workspace(), subject)
     require_extras("bench", *(["train"] if is_run(path) else []))
+    if map_template is not None:
+        _write_template(map_template, path, data)
+        return
     with quiet_engines() as progress:
         progress.step("opening the model", 0, 1)
         from bctoolkit.evaluate import evaluate as run_evaluation
@@ -88,6 +108,7 @@ def evaluate(
             part=part,
             corruptions=corruptions,
             group=group or "",
+            site_map=site_map,
             limit=limit,
             foreign=foreign,
             target=out,
@@ -101,9 +122,21 @@ def evaluate(
         echo(f"page: {out / 'evaluation.html'}")
 
 
+def _write_template(target: Path, subject: Path, data: str) -> None:
+    """Write a map of the set's classes to be filled in."""
+    from bctoolkit import bundle, run
+    from bctoolkit.data.sources.collection import open_collection
+    from bctoolkit.evaluate.site_map import write_template
+    from bctoolkit.evaluate.subject import is_run
+
+    labels = run.read(subject).labels if is_run(subject) else bundle.read(subject).manifest.labels
+    write_template(target, open_collection(data).classes, labels)
+    echo(f"{target}: fill it in, then evaluate with --map {target}")
+
+
 def show(evaluation: "Evaluation") -> None:
     """Print the figures as tables."""
-    from bctoolkit.evaluate.tables import classes_table, corruptions_table, unreadable_line
+    from bctoolkit.evaluate.tables import classes_table, corruptions_table, home_table, site_lines, unreadable_line
     from bctoolkit.rendering.acceptance import site_line
     from bctoolkit.rendering.groups import over_groups
 
@@ -117,10 +150,15 @@ def show(evaluation: "Evaluation") -> None:
         echo(unreadable_line(evaluation))
     if evaluation.site is not None:
         echo(site_line(evaluation.site))
+    for line in site_lines(evaluation):
+        echo(line)
     echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%}{over_groups(evaluation.groups)})")
     echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}")
     _show_acceptance(evaluation)
     print_table(classes_table(evaluation))
+    if evaluation.home is not None:
+        echo()
+        print_table(home_table(evaluation))
     if evaluation.corruptions is not None:
         echo()
         print_table(corruptions_table(evaluation))

@@ -13,7 +13,6 @@ from bctoolkit.cli.output import echo
 from bctoolkit.cli.shared import quiet_engines, refuse_beside_resume, require_extras, stamp
 from bctoolkit.errors import DatasetError, RecipeError
 from bctoolkit.progress import duration
-from bctoolkit.rendering.groups import over_groups
 
 if TYPE_CHECKING:
     from bctoolkit.progress import Terminal
@@ -136,6 +135,8 @@ def _train(target: Path, recipe: "TrainRecipe | None" = None, source: str = "", 
         if unfinished(target).exists():
             echo(f"interrupted; continue with: bctk train --resume --name {target.name}", err=True)
         raise
+    from bctoolkit.rendering.groups import over_groups
+
     low, high = figures.accuracy_ci95
     echo(
         f"{target}: accuracy {figures.accuracy:.2%} on the {figures.count} images of the test part "

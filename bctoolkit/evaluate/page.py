@@ -8,7 +8,7 @@ from bctoolkit.data import Dataset
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt, display_name
 from bctoolkit.escaping.text import for_html
 from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation
-from bctoolkit.evaluate.tables import classes_table, unreadable_line
+from bctoolkit.evaluate.tables import classes_table, home_table, site_lines, unreadable_line
 from bctoolkit.rendering import html
 from bctoolkit.rendering.acceptance import accepted_line, curve_line, foreign_line, kinds_table, site_line
 from bctoolkit.rendering.groups import over_groups
@@ -45,6 +45,7 @@ def _summary(evaluation: Evaluation) -> str:
         ("calibration error", f"{evaluation.ece:.4f}", "expected, 15 bins"),
     ]
     site = "" if evaluation.site is None else f"<p>{for_html(site_line(evaluation.site))}.</p>\n"
+    lines = "".join(f"<p>{for_html(line)}.</p>\n" for line in site_lines(evaluation)[1:])
     unread = f"<p>{for_html(unreadable_line(evaluation))}.</p>\n" if evaluation.unreadable else ""
     if evaluation.accepted is not None:
         low, high = evaluation.accepted.coverage_ci95
@@ -62,12 +63,13 @@ def _summary(evaluation: Evaluation) -> str:
         ]
     return (
         f"<p>A {evaluation.kind} on {evaluation.count:,} {evaluation.images} images of {for_html(evaluation.source)}: "
-        f"{for_html(evaluation.selection)}.</p>\n{unread}{site}{html.tiles(tiles)}"
+        f"{for_html(evaluation.selection)}.</p>\n{unread}{site}{html.tiles(tiles)}{lines}"
     )
 
 
 def _classes(evaluation: Evaluation) -> str:
-    return html.section("Classes", "", classes_table(evaluation).to_html())
+    beside = "" if evaluation.home is None else home_table(evaluation).to_html()
+    return html.section("Classes", "", classes_table(evaluation).to_html() + beside)
 
 
 def _confusion(evaluation: Evaluation) -> str:

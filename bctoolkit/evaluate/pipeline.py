@@ -16,6 +16,8 @@ from bctoolkit.documents import to_json
 from bctoolkit.errors import RecipeError
 from bctoolkit.evaluate import page, plots
 from bctoolkit.evaluate.report import CorruptionAccuracy, Evaluation, Part, WorstCorruption
+from bctoolkit.evaluate.site_figures import HomeFigures, against_home, macro_recall, recall_intervals, restricted
+from bctoolkit.evaluate.site_map import MappedSite, map_site, read_site_map
 from bctoolkit.evaluate.subject import Subject, open_subject
 from bctoolkit.files import atomic_folder
 from bctoolkit.lazy import require
@@ -44,6 +46,7 @@ def evaluate(
     limit: int | None = None,
     foreign: str | None = None,
     group: str = "",
+    site_map: Path | None = None,
     target: Path | None = None,
     trusted_keys: Sequence[TrustedKey] | None = None,
 ) -> Evaluation:
@@ -58,6 +61,8 @@ def evaluate(
         corruptions: whether to run the corruption suite too.
         limit: at most so many images, selected by their content.
         foreign: pictures of which none belongs to a class: how many are accepted all the same.
+        site_map: what the set's classes are in the subject's words, see `site_map.SiteMap`; then foreign cells among
+            the images are the foreign pictures, and figures restricted to the set's classes are given besides.
         group: pattern of what images belong to, see `data.groups.grouped`; intervals are then over groups.
         target: the folder to write `evaluation.json`, `evaluation.html` and pictures to; None writes nothing.
         trusted_keys: as `bctoolkit.bundle.read` takes them.
@@ -74,13 +79,26 @@ def evaluate(
             require("matplotlib.figure", "bench")  # before minutes of work, not after
         subject = open_subject(path, trusted_keys)
         pictures = None if foreign is None else _foreign(subject, foreign, progress)
-        loaded = grouped(load(source, subject.contract, progress), group).in_order_of(subject.labels)
-        index, selection = subject.select(loaded, part)
+        loaded = grouped(load(source, subject.contract, progress), group)
+        site = None if site_map is None else map_site(loaded, read_site_map(site_map), subject.labels, site_map)
+        loaded = loaded.in_order_of(subject.labels) if site is None else site.dataset
+        pictures = pictures or _foreign_cells(subject, site, progress)
+        index, selection, elsewhere = subject.select(loaded, part)
         if limit is not None and limit < len(index):
             selection += f"; {limit} of these {len(index):,} images"
             index = _sample(loaded, index, limit)
         dataset = loaded.take(index)
-        evaluation = evaluate_subject(subject, dataset, part, selection, progress, corruptions, pictures)
+        evaluation = evaluate_subject(
+            subject,
+            dataset,
+            part,
+            selection,
+            progress,
+            corruptions,
+            pictures,
+            mapped=None if site is None else site.mapped,
+            home=subject.home if elsewhere else None,
+        )
         if folder is not None:
             progress.step("writing the page", 0, 1)
             (folder / EVALUATION).write_bytes(to_json(evaluation))
@@ -110,6 +128,19 @@ def _foreign(subject: Subject, source: str, progress: Progress) -> Dataset:
     return load_pictures(source, subject.contract, progress)
 
 
+def _foreign_cells(subject: Subject, site: MappedSite | None, progress: Progress) -> Dataset | None:
+    """The site's cells that the network does not know, if their answers can be accepted or refused."""
+    if site is None or site.foreign is None:
+        return None
+    if subject.acceptance is None:
+        progress.say(
+            f"{len(site.foreign):,} cells of classes that the network does not know are left out: {subject.name} has "
+            "no acceptance rule to refuse them"
+        )
+        return None
+    return site.foreign
+
+
 def _predict(
     subject: Subject, dataset: Dataset, progress: Progress, what: str = "clean images"
 ) -> tuple[Probabilities, Judged | None]:
@@ -134,6 +165,8 @@ def evaluate_subject(
     progress: Progress,
     corruptions: bool,
     foreign: Dataset | None = None,
+    mapped: dict[str, str] | None = None,
+    home: HomeFigures | None = None,
 ) -> Evaluation:
     """Measure an opened run or bundle on exactly these images.
 
@@ -145,6 +178,8 @@ def evaluate_subject(
         progress: shows what is being done.
         corruptions: whether to run the corruption suite too.
         foreign: pictures of which none belongs to a class; only for a subject with an acceptance rule.
+        mapped: for the record: what each class of the set was taken for, where it was told.
+        home: figures on the subject's own set, to compare with; None where these images are of it.
     """
     probabilities, judged = _predict(subject, dataset, progress)
     counts = metrics.confusion(dataset.labels, probabilities)
@@ -168,6 +203,11 @@ def evaluate_subject(
         accuracy=metrics.accuracy(dataset.labels, probabilities),
         accuracy_ci95=metrics.accuracy_interval(dataset.labels, probabilities, dataset.groups),
         groups=None if dataset.groups is None else len({*dataset.groups}),
+        macro_recall=macro_recall(counts, names),
+        recall_ci95=recall_intervals(counts, names),
+        restricted=None if mapped is None else restricted(dataset.labels, probabilities, names),
+        mapped=mapped,
+        home=None if home is None else against_home(counts, names, home),
         precision=metrics.by_class(metrics.precision(counts), names),
         recall=metrics.recall_by_class(counts, names),
         f1=metrics.by_class(metrics.f1(counts), names),

@@ -33,6 +33,42 @@ class WorstCorruption(Document, frozen=True):
     accuracy: float
 
 
+class Interval(Document, frozen=True):
+    """A share, or a difference of two, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Restricted(Document, frozen=True):
+    """Figures where the network may only answer with classes that the set has."""
+
+    classes: tuple[str, ...]
+    accuracy: Interval
+    macro_recall: Interval
+
+
+class Home(Document, frozen=True, kw_only=True):
+    """These images against the test part that the figures of the run or the bundle are from: here minus there.
+
+    Intervals are those of two independent samples (`statistics.independent.difference`). A class counts where both have
+    images of it.
+    """
+
+    part: str
+    """Of the set it was trained on, from which the figures there are."""
+    count: int
+    """Images there."""
+    accuracy: float
+    """There."""
+    accuracy_change: Interval
+    macro_recall: float
+    """There, over the classes that both have."""
+    macro_recall_change: Interval
+    recall_change: dict[str, Interval]
+
+
 class Evaluation(Document, frozen=True, kw_only=True):
     """`evaluation.json`."""
 
@@ -59,6 +95,16 @@ class Evaluation(Document, frozen=True, kw_only=True):
     """Exact binomial interval; over groups where there are such, see `statistics.clustered`."""
     groups: int | None = None
     """How many groups the images come from; None where that is not known."""
+    macro_recall: Interval | None = None
+    """Mean of the recalls of the classes that have images, each counting the same; None in older evaluations."""
+    recall_ci95: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Exact interval of each class's recall; one without images is not there."""
+    restricted: Restricted | None = None
+    """None unless a map was given, as `mapped`."""
+    mapped: dict[str, str] | None = None
+    """Each class of the site → what it was taken for."""
+    home: Home | None = None
+    """None where no figures of a test part are known, or these images are that part."""
     precision: dict[str, float | None]
     recall: dict[str, float | None]
     f1: dict[str, float | None]

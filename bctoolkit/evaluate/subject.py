@@ -16,10 +16,13 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.data.split import read as read_split
+from bctoolkit.documents import read_json
 from bctoolkit.errors import BundleError, DatasetError, RecipeError
 from bctoolkit.evaluate.report import Part
+from bctoolkit.evaluate.site_figures import HomeFigures
 from bctoolkit.files import sha256_file
 from bctoolkit.lazy import require
+from bctoolkit.manifest import LabelledFigures
 from bctoolkit.runtime import Classifier, load
 from bctoolkit.runtime.backends import default_threads
 from bctoolkit.signing import TrustedKey
@@ -38,6 +41,8 @@ class Selection(NamedTuple):
     positions: NDArray[np.int64]
     description: str
     """Which ones they are, in words."""
+    elsewhere: bool = False
+    """Whether none of them is known to be of the set that the subject was trained on."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Subject:
     """Images N × height × width × channels uint8 → probabilities N × classes, not calibrated."""
     acceptance: AcceptanceRule | None
     """None of a run, and of a bundle without such a rule."""
+    home: HomeFigures | None
+    """Its figures on its own set; None where a bundle was exported without labelled images."""
     select: Callable[[Dataset, Part], Selection]
     """The images of a part of the set.
 
@@ -125,8 +132,27 @@ def _open_run(folder: Path) -> Subject:
         labels=facts.labels,
         predict=predictor(in_float32(load_model(folder / runs.MODEL)), facts.input.shape),
         acceptance=None,
+        home=_home_of_run(folder),
         select=lambda dataset, part: _part_of_run(folder / runs.SPLIT, dataset, part),
     )
+
+
+def _home_of_run(folder: Path) -> HomeFigures:
+    figures = read_json(folder / runs.METRICS, runs.TestMetrics, RecipeError, "train the run again")
+    counts = np.array(figures.confusion)
+    recall = {
+        name: (right, total)
+        for name, right, total in zip(figures.recall, counts.diagonal().tolist(), counts.sum(1).tolist(), strict=True)
+        if total
+    }
+    return HomeFigures(figures.split, figures.count, int(np.trace(counts)), recall)
+
+
+def _home_of_bundle(figures: LabelledFigures | None) -> HomeFigures | None:
+    if figures is None:
+        return None
+    recall = {name: (round(each.recall * each.count), each.count) for name, each in figures.recall.items()}
+    return HomeFigures(figures.part, figures.count, round(figures.accuracy * figures.count), recall)
 
 
 def _part_of_run(split: Path, dataset: Dataset, part: Part) -> Selection:
@@ -135,7 +161,7 @@ def _part_of_run(split: Path, dataset: Dataset, part: Part) -> Selection:
     parts = read_split(split, dataset)
     recorded = len(parts.train) + len(parts.validation) + len(parts.test)
     if recorded == 0:
-        return _all(dataset, "all images: none of them is in the run's split")
+        return _all(dataset, "all images: none of them is in the run's split", elsewhere=True)
     index: NDArray[np.int64] = getattr(parts, part)
     if index.size == 0:
         raise DatasetError(
@@ -166,6 +192,7 @@ def _open_bundle(folder: Path, trusted_keys: Sequence[TrustedKey] | None) -> Sub
         labels=manifest.labels,
         predict=predict,
         acceptance=workers[0].acceptance,
+        home=_home_of_bundle(manifest.labelled),
         select=lambda dataset, part: _part_of_bundle(opened, dataset, part),
     )
 
@@ -181,9 +208,9 @@ def _part_of_bundle(bundle: bundles.Bundle, dataset: Dataset, part: Part) -> Sel
         return _all(dataset, "all images: the bundle does not record its test part")
     index = np.flatnonzero(positions(dataset.hashes, reference.hashes) >= 0)
     if index.size == 0:
-        return _all(dataset, "all images: none of them is in the bundle's test part")
+        return _all(dataset, "all images: none of them is in the bundle's test part", elsewhere=True)
     return Selection(index, "the bundle's test part")
 
 
-def _all(dataset: Dataset, description: str) -> Selection:
-    return Selection(np.arange(len(dataset)), description)
+def _all(dataset: Dataset, description: str, elsewhere: bool = False) -> Selection:
+    return Selection(np.arange(len(dataset)), description, elsewhere)

@@ -32,6 +32,7 @@ def subject(cells: Dataset) -> Subject:
         labels=cells.classes,
         predict=by_colour,
         acceptance=None,
+        home=None,
         select=lambda dataset, part: Selection(np.arange(len(dataset)), "all images"),
     )
 
