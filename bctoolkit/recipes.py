@@ -88,7 +88,7 @@ class Phase(Document, frozen=True):
 
 STRENGTHS = (
     *("rotate", "translate", "zoom", "brightness", "contrast", "gamma", "saturation"),
-    *("hue", "stain", "solarize", "blur", "noise", "jpeg", "cutout"),
+    *("hue", "white_balance", "stain", "stain_mix", "solarize", "blur", "noise", "jpeg", "cutout"),
 )
 """The operations that are drawn by `chance` or `randaugment`, each with a strength."""
 
@@ -109,7 +109,9 @@ class AugmentOps(Document, frozen=True):
     translate: Below1 = 0.0
     """Largest shift, as a share of the side."""
     zoom: Below1 = 0.0
-    """Largest change of the size's logarithm; keep it mild where size tells classes apart."""
+    """Largest change of the size's logarithm, 0.53 for ×0.59 to ×1.70; mild where size tells classes apart."""
+    edge: Literal["mirror", "background"] = "mirror"
+    """What a turned, shifted or shrunk image is continued by: itself mirrored, or its brightest colour."""
     brightness: Below1 = 0.0
     """Largest shift, as a share of the value range."""
     contrast: Below1 = 0.0
@@ -122,6 +124,10 @@ class AugmentOps(Document, frozen=True):
     """Largest turn of the colours, 1 being half a turn."""
     stain: Below1 = 0.0
     """Largest relative change of each channel's optical density, as another staining makes it."""
+    stain_mix: Below1 = 0.0
+    """Largest share of a channel's optical density that is added to or taken from each other, as other dyes absorb."""
+    white_balance: Below1 = 0.0
+    """Largest change of the logarithm of each channel's gain, as another camera or lamp makes it."""
     solarize: Share = 0.0
     """Invert values above a threshold that falls to 1 − strength of the range."""
     blur: Annotated[float, Meta(ge=0, le=8)] = 0.0

@@ -53,12 +53,12 @@ def test_nothing_switched_on_changes_nothing(recipe: Augment) -> None:
 
 @pytest.mark.parametrize("name", STRENGTHS)
 def test_each_change_of_a_recipe_acts_alone_stays_in_range_and_repeats(name: str) -> None:
-    images = batch(16, 16, 20)
+    images = batch(64, 16, 20)
     recipe = only(**{name: STRONG.get(name, 0.9)})
     result = changed(recipe, images)
     assert result.shape == images.shape
     assert 0 <= result.min() <= result.max() <= 255
-    assert (result != images).any((1, 2, 3)).sum() >= 12
+    assert (result != images).any((1, 2, 3)).mean() >= 0.7
     np.testing.assert_array_equal(changed(recipe, images), result)
     assert (changed(recipe, images, 1) != result).any()
 

@@ -30,10 +30,10 @@ def done(name: str, images: Pixels, strength: float, seed: tuple[int, int] = SEE
     return np.asarray(OPERATIONS[name](tf.constant(images), tf.constant(seed), strength))
 
 
-def moved(images: Pixels, seed: int = 0, **strengths: float) -> Pixels:
+def moved(images: Pixels, seed: int = 0, edge: str = "mirror", **strengths: float) -> Pixels:
     everyone = tf.ones((len(images),), tf.bool)
     selected = {name: (everyone, strength) for name, strength in strengths.items()}
-    return np.asarray(transform(tf.constant(images), selected, tf.constant([seed, 1])))
+    return np.asarray(transform(tf.constant(images), selected, tf.constant([seed, 1]), edge))
 
 
 def farthest(first: Pixels, second: Pixels) -> NDArray[Any]:
@@ -144,6 +144,29 @@ def test_stain_scales_and_shifts_each_channels_optical_density() -> None:
             assert abs(shift) <= 0.101
 
 
+def test_white_balance_is_a_gain_of_each_channel_evenly_up_to_its_strength_in_the_logarithm() -> None:
+    images = smooth(64, 8, 8)
+    gain = done("white_balance", images, 0.3) / images
+    np.testing.assert_allclose(gain, np.broadcast_to(gain[:, :1, :1], gain.shape), rtol=1e-4)
+    amounts = np.log(gain[:, 0, 0])
+    assert np.abs(amounts).max() <= 0.3 + 1e-5
+    assert amounts.std() == pytest.approx(0.3 / math.sqrt(3), rel=0.15)
+    assert abs(np.corrcoef(amounts[:, 0], amounts[:, 2])[0, 1]) < 0.4
+
+
+def test_stain_mix_adds_shares_of_the_other_channels_density_and_leaves_white() -> None:
+    images = smooth(6)
+    before, after = (-np.log((x + 1) / 256) for x in (images, done("stain_mix", images, 0.3)))
+    for image in range(6):
+        matrix = np.linalg.lstsq(before[image].reshape(-1, 3), after[image].reshape(-1, 3), rcond=None)[0]
+        np.testing.assert_allclose(before[image] @ matrix, after[image], atol=1e-3)
+        np.testing.assert_allclose(np.diag(matrix), 1, atol=1e-3)
+        assert np.abs(matrix - np.eye(3)).max() <= 0.301
+        assert np.abs(matrix - np.eye(3)).max() > 0.02
+    white = np.full((3, 4, 4, 3), 255, np.float32)
+    np.testing.assert_allclose(done("stain_mix", white, 0.3), white, atol=1e-3)
+
+
 def test_solarize_inverts_exactly_what_lies_above_a_threshold() -> None:
     images = np.broadcast_to(np.arange(256, dtype=np.float32)[None, None, :, None], (64, 1, 256, 3))
     result = done("solarize", np.ascontiguousarray(images), 0.5)
@@ -241,6 +264,18 @@ def test_a_zoom_scales_about_the_centre(monkeypatch: pytest.MonkeyPatch) -> None
     image = smooth(1, 33, 33)
     result = moved(image, zoom=0.7)[0]
     np.testing.assert_allclose(result[::2, ::2], image[0, 8:25, 8:25], atol=0.05)
+
+
+def test_a_shrunk_image_lies_on_its_background_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf.random, "stateless_uniform", lambda shape, *_: tf.fill(shape, -math.log(2)))
+    image = np.full((2, 64, 64, 3), (200, 180, 160), np.float32)
+    image[:, 8:56, 8:56] = (90, 40, 120)
+    image[1] -= 30
+    result = moved(image, edge="background", zoom=0.7)
+    for each, before in zip(result, image, strict=True):
+        np.testing.assert_allclose(each[:15], np.broadcast_to(before[0, 0], (15, 64, 3)), atol=0.01)
+        np.testing.assert_allclose(each[30, 30], before[30, 30], atol=0.01)
+    assert moved(image, zoom=0.7)[0, 0, 32, 0] == pytest.approx(90, abs=0.01)  # mirrored, the cell comes again
 
 
 @pytest.mark.parametrize(("name", "strength"), [("rotate", 180.0), ("translate", 0.4), ("zoom", 0.5)])

@@ -54,7 +54,7 @@ def _apply(images: Any, seed: Any, ops: AugmentOps) -> Any:
     selected = dict(zip(active, columns, strict=True))
     geometry = {name: (selected[name], getattr(ops, name)) for name in GEOMETRY if name in selected}
     if geometry:
-        images = transform(images, geometry, geometry_seed)
+        images = transform(images, geometry, geometry_seed, ops.edge)
     for (name, operation), key in zip(OPERATIONS.items(), seeds, strict=True):
         if name in selected:
             strength = getattr(ops, name)
