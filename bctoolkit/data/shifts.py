@@ -136,7 +136,8 @@ def background(red: float, green: float, blue: float) -> Change:
         grey = pixels.mean(3, keepdims=True)
         dark, light = np.percentile(grey, (5, 90), axis=(1, 2), keepdims=True)[..., 0].astype(np.float32)
         share = np.clip((grey - dark[..., None]) / np.maximum(light - dark, 1)[..., None], 0, 1)
-        return pixels * (1 + share * (factors - 1))
+        changed: Pixels = pixels * (1 + share * (factors - 1))
+        return changed
 
     return change
 

@@ -31,7 +31,8 @@ def test_a_shift_depends_on_the_image_alone_and_leaves_it_as_it_was(cells: Datas
     before = images.copy()
     whole = shift(images, name)
     assert np.array_equal(images, before)
-    assert (whole.shape, whole.dtype) == (images.shape, np.uint8)
+    assert whole.shape == images.shape
+    assert whole.dtype == np.uint8
     assert (whole != images).any((1, 2, 3)).all()
     assert np.array_equal(shift(images[5:6], name)[0], whole[5])
 
