@@ -16,7 +16,7 @@ from bctoolkit.bench.analysis import calibration_drift, statistics
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.export.checks.introspection import INTROSPECTORS
 from bctoolkit.lazy import attribute
-from bctoolkit.statistics import metrics, paired
+from bctoolkit.statistics import clustered, metrics, paired
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -46,8 +46,10 @@ def test_a_format_can_be_written_run_profiled_and_looked_into(name: str) -> None
 
 
 def test_an_interval_is_held_against_another_library_or_simulated() -> None:
-    cases = text_of("tests/test_reference_statistics.py", "tests/bench/test_coverage.py")
-    names = set(intervals(metrics, paired, statistics, calibration_drift)) - {"drop_interval"}  # it is score_interval
+    cases = text_of("tests/test_reference_statistics.py", "tests/bench/test_coverage.py", "tests/statistics/test_*.py")
+    names = set(intervals(metrics, paired, clustered, statistics, calibration_drift)) - {
+        "drop_interval"
+    }  # it is score_interval
     assert {"exact_interval", "score_interval", "mean_interval", "drift_interval"} <= names
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", cases)] == []
 

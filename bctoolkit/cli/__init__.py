@@ -26,6 +26,12 @@ SUPERVISED = (["predict"], ["verify"], ["vectors"])
 """Commands that run a model in their own process."""
 
 
+PACKAGES = (
+    *("numpy", "click", "msgspec", "pillow", "scipy", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "openvino"),
+    *("tensorflow", "keras", "tf-keras", "onnx", "tf2onnx", "cryptography", "pyarrow", "ray", "psutil"),
+)
+"""That a report of a fault is about, by their names in the registry."""
+
 INTERRUPTED = 130
 """What shells give to what Ctrl-C ends: 128 and the number of SIGINT."""
 
@@ -43,9 +49,15 @@ class _Commands(click.Group):
             context.exit(INTERRUPTED)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="bctk")
-def cli() -> None:
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option("--version", is_flag=True, help="Show the version and exit.")
+@click.option("--verbose", is_flag=True, help="With --version: also what it runs on, for a report of a fault.")
+@click.pass_context
+def cli(context: click.Context, version: bool, verbose: bool) -> None:
     """Take an image classifier from images to a device, and prove that it arrived intact.
 
     \b
@@ -56,6 +68,33 @@ def cli() -> None:
     Exit codes: 0 done, 1 an error of one line, 2 wrong usage, 3 the verdict failed, 130 interrupted. Every command
     takes --debug, which also prints where an error came from.
     """
+    if verbose and not version:
+        raise click.UsageError("--verbose goes with --version")
+    if version:
+        echo(f"bctk, version {__version__}")
+        for line in _surroundings() if verbose else ():
+            echo(line)
+        context.exit()
+    if context.invoked_subcommand is None:
+        raise click.exceptions.NoArgsIsHelpError(context)
+
+
+def _surroundings() -> list[str]:
+    """What a report of a fault should say: system, CPU and packages, without any name of a user or a folder."""
+    import platform
+
+    from bctoolkit.system import cpu_features, cpu_name, usable_cpus, versions
+
+    found = versions(*PACKAGES)
+    python = f"Python {found.pop('python')} on {platform.system()} {platform.release()}, {platform.machine()}"
+    cpu = f"{usable_cpus()} CPUs: {cpu_name()} ({' '.join(cpu_features()) or 'no extension that counts here'})"
+    missing = [name for name in PACKAGES if name not in found]
+    return [
+        python,
+        cpu,
+        ", ".join(f"{name} {version}" for name, version in found.items()),
+        f"without: {', '.join(missing)}",
+    ]
 
 
 for command in (

@@ -171,7 +171,8 @@ def _show_acceptance(evaluation: "Evaluation") -> None:
 
     if evaluation.accepted is not None:
         echo(accepted_line(evaluation.accepted))
-    echo(curve_line(evaluation.risk_coverage) + "\n")
+    echo(curve_line(evaluation.risk_coverage))
+    echo()
     if evaluation.foreign is not None:
         echo(foreign_line(evaluation.foreign))
         if evaluation.foreign.kinds:

@@ -26,7 +26,13 @@ def render(evaluation: Evaluation, dataset: Dataset) -> str:
         evaluation: the figures.
         dataset: the images they were measured on; a few of them are shown.
     """
-    sections = [_summary(evaluation), _classes(evaluation), _confusion(evaluation), _reliability(evaluation)]
+    sections = [
+        _summary(evaluation),
+        _classes(evaluation),
+        *_home(evaluation),
+        _confusion(evaluation),
+        _reliability(evaluation),
+    ]
     sections += [_risk_coverage(evaluation), *_foreign(evaluation)]
     if evaluation.corruptions is not None:
         sections += [_corruptions(evaluation, evaluation.corruptions), _samples(dataset)]
@@ -35,7 +41,11 @@ def render(evaluation: Evaluation, dataset: Dataset) -> str:
 
 def _summary(evaluation: Evaluation) -> str:
     low, high = evaluation.accuracy_ci95
-    tiles = [
+    macro = evaluation.macro_recall
+    tiles = []
+    if macro is not None:
+        tiles.append(("macro recall", f"{macro.value:.2%}", f"95 % interval {macro.low:.2%}–{macro.high:.2%}"))
+    tiles += [
         (
             "accuracy",
             f"{evaluation.accuracy:.2%}",
@@ -68,8 +78,14 @@ def _summary(evaluation: Evaluation) -> str:
 
 
 def _classes(evaluation: Evaluation) -> str:
-    beside = "" if evaluation.home is None else home_table(evaluation).to_html()
-    return html.section("Classes", "", classes_table(evaluation).to_html() + beside)
+    return html.section("Classes", "", classes_table(evaluation).to_html())
+
+
+def _home(evaluation: Evaluation) -> Iterator[str]:
+    """Each class beside the test part of the subject's own set; nothing where that is not known."""
+    if evaluation.home is not None:
+        what = "Recall here, and what it has more or less than on the images of its own set: two independent samples."
+        yield html.section("Beside home", what, home_table(evaluation).to_html())
 
 
 def _confusion(evaluation: Evaluation) -> str:

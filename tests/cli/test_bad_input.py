@@ -129,8 +129,8 @@ def npz_of_something_else(root: Path) -> tuple[Path, str]:
 
 
 def other_suffix(root: Path) -> tuple[Path, str]:
-    (root / "set.csv").write_text("a,b\n")
-    return root / "set.csv", "set.csv: neither a folder of class folders nor an .npz"
+    (root / "set.xlsx").write_text("a,b\n")
+    return root / "set.xlsx", "set.xlsx: neither a folder of class folders nor a .csv or .npz"
 
 
 BAD_DATA = (

@@ -1,8 +1,12 @@
 """The way a user goes: train → export → bench → predict → verify, through the command line."""
 
 import json
+import os
+import platform
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -38,6 +42,38 @@ def image(class_folders: Path) -> Path:
 
 def test_version_is_the_package_s(bctk: Bctk) -> None:
     assert bctk("--version").stdout == f"bctk, version {bctoolkit.__version__}\n"
+
+
+def test_a_report_of_a_fault_says_what_it_ran_on(bctk: Bctk) -> None:
+    done = bctk("--version", "--verbose")
+    first, python, cpu, packages, missing = done.stdout.splitlines()
+    assert first == f"bctk, version {bctoolkit.__version__}"
+    assert python.startswith(f"Python {platform.python_version()} on ")
+    assert re.fullmatch(r"\d+ CPUs: .+ \(.+\)", cpu)
+    assert f"numpy {np.__version__}" in packages
+    assert missing.startswith("without: ")
+    assert str(Path.home()) not in done.stdout
+    assert bctk("--verbose").returncode == 2
+    assert bctk().returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("shell", "beginning"), [("bash", "_bctk_completion"), ("zsh", "#compdef bctk"), ("fish", "function")]
+)
+def test_shells_can_complete(tmp_path: Path, shell: str, beginning: str) -> None:
+    """As docs/reference.md says: the script is printed, and what it asks for comes back."""
+    command = [sys.executable, "-c", "from bctoolkit.cli import cli; cli(prog_name='bctk')"]
+    told = subprocess.run(
+        command, env={**os.environ, "_BCTK_COMPLETE": f"{shell}_source"}, capture_output=True, text=True, check=False
+    )
+    assert beginning in told.stdout
+    asked = {
+        "_BCTK_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": "bctk ev",
+        "COMP_CWORD": "1" if shell != "fish" else "ev",
+    }
+    answered = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, check=False)
+    assert "evaluate" in answered.stdout
 
 
 def test_train_leaves_a_whole_run(run_folder: Path) -> None:

@@ -39,6 +39,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_left(
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("arguments", [("init", "disk/made"), ("data", "inspect", "synthetic", "--html", "disk/made")])
 @pytest.mark.parametrize("options", ["size=16k,nr_inodes=6", "ro"])
 def test_a_disk_that_is_really_full_or_read_only(tmp_path: Path, arguments: tuple[str, ...], options: str) -> None:

@@ -79,6 +79,7 @@ def test_the_zoo_answers_the_same_bits_in_every_mode(
     np.testing.assert_array_equal(ask(IN_EXACT_MODE, model, images, without_vnni), expected)
 
 
+@pytest.mark.soak
 @pytest.mark.real
 def test_five_hundred_real_cells_get_the_same_bits_in_every_mode(
     real_cells: Dataset, without_vnni: dict[str, str], ask: Callable[..., NDArray[np.float32]]
@@ -123,6 +124,7 @@ def test_a_file_made_elsewhere_is_run_exactly(
     np.testing.assert_array_equal(ask(ANSWER, foreign, images, without_vnni), expected)
 
 
+@pytest.mark.soak
 def test_an_export_of_a_quantized_network_holds_without_vnni(
     without_vnni: dict[str, str], workspace: Path, run_python: RunPython, tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ def test_small_images_of_an_archive(save_npz: Save) -> None:
     assert {finding.images[0] for finding in foreign} == {"train_images[7]", "val_images[90]"}
 
 
+@pytest.mark.soak
 def test_the_synthetic_set_is_clean() -> None:
     inspection = inspect("synthetic")
     assert inspection.count == 960

@@ -36,10 +36,10 @@ def test_missing_folder(tmp_path: Path, eight: InputContract) -> None:
     assert "no such folder or file" in refusal(str(tmp_path / "nowhere"), eight)
 
 
-@pytest.mark.parametrize("name", ["images.zip", "images.csv", "picture.png"])
+@pytest.mark.parametrize("name", ["images.zip", "images.xlsx", "picture.png"])
 def test_file_that_is_no_set(tmp_path: Path, eight: InputContract, name: str) -> None:
     (tmp_path / name).write_bytes(b"something")
-    assert "neither a folder of class folders nor an .npz" in refusal(str(tmp_path / name), eight)
+    assert "neither a folder of class folders nor a .csv or .npz" in refusal(str(tmp_path / name), eight)
 
 
 def test_folder_without_class_folders(tmp_path: Path, make_images: MakeImages, eight: InputContract) -> None:

@@ -70,7 +70,9 @@ def test_a_network_fed_as_it_is_is_stopped_with_the_preset_it_wants(
         judge(colour_network(preset), colours)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(each, marks=() if each in ("imagenet", "caffe") else pytest.mark.soak) for each in PRESETS]
+)
 def test_with_its_preset_it_is_sealed_and_as_right_as_it_was(preset: Any, colours: Path, tmp_path: Path) -> None:
     """From the files of the images to the labels, in both formats, with nothing said of scale on the device."""
     colour_network(preset).save(tmp_path / "net.keras")

@@ -217,6 +217,7 @@ def test_several_outputs_of_a_model_stay_several() -> None:
     assert [tuple(output.shape) for output in copy.outputs] == [(None, 8, 8, 3)] * 2
 
 
+@pytest.mark.soak
 def test_parts_of_a_layer_are_quantized_one_by_one() -> None:
     attention = layers.MultiHeadAttention(2, 8, name="attention")
     model = model_of(layers.Reshape((64, 3), name="rows"), layers.Dense(16, name="in"), lambda x: attention(x, x))

@@ -208,6 +208,7 @@ def test_channels_read_in_another_order_are_blamed_on_the_onnx_graph(chain: Chai
     assert chain.fault(chain.folded_twin, artifact).startswith("folded twin → onnx fp32: ")
 
 
+@pytest.mark.soak
 def test_one_scale_for_all_channels_of_a_depthwise_kernel_is_blamed_on_quantization(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +354,7 @@ def honest_exports(seeds: range, formats: tuple[str, ...], chain: Chain, data: P
         assert len(bundles) == 2 * len(formats)
 
 
+@pytest.mark.soak
 def test_honest_exports_raise_no_alarm(class_folders: Path, chain: Chain, tmp_path: Path) -> None:
     honest_exports(range(1, 5), ("onnx",), chain, class_folders, tmp_path)
 

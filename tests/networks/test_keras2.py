@@ -116,6 +116,7 @@ def test_heads_keep_their_names(tmp_path: Path) -> None:
     assert sorted(model.output_names) == ["head_0", "head_1"]
 
 
+@pytest.mark.soak
 def test_a_recurrent_layer_brings_code_for_another_device_that_does_not_matter(tmp_path: Path) -> None:
     image = tf_keras.Input((8, 8, 3))
     x = tf_keras.layers.Reshape((8, 24))(image / 255.0)

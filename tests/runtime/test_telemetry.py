@@ -88,7 +88,7 @@ def guarded(tmp_path: Path) -> Watch:
     return watch
 
 
-@pytest.fixture(params=["traced", "guarded"])
+@pytest.fixture(params=[pytest.param("traced", marks=pytest.mark.soak), "guarded"])
 def watch(request: pytest.FixtureRequest) -> Watch:
     """Either way of seeing what a script does on the network."""
     found: Watch = request.getfixturevalue(request.param)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bctoolkit.statistics.clustered import clustered_interval
-from bctoolkit.statistics.metrics import exact_interval
+from bctoolkit.statistics.metrics import accuracy_interval, exact_interval
 
 
 def drawn(
@@ -61,3 +61,11 @@ def test_images_that_are_their_own_groups_give_about_the_exact_interval() -> Non
     right = np.random.default_rng(0).random(400) < 0.9
     names = np.arange(400).astype(str).astype(object)
     assert clustered_interval(right, names) == pytest.approx(exact_interval(int(right.sum()), 400), abs=0.004)
+
+
+def test_an_accuracy_has_the_interval_of_its_images_or_of_their_groups() -> None:
+    labels, names = np.arange(60) % 3, np.repeat(np.array(["a", "b", "c"], object), 20)
+    probabilities = np.eye(3, dtype=np.float32)[np.where(np.arange(60) % 7 == 0, 0, labels)]
+    right = probabilities.argmax(1) == labels
+    assert accuracy_interval(labels, probabilities) == exact_interval(int(right.sum()), 60)
+    assert accuracy_interval(labels, probabilities, names) == clustered_interval(right, names)

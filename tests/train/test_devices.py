@@ -75,6 +75,7 @@ def trained() -> dict[str, Any]:
     return {f"{devices} {size}": result for (devices, size, _), result in zip(cases, results, strict=True)}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("size", [8, 7, 1])
 def test_two_devices_have_the_losses_of_one(trained: dict[str, Any], size: int) -> None:
     """Up to the order of the sums, which Adam widens where a gradient is nearly nothing."""
@@ -86,12 +87,14 @@ def test_two_devices_have_the_losses_of_one(trained: dict[str, Any], size: int) 
     assert one["figures"][-1][0] < one["figures"][0][0]
 
 
+@pytest.mark.soak
 def test_every_device_keeps_the_same_weights_and_the_same_average(trained: dict[str, Any]) -> None:
     assert [trained[f"{devices} 8"]["copies"] for devices in (1, 2)] == [1, 2]
     assert all(result["alike"] for result in trained.values())
     np.testing.assert_allclose(trained["2 8"]["average"], trained["1 8"]["average"], atol=1e-3)
 
 
+@pytest.mark.soak
 def test_float16_with_loss_scaling_trains_on_two_devices(trained: dict[str, Any]) -> None:
     losses = [loss for loss, _ in trained["2 6"]["figures"]]
     assert all(np.isfinite(losses))

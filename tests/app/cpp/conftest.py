@@ -31,7 +31,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
     return make
 
 
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=[pytest.param(each, marks=() if each == "onnx" else pytest.mark.soak) for each in FORMATS])
 def app(request: pytest.FixtureRequest, built: Build) -> App:
     """Each of both in turn."""
     return built(request.param)

@@ -67,6 +67,7 @@ def test_vectors_hold(app: App) -> None:
     assert f"{stored.count} answers: labels equal in {stored.count}" in done.stdout
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS.keys())
 def test_vectors_of_other_contracts_hold(contract: InputContract, onnx_app: App, tmp_path: Path) -> None:
     opened = mean_colour_bundle(tmp_path / "means", contract)

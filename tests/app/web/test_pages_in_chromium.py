@@ -40,7 +40,7 @@ def require_answers_of_python(browser: Browser, name: str) -> None:
             assert answer.accepted == judged.accepted[0]
 
 
-@pytest.mark.parametrize("kind", list(NAMES))
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("tflite", marks=pytest.mark.soak)])
 def test_a_page_answers_as_python_does_without_a_network(
     kind: str,
     browser: Browser,
