@@ -30,10 +30,10 @@ def done(name: str, images: Pixels, strength: float, seed: tuple[int, int] = SEE
     return np.asarray(OPERATIONS[name](tf.constant(images), tf.constant(seed), strength))
 
 
-def moved(images: Pixels, seed: int = 0, edge: str = "mirror", **strengths: float) -> Pixels:
+def moved(images: Pixels, seed: int = 0, **strengths: float) -> Pixels:
     everyone = tf.ones((len(images),), tf.bool)
     selected = {name: (everyone, strength) for name, strength in strengths.items()}
-    return np.asarray(transform(tf.constant(images), selected, tf.constant([seed, 1]), edge))
+    return np.asarray(transform(tf.constant(images), selected, tf.constant([seed, 1])))
 
 
 def farthest(first: Pixels, second: Pixels) -> NDArray[Any]:
@@ -271,7 +271,8 @@ def test_a_shrunk_image_lies_on_its_background_where_that_is_asked_for(monkeypat
     image = np.full((2, 64, 64, 3), (200, 180, 160), np.float32)
     image[:, 8:56, 8:56] = (90, 40, 120)
     image[1] -= 30
-    result = moved(image, edge="background", zoom=0.7)
+    selected = {"zoom": (tf.ones((2,), tf.bool), 0.7)}
+    result = np.asarray(transform(tf.constant(image), selected, tf.constant([0, 1]), "background"))
     for each, before in zip(result, image, strict=True):
         np.testing.assert_allclose(each[:15], np.broadcast_to(before[0, 0], (15, 64, 3)), atol=0.01)
         np.testing.assert_allclose(each[30, 30], before[30, 30], atol=0.01)
