@@ -67,7 +67,7 @@ def test_the_gate_has_commands() -> None:
 @pytest.mark.soak
 def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Path) -> None:
     pytest.importorskip("material", reason="make site installs it")
-    command = [sys.executable, ROOT / "docs" / "site" / "build.py", "--out", tmp_path]
+    command = [sys.executable, str(ROOT / "docs" / "site" / "build.py"), "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     assert (tmp_path / "search" / "search_index.json").exists()

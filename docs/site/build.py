@@ -52,9 +52,9 @@ def build(out: Path) -> int:
             "--strict",
             "--quiet",
             "--config-file",
-            config,
+            str(config),
             "--site-dir",
-            out,
+            str(out),
         ]
         quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
         return subprocess.run(command, env=quiet, check=False).returncode
