@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TOGETHER := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check quick soak arm gpu bench zoo docs clean
+.PHONY: help demo test check quick soak arm gpu bench zoo docs site clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,5 +61,9 @@ zoo: $(INSTALLED)  ## train and export the model in exports/zoo anew: make zoo D
 docs: $(INSTALLED)  ## regenerate docs/reference.md from the code
 	$(BIN)/python docs/generate.py
 
+site: $(INSTALLED)  ## the documentation as a site in site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python docs/site/build.py
+
 clean:  ## remove what make has installed
-	rm -rf $(VENV) .arm .cpp
+	rm -rf $(VENV) .arm .cpp site

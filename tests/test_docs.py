@@ -62,3 +62,18 @@ def test_a_command_in_an_example_is_one_that_bctk_takes(line: str) -> None:
 
 def test_the_gate_has_commands() -> None:
     assert [line.split()[1] for line in COMMANDS] == ["bench", "compare"]
+
+
+@pytest.mark.soak
+def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Path) -> None:
+    pytest.importorskip("material", reason="make site installs it")
+    command = [sys.executable, str(ROOT / "docs" / "site" / "build.py"), "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert (tmp_path / "search" / "search_index.json").exists()
+    pages = [*tmp_path.rglob("*.html")]
+    assert len(pages) > len([*ROOT.glob("docs/*.md")])
+    for file in [*pages, *tmp_path.rglob("*.css")]:
+        text = file.read_text(encoding="utf-8")
+        assert not re.findall(r"<(?:link|script|img|iframe)\b[^>]*\b(?:href|src)=[\"']?(?:https?:)?//[^>]*", text), file
+        assert not re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)]*", text), file
