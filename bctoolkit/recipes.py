@@ -189,8 +189,8 @@ class TrainRecipe(Document, frozen=True):
     drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Largest stochastic-depth rate, reached at the last block (Huang et al. 2016, arXiv:1603.09382)."""
     colours: ColourNormalization = "none"
-    """`stretch`: the network first stretches each channel from the darkest to the brightest square of 4×4 pixels, so
-    that another stain, lamp or white balance changes little; it is part of the graph, so no device has to do it."""
+    """`white`: the network first makes each channel's brightest square of 8×8 pixels white, so that another lamp or
+    white balance changes nothing; it is part of the graph, so no device has to do it."""
     layer_scale: Rate = 1.0
     """First value of LayerScale's factors where no weights are loaded; a small one, as for long runs, learns slowly."""
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05

@@ -2,7 +2,7 @@
 
 The corruption suite asks what happens to a bad picture; these ask what happens to a good one from elsewhere: another
 camera, lamp, stain, magnification or background, alone and together. Nothing is drawn: a shift does the same to every
-image, so a figure depends on the images alone. They were chosen before any network was measured under them.
+image, so a figure depends on the images alone.
 
 One more shift is real: blood-cell sets have images of a second imaging set-up, which `second_setup` finds by their
 background.

@@ -6,7 +6,7 @@ from bctoolkit.errors import RecipeError
 
 __all__ = ["BASELINE", "CONVNEXT", "ColourNormalization", "Depths", "require_network"]
 
-ColourNormalization = Literal["none", "stretch"]
+ColourNormalization = Literal["none", "white"]
 """What a network does to an image's colours before all else."""
 
 

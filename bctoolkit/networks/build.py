@@ -15,7 +15,7 @@ from keras import layers
 
 from bctoolkit.documents.networks import BASELINE, CONVNEXT, ColourNormalization, Depths, require_network
 from bctoolkit.errors import RecipeError
-from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth, stretched
+from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth, white_balanced
 
 __all__ = ["NETWORKS", "build"]
 
@@ -47,7 +47,7 @@ def build(
         drop_path: stochastic-depth rate of the last block; the others rise to it linearly.
         layer_scale: first value of LayerScale's factors.
         policy: Keras dtype policy of the layers between preprocessing and classifier.
-        colours: what is done to an image's colours before all else; `stretch`: see `networks.layers.stretched`.
+        colours: what is done to an image's colours before all else; `white`: see `networks.layers.white_balanced`.
 
     Returns:
         A functional model: float input N×H×W×C, output N×classes float32 probabilities.
@@ -63,7 +63,7 @@ def build(
     keras.config.set_dtype_policy(policy)
     try:
         depths = CONVNEXT.get(name)
-        image = stretched(inputs) if colours == "stretch" else inputs
+        image = white_balanced(inputs) if colours == "white" else inputs
         features = _convnext(image, depths, drop_path, layer_scale) if depths else _baseline(image)
         outputs = _classifier(features, classes, dropout)
     finally:

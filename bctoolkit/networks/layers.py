@@ -10,21 +10,20 @@ import tensorflow as tf
 from keras import ops
 from keras.src.models.functional import Functional
 
-__all__ = ["Gelu", "LayerScale", "StochasticDepth", "has_graph", "leaves", "stretched"]
+__all__ = ["Gelu", "LayerScale", "StochasticDepth", "has_graph", "leaves", "white_balanced"]
 
-CELL = 4
+CELL = 8
 """Pixels of a side of the squares that are averaged first: a single pixel, dust or noise, decides nothing."""
-LEAST_SPAN = 16.0
-"""A channel that spans less is stretched as if it spanned so much: flat pictures stay flat."""
+LEAST_WHITE = 16.0
+"""A channel whose brightest square is darker is brightened as if it had this value: black pictures stay black."""
 
 
-def stretched(image: Any) -> Any:
-    """Stretch each channel of each image from its darkest to its brightest square of 4×4 pixels onto 0–255.
+def white_balanced(image: Any) -> Any:
+    """Multiply each channel of each image so that its brightest square of 8×8 pixels becomes 255.
 
-    What another stain, lamp or white balance does to a channel as a whole, a factor and an offset, is undone: the
-    brightest square is background, the darkest nucleus. After Limare et al. 2011, "Simplest Color Balance"
-    (doi:10.5201/ipol.2011.llmps-scb), with means of squares in place of quantiles: an engine computes those of whole
-    values 0–255 exactly in float32, and exports need no operation but pooling, maximum and minimum.
+    In transmitted light the background is what the lamp sends and the camera makes of it; with it as white, both are
+    undone. It is the white-patch method (Land & McCann 1971, doi:10.1364/JOSA.61.000001) on means of squares: engines
+    compute those of whole values 0–255 exactly in float32, and exports need nothing but pooling and a maximum.
 
     Args:
         image: symbolic, N × height × width × channels float32, values 0–255.
@@ -32,10 +31,9 @@ def stretched(image: Any) -> Any:
     Returns:
         Of the same shape, values about 0–255; single pixels may lie a little beyond.
     """
-    squares = keras.layers.AveragePooling2D(CELL, dtype="float32", name="colours_squares")(image)
-    darkest = ops.amin(squares, axis=(1, 2), keepdims=True)
-    brightest = ops.amax(squares, axis=(1, 2), keepdims=True)
-    return (image - darkest) * (255.0 / ops.maximum(brightest - darkest, LEAST_SPAN))
+    squares = keras.layers.AveragePooling2D(CELL, dtype="float32", name="white_squares")(image)
+    white = ops.amax(squares, axis=(1, 2), keepdims=True)
+    return image * (255.0 / ops.maximum(white, LEAST_WHITE))
 
 
 def leaves(model: keras.Model) -> Iterator[Any]:
