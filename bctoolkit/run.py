@@ -23,7 +23,19 @@ from bctoolkit.documents import Document, read_json
 from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.errors import ExportError
 
-__all__ = ["FACTS", "HISTORY", "METRICS", "MODEL", "RECIPE", "DataFacts", "EpochRow", "RunFacts", "TestMetrics", "read"]
+__all__ = [
+    "FACTS",
+    "HISTORY",
+    "METRICS",
+    "MODEL",
+    "RECIPE",
+    "DataFacts",
+    "EpochRow",
+    "RunFacts",
+    "TestMetrics",
+    "read",
+    "read_metrics",
+]
 
 MODEL, RECIPE, FACTS, HISTORY, METRICS, SPLIT = (
     "model.keras",
@@ -130,3 +142,13 @@ def read(folder: Path) -> RunFacts:
     """
     path = folder / FACTS
     return read_json(path, RunFacts, ExportError, "train the run again")
+
+
+def read_metrics(folder: Path) -> TestMetrics | None:
+    """Read `metrics.json` of a run folder; None for a run that was not finished with a test.
+
+    Raises:
+        ExportError: the file is not what it should be.
+    """
+    path = folder / METRICS
+    return read_json(path, TestMetrics, ExportError, "train the run again") if path.is_file() else None

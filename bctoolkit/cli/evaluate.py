@@ -136,7 +136,14 @@ def _write_template(target: Path, subject: Path, data: str) -> None:
 
 def show(evaluation: "Evaluation") -> None:
     """Print the figures as tables."""
-    from bctoolkit.evaluate.tables import classes_table, corruptions_table, home_table, site_lines, unreadable_line
+    from bctoolkit.evaluate.tables import (
+        classes_table,
+        corruptions_table,
+        home_table,
+        macro_line,
+        site_lines,
+        unreadable_line,
+    )
     from bctoolkit.rendering.acceptance import site_line
     from bctoolkit.rendering.groups import over_groups
 
@@ -150,7 +157,7 @@ def show(evaluation: "Evaluation") -> None:
         echo(unreadable_line(evaluation))
     if evaluation.site is not None:
         echo(site_line(evaluation.site))
-    for line in site_lines(evaluation):
+    for line in filter(None, (macro_line(evaluation), *site_lines(evaluation))):
         echo(line)
     echo(f"accuracy {evaluation.accuracy:.2%} (95 % interval {low:.2%}–{high:.2%}{over_groups(evaluation.groups)})")
     echo(f"macro-F1 {evaluation.macro_f1:.4f}, ECE {evaluation.ece:.4f}")

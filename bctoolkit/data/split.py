@@ -102,9 +102,8 @@ def _as_published(
     if missing:
         names = " and ".join(PARTS[i] for i in missing)
         progress.say(f"{dataset.source}: comes without images for {names}: they are taken from those for training")
-        part = np.where(
-            (part == 0) & np.isin(_by_content(dataset, shares), missing), _by_content(dataset, shares), part
-        )
+        by_content = _by_content(dataset, shares)
+        part = np.where((part == 0) & np.isin(by_content, missing), by_content, part)
     return part
 
 

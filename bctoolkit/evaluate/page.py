@@ -55,7 +55,7 @@ def _summary(evaluation: Evaluation) -> str:
         ("calibration error", f"{evaluation.ece:.4f}", "expected, 15 bins"),
     ]
     site = "" if evaluation.site is None else f"<p>{for_html(site_line(evaluation.site))}.</p>\n"
-    lines = "".join(f"<p>{for_html(line)}.</p>\n" for line in site_lines(evaluation)[1:])
+    lines = "".join(f"<p>{for_html(line)}.</p>\n" for line in site_lines(evaluation))
     unread = f"<p>{for_html(unreadable_line(evaluation))}.</p>\n" if evaluation.unreadable else ""
     if evaluation.accepted is not None:
         low, high = evaluation.accepted.coverage_ci95

@@ -6,6 +6,7 @@ from msgspec import field
 
 from bctoolkit.contract import ImageKind
 from bctoolkit.documents import Document
+from bctoolkit.statistics.independent import Estimate
 from bctoolkit.statistics.metrics import ReliabilityBin
 from bctoolkit.statistics.selective import AcceptedAnswers, ForeignPictures, RiskCoverage
 from bctoolkit.statistics.site import SiteCheck
@@ -33,20 +34,12 @@ class WorstCorruption(Document, frozen=True):
     accuracy: float
 
 
-class Interval(Document, frozen=True):
-    """A share, or a difference of two, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 class Restricted(Document, frozen=True):
     """Figures where the network may only answer with classes that the set has."""
 
     classes: tuple[str, ...]
-    accuracy: Interval
-    macro_recall: Interval
+    accuracy: Estimate
+    macro_recall: Estimate
 
 
 class Home(Document, frozen=True, kw_only=True):
@@ -62,11 +55,11 @@ class Home(Document, frozen=True, kw_only=True):
     """Images there."""
     accuracy: float
     """There."""
-    accuracy_change: Interval
+    accuracy_change: Estimate
     macro_recall: float
     """There, over the classes that both have."""
-    macro_recall_change: Interval
-    recall_change: dict[str, Interval]
+    macro_recall_change: Estimate
+    recall_change: dict[str, Estimate]
 
 
 class Evaluation(Document, frozen=True, kw_only=True):
@@ -95,7 +88,7 @@ class Evaluation(Document, frozen=True, kw_only=True):
     """Exact binomial interval; over groups where there are such, see `statistics.clustered`."""
     groups: int | None = None
     """How many groups the images come from; None where that is not known."""
-    macro_recall: Interval | None = None
+    macro_recall: Estimate | None = None
     """Mean of the recalls of the classes that have images, each counting the same; None in older evaluations."""
     recall_ci95: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Exact interval of each class's recall; one without images is not there."""

@@ -16,7 +16,6 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.data.split import read as read_split
-from bctoolkit.documents import read_json
 from bctoolkit.errors import BundleError, DatasetError, RecipeError
 from bctoolkit.evaluate.report import Part
 from bctoolkit.evaluate.site_figures import HomeFigures
@@ -60,7 +59,7 @@ class Subject:
     acceptance: AcceptanceRule | None
     """None of a run, and of a bundle without such a rule."""
     home: HomeFigures | None
-    """Its figures on its own set; None where a bundle was exported without labelled images."""
+    """Its figures on its own set; None of a run without a test, and of a bundle exported without labelled images."""
     select: Callable[[Dataset, Part], Selection]
     """The images of a part of the set.
 
@@ -137,8 +136,10 @@ def _open_run(folder: Path) -> Subject:
     )
 
 
-def _home_of_run(folder: Path) -> HomeFigures:
-    figures = read_json(folder / runs.METRICS, runs.TestMetrics, RecipeError, "train the run again")
+def _home_of_run(folder: Path) -> HomeFigures | None:
+    figures = runs.read_metrics(folder)
+    if figures is None:
+        return None
     counts = np.array(figures.confusion)
     recall = {
         name: (right, total)

@@ -1,10 +1,11 @@
 """What an evaluation says of each class and each corruption, for the terminal and the page alike."""
 
 from bctoolkit.data.corruptions.suite import display_name
-from bctoolkit.evaluate.report import Evaluation, Interval
+from bctoolkit.evaluate.report import Evaluation
 from bctoolkit.rendering.table import Table
+from bctoolkit.statistics.independent import Estimate
 
-__all__ = ["classes_table", "corruptions_table", "home_table", "site_lines", "unreadable_line"]
+__all__ = ["classes_table", "corruptions_table", "home_table", "macro_line", "site_lines", "unreadable_line"]
 
 
 def unreadable_line(evaluation: Evaluation) -> str:
@@ -13,11 +14,14 @@ def unreadable_line(evaluation: Evaluation) -> str:
     return f"not read, and left out of the set: {sum(evaluation.unreadable.values()):,} files ({by_class})"
 
 
+def macro_line(evaluation: Evaluation) -> str:
+    """Macro recall with its interval; empty of older evaluations, which have none."""
+    return "" if evaluation.macro_recall is None else f"macro recall {_interval(evaluation.macro_recall)}"
+
+
 def site_lines(evaluation: Evaluation) -> list[str]:
-    """What is to be said first of a set: macro recall, the same among the set's classes alone, and beside home."""
+    """What is to be said of another site's set: macro recall among its classes alone, and how it is beside home."""
     lines = []
-    if evaluation.macro_recall is not None:
-        lines.append(f"macro recall {_interval(evaluation.macro_recall)}")
     if evaluation.restricted is not None:
         one = evaluation.restricted
         lines.append(
@@ -43,11 +47,11 @@ def home_table(evaluation: Evaluation) -> Table:
     return Table(("class", "images", "recall", "points beside home, 95 % interval"), rows)
 
 
-def _interval(one: Interval) -> str:
+def _interval(one: Estimate) -> str:
     return f"{one.value:.2%} ({one.low:.2%}–{one.high:.2%})"
 
 
-def _change(one: Interval) -> str:
+def _change(one: Estimate) -> str:
     return f"{100 * one.value:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
 
 

@@ -15,7 +15,6 @@ from bctoolkit import run
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts, load, split
 from bctoolkit.data.split import read as read_split
-from bctoolkit.documents import read_json
 from bctoolkit.documents.preprocessing import Adaptation, InputSettings, OutputSettings
 from bctoolkit.errors import DatasetError, ExportError, RecipeError
 from bctoolkit.files import sha256_file, sha256_folder
@@ -123,7 +122,7 @@ def _open_run(path: Path, options: LoadOptions, recipe: ExportRecipe) -> ModelSo
         labels=facts.labels,
         data_path=facts.data.source,
         stored_split=path / run.SPLIT,
-        test_metrics=_test_metrics(path / run.METRICS),
+        test_metrics=run.read_metrics(path),
         options=options,
     )
 
@@ -212,8 +211,3 @@ def _code_sha256(options: LoadOptions) -> str:
     from bctoolkit.networks.code import sha256_of_modules
 
     return sha256_of_modules(options.imports) if options.imports else ""
-
-
-def _test_metrics(path: Path) -> TestMetrics | None:
-    """What training measured; None for a run that was not finished with a test."""
-    return read_json(path, TestMetrics, ExportError, "train the run again") if path.is_file() else None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.contract import InputContract, prepare
-from bctoolkit.data.sources.arrays import is_array_folder, open_images
+from bctoolkit.data.sources.arrays import ARRAYS, is_array_folder, open_images
 from bctoolkit.data.sources.folders import is_housekeeping, is_image
 from bctoolkit.data.sources.image_array import ImageArray
 from bctoolkit.data.sources.reading import ArrayReader, array_reader
@@ -27,7 +27,6 @@ from bctoolkit.untrusted.files import open_regular
 __all__ = ["Inputs", "Item", "Stored", "Survey"]
 
 LIST_SUFFIXES = (".txt", ".csv")
-ARRAY_SUFFIXES = (".npz", ".npy")
 
 COLUMN = "file"
 LONGEST_LINE = 2**16
@@ -230,7 +229,7 @@ def _source(word: str) -> Source:
     if path.is_dir():
         return _Arrays(path, open_images(path)) if is_array_folder(path) else _Folder(path)
     suffix = path.suffix.lower()
-    if suffix in ARRAY_SUFFIXES:
+    if suffix in ARRAYS:
         return _Arrays(path, open_images(path))
     return _checked_list(path) if suffix in LIST_SUFFIXES else _One(word)
 

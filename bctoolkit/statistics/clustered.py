@@ -3,9 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.statistics.distributions import beta_quantile, student_quantile
+from bctoolkit.statistics.distributions import binomial_interval, student_quantile
 
 __all__ = ["FEW_GROUPS", "clustered_interval"]
+
+LEVEL = 0.95
 
 FEW_GROUPS = 10
 """With fewer groups an interval says little: how much groups differ is hardly known."""
@@ -34,15 +36,8 @@ def clustered_interval(right: NDArray[np.bool_], groups: NDArray[np.object_]) ->
     variance = count / (count - 1) * float(np.sum(excess**2)) / images**2
     alone = share * (1 - share) / images
     if alone == 0:
-        return _binomial(share, count)
-    t_images, t_groups = (student_quantile(0.975, freedom) for freedom in (images - 1, count - 1))
+        return binomial_interval(share * count, count, LEVEL)
+    t_images, t_groups = (student_quantile((1 + LEVEL) / 2, freedom) for freedom in (images - 1, count - 1))
     independent = images if variance == 0 else min(images, images * alone / variance)
-    return _binomial(share, independent * (t_images / t_groups) ** 2)
-
-
-def _binomial(share: float, count: float) -> tuple[float, float]:
-    """Clopper and Pearson's interval, of a number of images that need not be whole."""
-    hits, misses = share * count, (1 - share) * count
-    low = 0.0 if hits == 0 else beta_quantile(0.025, hits, misses + 1)
-    high = 1.0 if misses == 0 else beta_quantile(0.975, hits + 1, misses)
-    return low, high
+    effective = independent * (t_images / t_groups) ** 2
+    return binomial_interval(share * effective, effective, LEVEL)

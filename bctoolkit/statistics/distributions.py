@@ -56,8 +56,8 @@ def beta_quantile(share: float, a: float, b: float) -> float:
     return value
 
 
-def binomial_interval(successes: int, count: int, level: float) -> tuple[float, float]:
-    """Exact interval of a proportion (Clopper & Pearson 1934)."""
+def binomial_interval(successes: float, count: float, level: float) -> tuple[float, float]:
+    """Exact interval of a proportion (Clopper & Pearson 1934); an effective count need not be whole."""
     tail = (1 - level) / 2
     low = 0.0 if successes == 0 else beta_quantile(tail, float(successes), float(count - successes + 1))
     high = 1.0 if successes == count else beta_quantile(1 - tail, float(successes + 1), float(count - successes))

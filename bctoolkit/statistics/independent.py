@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from bctoolkit.documents import Document
 from bctoolkit.statistics.distributions import binomial_interval
 
 __all__ = ["Estimate", "difference", "mean_share", "share"]
 
 
-class Estimate(NamedTuple):
-    """A value and its 95 % interval."""
+class Estimate(Document, frozen=True):
+    """A share, or a difference of two, with its 95 % interval."""
 
     value: float
     low: float

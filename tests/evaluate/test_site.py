@@ -1,6 +1,7 @@
 """Another laboratory's set: its classes in the network's words, and figures beside those at home."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,7 @@ def test_beside_home_only_classes_count_that_both_have() -> None:
     counts = np.array([[8, 2, 0], [0, 0, 0], [5, 0, 5]])
     home = HomeFigures("test", 300, 270, {"left": (90, 100), "right": (90, 100)})
     found = against_home(counts, LABELS, home)
+    assert found is not None
     assert list(found.recall_change) == ["left"]
     assert found.macro_recall == pytest.approx(0.9)
     assert found.macro_recall_change.value == pytest.approx(-0.1)
@@ -150,3 +152,15 @@ def test_the_command_writes_a_template_and_takes_it(bctk: Bctk, workspace: Path,
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("macro recall") < done.stdout.index("\naccuracy ")
     assert "points beside home, 95 % interval" in done.stdout
+
+
+def test_without_a_class_in_common_nothing_stands_beside_home() -> None:
+    home = HomeFigures("validation", 10, 9, {"right": (9, 10)})
+    assert against_home(np.diag([3, 0, 4]), LABELS, home) is None
+
+
+def test_a_run_that_was_not_tested_is_evaluated_all_the_same(workspace: Path, site: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(workspace / "training" / "runs" / "tiny", tmp_path / "tiny")
+    (run / "metrics.json").unlink()
+    found = evaluate(run, str(site), Silent(), site_map=write_map(tmp_path, **WORDS))
+    assert (found.count, found.home) == (36, None)

@@ -223,26 +223,16 @@ def zoom(image: Image, rng: np.random.Generator, level: float) -> Image:
 
 def occlusion(image: Image, rng: np.random.Generator, level: float) -> Image:
     """Lay an ellipse of one random colour over it that covers a share of the area, as dirt or a bubble does."""
-    rows, columns = _grid(image)
-    y, x = rng.uniform(-0.35, 0.35, 2)
-    squash, angle = rng.uniform(0.7, 1 / 0.7), rng.random() * math.pi
-    along = (columns - x) * math.cos(angle) + (rows - y) * math.sin(angle)
-    across = (rows - y) * math.cos(angle) - (columns - x) * math.sin(angle)
-    covered = (along * squash) ** 2 + (across / squash) ** 2 <= level / math.pi
+    covered = _ellipse(image, rng, 0.35, 0.7) <= level / math.pi
     return np.where(covered[..., None], rng.integers(0, 256, 3, np.uint8), image)
 
 
 def stain_deposit(image: Image, rng: np.random.Generator, level: float) -> Image:
     """Lay grains of precipitated dye over it that cover about a share of the area, dense and violet."""
-    rows, columns = _grid(image)
     density = np.zeros((*image.shape[:2], 1))
     sizes = rng.dirichlet(np.full(GRAINS, 1.0)) * level
     for size in sizes:
-        y, x = rng.uniform(-0.5, 0.5, 2)
-        squash, angle = rng.uniform(0.6, 1 / 0.6), rng.random() * math.pi
-        along = (columns - x) * math.cos(angle) + (rows - y) * math.sin(angle)
-        across = (rows - y) * math.cos(angle) - (columns - x) * math.sin(angle)
-        inside = ((along * squash) ** 2 + (across / squash) ** 2) * math.pi / size
+        inside = _ellipse(image, rng, 0.5, 0.6) * math.pi / size
         density[..., 0] += rng.uniform(1.5, 2.5) * np.exp(-(inside**2))  # flat in the middle, with a soft edge
     transmitted = 10 ** (-density * DEPOSIT)
     return _to_bytes(image * transmitted)
@@ -313,6 +303,20 @@ def _grid(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     rows = (np.arange(height) + 0.5 - height / 2) / _side(image)
     columns = (np.arange(width) + 0.5 - width / 2) / _side(image)
     return rows[:, None], columns[None]
+
+
+def _ellipse(image: Image, rng: np.random.Generator, far: float, flattest: float) -> NDArray[np.float64]:
+    """Squared distance of each pixel from a point, measured so that what is near is an ellipse of the disk's area.
+
+    Place (up to `far` sides from the centre), axes (their ratio down to `flattest` squared) and direction are drawn.
+    """
+    rows, columns = _grid(image)
+    y, x = rng.uniform(-far, far, 2)
+    squash, angle = rng.uniform(flattest, 1 / flattest), rng.random() * math.pi
+    along = (columns - x) * math.cos(angle) + (rows - y) * math.sin(angle)
+    across = (rows - y) * math.cos(angle) - (columns - x) * math.sin(angle)
+    distance: NDArray[np.float64] = (along * squash) ** 2 + (across / squash) ** 2
+    return distance
 
 
 def _look_up(image: Image, table: NDArray[np.float64]) -> Image:

@@ -33,7 +33,10 @@ from bctoolkit.untrusted.archives import open_archive, open_member
 from bctoolkit.untrusted.arrays import UNREADABLE, Header, read_array, read_header
 from bctoolkit.untrusted.files import open_regular
 
-__all__ = ["ArraySet", "class_names_file", "is_array_folder", "open_arrays", "open_images"]
+__all__ = ["ARRAYS", "ArraySet", "class_names_file", "is_array_folder", "open_arrays", "open_images"]
+
+ARRAYS = (".npz", ".npy")
+"""Ends of the names of files of arrays."""
 
 CLASSES, LABELS = "classes.txt", "labels.npy"
 """Ends of the names of files beside an array, and the former's whole name in a folder of arrays."""

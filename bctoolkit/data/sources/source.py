@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from bctoolkit.data.sources.arrays import ArraySet, is_array_folder, open_arrays
+from bctoolkit.data.sources.arrays import ARRAYS, ArraySet, is_array_folder, open_arrays
 from bctoolkit.data.sources.folders import ClassFolders, open_class_folders
 from bctoolkit.data.sources.table import TABLES, open_table
 from bctoolkit.documents.names import class_names_fault
@@ -47,7 +47,7 @@ def _open(source: str, path: Path) -> ClassFolders | ArraySet:
         return opened
     if path.suffix.lower() in TABLES and path.is_file():
         return open_table(path)
-    if path.suffix.lower() in (".npz", ".npy") and path.is_file():
+    if path.suffix.lower() in ARRAYS and path.is_file():
         return open_arrays(path)
     if not path.exists():
         raise DatasetError(
