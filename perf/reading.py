@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, __version__
 
-from bctoolkit.bench.worker.counters import peak_rss
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load
 from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.system import cpu_name, usable_cpus
+from bctoolkit.system.counters import peak_rss
 from bctoolkit.vectors import png
 from perf.pages import write_table
 

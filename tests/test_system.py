@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bctoolkit import system
+from bctoolkit.system import facts
 
 
 def group(root: Path, own: str, files: dict[str, str]) -> Path:
@@ -40,18 +40,18 @@ def group(root: Path, own: str, files: dict[str, str]) -> Path:
 def test_the_quotas_of_all_groups_above_are_read(
     own: str, files: dict[str, str], quotas: list[float], tmp_path: Path
 ) -> None:
-    assert list(system._cpu_quotas(group(tmp_path, own, files))) == quotas
+    assert list(facts._cpu_quotas(group(tmp_path, own, files))) == quotas
 
 
 def test_a_system_without_control_groups_has_no_quota(tmp_path: Path) -> None:
-    assert list(system._cpu_quotas(tmp_path)) == []
+    assert list(facts._cpu_quotas(tmp_path)) == []
 
 
 @pytest.mark.parametrize(("quotas", "cpus"), [([], None), ([0.5], 1), ([1.9, 1000.0], 1), ([1000.0], None)])
 def test_a_quota_never_raises_the_number_and_leaves_at_least_one(
     quotas: list[float], cpus: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(system, "_cpu_quotas", lambda root: iter(()))
-    without = system.usable_cpus()
-    monkeypatch.setattr(system, "_cpu_quotas", lambda root: iter(quotas))
-    assert system.usable_cpus() == (cpus or without)
+    monkeypatch.setattr(facts, "_cpu_quotas", lambda root: iter(()))
+    without = facts.usable_cpus()
+    monkeypatch.setattr(facts, "_cpu_quotas", lambda root: iter(quotas))
+    assert facts.usable_cpus() == (cpus or without)

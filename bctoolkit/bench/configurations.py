@@ -15,13 +15,13 @@ from bctoolkit.bench.documents.report import Failure
 from bctoolkit.bench.documents.samples import SessionSamples
 from bctoolkit.bench.documents.settings import Settings
 from bctoolkit.bench.launcher import predictions, sessions
-from bctoolkit.bench.worker.counters import available_memory
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
 from bctoolkit.documents.formats import lookup
 from bctoolkit.errors import BackendError, RecipeError
 from bctoolkit.progress import Progress
+from bctoolkit.system.counters import available_memory
 
 __all__ = [
     "BenchRun",

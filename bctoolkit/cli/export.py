@@ -1,7 +1,7 @@
 """`bctk export`."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -12,6 +12,10 @@ from bctoolkit.cli.signing import Signer, signing_key
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.quantization import Method
 from bctoolkit.errors import FormsRefused
+from bctoolkit.progress import duration
+
+if TYPE_CHECKING:
+    from bctoolkit.recipes import ExportRecipe
 
 __all__ = ["export"]
 
@@ -71,6 +75,7 @@ BY_NAME = ", ".join(name for name, form in QUANTIZATIONS.items() if form.by_name
 @click.option("--bisect", is_flag=True, help="Trace a failed check to the first layer whose output departs.")
 @click.option("--force", is_flag=True, help="Export every artifact anew, even where no input has changed.")
 @click.option("--recipe", default="default", show_default=True, help="A recipe's name, or a .toml file.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be made, and its size, time, memory and disk.")
 @signing_key
 @options.to_bundles
 def export(
@@ -99,6 +104,7 @@ def export(
     bisect: bool,
     force: bool,
     recipe: str,
+    dry_run: bool,
     sign: Path | None,
     out: Path | None,
 ) -> None:
@@ -113,6 +119,7 @@ def export(
       bctk export atto --format onnx --format tflite --quantize fp32 --quantize int8-dynamic
       bctk export atto --format onnx --format tflite --quantize all
       bctk export atto --quantize int8 --calibrate percentile --keep-float 'stage_0_*'
+      bctk export atto --format onnx --quantize all --dry-run
       bctk export model.keras --format tflite --data images/ --golden synthetic
       bctk export model.keras --scale imagenet --labels labels.txt --data images/
       bctk export model.keras --scale=1/127.5,-1 --channels bgr --size 96x128 --data images/
@@ -144,6 +151,10 @@ def export(
     }
     declared = read_export_recipe(workspace.declared("exports", recipe), _stated(stated))
     path = workspace.model(source)
+    trust = LoadOptions(imports, trust_lambda)
+    if dry_run:
+        _dry_run(path, declared, out or workspace.bundles, data=data, golden=golden, options=trust, force=force)
+        return
     signer = Signer(sign)
     with quiet_engines() as progress:
         require_extras("export")
@@ -157,7 +168,7 @@ def export(
                 progress,
                 data=data,
                 golden=golden,
-                options=LoadOptions(imports, trust_lambda),
+                options=trust,
                 cache=workspace.prediction_cache,
                 force=force,
                 bisect=bisect,
@@ -174,6 +185,27 @@ def export(
         signer.sign(bundle.path)
         echo(bundle.path)
     echo("next: bctk bench" + (f" {out}/*" if out else ""))
+
+
+def _dry_run(path: Path, recipe: "ExportRecipe", target: Path, **options: Any) -> None:
+    """Print what the export would take."""
+    with quiet_engines() as progress:
+        require_extras("export")
+        from bctoolkit.export import dry_run
+
+        plan = dry_run(path, recipe, target, progress, **options)
+    width = max((len(bundle.name) for bundle in plan.bundles), default=0)
+    for bundle in plan.bundles:
+        echo(f"{bundle.name:{width}}  {bundle.bytes / 1e6:7.1f} MB  about {duration(bundle.seconds)}")
+    if not plan.bundles:
+        echo("nothing to make")
+        return
+    echo(
+        f"all: about {duration(plan.seconds)} on this machine, up to {plan.memory / 1e9:.1f} GB of memory, "
+        f"{plan.bytes / 1e6:.1f} MB in {target} ({plan.free / 1e9:.1f} GB free)"
+    )
+    if plan.searched:
+        echo("an integer form that is not good enough as it is takes some minutes more: its layers are ranked")
 
 
 def _stated(options: dict[str, Any]) -> dict[str, Any]:

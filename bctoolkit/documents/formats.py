@@ -44,6 +44,8 @@ class Quantization(NamedTuple):
 
     Of fp32: against float64, and four times that of the float32 reference where this is larger.
     """
+    weight_bytes: int = 4
+    """Of a weight of a product, in the file."""
     gated: bool = False
     """Integer arithmetic: what it costs in accuracy is measured on labelled images of the validation part."""
     calibrated: bool = False
@@ -88,25 +90,28 @@ class Format(NamedTuple):
 
 QUANTIZATIONS: dict[str, Quantization] = {
     "fp32": Quantization("float32 weights and activations", Tolerance(1e-4, 1e-5, 1.0), 1e-5),
-    "fp16": Quantization("float16 weights and arithmetic, for GPUs", Tolerance(0.02, 1e-3, 0.999), 0.03),
+    "fp16": Quantization("float16 weights and arithmetic, for GPUs", Tolerance(0.02, 1e-3, 0.999), 0.03, 2),
     "fp16-weights": Quantization(
-        "float16 weights, computed in float32: half the size", Tolerance(0.02, 1e-3, 0.999), 0.03
+        "float16 weights, computed in float32: half the size", Tolerance(0.02, 1e-3, 0.999), 0.03, 2
     ),
     "int8-dynamic": Quantization(
         "int8 weights per channel, activations quantized at run time",
         *(Tolerance(0.35, 0.02, 0.98), 0.1),
+        weight_bytes=1,
         gated=True,
         dynamic=True,
     ),
     "int8": Quantization(
         "int8 weights per channel, int8 activations with calibrated ranges",
         *(Tolerance(0.5, 0.03, 0.95), 0.2),
+        weight_bytes=1,
         gated=True,
         calibrated=True,
     ),
     "int8-full": Quantization(
         "int8 throughout where the format can, uint8 in and out, for NPUs",
         *(Tolerance(0.5, 0.03, 0.95), 0.2),
+        weight_bytes=1,
         gated=True,
         calibrated=True,
         throughout=True,
@@ -114,6 +119,7 @@ QUANTIZATIONS: dict[str, Quantization] = {
     "w8a16": Quantization(
         "int8 weights per channel, int16 activations where the format can, uint8 in, int16 out, for NPUs",
         *(Tolerance(0.2, 0.01, 0.99), 0.2),
+        weight_bytes=1,
         gated=True,
         calibrated=True,
         throughout=True,

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
 
 from bctoolkit.documents import Outcome
 from bctoolkit.documents.formats import QUANTIZATIONS
@@ -24,10 +27,10 @@ from bctoolkit.export.exporter import Exporter, QuantizationSettings
 from bctoolkit.export.plan import Artifact
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult, SearchTask, search_mixed_precision
 from bctoolkit.export.variants import artifact_variant, predict_artifact
-from bctoolkit.manifest import IntegerProducts, ParityStep
-from bctoolkit.statistics.metrics import Probabilities
+from bctoolkit.manifest import ClassRecall, IntegerProducts, LabelledFigures, ParityStep
+from bctoolkit.statistics.metrics import Labels, Probabilities, confusion, exact_interval
 
-__all__ = ["CheckedArtifact", "float32_artifact", "quantized_artifact"]
+__all__ = ["CheckedArtifact", "float32_artifact", "labelled_figures", "quantized_artifact"]
 
 
 @dataclass(frozen=True)
@@ -189,3 +192,34 @@ class _Judge:
         if validation is None or observed is None:
             return None
         return check_gate(validation.labels, validation.reference, observed, validation.classes, job.recipe.gate)
+
+
+def labelled_figures(baseline: Baseline, checked: CheckedArtifact) -> LabelledFigures | None:
+    """How often an artifact is right: on the validation part where it was judged on it, or on the test images checked.
+
+    Returns:
+        None where no labelled image is known.
+    """
+    names = baseline.job.labels
+    if baseline.validation is not None and checked.validated is not None:
+        return _figures("validation", baseline.validation.labels, checked.validated, names)
+    labels = baseline.job.check_images.labels
+    known = labels >= 0
+    if not known.any():
+        return None
+    return _figures("test", labels[known], checked.variant.probabilities[known], names)
+
+
+def _figures(
+    part: Literal["test", "validation"], labels: Labels, probabilities: Probabilities, names: tuple[str, ...]
+) -> LabelledFigures:
+    counts = confusion(labels, probabilities)
+    right, total = np.diag(counts).tolist(), counts.sum(1).tolist()
+    classes = zip(names, right, total, strict=True)
+    return LabelledFigures(
+        part=part,
+        count=len(labels),
+        accuracy=sum(right) / len(labels),
+        accuracy_ci95=exact_interval(sum(right), len(labels)),
+        recall={name: ClassRecall(n, k / n, exact_interval(k, n)) for name, k, n in classes if n},
+    )

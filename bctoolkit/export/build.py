@@ -15,12 +15,11 @@ from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import rows
 from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import ExportError, RecipeError
-from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, quantized_artifact
+from bctoolkit.export.artifacts import CheckedArtifact, float32_artifact, labelled_figures, quantized_artifact
 from bctoolkit.export.baseline import Baseline, check_network
 from bctoolkit.export.cache import TOOLS
 from bctoolkit.export.checks.acceptance import fit
 from bctoolkit.export.exporter import Exporter, ExportSettings
-from bctoolkit.export.figures import labelled_figures
 from bctoolkit.export.keras_graph.state import training_warning
 from bctoolkit.export.keras_network import KerasNetwork
 from bctoolkit.export.network import Network

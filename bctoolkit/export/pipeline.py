@@ -1,10 +1,11 @@
-"""`export`: run → float32 twin → artifacts → bundles, each checked before it is sealed.
+"""`export`: run → float32 twin → artifacts → bundles, each checked before it is sealed; `dry_run` says what it takes.
 
 Nothing heavy is imported here: bundles whose inputs have not changed are reused, and then no network needs to be
 loaded.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bctoolkit.bundle import Bundle
 from bctoolkit.errors import FormsRefused
@@ -18,7 +19,10 @@ from bctoolkit.progress import Progress
 from bctoolkit.recipes import ExportRecipe
 from bctoolkit.trust import NOTHING, LoadOptions
 
-__all__ = ["export"]
+if TYPE_CHECKING:
+    from bctoolkit.export.estimate import ExportPlan
+
+__all__ = ["dry_run", "export"]
 
 
 def export(
@@ -59,18 +63,13 @@ def export(
         ExportError: there is nothing to export, nothing to check it on, or the network wants to be fed another scale.
     """
     artifacts = plan(recipe)
-    for notice in options.notices():
-        progress.say(notice)
-    source = open_source(path, options, recipe, progress)
-    model_data = None if golden is not None and data is None else load_data(source, data, progress)
-    check_images = choose_check_images(golden, recipe.golden, model_data, source.contract, progress)
-    job = Job(source, recipe, model_data, check_images, target, progress, cache, bisect)
+    job = _job(path, recipe, target, progress, options, data, golden, cache, bisect)
     inputs = {artifact: job.inputs_sha256(artifact) for artifact in artifacts}
     bundles = {} if force else _reusable(job, inputs)
     missing = {artifact: inputs[artifact] for artifact in artifacts if artifact not in bundles}
     if missing:
-        if source.adapted is not None:
-            require_right_feeding(source, model_data, recipe, progress)
+        if job.source.adapted is not None:
+            require_right_feeding(job.source, job.data, recipe, progress)
         progress.step("starting TensorFlow", 0, 1)
         from bctoolkit.export.build import build_bundles
 
@@ -83,6 +82,53 @@ def export(
         if refusals:
             raise FormsRefused([bundles[artifact] for artifact in artifacts if artifact in bundles], refusals)
     return [bundles[artifact] for artifact in artifacts]
+
+
+def dry_run(
+    path: Path,
+    recipe: ExportRecipe,
+    target: Path,
+    progress: Progress,
+    *,
+    options: LoadOptions = NOTHING,
+    data: str | None = None,
+    golden: str | None = None,
+    force: bool = False,
+) -> "ExportPlan":
+    """Say what `export` would make, and what it would take, from a few timed calls; nothing is written.
+
+    Arguments and errors are those of `export`; what only its checks can tell is not among them.
+    """
+    artifacts = plan(recipe)
+    job = _job(path, recipe, target, progress, options, data, golden)
+    inputs = {artifact: job.inputs_sha256(artifact) for artifact in artifacts}
+    bundles = {} if force else _reusable(job, inputs)
+    if len(bundles) < len(artifacts) and job.source.adapted is not None:
+        require_right_feeding(job.source, job.data, recipe, progress)
+    progress.step("starting TensorFlow", 0, 1)
+    from bctoolkit.export.estimate import estimate
+
+    return estimate(job, [artifact for artifact in artifacts if artifact not in bundles])
+
+
+def _job(
+    path: Path,
+    recipe: ExportRecipe,
+    target: Path,
+    progress: Progress,
+    options: LoadOptions,
+    data: str | None,
+    golden: str | None,
+    cache: Path | None = None,
+    bisect: bool = False,
+) -> Job:
+    """The network and its images, opened."""
+    for notice in options.notices():
+        progress.say(notice)
+    source = open_source(path, options, recipe, progress)
+    model_data = None if golden is not None and data is None else load_data(source, data, progress)
+    check_images = choose_check_images(golden, recipe.golden, model_data, source.contract, progress)
+    return Job(source, recipe, model_data, check_images, target, progress, cache, bisect)
 
 
 def _reusable(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundle]:

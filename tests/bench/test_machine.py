@@ -13,7 +13,6 @@ import pytest
 
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.settings import Machine
-from bctoolkit.bench.worker.counters import peak_rss, steady_rss
 from bctoolkit.bench.worker.machine import (
     Reading,
     clock_tick,
@@ -24,9 +23,10 @@ from bctoolkit.bench.worker.machine import (
 from bctoolkit.documents import parse, to_json
 from bctoolkit.errors import BackendError
 from bctoolkit.system import CPU_FEATURES, cpu_name
+from bctoolkit.system.counters import peak_rss, steady_rss
 
 MEGABYTE = 1_000_000
-REPORT_PEAK = "from bctoolkit.bench.worker.counters import peak_rss; print(peak_rss())"
+REPORT_PEAK = "from bctoolkit.system.counters import peak_rss; print(peak_rss())"
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +96,9 @@ def test_fingerprint_respects_the_cpus_this_process_may_use() -> None:
 def test_peak_counts_what_the_process_allocated_even_after_it_is_freed() -> None:
     """Beside what the same process has before; pages that the system takes away meanwhile only lower that."""
     work = (
-        "import numpy\nfrom bctoolkit.bench.worker.counters import steady_rss\n"
+        "import numpy\nfrom bctoolkit.system.counters import steady_rss\n"
         f"idle = steady_rss(); held = numpy.ones({200 * MEGABYTE}, 'uint8'); del held\n"
-        "from bctoolkit.bench.worker.counters import peak_rss; print(peak_rss() - idle)"
+        "from bctoolkit.system.counters import peak_rss; print(peak_rss() - idle)"
     )
     done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)
     assert 0.9 <= int(done.stdout) / (200 * MEGABYTE) <= 1.5

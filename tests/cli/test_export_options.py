@@ -1,5 +1,6 @@
 """What `bctk export` says of its options: kept bundles, patterns that fit nothing, forms that a format lacks."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -23,6 +24,35 @@ def test_a_second_export_keeps_the_bundles_unless_forced(bctk: Bctk, workspace: 
     assert manifest.read_bytes() == before
     forced = bctk(*arguments, "--force", cwd=workspace)
     assert "nothing has changed" not in forced.stderr
+
+
+def test_a_dry_run_says_what_every_bundle_takes_and_writes_nothing(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:
+    forms = ("--format", "onnx", "--format", "tflite", "--quantize", "all", "--out", tmp_path / "out")
+    done = bctk("export", "tiny", *forms, "--dry-run", cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    *rows, total, searched = done.stdout.splitlines()
+    sizes = {name: float(megabytes) * 1e6 for name, megabytes, *_ in map(str.split, rows)}
+    made = workspace / "exports" / "bundles"
+    assert set(sizes) == {path.name for path in made.iterdir()} - {"tiny-tflite-w8a16"}
+    for name, size in sizes.items():
+        real = sum(path.stat().st_size for path in (made / name).iterdir())
+        assert abs(size - real) <= 0.1 * real + 0.06e6, name  # it is printed in tenths of a megabyte
+    assert re.match(r"all: about \d+ s on this machine, up to \d\.\d GB of memory, \d\.\d MB in ", total)
+    assert searched.startswith("an integer form that is not good enough")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_what_is_there_takes_nothing(bctk: Bctk, workspace: Path) -> None:
+    done = bctk("export", "tiny", "--format", "tflite", "--quantize", "all", "--dry-run", cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "nothing to make\n"
+    assert "reused, as no input has changed: tiny-tflite-fp32, tiny-tflite-fp16, " in done.stderr
+
+
+def test_a_dry_run_refuses_what_the_export_would_refuse(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:
+    done = bctk("export", "tiny", "--data", tmp_path / "absent", "--dry-run", cwd=workspace)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
 
 
 def test_a_pattern_that_fits_nothing_names_layers_that_are_there(bctk: Bctk, workspace: Path, tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_a_folder_of_arrays_needs_labels(tmp_path: Path, make_images: MakeImages
 PEAK = """
 import sys
 import PIL.Image
-from bctoolkit.bench.worker.counters import peak_rss
+from bctoolkit.system.counters import peak_rss
 from bctoolkit.contract import InputContract
 from bctoolkit.data import load, split
 from bctoolkit.recipes import Split

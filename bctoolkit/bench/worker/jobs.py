@@ -13,7 +13,6 @@ from bctoolkit import bundle
 from bctoolkit.bench.documents.measurements import Profile
 from bctoolkit.bench.documents.samples import EnergyUse, SessionSamples
 from bctoolkit.bench.documents.settings import Settings
-from bctoolkit.bench.worker.counters import peak_rss, steady_rss
 from bctoolkit.bench.worker.energy import energy_meter, total
 from bctoolkit.bench.worker.machine import clock_tick, detect_interference, reading
 from bctoolkit.contract import COLOURS, pillow_image, prepare
@@ -23,6 +22,7 @@ from bctoolkit.runtime import Backend, Classifier, load
 from bctoolkit.runtime.model_files.identity import model_file
 from bctoolkit.supervision.time_limit import time_limit
 from bctoolkit.system import usable_cpus
+from bctoolkit.system.counters import peak_rss, steady_rss
 
 __all__ = [
     "CACHED_RATIO",

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from bctoolkit import __version__
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.settings import Machine
-from bctoolkit.bench.worker import counters
-from bctoolkit.system import cpu_features, cpu_name, usable_cpus, versions
+from bctoolkit.system import counters, cpu_features, cpu_name, usable_cpus, versions
 
 __all__ = [
     "Reading",

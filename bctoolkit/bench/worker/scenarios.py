@@ -17,7 +17,6 @@ from bctoolkit import bundle
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.samples import BatchRuns, OfflineSamples, StreamsSamples, SustainedSamples, WindowEnd
 from bctoolkit.bench.documents.settings import Settings
-from bctoolkit.bench.worker.counters import available_memory, peak_rss, steady_rss
 from bctoolkit.bench.worker.energy import energy_meter
 from bctoolkit.bench.worker.jobs import Clock, Job, VerifiedTimer, open_classifier, outputs_differ, shuffled, warm_up
 from bctoolkit.bench.worker.machine import clock_tick, detect_interference, reading
@@ -26,6 +25,7 @@ from bctoolkit.errors import BackendError
 from bctoolkit.runtime import Classifier
 from bctoolkit.statistics.metrics import Probabilities, limit_violations, parity
 from bctoolkit.system import usable_cpus
+from bctoolkit.system.counters import available_memory, peak_rss, steady_rss
 
 __all__ = ["WINDOW", "Offline", "Streams", "Sustain", "offline", "streams", "sustain", "windows_in"]
 
