@@ -1,25 +1,84 @@
 """What the documents say is what the code does."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal
 
 import click
+import msgspec
 import pytest
 
 import bctoolkit
 from bctoolkit.cli import cli
+from bctoolkit.documents.budget import Budget
+from bctoolkit.recipes import ExportRecipe, TrainRecipe
 
 ROOT = Path(__file__).resolve().parents[1]
 GATE = (ROOT / "docs" / "examples" / "gate.yml").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^(?:.*run: | +)(bctk .+)$", GATE, re.MULTILINE)
 
 
+def documents() -> ModuleType:
+    """docs/documents.py, which is a script's module and in no package."""
+    specification = importlib.util.spec_from_file_location("documents", ROOT / "docs" / "documents.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 def test_the_reference_is_up_to_date() -> None:
     done = subprocess.run([sys.executable, ROOT / "docs" / "generate.py", "--check"], check=False)
     assert done.returncode == 0, "docs/reference.md is out of date: make docs"
+
+
+@pytest.mark.parametrize("kind", [TrainRecipe, ExportRecipe, Budget])
+def test_the_reference_says_what_each_key_of_a_recipe_means(kind: type[msgspec.Struct]) -> None:
+    written = documents()
+    waiting, seen = [kind], set()
+    while waiting:
+        struct = waiting.pop()
+        seen.add(struct)
+        fields = msgspec.inspect.type_info(struct).fields
+        meant = written.meanings(struct)
+        assert [field.name for field in fields if not meant.get(field.name)] == []
+        waiting += {inner for field in fields for inner in written.structs(field.type)} - seen
+
+
+def test_a_key_has_its_type_bounds_and_default() -> None:
+    class Inner(msgspec.Struct):
+        """Inside."""
+
+    class Outer(msgspec.Struct):
+        """Outside.
+
+        More of it.
+        """
+
+        share: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
+        count: Annotated[int, msgspec.Meta(ge=1, lt=1000)] = 3
+        way: Literal["here", "there"] | None = None
+        parts: tuple[Inner, ...] = ()
+
+    assert list(documents().tables(Outer, set())) == [
+        "Outside.\n",
+        "| key | type | default | meaning |\n|---|---|---|---|",
+        "| `share` | number > 0, ≤ 1 | required |  |",
+        "| `count` | integer ≥ 1, < 1,000 | `3` |  |",
+        "| `way` | `here`, `there` | none |  |",
+        "| `parts` | list of [Inner](#inner) | `[]` |  |",
+        "",
+        "#### Inner\n",
+        "Inside.\n",
+        "| key | type | default | meaning |\n|---|---|---|---|",
+        "",
+    ]
 
 
 def test_the_page_of_families_tells_what_was_measured() -> None:
