@@ -16,16 +16,19 @@ import pytest
 import bctoolkit
 from bctoolkit.cli import cli
 from bctoolkit.documents.budget import Budget
+from bctoolkit.export.checks.gate import fewest
 from bctoolkit.recipes import ExportRecipe, TrainRecipe
+from bctoolkit.statistics.metrics import exact_interval
+from bctoolkit.statistics.paired import score_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 GATE = (ROOT / "docs" / "examples" / "gate.yml").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^(?:.*run: | +)(bctk .+)$", GATE, re.MULTILINE)
 
 
-def documents() -> ModuleType:
-    """docs/documents.py, which is a script's module and in no package."""
-    specification = importlib.util.spec_from_file_location("documents", ROOT / "docs" / "documents.py")
+def script(name: str) -> ModuleType:
+    """A module of docs/, which is no package."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -40,7 +43,7 @@ def test_the_reference_is_up_to_date() -> None:
 
 @pytest.mark.parametrize("kind", [TrainRecipe, ExportRecipe, Budget])
 def test_the_reference_says_what_each_key_of_a_recipe_means(kind: type[msgspec.Struct]) -> None:
-    written = documents()
+    written = script("documents")
     waiting, seen = [kind], set()
     while waiting:
         struct = waiting.pop()
@@ -66,7 +69,7 @@ def test_a_key_has_its_type_bounds_and_default() -> None:
         way: Literal["here", "there"] | None = None
         parts: tuple[Inner, ...] = ()
 
-    assert list(documents().tables(Outer, set())) == [
+    assert list(script("documents").tables(Outer, set())) == [
         "Outside.\n",
         "| key | type | default | meaning |\n|---|---|---|---|",
         "| `share` | number > 0, ≤ 1 | required |  |",
@@ -79,6 +82,40 @@ def test_a_key_has_its_type_bounds_and_default() -> None:
         "| key | type | default | meaning |\n|---|---|---|---|",
         "",
     ]
+
+
+def test_the_picture_of_the_layers_is_what_imports_are_held_to() -> None:
+    for path, text in script("layers").written().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make docs"
+
+
+def test_the_picture_tells_what_goes_into_a_device_app(bundle: Path) -> None:
+    code = (
+        "import sys, numpy\nfrom bctoolkit.runtime import load\n"
+        "classifier = load(sys.argv[1])\nclassifier.predict(numpy.zeros((1, *classifier.input.shape), numpy.uint8))\n"
+        "print(*{name.split('.')[1] for name in sys.modules if name.startswith('bctoolkit.')})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, bundle], capture_output=True, text=True, check=True)
+    drawn = {name for names in script("layers").layers() for name in names}
+    assert set(done.stdout.split()) & drawn == script("layers").DEVICE
+
+
+def test_the_page_of_statistics_says_how_many_images_it_takes() -> None:
+    text = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \|$", text, re.MULTILINE)
+    assert len(rows) == 6
+    for count, accuracy, alike, drop in rows:
+        n = int(count.replace(",", ""))
+        low, high = exact_interval(round(0.98 * n), n)
+        assert accuracy == f"{low:.1%}–{high:.1%}"
+        assert alike == f"{score_interval(0, 0, n)[1]:.2%}"
+        if drop != "–":
+            low, high = score_interval(round(0.01 * n), round(0.005 * n), n)
+            assert drop == f"{low:.2%}–{high:.2%}"
+    limits = re.findall(r"^\| ([\d.]+)% \| ([\d,]+) \|$", text, re.MULTILINE)
+    assert len(limits) == 5
+    for limit, count in limits:
+        assert count == f"{fewest(float(limit) / 100):,}"
 
 
 def test_the_page_of_families_tells_what_was_measured() -> None:

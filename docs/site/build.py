@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("mkdocs.yml")
-PAGES = ("*.md", "docs/*.md", "docs/decisions/*.md", "*/README.md", "exports/zoo/README.md")
+PAGES = ("*.md", "docs/**/*.md", "*/README.md", "exports/zoo/README.md")
 LINK = re.compile(r"\]\(([^)#:\s]+)[^)]*\)")
 
 
@@ -32,9 +32,8 @@ def copy(root: Path, tree: Path) -> None:
     titles = ((page, page.read_text("utf-8").partition("\n")[0].lstrip("# ")) for page in decisions)
     lines = (f"- [{title}]({page.name})\n" for page, title in titles)
     (tree / "docs" / "decisions" / "index.md").write_text("# Decisions\n\n" + "".join(lines), encoding="utf-8")
-    readme = tree / "README.md"
-    listed = readme.read_text("utf-8").replace("](docs/decisions)", "](docs/decisions/index.md)")
-    readme.write_text(listed, encoding="utf-8")
+    for page in (tree / "README.md", tree / "docs" / "architecture.md"):
+        page.write_text(page.read_text("utf-8").replace("decisions)", "decisions/index.md)"), encoding="utf-8")
 
 
 def build(out: Path) -> int:
