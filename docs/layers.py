@@ -1,7 +1,7 @@
 """Draw the layers of the code in docs/pictures/layers.svg, and list the packages in docs/architecture.md.
 
-The layers are those that `make check` holds imports to (`[tool.importlinter]` in pyproject.toml); what a package is, its
-own docstring says.
+The layers are those that `make check` holds imports to (`[tool.importlinter]` in pyproject.toml); what a package is,
+its own docstring says.
 
 usage: python docs/layers.py [--check]
 """

@@ -2,8 +2,8 @@
 
 usage: python -m perf.estimate NETWORK… [--data PATH] [--format NAME …] [--quantize FORM …]
 
-NETWORK is a run or a Keras file. Each is estimated, then exported into a folder that is thrown away, each in a process of
-its own. Prints for each network the ratio of what was estimated to what came about.
+NETWORK is a run or a Keras file. Each is estimated, then exported into a folder that is thrown away, each in a process
+of its own. Prints for each network the ratio of what was estimated to what came about.
 """
 
 import argparse

@@ -48,7 +48,9 @@ def test_the_reference_says_what_each_key_of_a_recipe_means(kind: type[msgspec.S
     while waiting:
         struct = waiting.pop()
         seen.add(struct)
-        fields = msgspec.inspect.type_info(struct).fields
+        described = msgspec.inspect.type_info(struct)
+        assert isinstance(described, msgspec.inspect.StructType)
+        fields = described.fields
         meant = written.meanings(struct)
         assert [field.name for field in fields if not meant.get(field.name)] == []
         waiting += {inner for field in fields for inner in written.structs(field.type)} - seen
