@@ -32,6 +32,7 @@ D = TypeVar("D", bound=Document)
 @options.channels
 @options.size
 @options.white
+@options.prepared
 @click.option(
     "--reference-scale", metavar="PRESET|F,O", help="As --scale, of the reference. Default: none; of an .onnx --scale."
 )
@@ -61,6 +62,7 @@ def adopt(
     channels: str | None,
     size: str | None,
     white: int | None,
+    prepared: str | None,
     reference_scale: str | None,
     labels: str | None,
     output: str | None,
@@ -88,7 +90,7 @@ def adopt(
       bctk adopt vendor-int8.tflite --reference model.keras --data images/ --labels cat,dog
       bctk adopt int8.onnx --reference float.onnx --data images/ --scale imagenet --labels labels.txt
     """
-    from bctoolkit.documents.options import read_labels, read_scale, read_size
+    from bctoolkit.documents.options import read_labels, read_prepared, read_scale, read_size
     from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
     from bctoolkit.recipes import ExportRecipe
     from bctoolkit.trust import LoadOptions
@@ -100,6 +102,7 @@ def adopt(
         "channels": channels,
         "size": None if size is None else read_size(size),
         "white": white,
+        "prepared": None if prepared is None else read_prepared(prepared),
     }
     outputs = {"name": output or "", "head": head, "labels": () if labels is None else read_labels(labels)}
     fed = {

@@ -183,8 +183,8 @@ def _groups(sources: Sources) -> bool:
     run = sources.run
     if run is None:
         return False
-    places = (run.recipe.get("split") or {}, run.facts.value, run.facts.get("data") or {})
-    return any(key.startswith("group") and value for place in places for key, value in place.items())
+    counted = None if run.metrics is None else run.metrics.get("groups")
+    return counted is not None or bool(run.recipe.get("split", "group"))
 
 
 def _arithmetic(sources: Sources) -> Iterator[str]:

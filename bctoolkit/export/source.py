@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from bctoolkit.export.keras_graph.classifier import AdaptedNetwork
 
-__all__ = ["ModelData", "ModelSource", "load_data", "open_source"]
+__all__ = ["ModelData", "ModelSource", "as_prepared", "load_data", "open_source"]
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,7 @@ def _open_file(path: Path, options: LoadOptions, recipe: ExportRecipe, progress:
     contract = InputContract(height=entry.height, width=entry.width, channels=entry.channels, white=settings.white)
     if preprocessor is not None:
         contract = msgspec.structs.replace(contract, crop=preprocessor.crop, resize=preprocessor.resize)
-    if settings.prepared is not None:
-        contract = msgspec.structs.replace(contract, crop=settings.prepared[0], picture=settings.prepared[1])
+    contract = as_prepared(contract, settings)
     name = path.resolve().name if path.is_dir() else path.stem
     return ModelSource(
         name=name,
@@ -167,6 +166,14 @@ def _open_file(path: Path, options: LoadOptions, recipe: ExportRecipe, progress:
         adapted=adapted,
         adaptation=adaptation,
     )
+
+
+def as_prepared(contract: InputContract, settings: InputSettings) -> InputContract:
+    """The contract, with the part of a picture that is stated of a bare file's images."""
+    if settings.prepared is None:
+        return contract
+    crop, picture = settings.prepared
+    return msgspec.structs.replace(contract, crop=crop, picture=picture)
 
 
 def load_data(source: ModelSource, data: str | None, progress: Progress) -> ModelData | None:

@@ -11,8 +11,9 @@ import pytest
 
 from bctoolkit.bench.documents.stored import read
 from bctoolkit.dossier import write
+from bctoolkit.files import sha256_file
 from tests.support.bundles import SIGNED, reseal
-from tests.support.dossiers import REPORT, edit, report_of
+from tests.support.dossiers import REPORT, edit, report_of, run_of
 from tests.support.figures import Page, require_figure, unlinked_numbers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,20 @@ def test_the_zoo_has_a_dossier_with_who_signed_it(tmp_path: Path, name: str) -> 
     assert re.search(r"ig *309 *94\.82% *91\.73% to 97\.01%", text)
     assert ("Integer products: 27" in text) == ("onnx" in name)
     assert not any("is not recorded" in line or "vouches" in line for line in limits)
+
+
+def test_a_set_that_came_divided_and_its_groups_are_told(tmp_path: Path) -> None:
+    run = run_of(SIGNED, tmp_path / "run")
+    recipe = run / "recipe.toml"
+    recipe.write_text(re.sub(r'^group = ""', "group = 'slide_[0-9]+'", recipe.read_text(), flags=re.MULTILINE))
+    edit(run / "run.json", lambda raw: raw.update(recipe_sha256=sha256_file(recipe)))
+    edit(run / "run.json", lambda raw: raw["data"].update(split="own"))
+    edit(run / "metrics.json", lambda raw: raw.update(groups=17))
+    page, limits = dossier(tmp_path, SIGNED, run=run)
+    text = re.sub(r"\s+", " ", page.text)
+    assert "; as the set came divided; groups by the pattern slide_[0-9]+ of the path, none in two parts; " in text
+    assert "17 groups in the test part, over which its interval is" in text
+    assert not any("No groups are stated" in line for line in limits)
 
 
 def test_a_network_that_was_adapted_says_what_it_eats(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The images that the network was trained, validated and tested on."""
 
+from collections.abc import Iterator
+
 from bctoolkit.dossier.evidence import UNKNOWN, Evidence
 from bctoolkit.dossier.forms import count, percent, text
 from bctoolkit.dossier.section import Missing, Section, fact_rows
@@ -41,13 +43,17 @@ def _split(run: RunSource) -> str:
         for name in ("validation", "test")
         if isinstance(run.recipe.get("split", name), float | int)
     )
-    how = "by each image's content, so that copies never straddle two parts"
-    others = [
-        f"{name} {run.recipe.figure(text, 'split', name)}"
-        for name in run.recipe.get("split") or {}
-        if name not in ("validation", "test") and run.recipe.get("split", name) not in (None, "", [])
-    ]
-    return f"{shares or 'shares not stated'}; {', '.join(others) or how}"
+    own = run.facts.get("data", "split") == "own"
+    how = "as the set came divided" if own else "by each image's content, so that copies never straddle two parts"
+    return "; ".join((shares or "shares not stated", how, *_groups(run)))
+
+
+def _groups(run: RunSource) -> Iterator[str]:
+    """What images belong together by, and how many groups the test part has."""
+    if run.recipe.get("split", "group"):
+        yield f"groups by the pattern {run.recipe.figure(text, 'split', 'group')} of the path, none in two parts"
+    if run.metrics is not None and run.metrics.get("groups") is not None:
+        yield f"{run.metrics.figure(count, 'groups')} groups in the test part, over which its interval is"
 
 
 def _counts(facts: Evidence) -> str:

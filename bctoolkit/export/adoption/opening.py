@@ -44,7 +44,7 @@ def open_pair(adoption: Adoption, model: ForeignModel, progress: Progress) -> tu
             adoption.reference_input or adoption.input,
             adoption.reference_output,
             None if _fixed(other, path) else classifier.shape[:2],
-            white=adoption.input.white,
+            pictures=adoption.input,
             shared=adoption.reference_input is None,
         )
     else:
@@ -61,7 +61,8 @@ def _reference_recipe(adoption: Adoption, path: Path) -> ExportRecipe:
     """What a Keras file eats and which of its outputs is compared; a run needs no telling."""
     settings = adoption.reference_input or InputSettings()
     size = None if (path / run.MODEL).exists() else adoption.input.size
-    stated = msgspec.structs.replace(settings, size=size, white=adoption.input.white)
+    pictures = adoption.input
+    stated = msgspec.structs.replace(settings, size=size, white=pictures.white, prepared=pictures.prepared)
     return ExportRecipe(input=stated, output=adoption.reference_output)
 
 

@@ -21,7 +21,7 @@ from bctoolkit.export.adoption.foreign import ForeignModel
 from bctoolkit.export.checks.feeding import judge_feeding, require_right_feeding
 from bctoolkit.export.exporter import Exporter, ExportSettings
 from bctoolkit.export.network import Form, Network
-from bctoolkit.export.source import ModelData, ModelSource
+from bctoolkit.export.source import ModelData, ModelSource, as_prepared
 from bctoolkit.lazy import require
 from bctoolkit.manifest import Source
 from bctoolkit.progress import Progress
@@ -226,7 +226,7 @@ def file_reference(
     settings: InputSettings,
     output: OutputSettings,
     size: tuple[int, int] | None,
-    white: int | None,
+    pictures: InputSettings,
     shared: bool,
 ) -> FileReference:
     """A float file as a reference.
@@ -237,7 +237,7 @@ def file_reference(
         settings: of its input.
         output: which output holds the classes, and what it lacks.
         size: of images, where the file leaves it open.
-        white: in pictures of 16 bits a channel.
+        pictures: what is stated of pictures: white in those of 16 bits a channel, and how images were made of them.
         shared: whether scale and colours are stated by the options of the adopted file.
 
     Raises:
@@ -253,9 +253,13 @@ def file_reference(
         classifier = ForeignClassifier(path, model, output, size)
         complete = classifier.settings(settings)
     height, width, channels = classifier.shape
-    contract = InputContract(height=height, width=width, channels=channels, white=white)
+    contract = InputContract(height=height, width=width, channels=channels, white=pictures.white)
     source = ModelSource(
-        path.stem, path, contract, Source(path.stem, model.sha256), adaptation=_fed(complete, channels)
+        path.stem,
+        path,
+        as_prepared(contract, pictures),
+        Source(path.stem, model.sha256),
+        adaptation=_fed(complete, channels),
     )
     return FileReference(source, classifier, complete, shared)
 

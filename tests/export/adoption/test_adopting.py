@@ -165,9 +165,11 @@ def test_a_reference_that_is_fed_wrong_is_noticed_by_labelled_images(
     fed = InputSettings(scale="none")
     with pytest.raises(ExportError, match="give --reference-channels bgr"):
         adopted(tmp_path, tints, tints, input=InputSettings(scale="caffe"), reference_input=fed, **stated)
-    sealed = adopted(tmp_path, tints, tints, input=InputSettings(scale="caffe", white=4095), **stated)
+    settings = InputSettings(scale="caffe", white=4095, prepared=(40, 72))
+    sealed = adopted(tmp_path, tints, tints, input=settings, **stated)
     assert sealed.manifest.parity.max_abs_diff < 1e-6
-    assert sealed.manifest.input.white == 4095
+    contract = sealed.manifest.input
+    assert (contract.white, contract.crop, contract.picture) == (4095, 40, 72)
 
 
 def test_what_is_stated_already_is_not_advised(tints: Path, class_folders: Path, tmp_path: Path) -> None:
