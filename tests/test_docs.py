@@ -1,9 +1,11 @@
 """What the documents say is what the code does."""
 
+import ast
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,6 +17,18 @@ from bctoolkit.cli import cli
 ROOT = Path(__file__).resolve().parents[1]
 GATE = (ROOT / "docs" / "examples" / "gate.yml").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^(?:.*run: | +)(bctk .+)$", GATE, re.MULTILINE)
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+SHELL = sorted(
+    {
+        line
+        for page in PAGES
+        for block in re.findall(
+            r"^```(?:sh|bash)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        )
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.startswith("bctk ")
+    }
+)
 
 
 def test_the_reference_is_up_to_date() -> None:
@@ -48,7 +62,25 @@ def test_no_source_file_is_longer_than_400_lines() -> None:
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
 
 
-@pytest.mark.parametrize("line", COMMANDS, ids=lambda line: line[:40])
+def texts_of_the_code() -> Iterator[str]:
+    """Every text in the package, … in the place of what is only known when it is printed."""
+    for file in ROOT.glob("bctoolkit/**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_messages_that_the_page_on_failures_explains_are_printed_by_the_code() -> None:
+    page = (ROOT / "docs" / "parity-failed.md").read_text(encoding="utf-8")
+    messages = [" ".join(each.split()) for each in re.findall(r"\*\*`([^`]+)`\*\*", page)]
+    assert len(messages) > 50
+    printed = "\n".join(texts_of_the_code())
+    assert [each for each in messages if each not in printed] == []
+
+
+@pytest.mark.parametrize("line", [*COMMANDS, *SHELL])
 def test_a_command_in_an_example_is_one_that_bctk_takes(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     command: click.Command = cli
