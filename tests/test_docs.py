@@ -1,6 +1,8 @@
 """What the documents say is what the code does."""
 
 import ast
+import contextlib
+import io
 import re
 import shlex
 import subprocess
@@ -78,6 +80,31 @@ def test_messages_that_the_page_on_failures_explains_are_printed_by_the_code() -
     assert len(messages) > 50
     printed = "\n".join(texts_of_the_code())
     assert [each for each in messages if each not in printed] == []
+
+
+STATISTICS = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+
+
+def test_the_tables_of_images_are_what_the_page_s_own_code_prints() -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", STATISTICS, re.DOTALL | re.MULTILINE)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    tables = printed.getvalue().strip().split("\n\n")
+    assert len(tables) == 3
+    assert [table for table in tables if table not in STATISTICS] == []
+
+
+def test_the_page_of_statistics_names_functions_that_there_are() -> None:
+    rows = re.findall(r"^\| .* \|$", STATISTICS, re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`(\w+)`", row.rsplit(" | ", 1)[-1])}
+    assert {"exact_interval", "score_interval", "mcnemar", "clustered_interval"} <= names
+    code = "\n".join(
+        file.read_text(encoding="utf-8")
+        for pattern in ("statistics/*.py", "bench/analysis/*.py")
+        for file in (ROOT / "bctoolkit").glob(pattern)
+    )
+    assert [name for name in sorted(names) if f"def {name}(" not in code] == []
 
 
 @pytest.mark.parametrize("line", [*COMMANDS, *SHELL])
