@@ -1,8 +1,11 @@
 """The house rules hold, and the script that checks them would notice."""
 
 import importlib.util
+import re
+import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,20 @@ DRAWS_OR_WRITES = (
 
 def test_the_house_rules_hold() -> None:
     assert list(architecture.violations(ROOT)) == []
+
+
+def test_the_picture_and_the_page_show_the_layers_that_are_kept() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = runpy.run_path(str(ROOT / "docs" / "architecture.py"))
+    layers = drawing["layers"]()
+    assert drawing["TARGET"].read_text(encoding="utf-8") == drawing["picture"](layers), "python docs/architecture.py"
+    rows = re.findall(r"^\| (`.*?`) \| [^`|]*\|$", page, re.MULTILINE)
+    assert [re.findall(r"`(\w+)`", row) for row in rows] == layers
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    inside = {each["containers"][0]: each["layers"] for each in settings["contracts"] if each["type"] == "layers"}
+    del inside["bctoolkit"]
+    blocks = re.findall(r"^### (bctoolkit[.]\w+)$.*?^```text\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert {name: block.splitlines() for name, block in blocks} == inside
 
 
 @pytest.fixture

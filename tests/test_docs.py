@@ -1,10 +1,14 @@
 """What the documents say is what the code does."""
 
+import ast
+import contextlib
 import importlib.util
+import io
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
@@ -16,10 +20,7 @@ import pytest
 import bctoolkit
 from bctoolkit.cli import cli
 from bctoolkit.documents.budget import Budget
-from bctoolkit.export.checks.gate import fewest
 from bctoolkit.recipes import ExportRecipe, TrainRecipe
-from bctoolkit.statistics.metrics import exact_interval
-from bctoolkit.statistics.paired import score_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 GATE = (ROOT / "docs" / "examples" / "gate.yml").read_text(encoding="utf-8")
@@ -86,40 +87,6 @@ def test_a_key_has_its_type_bounds_and_default() -> None:
     ]
 
 
-def test_the_picture_of_the_layers_is_what_imports_are_held_to() -> None:
-    for path, text in script("layers").written().items():
-        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make docs"
-
-
-def test_the_picture_tells_what_goes_into_a_device_app(bundle: Path) -> None:
-    code = (
-        "import sys, numpy\nfrom bctoolkit.runtime import load\n"
-        "classifier = load(sys.argv[1])\nclassifier.predict(numpy.zeros((1, *classifier.input.shape), numpy.uint8))\n"
-        "print(*{name.split('.')[1] for name in sys.modules if name.startswith('bctoolkit.')})"
-    )
-    done = subprocess.run([sys.executable, "-c", code, bundle], capture_output=True, text=True, check=True)
-    drawn = {name for names in script("layers").layers() for name in names}
-    assert set(done.stdout.split()) & drawn == script("layers").DEVICE
-
-
-def test_the_page_of_statistics_says_how_many_images_it_takes() -> None:
-    text = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \|$", text, re.MULTILINE)
-    assert len(rows) == 6
-    for count, accuracy, alike, drop in rows:
-        n = int(count.replace(",", ""))
-        low, high = exact_interval(round(0.98 * n), n)
-        assert accuracy == f"{low:.1%}–{high:.1%}"
-        assert alike == f"{score_interval(0, 0, n)[1]:.2%}"
-        if drop != "–":
-            low, high = score_interval(round(0.01 * n), round(0.005 * n), n)
-            assert drop == f"{low:.2%}–{high:.2%}"
-    limits = re.findall(r"^\| ([\d.]+)% \| ([\d,]+) \|$", text, re.MULTILINE)
-    assert len(limits) == 5
-    for limit, count in limits:
-        assert count == f"{fewest(float(limit) / 100):,}"
-
-
 def test_the_page_of_families_tells_what_was_measured() -> None:
     done = subprocess.run([sys.executable, "-m", "perf.families", "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0, "docs/families.md is not what docs/families.json says"
@@ -144,6 +111,49 @@ def test_files_that_documents_name_exist() -> None:
 def test_no_source_file_is_longer_than_400_lines() -> None:
     for file in [*ROOT.glob("bctoolkit/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("perf/**/*.py")]:
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
+
+
+def texts_of_the_code() -> Iterator[str]:
+    """Every text in the package, … in the place of what is only known when it is printed."""
+    for file in ROOT.glob("bctoolkit/**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_messages_that_the_page_on_failures_explains_are_printed_by_the_code() -> None:
+    page = (ROOT / "docs" / "parity-failed.md").read_text(encoding="utf-8")
+    messages = [" ".join(each.split()) for each in re.findall(r"\*\*`([^`]+)`\*\*", page)]
+    assert len(messages) > 50
+    printed = "\n".join(texts_of_the_code())
+    assert [each for each in messages if each not in printed] == []
+
+
+STATISTICS = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+
+
+def test_the_tables_of_images_are_what_the_page_s_own_code_prints() -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", STATISTICS, re.DOTALL | re.MULTILINE)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    tables = printed.getvalue().strip().split("\n\n")
+    assert len(tables) == 3
+    assert [table for table in tables if table not in STATISTICS] == []
+
+
+def test_the_page_of_statistics_names_functions_that_there_are() -> None:
+    rows = re.findall(r"^\| .* \|$", STATISTICS, re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`(\w+)`", row.rsplit(" | ", 1)[-1])}
+    assert {"exact_interval", "score_interval", "mcnemar", "clustered_interval"} <= names
+    code = "\n".join(
+        file.read_text(encoding="utf-8")
+        for pattern in ("statistics/*.py", "bench/analysis/*.py")
+        for file in (ROOT / "bctoolkit").glob(pattern)
+    )
+    assert [name for name in sorted(names) if f"def {name}(" not in code] == []
 
 
 @pytest.mark.parametrize("line", COMMANDS, ids=lambda line: line[:40])
