@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("mkdocs.yml")
-PAGES = ("*.md", "docs/*.md", "docs/decisions/*.md", "*/README.md", "exports/zoo/README.md")
+PAGES = ("*.md", "docs/*.md", "docs/decisions/*.md", "docs/tutorials/*.md", "*/README.md", "exports/zoo/README.md")
 LINK = re.compile(r"\]\(([^)#:\s]+)[^)]*\)")
 
 
