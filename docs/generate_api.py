@@ -76,7 +76,7 @@ def _target(found: griffe.Object | griffe.Alias) -> griffe.Object:
 def _described(found: griffe.Object, name: str) -> Iterator[str]:
     """A function, a class with its members, or a type."""
     if isinstance(found, griffe.Attribute):
-        yield f"```python\n{name} = {found.value}\n```\n"
+        yield f"```python\n{found.source}\n```\n"
     elif isinstance(found, griffe.Class):
         yield f"```python\n{_constructor(found)}\n```\n"
     elif isinstance(found, griffe.Function):
@@ -124,7 +124,7 @@ def _value(member: griffe.Attribute, found: griffe.Class) -> str:
         made, default = found.members["__init__"], None
         assert isinstance(made, griffe.Function)
         annotation = made.parameters[member.name].annotation
-    code = member.name + (f": {annotation}" if annotation else "") + (f" = {default}" if default else "")
+    code = _quoted(member.name + (f": {annotation}" if annotation else "") + (f" = {default}" if default else ""))
     if member.docstring is None:
         return _item(f"`{code}`")
     summary, *raised = member.docstring.parse("google")
@@ -157,7 +157,7 @@ def _signature(function: griffe.Function, name: str) -> str:
             parameters.append("*")
         annotation = f": {parameter.annotation}" if parameter.annotation else ""
         default = f" = {parameter.default}" if parameter.default is not None else ""
-        parameters.append(f"{parameter.name}{annotation}{default}")
+        parameters.append(_quoted(f"{parameter.name}{annotation}{default}"))
     returned = f" -> {function.returns}" if function.returns else ""
     line = f"{name}({', '.join(parameters)}){returned}"
     if len(line) <= WIDTH:
@@ -203,6 +203,11 @@ def _item(text: str, depth: int = 0) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def _quoted(code: str) -> str:
+    """With strings as the sources have them: the parser writes them out its own way."""
+    return code.replace("'", '"')
 
 
 def _one_line(text: str) -> str:
