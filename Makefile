@@ -58,8 +58,9 @@ zoo: $(INSTALLED)  ## train and export the model in exports/zoo anew: make zoo D
 		> exports/zoo/atto-$$name-int8-dynamic.json; done
 	$(BIN)/bctk vectors exports/zoo/atto-onnx-int8-dynamic exports/zoo/atto-tflite-int8-dynamic --out exports/zoo/vectors
 
-docs: $(INSTALLED)  ## regenerate docs/reference.md and the picture of the layers from the code
+docs: $(INSTALLED)  ## regenerate the reference, the API and the picture of the layers from the code
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_api.py
 	$(BIN)/python docs/architecture.py
 
 site: $(INSTALLED)  ## the documentation as a site in site/

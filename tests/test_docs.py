@@ -13,14 +13,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
 
-import click
 import msgspec
 import pytest
 
 import bctoolkit
-from bctoolkit.cli import cli
+from bctoolkit import errors, runtime
 from bctoolkit.documents.budget import Budget
 from bctoolkit.recipes import ExportRecipe, TrainRecipe
+from tests.support.pages import refuse_unknown
 
 ROOT = Path(__file__).resolve().parents[1]
 GATE = (ROOT / "docs" / "examples" / "gate.yml").read_text(encoding="utf-8")
@@ -37,9 +37,18 @@ def script(name: str) -> ModuleType:
     return module
 
 
-def test_the_reference_is_up_to_date() -> None:
-    done = subprocess.run([sys.executable, ROOT / "docs" / "generate.py", "--check"], check=False)
-    assert done.returncode == 0, "docs/reference.md is out of date: make docs"
+@pytest.mark.parametrize(("generator", "page"), [("generate.py", "reference.md"), ("generate_api.py", "api.md")])
+def test_a_generated_page_is_up_to_date(generator: str, page: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs" / generator, "--check"], check=False)
+    assert done.returncode == 0, f"docs/{page} is out of date: make docs"
+
+
+def test_the_page_of_the_api_has_every_name_an_app_imports() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^### (\w+)$", text, re.MULTILINE)) == sorted(runtime.__all__)
+    assert sorted(re.findall(r"^ *- `(\w+)`: ", text.partition("## Errors")[2], re.MULTILINE)) == sorted(errors.__all__)
+    methods = [name for name, kind in vars(runtime.Classifier).items() if callable(kind) and not name.startswith("_")]
+    assert re.findall(r"^#### Classifier\.(\w+)$", text, re.MULTILINE) == methods
 
 
 @pytest.mark.parametrize("kind", [TrainRecipe, ExportRecipe, Budget])
@@ -158,14 +167,7 @@ def test_the_page_of_statistics_names_functions_that_there_are() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS, ids=lambda line: line[:40])
 def test_a_command_in_an_example_is_one_that_bctk_takes(line: str) -> None:
-    words = shlex.split(line, comments=True)[1:]
-    command: click.Command = cli
-    context = click.Context(cli, info_name="bctk")
-    while isinstance(command, click.Group):
-        name, inner, words = command.resolve_command(context, words)
-        assert inner is not None, name
-        command = inner
-    command.make_parser(context).parse_args(words)
+    refuse_unknown(shlex.split(line, comments=True)[1:])
 
 
 def test_the_gate_has_commands() -> None:

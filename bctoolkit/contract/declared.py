@@ -36,24 +36,24 @@ class InputContract(Document, frozen=True):
     """The array a model takes: N × height × width × channels, values 0–255, preprocessing inside the model."""
 
     height: Pixels = 96
-    """Of an image, pixels."""
+    """Rows of pixels."""
     width: Pixels = 96
-    """Of an image, pixels."""
+    """Columns of pixels."""
     channels: Annotated[int, Meta(ge=1, le=1024)] = 3
     """3 for RGB, 1 for grey; images of another number of channels are handed over as arrays."""
     layout: Literal["NHWC"] = "NHWC"
-    """Order of the axes: images, height, width, channels."""
+    """Channels last, the only one there is."""
     dtype: Literal["uint8", "float32"] = "uint8"
-    """Of the array; its values are 0–255 in both."""
+    """Of the array; of both kinds values are 0–255."""
     range: tuple[Literal[0], Literal[255]] = (0, 255)
-    """Lowest and highest value, whatever the dtype."""
+    """Of the values: black and white."""
     crop: Literal["square", "none"] | Pixels = "square"
     """Centre crop before resizing: the largest square, none, or a square of that many pixels."""
     picture: Pixels | None = None
     """Shorter side of the pictures that the crop is cut from, as the microscope gives them; None where their scale is
     not known. Then a square picture no larger than the crop is taken for one that was prepared already."""
     resize: Resize = "lanczos"
-    """How a picture is resized, bit by bit as docs/preprocessing.md says."""
+    """Filter with which a crop becomes height × width, Pillow's of that name."""
     white: White | None = None
     """Which value is white in pictures of 16 bits a channel, e.g. 4095 of a 12-bit camera; None refuses them."""
 

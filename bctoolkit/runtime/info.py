@@ -25,13 +25,22 @@ class ClassifierInfo(Document, frozen=True, kw_only=True):
     bundle: str | None = None
     """Its name."""
     model_sha256: str | None = None
+    """Of its model file, 64 hexadecimal digits."""
     format: str | None = None
+    """Of its model file: `"onnx"` or `"tflite"`."""
     quantization: str | None = None
+    """Its numeric form, e.g. `"int8-dynamic"`."""
     engine: str | None = None
+    """What computes, e.g. `"onnxruntime"`."""
     engine_version: str | None = None
+    """Of the engine's package."""
     provider: str
-    """Read back from the engine, and so are the threads."""
+    """What it runs on, read back from the engine, and so are the threads."""
     threads: int
+    """That the engine computes with."""
     labels: tuple[str, ...]
+    """The classes, in the order of the model's outputs."""
     input: InputContract
+    """What the model takes."""
     self_test: SelfTest = SelfTest(outcome="not run")
+    """Whether golden images were asked before the first answer."""
