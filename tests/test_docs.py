@@ -111,6 +111,18 @@ def test_links_between_documents_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_page_has_its_place_in_the_site() -> None:
+    order = (ROOT / "docs" / "site" / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/targets/*.md")]
+    assert [page.name for page in pages if page.relative_to(ROOT).as_posix() not in order] == []
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/targets/[!R]*.md")), ids=lambda page: page.stem)
+def test_the_page_of_a_target_says_what_was_not_run_and_is_listed(page: Path) -> None:
+    assert "**Not run" in page.read_text(encoding="utf-8")
+    assert f"]({page.name})" in (page.parent / "README.md").read_text(encoding="utf-8")
+
+
 def test_files_that_documents_name_exist() -> None:
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]:
         for name in re.findall(r"`([\w/]+/[\w/]+\.(?:py|c|toml))`", page.read_text(encoding="utf-8")):
