@@ -1,4 +1,4 @@
-"""Recipes: what a command is asked to do, as data.
+"""Recipes and budgets: what a command is asked to do, as data.
 
 A recipe is a TOML file; `bctk … --set key=value` overrides single values. Unknown keys are errors that name the valid
 ones. The resolved recipe is stored with what it made.
@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from bctoolkit.contract import InputContract
 from bctoolkit.documents import Document, parse, read_toml
@@ -22,6 +22,7 @@ from bctoolkit.untrusted.values import OutOfBounds, from_toml
 __all__ = [
     "Augment",
     "AugmentOps",
+    "Budget",
     "Distill",
     "ExportRecipe",
     "Phase",
@@ -29,6 +30,7 @@ __all__ = [
     "Split",
     "TrainRecipe",
     "override",
+    "read_budget",
     "read_export_recipe",
     "read_train_recipe",
 ]
@@ -50,9 +52,7 @@ class Split(Document, frozen=True):
     """Regular expression, found in each file's path, whose first group names what the image belongs to, such as a
     patient or a slide; none is divided between parts."""
     validation: Share = 0.15
-    """Part of the images on which epochs, forms and thresholds are chosen."""
     test: Share = 0.15
-    """Part of the images that nothing is chosen on, only measured."""
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none."""
@@ -66,11 +66,8 @@ class Phase(Document, frozen=True):
     """One part of training: what is trained, for how long, how fast."""
 
     name: str
-    """What progress and history call it."""
     epochs: Annotated[int, Meta(ge=1, le=1_000_000)]
-    """Times that every training image is seen."""
     learning_rate: Rate
-    """Highest rate of AdamW, reached after the warm-up."""
     unfreeze: tuple[str, ...] = ()
     """Shell-style patterns of the backbone's layers to train, e.g. `stage_3_*`; the head is always trained."""
     unfreeze_stages: Annotated[int, Meta(ge=0)] = 0
@@ -78,7 +75,6 @@ class Phase(Document, frozen=True):
     schedule: Literal["constant", "cosine", "exponential"] = "cosine"
     """How the rate falls after the warm-up; cosine and exponential end at 1 % of it."""
     warmup_epochs: Annotated[float, Meta(ge=0)] = 0.0
-    """Epochs over which the rate rises from zero; may be a fraction."""
     decay_epochs: Annotated[int, Meta(ge=0)] = 0
     """Epochs over which the rate would fall, where the phase ends earlier than that; 0 for the phase's own."""
     pipelines: Share = 1.0
@@ -181,17 +177,13 @@ class TrainRecipe(Document, frozen=True):
     """Everything that decides a training run besides the data."""
 
     model: str = "convnext_small"
-    """`convnext_atto`, `_femto`, `_pico`, `_nano`, `_tiny`, `_small` or `baseline_cnn`."""
     weights: str = "none"
     """`imagenet`, `none`, or a path: a Keras application's weights file, a run, or a `.keras` file."""
     precision: Precision = "auto"
-    """Of training; `auto`: bfloat16 or float16 where the hardware multiplies them fast, else float32."""
     batch_size: Annotated[int, Meta(ge=1, le=65_536)] = 32
-    """Images of a step."""
     most_steps: Annotated[int, Meta(ge=0)] = 0
     """Cut every epoch short after so many batches, for a quick look; 0 for whole epochs."""
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
-    """Decides the first weights, the order of the images and the augmentation."""
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     """Share of features dropped before the classifier while training."""
     drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0
@@ -212,7 +204,6 @@ class TrainRecipe(Document, frozen=True):
     ema: Below1 = 0.0
     """Momentum of the weights' moving average, which is then what is validated and kept; 0 for none."""
     label_smoothing: Below1 = 0.0
-    """Share of a label that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567)."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: every class counts the same in the loss, however many images it has."""
     keep: Literal["best", "last"] = "best"
@@ -222,15 +213,10 @@ class TrainRecipe(Document, frozen=True):
     deterministic: bool = False
     """Compute every sum in a fixed order, so that the same machine gives the same bits; slower."""
     input: InputContract = InputContract()
-    """What an app hands over, and how a picture becomes that."""
     split: Split = Split()
-    """Which images are for validation and testing."""
     augment: Augment = Augment()
-    """What is done to training images."""
     distill: Distill = Distill()
-    """Another network to learn from."""
     phases: tuple[Phase, ...] = ()
-    """One after another; at least one."""
 
     def __post_init__(self) -> None:
         """Refuse combinations that no single field can refuse."""
@@ -246,13 +232,10 @@ class ExportRecipe(Document, frozen=True):
     """What to export a network to, and how it is checked."""
 
     formats: tuple[str, ...] = ("onnx",)
-    """`onnx`, `tflite`."""
     quantizations: tuple[str, ...] = ("fp32",)
     """Numeric forms that each of the formats has; `all` for every one a format has."""
     input: InputSettings = InputSettings()
-    """What goes into the graph and what a bare file's network eats."""
     output: OutputSettings = OutputSettings()
-    """Which output of a bare file's network is exported, and what it means."""
     golden: Annotated[int, Meta(ge=8, le=4096)] = 64
     """How many golden images a bundle carries."""
     reference: bool = True
@@ -266,9 +249,7 @@ class ExportRecipe(Document, frozen=True):
     licence: str = ""
     """Of the data the network was trained on; stored inside the model file."""
     calibration: CalibrationSettings = CalibrationSettings()
-    """How the ranges of activations are set."""
     gate: Gate = Gate()
-    """What an integer form may lose."""
 
     def __post_init__(self) -> None:
         """Refuse formats and quantizations that are not in the table."""
@@ -278,6 +259,38 @@ class ExportRecipe(Document, frozen=True):
         for name in self.quantizations:
             if name not in (*QUANTIZATIONS, "all"):
                 raise ValueError(f"unknown quantization {name!r}; quantizations: {', '.join(QUANTIZATIONS)}, all")
+
+
+class Budget(Document, frozen=True):
+    """Limits a bundle must keep on its device; a limit left out is not checked.
+
+    A limit is kept where the whole 95 % interval of the figure keeps it, broken where the whole interval lies beyond.
+    """
+
+    device: str
+    max_p50_ms: Rate | None = None
+    max_p99_ms: Rate | None = None
+    max_load_ms: Rate | None = None
+    max_first_ms: Rate | None = None
+    max_cold_start_ms: Rate | None = None
+    """From opening the bundle in a fresh process to the first answer."""
+    max_end_to_end_p50_ms: Rate | None = None
+    """From a PNG's bytes to the label."""
+    max_latency_ratio: Rate | None = None
+    """Times the latency of the report's baseline, which is not held against itself."""
+    max_size_mb: Rate | None = None
+    max_peak_rss_mb: Rate | None = None
+    max_abs_diff: Rate | None = None
+    min_top1_agreement: Share | None = None
+    min_accuracy: Share | None = None
+    max_accuracy_drop: Rate | None = None
+    """Against the float32 reference on the same labelled images; a share, 0–1."""
+    max_worst_recall_drop: Rate | None = None
+    """Of the recall of any class, a share, 0–1; the gate of an export has a rule of its own for small classes."""
+    max_corruption_excess: Rate | None = None
+    """What is lost under corruptions beyond the loss on clean images, against the float bundle; a share, 0–1."""
+    why: dict[str, str] = field(default_factory=dict)
+    """The reason of each limit, by its name."""
 
 
 def read_train_recipe(path: Path, settings: tuple[str, ...] = ()) -> TrainRecipe:
@@ -300,6 +313,11 @@ def read_export_recipe(path: Path, changes: dict[str, Any]) -> ExportRecipe:
         if isinstance(value, dict) and isinstance(raw.get(key), dict)
     }
     return parse(ExportRecipe, raw | changes | tables, str(path), RecipeError)
+
+
+def read_budget(path: Path) -> Budget:
+    """Read a device budget."""
+    return parse(Budget, read_toml(path, RecipeError), str(path), RecipeError)
 
 
 def override(raw: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:

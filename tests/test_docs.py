@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import importlib.util
 import io
 import re
 import shlex
@@ -10,31 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Literal
 
-import msgspec
 import pytest
 
 import bctoolkit
 from bctoolkit import errors, runtime
-from bctoolkit.documents.budget import Budget
-from bctoolkit.recipes import ExportRecipe, TrainRecipe
 from tests.support.pages import refuse_unknown
 
 ROOT = Path(__file__).resolve().parents[1]
 GATE = (ROOT / "docs" / "examples" / "gate.yml").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^(?:.*run: | +)(bctk .+)$", GATE, re.MULTILINE)
-
-
-def script(name: str) -> ModuleType:
-    """A module of docs/, which is no package."""
-    specification = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(("generator", "page"), [("generate.py", "reference.md"), ("generate_api.py", "api.md")])
@@ -49,51 +33,6 @@ def test_the_page_of_the_api_has_every_name_an_app_imports() -> None:
     assert sorted(re.findall(r"^ *- `(\w+)`: ", text.partition("## Errors")[2], re.MULTILINE)) == sorted(errors.__all__)
     methods = [name for name, kind in vars(runtime.Classifier).items() if callable(kind) and not name.startswith("_")]
     assert re.findall(r"^#### Classifier\.(\w+)$", text, re.MULTILINE) == methods
-
-
-@pytest.mark.parametrize("kind", [TrainRecipe, ExportRecipe, Budget])
-def test_the_reference_says_what_each_key_of_a_recipe_means(kind: type[msgspec.Struct]) -> None:
-    written = script("documents")
-    waiting, seen = [kind], set()
-    while waiting:
-        struct = waiting.pop()
-        seen.add(struct)
-        described = msgspec.inspect.type_info(struct)
-        assert isinstance(described, msgspec.inspect.StructType)
-        fields = described.fields
-        meant = written.meanings(struct)
-        assert [field.name for field in fields if not meant.get(field.name)] == []
-        waiting += {inner for field in fields for inner in written.structs(field.type)} - seen
-
-
-def test_a_key_has_its_type_bounds_and_default() -> None:
-    class Inner(msgspec.Struct):
-        """Inside."""
-
-    class Outer(msgspec.Struct):
-        """Outside.
-
-        More of it.
-        """
-
-        share: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
-        count: Annotated[int, msgspec.Meta(ge=1, lt=1000)] = 3
-        way: Literal["here", "there"] | None = None
-        parts: tuple[Inner, ...] = ()
-
-    assert list(script("documents").tables(Outer, set())) == [
-        "Outside.\n",
-        "| key | type | default | meaning |\n|---|---|---|---|",
-        "| `share` | number > 0, ≤ 1 | required |  |",
-        "| `count` | integer ≥ 1, < 1,000 | `3` |  |",
-        "| `way` | `here`, `there` | none |  |",
-        "| `parts` | list of [Inner](#inner) | `[]` |  |",
-        "",
-        "#### Inner\n",
-        "Inside.\n",
-        "| key | type | default | meaning |\n|---|---|---|---|",
-        "",
-    ]
 
 
 def test_the_page_of_families_tells_what_was_measured() -> None:

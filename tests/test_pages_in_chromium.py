@@ -16,8 +16,8 @@ import pytest
 
 from bctoolkit.bench import pipeline
 from bctoolkit.bench.documents.settings import Settings
-from bctoolkit.documents.budget import Budget
 from bctoolkit.progress import Terminal
+from bctoolkit.recipes import Budget
 from tests.support.chromium import Browser, started
 from tests.support.cli import ForkServer
 from tests.support.local_child import do_jobs_locally

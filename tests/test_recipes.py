@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from bctoolkit import recipes
 from bctoolkit.documents import to_toml
-from bctoolkit.documents.budget import read_budget
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import RecipeError
-from bctoolkit.recipes import ExportRecipe, TrainRecipe, override, read_export_recipe, read_train_recipe
+from bctoolkit.recipes import ExportRecipe, TrainRecipe, override, read_budget, read_export_recipe, read_train_recipe
 from bctoolkit.workspace import shipped
 
 TRAIN = sorted((shipped() / "training" / "recipes").glob("*.toml"))

@@ -24,9 +24,9 @@ import msgspec
 from bctoolkit.bench.documents.predictions import Predictions
 from bctoolkit.bench.documents.settings import Machine, Settings
 from bctoolkit.documents import Document, read_json, to_json
-from bctoolkit.documents.budget import Budget
 from bctoolkit.errors import RecipeError
 from bctoolkit.files import atomic_file, atomic_path, in_use, resumable_folder
+from bctoolkit.recipes import Budget
 from bctoolkit.untrusted.files import read_bounded
 
 __all__ = ["MOST_PART", "REQUEST", "Checkpoint", "Request", "refuse_unfinished"]

@@ -31,10 +31,10 @@ from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.bundle import MANIFEST, Bundle, read
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset
-from bctoolkit.documents.budget import Budget
 from bctoolkit.errors import BundleError, RecipeError
 from bctoolkit.files import atomic_folder, in_use, sha256_file, unfinished
 from bctoolkit.progress import Progress
+from bctoolkit.recipes import Budget
 from bctoolkit.signing import TrustedKey
 from bctoolkit.system import utc_now
 

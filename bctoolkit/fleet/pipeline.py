@@ -19,7 +19,6 @@ from bctoolkit.bench.report import fleet as fleet_report
 from bctoolkit.bench.worker.machine import fingerprint
 from bctoolkit.bundle import Bundle
 from bctoolkit.documents import Document, read_json, to_json
-from bctoolkit.documents.budget import Budget
 from bctoolkit.errors import BctkError, DeviceError, RecipeError
 from bctoolkit.files import atomic_file, atomic_folder, in_use, resumable_folder, scratch_folder, unfinished
 from bctoolkit.fleet.address import Address, parse_all
@@ -29,6 +28,7 @@ from bctoolkit.fleet.progress import Board
 from bctoolkit.fleet.session import PATIENCE, Device, Plan, measure_on
 from bctoolkit.fleet.transfer import Job, remote_bundle, stored_images
 from bctoolkit.progress import Progress
+from bctoolkit.recipes import Budget
 from bctoolkit.signing import TrustedKey
 from bctoolkit.system import utc_now
 

@@ -14,7 +14,7 @@ from bctoolkit.bench.documents.measurements import Latency
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.bench.documents.stored import StoredReport
 from bctoolkit.documents import Outcome
-from bctoolkit.documents.budget import Budget
+from bctoolkit.recipes import Budget
 
 costs = st.lists(st.tuples(*[st.integers(0, 5).map(float)] * 3), min_size=1, max_size=12)
 

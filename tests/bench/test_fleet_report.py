@@ -15,8 +15,8 @@ from bctoolkit.bench.documents.report import Report
 from bctoolkit.bench.report.fleet import told, write
 from bctoolkit.bench.report.relative import ratio_text
 from bctoolkit.documents import to_json
-from bctoolkit.documents.budget import Budget
 from bctoolkit.errors import RecipeError
+from bctoolkit.recipes import Budget
 
 STORED = Path(__file__).parents[1] / "stored" / "fleet.json"
 """As it must keep being read: two machines, and one that was not measured."""

@@ -18,10 +18,10 @@ from bctoolkit.bench.launcher import sessions
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.report.markdown import markdown
 from bctoolkit.documents import Outcome, parse
-from bctoolkit.documents.budget import Budget
 from bctoolkit.errors import BackendError, BctkError, BundleCorrupt, BundleError, DatasetError, RecipeError
 from bctoolkit.files import unfinished
 from bctoolkit.progress import Silent
+from bctoolkit.recipes import Budget
 
 pytestmark = pytest.mark.usefixtures("local_children", "without_plots")
 

@@ -17,8 +17,8 @@ from bctoolkit.bench.launcher import predictions
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import load
 from bctoolkit.documents import Outcome
-from bctoolkit.documents.budget import Budget
 from bctoolkit.progress import Silent
+from bctoolkit.recipes import Budget
 from bctoolkit.statistics.paired import score_interval
 
 ZOO = Path(__file__).resolve().parents[2] / "exports" / "zoo" / "atto-onnx-int8-dynamic"

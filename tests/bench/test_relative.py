@@ -28,9 +28,9 @@ from bctoolkit.bench.report.markdown import markdown
 from bctoolkit.bench.report.relative import headline, relative_table, sections
 from bctoolkit.bench.report.tables import csv_table, figures_table, merged_figures_table
 from bctoolkit.documents import Outcome, to_json
-from bctoolkit.documents.budget import Budget
 from bctoolkit.errors import BundleError, RecipeError
 from bctoolkit.progress import Silent
+from bctoolkit.recipes import Budget
 from bctoolkit.rendering.table import text_of
 
 Samples = NDArray[np.float64]

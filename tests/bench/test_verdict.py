@@ -12,7 +12,7 @@ from bctoolkit.bench.documents.judgements import Check, Labelled, ParityReport, 
 from bctoolkit.bench.documents.measurements import Latency, Ratio, Relative, Session, TimingWarning
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.documents import Outcome
-from bctoolkit.documents.budget import Budget
+from bctoolkit.recipes import Budget
 from bctoolkit.statistics.metrics import Parity
 from bctoolkit.statistics.paired import PairedChange
 

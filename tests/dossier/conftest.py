@@ -7,9 +7,9 @@ import pytest
 
 from bctoolkit.bench import pipeline
 from bctoolkit.bench.documents.settings import Settings
-from bctoolkit.documents.budget import Budget
 from bctoolkit.evaluate import evaluate
 from bctoolkit.progress import Silent
+from bctoolkit.recipes import Budget
 from tests.conftest import once
 from tests.support.acceptance import coloured, noise, ruled_bundle, write_pictures
 from tests.support.local_child import do_jobs_locally

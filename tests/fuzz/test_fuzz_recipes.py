@@ -17,8 +17,7 @@ from bctoolkit.bench.analysis.choose import choose_best
 from bctoolkit.bench.analysis.compare import compare_reports, compare_with_baseline
 from bctoolkit.bench.documents import stored
 from bctoolkit.bench.report.markdown import markdown
-from bctoolkit.documents.budget import Budget, read_budget
-from bctoolkit.recipes import read_export_recipe, read_train_recipe
+from bctoolkit.recipes import Budget, read_budget, read_export_recipe, read_train_recipe
 from tests.fuzz.desk import cases, changed_bytes, changed_tree, outcome, report
 
 ROOT = Path(__file__).parents[2]

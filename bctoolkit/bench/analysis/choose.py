@@ -11,7 +11,7 @@ from bctoolkit.bench.analysis.pareto import front
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.bench.documents.stored import StoredReport
 from bctoolkit.documents import Document, Outcome, worst
-from bctoolkit.documents.budget import Budget
+from bctoolkit.recipes import Budget
 
 __all__ = ["PREFERENCES", "Candidate", "Choice", "Preference", "choose_best"]
 

@@ -10,7 +10,7 @@ from bctoolkit.bench.documents.judgements import Check, Labelled, Verdict
 from bctoolkit.bench.documents.measurements import Interval, Latency
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.documents import Outcome, worst
-from bctoolkit.documents.budget import Budget
+from bctoolkit.recipes import Budget
 from bctoolkit.statistics import metrics
 from bctoolkit.statistics.paired import PairedChange, images_needed, score_interval
 

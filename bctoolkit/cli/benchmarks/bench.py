@@ -147,10 +147,10 @@ def bench(
     from bctoolkit.bench import pipeline
     from bctoolkit.bench.documents.fleet import Fleet
     from bctoolkit.bundle import newest
-    from bctoolkit.documents.budget import read_budget
     from bctoolkit.files import NO_ROOM, unfinished
     from bctoolkit.fleet import pipeline as fleet
     from bctoolkit.progress import Terminal
+    from bctoolkit.recipes import read_budget
     from bctoolkit.workspace import Workspace
 
     if corruptions:

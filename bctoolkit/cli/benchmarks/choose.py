@@ -11,7 +11,7 @@ from bctoolkit.errors import RecipeError
 
 if TYPE_CHECKING:
     from bctoolkit.bench.analysis.choose import Choice
-    from bctoolkit.documents.budget import Budget
+    from bctoolkit.recipes import Budget
 
 __all__ = ["choose", "quantity"]
 
@@ -98,7 +98,7 @@ def _limits(options: dict[str, str | None], budget: str | None) -> "Budget":
     """The budget's limits, replaced and completed by those of the options."""
     import msgspec
 
-    from bctoolkit.documents.budget import Budget, read_budget
+    from bctoolkit.recipes import Budget, read_budget
     from bctoolkit.workspace import Workspace
 
     base = read_budget(Workspace().declared("benchmarks", budget)) if budget else Budget(device="any")
