@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.conftest import TINY_RECIPE
 from tests.support.chromium import started
 from tests.support.pages import Block, Failed, bctk_commands, blocks, refuse_unknown, require_told, run, same_text
 from tests.support.web_page import ask, served, start
@@ -59,6 +60,22 @@ def test_the_page_of_the_tutorial_answers_in_a_browser_as_it_tells(
             assert "Ready after" in start(browser, url)
             picture = tmp_path / "cells" / "synthetic_platelet" / "700.png"
             assert ask(browser, picture.read_bytes()).label == "synthetic_platelet"
+
+
+@pytest.mark.soak
+def test_the_readme_runs_as_it_is_written(class_folders: Path, tmp_path: Path) -> None:
+    """With a recipe of that name that trains for seconds, and pictures of colours for cells."""
+    for link, target in (("images", class_folders), ("exports/zoo", ROOT / "exports" / "zoo")):
+        (tmp_path / link).parent.mkdir(exist_ok=True)
+        (tmp_path / link).symlink_to(target)
+    recipe = tmp_path / "training" / "recipes" / "convnext_atto.toml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text(TINY_RECIPE)
+    picture = next(path for path in sorted(class_folders.rglob("*")) if path.is_file())
+    shutil.copy(picture, tmp_path / "cell.png")
+    printed = run(ROOT / "README.md", tmp_path)
+    assert [each.block.language for each in printed] == ["sh", "sh", "python"]
+    assert [*tmp_path.glob("benchmarks/reports/*/report.html")]
 
 
 def written(folder: Path, *parts: str) -> Path:
