@@ -36,18 +36,24 @@ class InputContract(Document, frozen=True):
     """The array a model takes: N × height × width × channels, values 0–255, preprocessing inside the model."""
 
     height: Pixels = 96
+    """Of the array, in pixels."""
     width: Pixels = 96
+    """Of the array, in pixels."""
     channels: Annotated[int, Meta(ge=1, le=1024)] = 3
     """3 for RGB, 1 for grey; images of another number of channels are handed over as arrays."""
     layout: Literal["NHWC"] = "NHWC"
+    """Order of the axes: images, height, width, channels."""
     dtype: Literal["uint8", "float32"] = "uint8"
+    """Of the array's values."""
     range: tuple[Literal[0], Literal[255]] = (0, 255)
+    """Smallest and largest value, in both dtypes."""
     crop: Literal["square", "none"] | Pixels = "square"
     """Centre crop before resizing: the largest square, none, or a square of that many pixels."""
     picture: Pixels | None = None
     """Shorter side of the pictures that the crop is cut from, as the microscope gives them; None where their scale is
     not known. Then a square picture no larger than the crop is taken for one that was prepared already."""
     resize: Resize = "lanczos"
+    """Filter by which the crop is brought to height and width."""
     white: White | None = None
     """Which value is white in pictures of 16 bits a channel, e.g. 4095 of a 12-bit camera; None refuses them."""
 
