@@ -164,6 +164,7 @@ class Adaptation(Document, frozen=True, kw_only=True):
     scale: str = "none"
     """The preset, `numbers`, or `preprocessor` where the file brought its own."""
     factor: tuple[float, ...] = (1.0,)
+    """Of the scale, as `offset`."""
     offset: tuple[float, ...] = (0.0,)
     """The network eats `x · factor + offset` of the values 0–255: one number, or one per channel in its own order."""
     channels: Channels | Literal["any"] = "rgb"
