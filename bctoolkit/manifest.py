@@ -206,7 +206,7 @@ class Processor(Document, frozen=True):
 
 
 class Manifest(Document, frozen=True, kw_only=True):
-    """`manifest.json`."""
+    """What a bundle says of itself: `manifest.json`."""
 
     schema: int = SCHEMA
     """Version of this document."""

@@ -50,7 +50,7 @@ class DossierSignature(Document, frozen=True):
 
 
 class DossierDocument(Document, frozen=True, kw_only=True):
-    """`dossier.json`."""
+    """What a dossier is of, and the files it is made of: `dossier.json`."""
 
     schema: int = 1
     """Version of this document."""

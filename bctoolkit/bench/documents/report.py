@@ -117,7 +117,7 @@ class Result(Document, frozen=True, kw_only=True):
 
 
 class Report(Document, frozen=True, kw_only=True):
-    """`report.json`."""
+    """What a benchmark measured, and how: `report.json`."""
 
     schema: int = 1
     """Version of this document."""

@@ -15,7 +15,7 @@ class Settings(Document, frozen=True, kw_only=True):
     min_runs: int
     """Fewest timed runs of a session."""
     min_seconds: float
-    """Of each session, as the fewest runs."""
+    """Least time of a session's timed runs, in all."""
     warmup_runs: int = 20
     """Fewest inferences before timing."""
     warmup_seconds: float = 0.5
