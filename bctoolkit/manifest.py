@@ -48,24 +48,33 @@ class ModelFile(Document, frozen=True):
     """The artifact of a bundle."""
 
     file: str
+    """Its name, beside the manifest."""
     sha256: str
+    """Of the file, as hexadecimal digits."""
     bytes: Annotated[int, Meta(ge=1, le=MOST_MODEL)]
+    """Its size."""
 
 
 class ArrayFile(Document, frozen=True):
     """An `.npz` of a bundle."""
 
     file: str
+    """Its name, beside the manifest."""
     sha256: str
+    """Of the file, as hexadecimal digits."""
     count: Annotated[int, Meta(ge=1, le=MOST_IMAGES)]
+    """Images that it is of."""
     images: ImageKind = "real"
+    """Whether they come from a microscope or are drawn by a program."""
 
 
 class SealedFile(Document, frozen=True):
     """Another file of a bundle."""
 
     file: str
+    """Its name, beside the manifest."""
     sha256: str
+    """Of the file, as hexadecimal digits."""
 
 
 class Identity(Document, frozen=True):
@@ -104,7 +113,9 @@ class ClassRecall(Document, frozen=True):
     """Of the images of one class, how many were recognized."""
 
     count: int
+    """Images of the class."""
     recall: float
+    """Share of them that was recognized, 0–1."""
     ci95: tuple[float, float]
     """Exact binomial interval."""
 
@@ -115,7 +126,9 @@ class LabelledFigures(Document, frozen=True, kw_only=True):
     part: Literal["test", "validation"]
     """Of the set that the images are from; integer forms are chosen on the validation part."""
     count: int
+    """Labelled images."""
     accuracy: float
+    """Share that was right, 0–1."""
     accuracy_ci95: tuple[float, float]
     """Exact binomial interval."""
     recall: dict[str, ClassRecall]
@@ -126,9 +139,13 @@ class Source(Document, frozen=True):
     """Where an artifact comes from; a hash is empty where there is nothing to hash."""
 
     run: str
+    """The run's name, or that of the file it was made of."""
     model_sha256: str
+    """Of the trained network's file, or of its folder."""
     dataset_sha256: str = ""
+    """Of the images it was trained on, with their labels."""
     recipe_sha256: str = ""
+    """Of the resolved recipe."""
 
 
 class Float32Error(Document, frozen=True, kw_only=True):
@@ -139,6 +156,7 @@ class Float32Error(Document, frozen=True, kw_only=True):
     worst: float
     """That of the worst image."""
     max_abs_diff: float
+    """Largest |Δp| of any class of these images."""
 
 
 class ParityStep(Document, frozen=True, kw_only=True):
@@ -147,9 +165,13 @@ class ParityStep(Document, frozen=True, kw_only=True):
     name: str = field(name="link")
     """From what to what, e.g. `folded twin → onnx fp32`."""
     count: int
+    """Images compared."""
     top1_agreement: float
+    """Share of images with the same top-1 class, 0–1."""
     max_abs_diff: float
+    """Largest |Δp| of any class of any image."""
     mean_abs_diff: float
+    """Mean |Δp| over all classes and images."""
     logit_error: float
     """See `metrics.logit_error`."""
     exact: Literal["float64", "rounding"] | None = None
@@ -167,6 +189,7 @@ class IntegerProducts(Document, frozen=True):
     """The products that an artifact computes in integers, and whether every CPU adds them up exactly."""
 
     count: int
+    """Operators that multiply by integer weights."""
     columns: int
     """Output columns of all of them together."""
     saturating: int
@@ -177,23 +200,34 @@ class Processor(Document, frozen=True):
     """The CPU that an artifact was checked on."""
 
     name: str
+    """As the system calls it."""
     features: tuple[str, ...]
     """See `system.CPU_FEATURES`."""
 
 
 class Manifest(Document, frozen=True, kw_only=True):
-    """`manifest.json`."""
+    """What a bundle says of itself: `manifest.json`."""
 
     schema: int = SCHEMA
+    """Version of this document."""
     name: str
+    """The bundle's name."""
     format: str
+    """File format of the artifact, from the table of formats."""
     quantization: str
+    """Its numeric form, from the table of quantizations."""
     model: ModelFile
+    """The artifact."""
     input: InputContract
+    """What it takes."""
     labels: tuple[str, ...]
+    """The classes in the order of its outputs."""
     golden: ArrayFile
+    """Images with the reference's answers, by which a device checks itself."""
     reference: ArrayFile | None = None
+    """The reference's answers on the test part; None where the bundle does not carry them."""
     calibration: ArrayFile | None = None
+    """Hashes of the images that set the ranges of activations; None where none did."""
     bom: SealedFile | None = None
     """Bill of materials; None in bundles of schema 1."""
     validation: ArrayFile | None = None
@@ -201,10 +235,13 @@ class Manifest(Document, frozen=True, kw_only=True):
     keep_float: tuple[str, ...] = ()
     """Layers of the network that an integer form computes in float."""
     source: Source
+    """The network that it was made of."""
     adopted: Adopted | None = None
     """Of an artifact that was made elsewhere."""
     tools: dict[str, str] = field(default_factory=dict)
+    """Version of each package that made it, by name."""
     cpu: Processor | None = None
+    """Where it was checked; None where that was not recorded."""
     integer_products: IntegerProducts | None = None
     """Of ONNX files; None where there are none, and for engines that add them up in 32 bits everywhere."""
     adaptation: Adaptation | None = None
@@ -216,11 +253,13 @@ class Manifest(Document, frozen=True, kw_only=True):
     acceptance: Acceptance | None = None
     """None where no labelled validation images were at hand: then nothing is known of which answers to accept."""
     parity: Parity
+    """Against the reference, on the golden images."""
     parity_steps: tuple[ParityStep, ...] = field(default=(), name="links")
     """In the order they were checked."""
     inputs_sha256: str = ""
     """Of all that decides the artifact: where it is the same, an export uses the bundle again."""
     created: str
+    """When, in UTC, ISO 8601."""
 
     def __post_init__(self) -> None:
         """Refuse names that could be paths or steer a terminal, labels that stand twice, and half a rule."""

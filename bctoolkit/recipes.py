@@ -12,6 +12,8 @@ from msgspec import Meta, field
 
 from bctoolkit.contract import InputContract
 from bctoolkit.documents import Document, parse, read_toml
+from bctoolkit.documents.augmentation import STRENGTHS, Augment, AugmentOps
+from bctoolkit.documents.bounds import Below1, Positive, Rate, Share
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.networks import ColourNormalization
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
@@ -20,6 +22,7 @@ from bctoolkit.errors import RecipeError
 from bctoolkit.untrusted.values import OutOfBounds, from_toml
 
 __all__ = [
+    "STRENGTHS",
     "Augment",
     "AugmentOps",
     "Budget",
@@ -35,10 +38,6 @@ __all__ = [
     "read_train_recipe",
 ]
 
-Positive = Annotated[int, Meta(ge=1)]
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Rate = Annotated[float, Meta(gt=0.0)]
-Below1 = Annotated[float, Meta(ge=0.0, lt=1.0)]
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 
 
@@ -52,7 +51,9 @@ class Split(Document, frozen=True):
     """Regular expression, found in each file's path, whose first group names what the image belongs to, such as a
     patient or a slide; none is divided between parts."""
     validation: Share = 0.15
+    """Share of the images on which epochs are compared and integer forms chosen."""
     test: Share = 0.15
+    """Share of the images that is kept for the final figures."""
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none."""
@@ -66,8 +67,11 @@ class Phase(Document, frozen=True):
     """One part of training: what is trained, for how long, how fast."""
 
     name: str
+    """What the phase is called in progress and figures."""
     epochs: Annotated[int, Meta(ge=1, le=1_000_000)]
+    """How many times the phase goes through the training images."""
     learning_rate: Rate
+    """Rate of AdamW after the warm-up."""
     unfreeze: tuple[str, ...] = ()
     """Shell-style patterns of the backbone's layers to train, e.g. `stage_3_*`; the head is always trained."""
     unfreeze_stages: Annotated[int, Meta(ge=0)] = 0
@@ -75,6 +79,7 @@ class Phase(Document, frozen=True):
     schedule: Literal["constant", "cosine", "exponential"] = "cosine"
     """How the rate falls after the warm-up; cosine and exponential end at 1 % of it."""
     warmup_epochs: Annotated[float, Meta(ge=0)] = 0.0
+    """Epochs over which the rate rises evenly from 0, part of `epochs`."""
     decay_epochs: Annotated[int, Meta(ge=0)] = 0
     """Epochs over which the rate would fall, where the phase ends earlier than that; 0 for the phase's own."""
     pipelines: Share = 1.0
@@ -84,82 +89,6 @@ class Phase(Document, frozen=True):
         """Refuse a schedule that ends before the phase: a cosine would rise again."""
         if 0 < self.decay_epochs < self.epochs:
             raise ValueError(f"decay_epochs = {self.decay_epochs} is less than epochs = {self.epochs}")
-
-
-STRENGTHS = (
-    *("rotate", "translate", "zoom", "brightness", "contrast", "gamma", "saturation"),
-    *("hue", "white_balance", "stain", "stain_mix", "solarize", "blur", "noise", "jpeg", "cutout"),
-)
-"""The operations that are drawn by `chance` or `randaugment`, each with a strength."""
-
-
-class AugmentOps(Document, frozen=True):
-    """Random operations on images, each drawn for each image anew; a strength of 0 is off."""
-
-    flip: bool = False
-    """Mirror left-right and up-down."""
-    rotate90: bool = False
-    """Turn by a multiple of 90°."""
-    chance: Share = 1.0
-    """Probability with which an image gets each of the operations below that are on."""
-    randaugment: Annotated[int, Meta(ge=0)] = 0
-    """Instead of by `chance`: every image gets exactly so many of the operations below that are on."""
-    rotate: Annotated[float, Meta(ge=0, le=180)] = 0.0
-    """Largest turn in degrees."""
-    translate: Below1 = 0.0
-    """Largest shift, as a share of the side."""
-    zoom: Below1 = 0.0
-    """Largest change of the size's logarithm, 0.53 for ×0.59 to ×1.70; mild where size tells classes apart."""
-    edge: Literal["mirror", "background"] = "mirror"
-    """What a turned, shifted or shrunk image is continued by: itself mirrored, or its brightest colour."""
-    brightness: Below1 = 0.0
-    """Largest shift, as a share of the value range."""
-    contrast: Below1 = 0.0
-    """Largest relative change of contrast."""
-    gamma: Annotated[float, Meta(ge=0, le=3)] = 0.0
-    """Largest change of gamma, in powers of two."""
-    saturation: Share = 0.0
-    """Largest relative change of saturation; 1 reaches grey."""
-    hue: Share = 0.0
-    """Largest turn of the colours, 1 being half a turn."""
-    stain: Below1 = 0.0
-    """Largest relative change of each channel's optical density, as another staining makes it."""
-    stain_mix: Below1 = 0.0
-    """Largest share of a channel's optical density that is added to or taken from each other, as other dyes absorb."""
-    white_balance: Below1 = 0.0
-    """Largest change of the logarithm of each channel's gain, as another camera or lamp makes it."""
-    solarize: Share = 0.0
-    """Invert values above a threshold that falls to 1 − strength of the range."""
-    blur: Annotated[float, Meta(ge=0, le=8)] = 0.0
-    """Largest standard deviation of a Gaussian blur, in pixels."""
-    noise: Below1 = 0.0
-    """Largest standard deviation of Gaussian noise, as a share of the value range."""
-    jpeg: Share = 0.0
-    """JPEG artefacts: the quality falls to 100 − 95·strength."""
-    cutout: Below1 = 0.0
-    """Largest side of a rectangle that covers a part of the image, as a share of the side."""
-
-    def __post_init__(self) -> None:
-        """Refuse to draw more operations than there are."""
-        on = sum(getattr(self, name) > 0 for name in STRENGTHS)
-        if self.randaugment > on:
-            raise ValueError(f"randaugment = {self.randaugment}, but only {on} of the operations it draws from are on")
-
-
-class Augment(AugmentOps, frozen=True):
-    """What is done to training images; never part of the exported graph."""
-
-    flip: bool = True
-    rotate90: bool = True
-    brightness: Below1 = 0.1
-    contrast: Below1 = 0.1
-    saturation: Share = 0.1
-    one_of: tuple[AugmentOps, ...] = ()
-    """Every image gets one of these, drawn evenly, after the operations above."""
-    mixup: Annotated[float, Meta(ge=0)] = 0.0
-    """Blend pairs of images and labels with a weight of Beta(mixup, mixup); 0 is off."""
-    cutmix: Annotated[float, Meta(ge=0)] = 0.0
-    """Paste a rectangle of another image, its share of Beta(cutmix, cutmix); 0 is off."""
 
 
 class Distill(Document, frozen=True):
@@ -177,13 +106,18 @@ class TrainRecipe(Document, frozen=True):
     """Everything that decides a training run besides the data."""
 
     model: str = "convnext_small"
+    """The network: `baseline_cnn`, or `convnext_` and `atto`, `femto`, `pico`, `nano`, `tiny` or `small`."""
     weights: str = "none"
     """`imagenet`, `none`, or a path: a Keras application's weights file, a run, or a `.keras` file."""
     precision: Precision = "auto"
+    """Number type of the layers; `auto`: `mixed_float16` on a GPU, `mixed_bfloat16` on a CPU with instructions for
+    bfloat16, else `float32`."""
     batch_size: Annotated[int, Meta(ge=1, le=65_536)] = 32
+    """Images in a step."""
     most_steps: Annotated[int, Meta(ge=0)] = 0
     """Cut every epoch short after so many batches, for a quick look; 0 for whole epochs."""
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    """Of the first weights, the images' order, augmentation and dropout."""
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     """Share of features dropped before the classifier while training."""
     drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0
@@ -204,6 +138,7 @@ class TrainRecipe(Document, frozen=True):
     ema: Below1 = 0.0
     """Momentum of the weights' moving average, which is then what is validated and kept; 0 for none."""
     label_smoothing: Below1 = 0.0
+    """Share of each label that is spread evenly over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: every class counts the same in the loss, however many images it has."""
     keep: Literal["best", "last"] = "best"
@@ -213,10 +148,15 @@ class TrainRecipe(Document, frozen=True):
     deterministic: bool = False
     """Compute every sum in a fixed order, so that the same machine gives the same bits; slower."""
     input: InputContract = InputContract()
+    """The array that the network takes."""
     split: Split = Split()
+    """How the set is divided."""
     augment: Augment = Augment()
+    """How training images are varied."""
     distill: Distill = Distill()
+    """The teacher, if there is one."""
     phases: tuple[Phase, ...] = ()
+    """Parts of training, one after the other; at least one."""
 
     def __post_init__(self) -> None:
         """Refuse combinations that no single field can refuse."""
@@ -232,10 +172,13 @@ class ExportRecipe(Document, frozen=True):
     """What to export a network to, and how it is checked."""
 
     formats: tuple[str, ...] = ("onnx",)
+    """File formats, of those in the table of formats."""
     quantizations: tuple[str, ...] = ("fp32",)
     """Numeric forms that each of the formats has; `all` for every one a format has."""
     input: InputSettings = InputSettings()
+    """What the exported graph takes."""
     output: OutputSettings = OutputSettings()
+    """Which output is exported, and what it means."""
     golden: Annotated[int, Meta(ge=8, le=4096)] = 64
     """How many golden images a bundle carries."""
     reference: bool = True
@@ -249,7 +192,9 @@ class ExportRecipe(Document, frozen=True):
     licence: str = ""
     """Of the data the network was trained on; stored inside the model file."""
     calibration: CalibrationSettings = CalibrationSettings()
+    """How ranges of activations are set."""
     gate: Gate = Gate()
+    """What a quantized artifact may lose."""
 
     def __post_init__(self) -> None:
         """Refuse formats and quantizations that are not in the table."""
@@ -268,21 +213,31 @@ class Budget(Document, frozen=True):
     """
 
     device: str
+    """The device that the limits are for, in words."""
     max_p50_ms: Rate | None = None
+    """Median latency of the model alone, one image at a time, in milliseconds."""
     max_p99_ms: Rate | None = None
+    """99th percentile of the model's latency, in milliseconds."""
     max_load_ms: Rate | None = None
+    """Opening the bundle in a fresh process, hash checks included, mean of the sessions, in milliseconds."""
     max_first_ms: Rate | None = None
+    """The first inference after loading, mean of the sessions, in milliseconds."""
     max_cold_start_ms: Rate | None = None
-    """From opening the bundle in a fresh process to the first answer."""
+    """From opening the bundle in a fresh process to the first answer, mean of the sessions, in milliseconds."""
     max_end_to_end_p50_ms: Rate | None = None
-    """From a PNG's bytes to the label."""
+    """Median from a PNG's bytes to the label, in milliseconds."""
     max_latency_ratio: Rate | None = None
     """Times the latency of the report's baseline, which is not held against itself."""
     max_size_mb: Rate | None = None
+    """Size of the model's file, in megabytes of 1,000,000 bytes."""
     max_peak_rss_mb: Rate | None = None
+    """Largest resident set of a session's process, mean of the sessions, in megabytes of 1,000,000 bytes."""
     max_abs_diff: Rate | None = None
+    """Largest |Δp| against the float32 reference, of any class of any golden image; 0–1."""
     min_top1_agreement: Share | None = None
+    """Share of images with the float32 reference's top-1 class, of the labelled images where there are some; 0–1."""
     min_accuracy: Share | None = None
+    """Accuracy on the labelled images; a share, 0–1."""
     max_accuracy_drop: Rate | None = None
     """Against the float32 reference on the same labelled images; a share, 0–1."""
     max_worst_recall_drop: Rate | None = None

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import bctoolkit
 from bctoolkit import errors, runtime
+from docs import generate
 from tests.support.pages import refuse_unknown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +35,72 @@ def test_the_page_of_the_api_has_every_name_an_app_imports() -> None:
     assert sorted(re.findall(r"^ *- `(\w+)`: ", text.partition("## Errors")[2], re.MULTILINE)) == sorted(errors.__all__)
     methods = [name for name, kind in vars(runtime.Classifier).items() if callable(kind) and not name.startswith("_")]
     assert re.findall(r"^#### Classifier\.(\w+)$", text, re.MULTILINE) == methods
+
+
+@pytest.mark.parametrize(("name", "kind"), [pytest.param(name, kind, id=name) for _, name, kind in generate.DOCUMENTS])
+def test_every_key_of_a_document_has_a_meaning(name: str, kind: type[msgspec.Struct]) -> None:
+    keys = {
+        f"{table.anchor}.{field}": generate.meanings(table.kind).get(field, "")
+        for table in generate.tables(kind, name)
+        for field in table.kind.__struct_fields__
+    }
+    assert keys
+    assert [key for key, meaning in keys.items() if not meaning] == [], "a text below the field says what it means"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "`batch_size` | whole number | `32` | ≥ 1, ≤ 65,536 | Images in a step. |",
+        "`brightness` | number | `0.1` | ≥ 0, < 1 | Largest shift, as a share of the value range. |",
+        '`schedule` | `"constant"` or `"cosine"` or `"exponential"` | `"cosine"` |  | How the rate falls',
+        "`unfreeze` | list of text | `[]` |  | Shell-style patterns",
+        '`crop` | `"none"` or `"square"` or whole number | `"square"` | ≥ 1, ≤ 16,384 | Centre crop',
+        "`golden` | whole number | `64` | ≥ 8, ≤ 4,096 |",
+        "`device` | text | required |  | The device that the limits are for",
+        "`max_abs_diff` | number | left out | > 0 | Largest \\|Δp\\| against",
+        "`ci95` | [number, number] or null | Student's over the sessions",
+    ],
+)
+def test_the_reference_shows_type_default_bounds_and_meaning(row: str) -> None:
+    assert row in (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def test_links_within_the_reference_lead_to_one_place_each() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    anchors = re.findall(r'<a id="([^"]+)"></a>', text)
+    assert len(anchors) == len(set(anchors))
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= set(anchors)
+
+
+class Kept(msgspec.Struct):
+    """A struct whose fields another takes over."""
+
+    strength: float = 0.0
+    """How much."""
+    silent: int = 1
+
+
+class Inherits(Kept):
+    """One that takes them over, and has one of its own."""
+
+    strength: float = 0.5
+    own: tuple[Kept, ...] = ()
+    """More of
+    them."""
+
+
+def test_a_field_keeps_the_meaning_that_it_inherits() -> None:
+    assert generate.meanings(Inherits) == {"strength": "How much.", "own": "More of them."}
+
+
+def test_a_table_is_shown_once_with_all_its_places() -> None:
+    class Twice(msgspec.Struct):
+        first: Kept | None
+        others: dict[str, list[Kept]]
+
+    places = [(table.kind, table.places) for table in generate.tables(Twice, "twice")]
+    assert places == [(Twice, [""]), (Kept, ["first", "others.*[]"])]
 
 
 def test_the_page_of_families_tells_what_was_measured() -> None:

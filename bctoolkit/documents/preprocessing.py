@@ -63,14 +63,15 @@ class InputSettings(Document, frozen=True):
     dtype: Literal["uint8", "float32"] = "uint8"
     """Of the exported graph's input; values are 0–255 in both."""
     scale: Preset | tuple[Number, Number] | None = None
-    """A preset, or factor and offset of `x · factor + offset`, each one number or one per channel of the network; left
-    out, values stay 0–255, or what the file's own preprocessor says is done."""
+    """A preset, or factor and offset of `x · factor + offset`, each one number or one per channel of the network, from
+    -1,000,000 to 1,000,000, no factor nearer to 0 than a millionth; left out, values stay 0–255, or what the file's own
+    preprocessor says is done."""
     channels: Channels | None = None
     """What the network eats; left out, RGB where it takes three channels, BGR where `scale` is `caffe`."""
     size: int | tuple[int, int] | None = None  # bounds stated here, beside a tuple, crash msgspec 0.22 when it is freed
-    """Height and width, or one number for both, of a network that leaves them open."""
+    """Height and width, or one number for both, of a network that leaves them open; 1 to 16,384 pixels each."""
     white: int | None = None
-    """The value of white in pictures of 16 bits a channel, which are refused where it is left out."""
+    """The value of white in pictures of 16 bits a channel, which are refused where it is left out; 256 to 65,535."""
     prepared: tuple[int, int] | None = None
     """Of which part of a picture the network's images were made: side of the centre, and the pictures' shorter side."""
 
@@ -163,6 +164,7 @@ class Adaptation(Document, frozen=True, kw_only=True):
     scale: str = "none"
     """The preset, `numbers`, or `preprocessor` where the file brought its own."""
     factor: tuple[float, ...] = (1.0,)
+    """Of the scale, as `offset`."""
     offset: tuple[float, ...] = (0.0,)
     """The network eats `x · factor + offset` of the values 0–255: one number, or one per channel in its own order."""
     channels: Channels | Literal["any"] = "rgb"

@@ -53,9 +53,13 @@ class Parity(Document, frozen=True):
     """How an artifact's probabilities differ from the float32 Keras reference on the same images."""
 
     count: int
+    """Images compared."""
     top1_agreement: float
+    """Share of images with the same top-1 class, 0–1."""
     max_abs_diff: float
+    """Largest |Δp| of any class of any image."""
     mean_abs_diff: float
+    """Mean |Δp| over all classes and images."""
 
 
 class ReliabilityBin(Document, frozen=True):

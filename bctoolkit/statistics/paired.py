@@ -26,6 +26,7 @@ class PairedChange(Document, frozen=True):
     """How often an artifact is right and its reference is not, and the reverse, on the same images."""
 
     count: int
+    """Images both have answered."""
     regressed: int
     """Images only the reference is right on."""
     improved: int

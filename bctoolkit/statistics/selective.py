@@ -43,6 +43,7 @@ class RiskCoverage(Document, frozen=True):
     coverage: tuple[float, ...]
     """Ascending, to 1."""
     risk: tuple[float, ...]
+    """Share of errors among the accepted answers at each coverage, 0–1."""
     area: float
     """Mean risk over all coverages (AURC): 0 where the surest answers are all right until none is left."""
 
@@ -63,10 +64,13 @@ class AcceptedAnswers(Document, frozen=True, kw_only=True):
     accuracy: float | None
     """Of the accepted answers; None where there is none."""
     accuracy_ci95: tuple[float, float] | None
+    """Of that accuracy; None where there is none."""
     errors: int
     """Wrong answers in all."""
     errors_refused: int
+    """Wrong answers that the rule refuses."""
     temperature: float
+    """The bundle's own, by which probabilities are calibrated."""
     ece: float
     """Expected calibration error of all calibrated probabilities, over 15 bins of equal width."""
 
@@ -75,7 +79,9 @@ class RefusedKind(Document, frozen=True):
     """Foreign pictures of one kind."""
 
     count: int
+    """Pictures of the kind."""
     accepted: int
+    """Those taken for one of the classes."""
     ci95: tuple[float, float]
     """Exact binomial interval of the share that is accepted."""
 
@@ -84,8 +90,11 @@ class ForeignPictures(Document, frozen=True, kw_only=True):
     """How many foreign pictures are taken for one of the classes all the same."""
 
     source: str
+    """Where the pictures were read from."""
     count: int
+    """Pictures in all."""
     accepted: int
+    """Those taken for one of the classes."""
     share: float
     """False-accept rate: accepted / count."""
     share_ci95: tuple[float, float]

@@ -26,9 +26,11 @@ class SiteCheck(Document, frozen=True, kw_only=True):
     outcome: Outcome
     """`passed`: they look alike; `failed`: they look different; `undecided`: there are too few to say."""
     count: int
+    """Images compared with the stored ones."""
     stored: int
     """Images of the validation part that the bundle knows."""
     limit: float = LIMIT
+    """Share of pairs above which images look different, 0–1."""
     distance: Superiority | None = None
     """In how many pairs the new picture's look is further from the stored ones; interval of 99.9 %. None where there
     are fewer than 20 images."""

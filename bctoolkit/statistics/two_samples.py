@@ -19,6 +19,7 @@ class Superiority(Document, frozen=True):
     share: float
     """0.5 where neither tends to be larger."""
     low: float
+    """Lower end of the share's interval."""
     high: float
     """Interval of the share."""
 

@@ -16,10 +16,13 @@ class UnderCorruption(Document, frozen=True):
     """The artifact under one corruption at one severity."""
 
     accuracy: float
+    """Share that was right, 0–1."""
     float_accuracy: float | None = None
+    """That of the float bundle on the same images."""
     change: PairedChange | None = None
     """Relative to the float bundle, on the same corrupted images."""
     mcnemar_p: float | None = None
+    """Of `change`: exact, two-sided."""
 
 
 class Robustness(Document, frozen=True, kw_only=True):
@@ -38,11 +41,13 @@ class Robustness(Document, frozen=True, kw_only=True):
     drop: float | None = None
     """Accuracy of the float bundle − this one's."""
     drop_ci95: Interval | None = None
+    """Of `drop`."""
     clean_drop: float | None = None
     """The same on the images as they are."""
     relative_corruption_drop: float | None = None
     """`drop` − `clean_drop`: what is lost under corruptions beyond what is lost anyway."""
     relative_corruption_drop_ci95: Interval | None = None
+    """Of `relative_corruption_drop`."""
     corruptions: dict[str, dict[str, UnderCorruption]]
     """By corruption and severity."""
 
@@ -53,22 +58,29 @@ class Labelled(Document, frozen=True, kw_only=True):
     split: str
     """`test part` where the images are those of the bundle's reference, else `all images`."""
     source: str
+    """Where the images were read from."""
     count: int
+    """Labelled images."""
     accuracy: float
+    """Share that was right, 0–1."""
     accuracy_ci95: Interval
     """Exact binomial."""
     reference_accuracy: float | None = None
+    """That of the float32 reference on the same images."""
     change: PairedChange | None = None
     """Relative to the reference, over all images; its interval is the paired score interval (Tango 1998)."""
     accuracy_drop: float | None = None
     """The reference's accuracy − the artifact's; this and its interval follow from `change`."""
     accuracy_drop_ci95: Interval | None = None
+    """That of `change`."""
     mcnemar_p: float | None = None
     """Exact, two-sided."""
     top1_agreement: float | None = None
+    """Share of images with the reference's top-1 class, 0–1."""
     top1_agreement_ci95: Interval | None = None
     """Exact binomial."""
     recall: dict[str, float | None]
+    """By class, 0–1; None for one without images."""
     class_changes: dict[str, PairedChange] = field(default_factory=dict)
     """As `change` within each class that has images: `drop` is that of its recall."""
     worst_recall_drop: float | None = None
@@ -76,6 +88,7 @@ class Labelled(Document, frozen=True, kw_only=True):
     regressed_classes: tuple[str, ...] = ()
     """Classes whose recall has fallen beyond chance, that of looking at several classes included."""
     ece: float
+    """Expected calibration error of the artifact's own probabilities, over 15 bins of equal width."""
     ece_drift: float | None = None
     """ECE − the reference's on the same images."""
     ece_drift_ci95: Interval | None = None
@@ -107,11 +120,13 @@ class ParityReport(Document, frozen=True, kw_only=True):
     """The artifact against the float32 Keras reference."""
 
     golden: Parity
+    """On the golden images."""
     golden_images: str
     """`real` or `synthetic`."""
     golden_agreement_ci95: Interval
     """Exact binomial."""
     labelled: Labelled | None = None
+    """On labelled images; None where none were given."""
     foreign: ForeignPictures | None = None
     """None where no foreign pictures were given, or the bundle has no acceptance rule."""
 
@@ -125,8 +140,11 @@ class Check(Document, frozen=True, kw_only=True):
     """One limit of a budget against what was measured."""
 
     name: str
+    """The budget's key."""
     limit: float
+    """Its value in the budget."""
     outcome: Outcome
+    """Whether the limit is kept."""
     observed: float | None = None
     """The unfavourable end of the interval; None where nothing was measured."""
     interval: Interval | None = None
@@ -134,6 +152,7 @@ class Check(Document, frozen=True, kw_only=True):
     images_needed: int | None = None
     """How many images would decide, if the rates stay what they are; None where more images are no remedy."""
     note: str = ""
+    """What there is to say of it, in words."""
     passed: bool = False
     """Whether the limit is shown to hold; follows from `outcome`."""
 
@@ -148,6 +167,7 @@ class Verdict(Document, frozen=True):
     outcome: Outcome
     """Failed if one check is, else undecided if one is."""
     checks: tuple[Check, ...]
+    """One for each limit that the budget sets."""
     passed: bool = False
     """Whether every limit is shown to hold; follows from `outcome`."""
 

@@ -62,17 +62,23 @@ class Latency(Document, frozen=True, kw_only=True):
     """Milliseconds per run, over all sessions."""
 
     p50: Positive
+    """Median."""
     p90: Positive
+    """90th percentile."""
     p99: Positive | None
     """None below 1,000 samples."""
     mean: Positive
+    """Arithmetic mean."""
     min: Positive
+    """The fastest run."""
     max: Positive
+    """The slowest run."""
     ci95_p50: Interval
     """Student's interval over the sessions' medians."""
     ci95_p99: Interval | None = None
     """None below 1,000 samples."""
     samples: int = field(name="n")
+    """Timed runs."""
     warnings: tuple[TimingWarning, ...] = ()
     """Empty where the latency is stable; else no verdict rests on it."""
     spread: float
@@ -89,17 +95,23 @@ class Session(Document, frozen=True, kw_only=True):
     """One fresh process: what later comparisons rest on."""
 
     p50_ms: Positive
+    """Median of the model alone."""
     end_to_end_p50_ms: Positive | None = None
     """None where no Pillow was there to decode a picture."""
     slices_p50_ms: tuple[Positive, ...] = ()
     """p50 of each slice: slice i of every result's session in the same round was measured in the same moments."""
     slices_end_to_end_p50_ms: tuple[Positive, ...] = ()
+    """P50 of each slice from a PNG's bytes to the label."""
     slices_fastest_ms: tuple[Positive, ...] = ()
     """The fastest run of each slice, which other programs disturbed least; like the next, none in earlier reports."""
     end_to_end_fastest_ms: Positive | None = None
+    """The fastest run from a PNG's bytes to the label."""
     load_ms: Positive
+    """Opening the bundle, hash checks included."""
     first_ms: Positive
+    """The first inference after loading."""
     peak_rss_bytes: Bytes
+    """Largest resident set of the process."""
     steady_rss_bytes: int
     """Resident set after the last timed run."""
 
@@ -108,6 +120,7 @@ class Ratio(Document, frozen=True):
     """How many times as large as the baseline's a figure is."""
 
     value: Positive
+    """This figure / the baseline's."""
     ci95: Interval | None = None
     """Student's over the rounds' logarithms; None for a single round, both ends alike for a size."""
 
@@ -125,6 +138,7 @@ class Relative(Document, frozen=True, kw_only=True):
     cold_start: Ratio
     """Loading and the first inference."""
     peak_rss: Ratio
+    """Of the sessions' largest resident sets."""
     size: Ratio
     """Of the model's file."""
 
@@ -137,6 +151,7 @@ class Energy(Document, frozen=True, kw_only=True):
     joules: float
     """Over all timed runs."""
     mj_per_inference: float
+    """Millijoules of one inference, mean of the sessions."""
     ci95: Interval | None = None
     """Student's over the sessions; None for a single one."""
 
@@ -145,6 +160,7 @@ class Batch(Document, frozen=True, kw_only=True):
     """Offline at one batch size."""
 
     batch: int
+    """Images at a time."""
     images_per_s: float
     """Mean of the sessions, on the scale of the logarithm."""
     ci95_images_per_s: Interval
@@ -175,12 +191,14 @@ class Offline(Document, frozen=True, kw_only=True):
     stop_reason: str = ""
     """Why the doubling ended; empty where the sizes were given."""
     warnings: tuple[TimingWarning, ...] = ()
+    """Why no verdict rests on the figures; empty where they are stable."""
 
 
 class MultiStream(Document, frozen=True, kw_only=True):
     """Several streams at once in one process, each with a classifier of its own."""
 
     streams: int
+    """Streams at once."""
     threads: int
     """Of each stream, read back."""
     latency_ms: Latency
@@ -194,6 +212,7 @@ class MultiStream(Document, frozen=True, kw_only=True):
     ci95_ratio: Interval | None = None
     """Student's over the rounds; None for a single one."""
     peak_rss_bytes: int
+    """Largest resident set of any session's process."""
 
 
 class Window(Document, frozen=True):
@@ -202,20 +221,26 @@ class Window(Document, frozen=True):
     seconds: float
     """Its end, since the start."""
     samples: int
+    """Timed runs in it."""
     p50_ms: float
+    """Median of the model alone."""
     p99_ms: float | None
     """None below 1,000 runs."""
     frequency_mhz: float | None
     """At its end, as the temperature; None where the system does not report it."""
     temperature_c: float | None
+    """Of the hottest sensor."""
 
 
 class Sustained(Document, frozen=True, kw_only=True):
     """One process that ran without pause."""
 
     minutes: float
+    """How long it ran."""
     samples: int
+    """Timed runs."""
     p50_ms: float
+    """Median of the model alone, over all runs."""
     p99_ms: float | None
     """None below 1,000 runs."""
     slow_down: float | None
@@ -223,7 +248,9 @@ class Sustained(Document, frozen=True, kw_only=True):
     warnings: tuple[TimingWarning, ...] = ()
     """Throttling, or other programs."""
     windows: tuple[Window, ...]
+    """In the order of time."""
     energy: Energy | None = None
+    """Of all these runs; None where the system does not count it."""
 
 
 class OperatorTime(Document, frozen=True):
@@ -234,7 +261,9 @@ class OperatorTime(Document, frozen=True):
     where: str
     """The provider or the delegate that ran it."""
     count: int
+    """How many of them run."""
     ms: float
+    """Milliseconds of all of them together."""
     share: float
     """Of the time of all operators."""
 
@@ -247,6 +276,7 @@ class Profile(Document, frozen=True, kw_only=True):
     warmup_runs: int
     """Inferences before the profiler counted."""
     runs: int
+    """Inferences that it counted."""
     operators: tuple[OperatorTime, ...]
     """The longest first."""
 

@@ -30,9 +30,13 @@ class Failure(Document, frozen=True):
     """A bundle that could not be measured."""
 
     bundle: str
+    """Its name."""
     format: str
+    """Of its artifact."""
     quantization: str
+    """Of its artifact."""
     message: str
+    """What went wrong."""
     provider: str | None = None
     """What it was to run on; None where that was each engine's first."""
     engine: str | None = None
@@ -47,8 +51,11 @@ class Result(Document, frozen=True, kw_only=True):
     target: str
     """The name of its predictions: that of the bundle, and where there are several engines or providers theirs."""
     bundle: str
+    """Its name."""
     format: str
+    """Of its artifact."""
     quantization: str
+    """Of its artifact."""
     adopted: Adopted | None = None
     """The file that it was made of, where that was made elsewhere."""
     engine: str | None = None
@@ -58,9 +65,11 @@ class Result(Document, frozen=True, kw_only=True):
     placement: Placement | None = None
     """What ran the operators, read back from the engine; None where it does not report it."""
     threads: int
+    """Of the engine."""
     batch: Literal[1] = 1
     """Images at a time, of all figures but `offline`."""
     size_bytes: Bytes
+    """Of the artifact's file."""
     model_sha256: str = ""
     """Of the model's file; empty in earlier reports."""
     load_ms: float
@@ -84,13 +93,17 @@ class Result(Document, frozen=True, kw_only=True):
     relative: Relative | None = None
     """None for the baseline itself, and where the report has none."""
     parity: ParityReport
+    """Against the float32 reference."""
     verdict: Verdict | None = None
+    """By the budget; None where there was none."""
     energy: Energy | None = None
     """Of the runs of `latency_ms`; None where the system does not count it."""
     offline: Offline | None = None
     """This and the next two where the settings ask for them; in a sweep, with the first number of threads."""
     multi_stream: MultiStream | None = None
+    """Several classifiers at once."""
     sustained: Sustained | None = None
+    """Runs without pause."""
     profile: Profile | None = None
     """Where the time of an inference goes; taken in a process of its own, with `--profile`."""
 
@@ -104,13 +117,19 @@ class Result(Document, frozen=True, kw_only=True):
 
 
 class Report(Document, frozen=True, kw_only=True):
-    """`report.json`."""
+    """What a benchmark measured, and how: `report.json`."""
 
     schema: int = 1
+    """Version of this document."""
     created: str
+    """When, in UTC, ISO 8601."""
     machine: Machine
+    """Where it was measured."""
     settings: Settings
+    """How it was measured."""
     baseline: str | None = None
     """The bundle that figures are relative to; None where one bundle was measured alone."""
     results: tuple[Result, ...]
+    """What was measured of each bundle."""
     failures: tuple[Failure, ...] = ()
+    """What could not be measured."""

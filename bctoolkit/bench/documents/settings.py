@@ -13,10 +13,13 @@ class Settings(Document, frozen=True, kw_only=True):
     sessions: int
     """Processes per configuration, one in each round."""
     min_runs: int
+    """Fewest timed runs of a session."""
     min_seconds: float
-    """Of each session, as the fewest runs."""
+    """Least time of a session's timed runs, in all."""
     warmup_runs: int = 20
+    """Fewest inferences before timing."""
     warmup_seconds: float = 0.5
+    """Least time before timing."""
     threads: int
     """Of the engine; in a sweep the first number."""
     sweep: tuple[int, ...] = ()
@@ -41,14 +44,24 @@ class Machine(Document, frozen=True, kw_only=True):
     """Where the figures were measured; what the system does not report is None."""
 
     system: str
+    """Operating system and its version."""
     cpu: str
+    """Its name."""
     cpu_flags: tuple[str, ...]
     """Those that matter for inference."""
     cores: int
+    """Logical CPUs of the machine."""
     cores_usable: int
+    """Those that the process may use."""
     memory_bytes: int
+    """All of it."""
     governor: str | None
+    """Of the CPU's clock, as Linux names it."""
     frequency_mhz: float | None
+    """Mean clock of the CPUs."""
     temperature_c: float | None
+    """Of the hottest sensor."""
     load_average: float | None
+    """Of the last minute."""
     versions: dict[str, str] = field(default_factory=dict)
+    """Version of each package that matters, by name."""
