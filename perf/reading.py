@@ -33,12 +33,11 @@ from bctoolkit.system import cpu_name, usable_cpus
 from bctoolkit.system.counters import peak_rss
 from bctoolkit.vectors import png
 from perf.pages import write_table
+from perf.turns import if_busy, others_load
 
 COPIES = 20
 SIDE, LARGE = 96, 360
 CONTRACT = InputContract(height=SIDE, width=SIDE, white=4095)
-QUIET = 0.5
-"""Load average at the beginning above which other programs take part."""
 
 Save = Callable[[NDArray[np.uint8], Path], None]
 
@@ -176,22 +175,22 @@ def main() -> int:
     if options.child:
         child(options.child[0], Path(options.child[1]), options.count)
         return 0
-    rows, before = list[str](), os.getloadavg()[0]
+    rows, loads = list[str](), list[float]()
     for name, kind in KINDS.items():
         if options.only not in name:
             continue
         with tempfile.TemporaryDirectory() as folder:
             source = write_set(Path(folder), kind, options.count)
+            loads.append(others_load())
             turns: dict[str, list[Turn]] = {reader: [] for reader in READERS}
             for number in range(options.rounds):
                 for reader in sorted(READERS, reverse=number % 2 == 1):
                     turns[reader].append(turn(reader, source, options.count))
         rows.append(row(name, turns, options.count))
         print(rows[-1], flush=True)
-    busy = f" **Measured on a busy machine** (load average {before:.1f}): not to be quoted." if before > QUIET else ""
     lines = [
         f"{cpu_name()}, {usable_cpus()} threads, Pillow {__version__}, {options.count:,} images of each kind, "
-        f"medians of {options.rounds} rounds.{busy}",
+        f"medians of {options.rounds} rounds.{if_busy(loads)}",
         "",
         "| kind | images/s | Pillow alone | time over Pillow's | CPU time over Pillow's | peak MiB | Pillow alone |",
         "|---|---|---|---|---|---|---|",

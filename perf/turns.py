@@ -4,14 +4,33 @@ A program prints `ready`, then answers every line with a number of runs by one l
 milliseconds. One engine to a process: the threads an engine leaves spinning slow whatever runs beside them.
 """
 
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import psutil
 
 PAUSE = 0.1
 """Seconds before a turn: the threads of ONNX Runtime spin on after a run, and would slow another process by half."""
+
+
+QUIET = 0.2
+"""CPUs that other programs keep busy on a machine whose figures are worth something."""
+LOOK_SECONDS = 2.0
+
+
+def others_load() -> float:
+    """CPUs that other programs keep busy, over two seconds: the load average would count this program's last turns."""
+    return psutil.cpu_percent(LOOK_SECONDS) / 100 * (os.cpu_count() or 1)
+
+
+def if_busy(loads: Iterable[float]) -> str:
+    """What a page says of figures that were taken beside other programs; nothing of others."""
+    most = max(loads, default=0.0)
+    return f" **Measured on a busy machine** ({most:.1f} CPUs kept busy by others): not to be quoted." * (most > QUIET)
 
 
 def in_turns(cases: Mapping[str, Sequence[str]], rounds: int, runs: int) -> dict[str, list[float]]:

@@ -21,13 +21,11 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import psutil
-
 from bctoolkit.documents.formats import FORMATS
 from bctoolkit.files import atomic_file
 from bctoolkit.system import cpu_name, versions
 from perf.pages import write_table
-from perf.turns import in_turns, ratio
+from perf.turns import if_busy, in_turns, others_load, ratio
 from perf.versus.files import File, files
 
 THREADS = "2"
@@ -37,9 +35,6 @@ RUNS_IN = {
     "tflite": (("litert", "cpu"), ("litert-compiled", "cpu")),
 }
 """By format: engines and what they run on."""
-QUIET = 0.2
-"""CPUs that other programs keep busy on a machine whose figures are worth something."""
-LOOK_SECONDS = 2.0
 
 Group = dict[str, Any]
 """`load`: CPUs that others kept busy before; `times`: milliseconds of each case in each round."""
@@ -48,11 +43,6 @@ Group = dict[str, Any]
 def title(file: File, engine: str, provider: str) -> str:
     """The name of a case."""
     return " | ".join((file.maker, file.form, engine, provider))
-
-
-def others_load() -> float:
-    """CPUs that other programs keep busy, over two seconds: the load average would count this program's last turns."""
-    return psutil.cpu_percent(LOOK_SECONDS) / 100 * (os.cpu_count() or 1)
 
 
 def measure(group: list[File], format_name: str, rounds: int, only: str) -> Group:
@@ -89,14 +79,8 @@ def table(results: dict[str, Group]) -> str:
     packages = ("onnxruntime", "openvino", "ai-edge-litert")
     tools = ", ".join(f"{name} {version}" for name, version in versions(*packages).items() if name != "python")
     loads = [group["load"] for group in results.values()]
-    busy = max(loads, default=0.0) > QUIET
     lines = [
-        f"{cpu_name()}, {THREADS} threads, batch 1, medians of turns of {RUNS} runs; {tools}."
-        + (
-            f" **Measured on a busy machine** ({max(loads):.1f} CPUs kept busy by others): not to be quoted."
-            if busy
-            else ""
-        ),
+        f"{cpu_name()}, {THREADS} threads, batch 1, medians of turns of {RUNS} runs; {tools}.{if_busy(loads)}",
         "",
         "| network | file by | form | engine | ms | over the format's first engine | over this engine's fastest file |",
         "|---|---|---|---|---|---|---|",
