@@ -22,6 +22,7 @@ from bctoolkit.recipes import Budget
 from bctoolkit.statistics.paired import score_interval
 
 ZOO = Path(__file__).resolve().parents[2] / "exports" / "zoo" / "atto-onnx-int8-dynamic"
+CLASSES = bundles.read(ZOO).manifest.labels
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -66,23 +67,16 @@ def test_one_percent_of_the_largest_class_is_flagged_with_its_name(
     assert judged(flipped(answers, position, 4, seed), box).regressed_classes == ("neutrophil",)
 
 
-@pytest.mark.parametrize(
-    ("name", "least"),
-    [
-        ("basophil", 4),
-        ("eosinophil", 4),
-        ("erythroblast", 4),
-        ("ig", 7),
-        ("lymphocyte", 7),
-        ("monocyte", 4),
-        ("platelet", 4),
-    ],
-)
-def test_the_least_that_is_flagged_in_each_class(
-    answers: LabelledPredictions, box: Bundle, name: str, least: int
-) -> None:
-    """Of immature granulocytes and of lymphocytes the artifact gets one right that the reference has wrong."""
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_least_that_is_flagged_in_each_class(answers: LabelledPredictions, box: Bundle, name: str) -> None:
+    """Four, where the artifact gets none right that the reference has wrong; what it has lost already counts."""
+    assert answers.reference is not None
     position = box.manifest.labels.index(name)
+    rows = answers.labels == position
+    right, expected = (found[rows].argmax(1) == position for found in (answers.observed, answers.reference))
+    gained, lost = int((right & ~expected).sum()), int((~right & expected).sum())
+    assert gained <= 1
+    least = (4, 7)[gained] - lost
     assert judged(flipped(answers, position, least, 0), box).regressed_classes == (name,)
     assert judged(flipped(answers, position, least - 1, 0), box).regressed_classes == ()
 

@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a bundle and a picture, as the page says."""
     folder = tmp_path_factory.mktemp("app")
     shutil.copytree(ROOT / "exports" / "zoo" / "atto-onnx-int8-dynamic", folder / "bundle")
-    pixels = np.random.default_rng(0).integers(0, 256, (120, 130, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (360, 363, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "cell.png")
     return folder
 
