@@ -48,7 +48,8 @@ def test_pictures_are_dropped_pasted_and_photographed(browser: Browser, onnx_pag
         browser.evaluate("document.getElementById('camera').click()")
         browser.wait("document.activeElement.id === 'shoot'")
         browser.evaluate("document.getElementById('shoot').click()")
-        browser.wait("document.getElementById('caption').textContent.includes('the camera')")
+        refused = browser.wait("document.getElementById('refused').textContent")
+        assert refused.startswith("the camera"), "a frame of 640×480 is not at the scale that the contract states"
         browser.evaluate("document.getElementById('leave').click()")
         assert browser.evaluate("document.getElementById('video').srcObject") is None
         assert browser.evaluate("document.activeElement.id") == "camera"

@@ -17,7 +17,7 @@ from tests.support.web_page import ISOLATION, ask, facts, served, start
 
 pytestmark = pytest.mark.soak
 
-PICTURE = ZOO / "vectors" / "images" / "12-jpeg-large.jpg"
+PICTURE = ZOO / "vectors" / "images" / "06-jpeg-rgb.jpg"
 SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 KINDS = ("onnx", "tflite")
 

@@ -150,7 +150,7 @@ def test_what_is_no_picture_is_refused_and_the_next_one_answered(
     without_keys(page_copy)
     hostile = "<img src=x onerror=document.title='run'>.txt"
     (tmp_path / hostile).write_text("no picture")
-    noise = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (360, 363, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "BMP")
     (tmp_path / "picture.bmp").write_bytes(buffer.getvalue())
