@@ -63,10 +63,12 @@ def test_verify_says_the_sealed_figure(
 ) -> None:
     stdout = arm.python(cpu, "-m", "bctoolkit", "verify", ZOO / name, "--threads", 1)
     assert stdout.splitlines()[-1] == "verified"
-    sealed = bundles.read(ZOO / name).manifest.parity.max_abs_diff
-    observed = float(stdout.split("max |Δp| ")[1].split()[0])
-    record_property(f"{name} on {cpu}", f"max |Δp| {observed:.1e} from the reference, sealed with {sealed:.1e}")
-    assert observed == pytest.approx(sealed, rel=0.2)
+    sealed = bundles.read(ZOO / name).manifest.parity
+    largest, mean = (float(stdout.split(f"{which} |Δp| ")[1].split()[0]) for which in ("max", "mean"))
+    told = f"max |Δp| {largest:.1e} from the reference, mean {mean:.1e}"
+    record_property(f"{name} on {cpu}", f"{told}, sealed with {sealed.max_abs_diff:.1e} and {sealed.mean_abs_diff:.1e}")
+    assert 0 < largest <= 1.2 * sealed.max_abs_diff  # to be closer to Keras is no fault: it is one image's rounding
+    assert 0 < mean <= 1.2 * sealed.mean_abs_diff
 
 
 @pytest.mark.parametrize("name", NAMES)
