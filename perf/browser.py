@@ -17,7 +17,6 @@ asked of the network after the start.
 """
 
 import argparse
-import base64
 import gzip
 import io
 import json
@@ -39,6 +38,7 @@ from bctoolkit.app.web import Packages
 from bctoolkit.errors import InputMismatch
 from bctoolkit.progress import Terminal
 from bctoolkit.runtime import Classifier, load
+from perf.pictures import write_screenshot
 from tests.support.chromium import Browser, program
 from tests.support.web_page import AXE, Answer, ask, findings, node_modules, served, start, wait_until_kept, written
 
@@ -143,9 +143,7 @@ def photograph(browser: Browser, url: str, bundle: Path, target: Path) -> None:
         browser.wait("!document.getElementById('answer').hidden")
         browser.evaluate("document.getElementById('checks').open = true")
         time.sleep(0.5)  # bars grow
-        shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True)
-        with Image.open(io.BytesIO(base64.b64decode(shot["data"]))) as image:
-            image.convert("RGB").quantize(64).save(target / f"browser-{scheme}.png", optimize=True)
+        write_screenshot(browser, target / f"browser-{scheme}.png")
     picture.unlink()
 
 

@@ -20,14 +20,25 @@ WIDTH = 1100
 """CSS pixels."""
 
 
+def write_screenshot(browser: Browser, file: Path, **options: object) -> None:
+    """Write what the browser shows, in 64 colours.
+
+    Args:
+        browser: with a page.
+        file: the PNG.
+        options: of `Page.captureScreenshot` in the DevTools protocol.
+    """
+    taken = browser.call("Page.captureScreenshot", captureBeyondViewport=True, **options)
+    with Image.open(io.BytesIO(base64.b64decode(taken["data"]))) as image:
+        image.convert("RGB").quantize(64).save(file, optimize=True)
+
+
 def photograph(browser: Browser, page: Path, folder: Path, height: int) -> None:
     """Write both pictures of a page."""
     for scheme in ("light", "dark"):
         browser.open(page.resolve().as_uri(), WIDTH, scheme)
         clip = {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": 1}
-        taken = browser.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
-        with Image.open(io.BytesIO(base64.b64decode(taken["data"]))) as image:
-            image.convert("RGB").quantize(64).save(folder / f"{page.stem}-{scheme}.png", optimize=True)
+        write_screenshot(browser, folder / f"{page.stem}-{scheme}.png", clip=clip)
 
 
 def main() -> int:

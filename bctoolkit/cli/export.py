@@ -194,12 +194,12 @@ def _dry_run(path: Path, recipe: "ExportRecipe", target: Path, **options: Any) -
         from bctoolkit.export import dry_run
 
         plan = dry_run(path, recipe, target, progress, **options)
-    width = max((len(bundle.name) for bundle in plan.bundles), default=0)
-    for bundle in plan.bundles:
-        echo(f"{bundle.name:{width}}  {bundle.bytes / 1e6:7.1f} MB  about {duration(bundle.seconds)}")
-    if not plan.bundles:
+    if plan is None:
         echo("nothing to make")
         return
+    width = max(len(bundle.name) for bundle in plan.bundles)
+    for bundle in plan.bundles:
+        echo(f"{bundle.name:{width}}  {bundle.bytes / 1e6:7.1f} MB  about {duration(bundle.seconds)}")
     echo(
         f"all: about {duration(plan.seconds)} on this machine, up to {plan.memory / 1e9:.1f} GB of memory, "
         f"{plan.bytes / 1e6:.1f} MB in {target} ({plan.free / 1e9:.1f} GB free)"

@@ -90,9 +90,11 @@ class Format(NamedTuple):
 
 QUANTIZATIONS: dict[str, Quantization] = {
     "fp32": Quantization("float32 weights and activations", Tolerance(1e-4, 1e-5, 1.0), 1e-5),
-    "fp16": Quantization("float16 weights and arithmetic, for GPUs", Tolerance(0.02, 1e-3, 0.999), 0.03, 2),
+    "fp16": Quantization(
+        "float16 weights and arithmetic, for GPUs", Tolerance(0.02, 1e-3, 0.999), 0.03, weight_bytes=2
+    ),
     "fp16-weights": Quantization(
-        "float16 weights, computed in float32: half the size", Tolerance(0.02, 1e-3, 0.999), 0.03, 2
+        "float16 weights, computed in float32: half the size", Tolerance(0.02, 1e-3, 0.999), 0.03, weight_bytes=2
     ),
     "int8-dynamic": Quantization(
         "int8 weights per channel, activations quantized at run time",

@@ -73,18 +73,16 @@ def estimate(job: Job, artifacts: Sequence[Artifact]) -> ExportPlan:
 
     Args:
         job: what the artifacts share.
-        artifacts: those that would be made.
+        artifacts: those that would be made, at least one.
 
     Raises:
         UnsupportedOp: a layer has no form in one of the formats.
         WeightsError: Keras cannot load the file safely.
     """
+    job.progress.step("loading the network", 0, 1)
+    seconds, network = _timed(lambda: KerasNetwork(job.source.load()))
+    seconds += _reference_seconds(job, network, artifacts)
     bundles: list[BundlePlan] = []
-    seconds = 0.0
-    if artifacts:
-        job.progress.step("loading the network", 0, 1)
-        seconds, network = _timed(lambda: KerasNetwork(job.source.load()))
-        seconds += _reference_seconds(job, network, artifacts)
     for name in dict.fromkeys(name for name, _ in artifacts):
         kinds = [kind for each, kind in artifacts if each == name]
         float32, others = _format(job, network, name, kinds)

@@ -4,6 +4,7 @@ Nothing heavy is imported here: bundles whose inputs have not changed are reused
 loaded.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,13 +65,8 @@ def export(
     """
     artifacts = plan(recipe)
     job = _job(path, recipe, target, progress, options, data, golden, cache, bisect)
-    inputs = {artifact: job.inputs_sha256(artifact) for artifact in artifacts}
-    bundles = {} if force else _reusable(job, inputs)
-    missing = {artifact: inputs[artifact] for artifact in artifacts if artifact not in bundles}
+    bundles, missing = _reusable_and_missing(job, artifacts, force)
     if missing:
-        if job.source.adapted is not None:
-            require_right_feeding(job.source, job.data, recipe, progress)
-        progress.step("starting TensorFlow", 0, 1)
         from bctoolkit.export.build import build_bundles
 
         with without_empty_folders(target, job.reports, *([cache] if cache else [])):
@@ -94,21 +90,22 @@ def dry_run(
     data: str | None = None,
     golden: str | None = None,
     force: bool = False,
-) -> "ExportPlan":
+) -> "ExportPlan | None":
     """Say what `export` would make, and what it would take, from a few timed calls; nothing is written.
 
     Arguments and errors are those of `export`; what only its checks can tell is not among them.
+
+    Returns:
+        None where every bundle is there already.
     """
     artifacts = plan(recipe)
     job = _job(path, recipe, target, progress, options, data, golden)
-    inputs = {artifact: job.inputs_sha256(artifact) for artifact in artifacts}
-    bundles = {} if force else _reusable(job, inputs)
-    if len(bundles) < len(artifacts) and job.source.adapted is not None:
-        require_right_feeding(job.source, job.data, recipe, progress)
-    progress.step("starting TensorFlow", 0, 1)
+    _, missing = _reusable_and_missing(job, artifacts, force)
+    if not missing:
+        return None
     from bctoolkit.export.estimate import estimate
 
-    return estimate(job, [artifact for artifact in artifacts if artifact not in bundles])
+    return estimate(job, list(missing))
 
 
 def _job(
@@ -129,6 +126,26 @@ def _job(
     model_data = None if golden is not None and data is None else load_data(source, data, progress)
     check_images = choose_check_images(golden, recipe.golden, model_data, source.contract, progress)
     return Job(source, recipe, model_data, check_images, target, progress, cache, bisect)
+
+
+def _reusable_and_missing(
+    job: Job, artifacts: Sequence[Artifact], force: bool
+) -> tuple[dict[Artifact, Bundle], dict[Artifact, str]]:
+    """The bundles that an earlier export left, and of the other artifacts the hash of all that decides each.
+
+    Where there are others, the network is asked whether it is fed right, and TensorFlow is the next to start.
+
+    Raises:
+        ExportError: the network wants to be fed another scale.
+    """
+    inputs = {artifact: job.inputs_sha256(artifact) for artifact in artifacts}
+    bundles = {} if force else _reusable(job, inputs)
+    missing = {artifact: inputs[artifact] for artifact in artifacts if artifact not in bundles}
+    if missing:
+        if job.source.adapted is not None:
+            require_right_feeding(job.source, job.data, job.recipe, job.progress)
+        job.progress.step("starting TensorFlow", 0, 1)
+    return bundles, missing
 
 
 def _reusable(job: Job, inputs: dict[Artifact, str]) -> dict[Artifact, Bundle]:

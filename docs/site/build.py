@@ -32,8 +32,9 @@ def copy(root: Path, tree: Path) -> None:
     titles = ((page, page.read_text("utf-8").partition("\n")[0].lstrip("# ")) for page in decisions)
     lines = (f"- [{title}]({page.name})\n" for page, title in titles)
     (tree / "docs" / "decisions" / "index.md").write_text("# Decisions\n\n" + "".join(lines), encoding="utf-8")
-    for page in (tree / "README.md", tree / "docs" / "architecture.md"):
-        page.write_text(page.read_text("utf-8").replace("decisions)", "decisions/index.md)"), encoding="utf-8")
+    readme = tree / "README.md"
+    listed = readme.read_text("utf-8").replace("](docs/decisions)", "](docs/decisions/index.md)")
+    readme.write_text(listed, encoding="utf-8")
 
 
 def build(out: Path) -> int:
