@@ -22,7 +22,7 @@ from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load
 from bctoolkit.data.dataset import content_hash
 from bctoolkit.data.sources.synthetic import draw
-from tests.support.cli import Bctk, ForkServer, fresh_bctk
+from tests.support.cli import Bctk, ForkServer
 
 # A shared machine stalls at times; a slow example is no failure.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -141,7 +141,7 @@ unfreeze = ["*"]
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path, fork_server: ForkServer) -> Path:
     """A workspace with a run `tiny` and its four bundles, made through the command line. Read only."""
 
     def make(root: Path) -> None:
@@ -151,7 +151,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> 
             ("export", "tiny", "--format", "onnx", "--format", "tflite", "--quantize", "all"),
             ("export", "tiny", "--format", "tflite", "--quantize", "w8a16"),
         ):
-            done = fresh_bctk(*arguments, cwd=root)
+            done = fork_server.run(*arguments, cwd=root)
             assert done.returncode == 0, done.stderr
 
     return once(tmp_path_factory, "workspace", make)

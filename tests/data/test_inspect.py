@@ -167,7 +167,8 @@ def test_a_set_multiplied_on_purpose_is_no_pollution(make_images: MakeImages, sa
 
 
 def test_small_images_of_an_archive(save_npz: Save) -> None:
-    pixels, labels, _ = draw(per_class=40, seed=1, size=28)
+    drawn, labels, _ = draw(per_class=40, seed=1, size=28)
+    pixels = drawn.copy()
     pixels[7] = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)
     pixels[170] = 0
     source = save_npz(

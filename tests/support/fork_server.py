@@ -41,6 +41,7 @@ import bctoolkit.evaluate.pipeline
 import bctoolkit.export.build  # noqa: F401
 from bctoolkit import progress
 from bctoolkit.cli import main
+from bctoolkit.data.sources.synthetic import draw
 from bctoolkit.train import fit, trainer
 
 
@@ -138,4 +139,6 @@ def serve(folder: Path) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
+        draw(per_class=120, seed=0)
+        tempfile.tempdir = temporary  # a child ends without tidying up after TensorFlow
         serve(Path(temporary))

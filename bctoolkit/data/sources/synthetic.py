@@ -4,6 +4,7 @@ They imitate what tells blood cells apart (size, nucleus, lobes, granules, colou
 images; every class name says `synthetic`.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +40,9 @@ CELLS: dict[str, Cell] = {
 CLASSES = tuple(CELLS)
 
 
+@cache
 def draw(per_class: int, seed: int, size: int = 96) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
-    """Draw the set; the same arguments give the same pictures.
+    """Draw the set; the same arguments give the same pictures, which are drawn once.
 
     Args:
         per_class: pictures of each class.
@@ -48,11 +50,13 @@ def draw(per_class: int, seed: int, size: int = 96) -> tuple[NDArray[np.uint8], 
         size: height and width in pixels.
 
     Returns:
-        Images N × size × size × 3 uint8, labels N, and the class names, all of which begin with `synthetic_`.
+        Images N × size × size × 3 uint8, labels N, and the class names, all of which begin with `synthetic_`. The
+        arrays cannot be written to.
     """
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(CELLS)), per_class)
     images = np.stack([_picture(CELLS[CLASSES[label]], size, rng) for label in labels])
+    images.flags.writeable = labels.flags.writeable = False
     return images, labels, CLASSES
 
 
