@@ -78,9 +78,7 @@ def regressed_classes(changes: dict[str, PairedChange]) -> tuple[str, ...]:
     named from four regressed images without an improved one on. Of images in groups it counts what as many independent
     ones would say.
     """
-    differing = {
-        name: (change.regressed + change.improved) / change.design_effect for name, change in changes.items()
-    }
+    differing = {name: (change.regressed + change.improved) / change.design_effect for name, change in changes.items()}
     for shared in range(1, len(changes) + 1):
         least = normal_quantile(1 - 0.025 / shared)
         if sum(count > least**2 for count in differing.values()) <= shared:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bctoolkit.documents.quantization import Gate
-from bctoolkit.export.checks.gate import GateResult, check_gate, fewest
+from bctoolkit.documents.quantization import Gate, GateResult
+from bctoolkit.export.checks.gate import check_gate, fewest
 from bctoolkit.statistics.paired import drop_interval
 
 GATE = Gate()
