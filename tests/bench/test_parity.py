@@ -241,42 +241,6 @@ def test_an_artifact_without_a_fault_is_never_flagged(seed: int) -> None:
     assert figures.accuracy_drop == 0
 
 
-def test_intervals_of_decisions_respect_the_groups_of_the_set() -> None:
-    """Each image stands for ten equal ones of a patient."""
-    single = synthetic_predictions(0, 100, flip=0.2)
-    numbers = np.arange(len(single.labels)).repeat(10)
-    hashes = np.random.default_rng(1).integers(0, 256, (len(numbers), 32), dtype=np.uint8)
-    assert single.reference is not None
-    answers = single.labels[numbers], single.observed[numbers], single.reference[numbers]
-    names = np.array([f"patient {number}" for number in numbers], object)[::-1]
-    images = np.empty((len(numbers), 1, 1, 3), np.uint8)
-    dataset = Dataset(images, answers[0][::-1], tuple("abcdefgh"), hashes[::-1], "drawn", groups=names)
-    alike = Predictions(single.observed, LabelledPredictions(hashes, *answers))
-    known = parity.with_groups(alike, dataset).labelled
-    assert known is not None
-    assert alike.labelled is not None
-    grouped, one, ten = (parity._labelled(each, dataset.classes, "drawn") for each in (known, single, alike.labelled))
-    assert grouped.change is not None
-    assert grouped.change.design_effect == pytest.approx(10, rel=0.15)
-    assert (grouped.groups, one.groups, ten.groups) == (800, None, None)
-    assert (grouped.accuracy_drop, grouped.top1_agreement) == (ten.accuracy_drop, ten.top1_agreement)
-    assert grouped.mcnemar_p == one.mcnemar_p
-    assert grouped.regressed_classes == one.regressed_classes == ("f",)
-    for wide, narrow, own in (
-        (grouped.accuracy_drop_ci95, ten.accuracy_drop_ci95, one.accuracy_drop_ci95),
-        (grouped.accuracy_ci95, ten.accuracy_ci95, one.accuracy_ci95),
-        (grouped.top1_agreement_ci95, ten.top1_agreement_ci95, one.top1_agreement_ci95),
-    ):
-        assert wide is not None
-        assert wide != narrow
-        assert wide == pytest.approx(own, abs=0.01)
-
-
-def test_a_set_without_groups_changes_nothing(held_out: Dataset) -> None:
-    kept = Predictions(np.empty((0, 8), np.float32), synthetic_predictions(0, 4))
-    assert parity.with_groups(kept, None) is parity.with_groups(kept, held_out) is kept
-
-
 def test_answers_survive_on_disk(tmp_path: Path) -> None:
     golden = np.random.default_rng(0).random((5, 8), np.float32)
     known = synthetic_predictions(0, 4)

@@ -14,7 +14,6 @@ from bctoolkit import bundle as bundles
 from bctoolkit.bench.documents.report import Report
 from bctoolkit.bench.documents.samples import SessionSamples
 from bctoolkit.bench.documents.settings import Settings
-from bctoolkit.bench.documents.stored import read as read_stored
 from bctoolkit.bench.launcher import sessions
 from bctoolkit.bench.pipeline import bench, resume
 from bctoolkit.bench.report.markdown import markdown
@@ -146,22 +145,6 @@ def test_without_data_and_budget_there_is_neither_labelled_parity_nor_verdict(
     assert result.parity.labelled is None
     assert result.verdict is None
     assert result.latency_ms.p99 is None
-
-
-def test_intervals_are_over_the_groups_of_the_images_and_the_predictions_keep_them(
-    bundle: Path, fastest: Settings, tmp_path: Path, class_folders: Path
-) -> None:
-    report = bench([bundle], fastest, tmp_path / "x", Silent(), data=str(class_folders), group=r"(\w+)/")
-    labelled, kept = report.results[0].parity.labelled, read_stored(tmp_path / "x").predictions(report.results[0])
-    assert labelled is not None
-    assert labelled.change is not None
-    assert labelled.groups == 3
-    assert labelled.change.design_effect > 1
-    assert kept is not None
-    assert kept.labelled is not None
-    assert kept.labelled.groups is not None
-    np.testing.assert_array_equal(kept.labelled.groups, kept.labelled.labels)
-    assert ", over 3 groups; so few say little of others)" in (tmp_path / "x" / "report.md").read_text(encoding="utf-8")
 
 
 def test_images_of_another_set_are_judged_without_pairing(

@@ -112,3 +112,13 @@ def test_twice_the_images_in_groups_like_these_narrow_the_interval_as_twice_the_
     change = PairedChange(1000, 40, 20, 0.02, (0.0, 0.0), design_effect=4.0)
     assert change.interval(1000) == score_interval(10, 5, 250)
     assert change.interval(2000) == score_interval(20, 10, 500)
+
+
+def test_a_mean_over_groups_holds_the_truth_where_that_of_images_does_not() -> None:
+    rng, held, naive = np.random.default_rng(0), 0, 0
+    for _ in range(200):
+        before, after, member = drawn(rng, 0.05, 0.02, 30, 10, 0.5)
+        values = before.astype(np.float64) - after
+        held += paired_mean_interval(values, 1.0, member)[1] >= 0.03
+        naive += paired_mean_interval(values, 1.0)[1] >= 0.03
+    assert naive < 170 < 190 <= held
