@@ -36,7 +36,7 @@ class GateResult(Document, frozen=True, kw_only=True):
     """What a quantized artifact loses on the labelled validation part, and whether the gate lets it pass."""
 
     outcome: Outcome
-    """`undecided`: too few images to show that the accuracy holds, and nothing shows that it does not."""
+    """`undecided`: too few images, or groups, to show that the accuracy holds, and nothing shows that it does not."""
     reasons: tuple[str, ...]
     """What speaks against the artifact, the gravest first; empty where nothing does."""
     count: int

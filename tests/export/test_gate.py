@@ -163,6 +163,13 @@ def test_images_of_one_patient_do_not_count_as_independent_ones() -> None:
     )
 
 
+def test_what_is_lost_of_one_patient_fails_where_it_is_more_than_the_limit() -> None:
+    assert paired(19, size=200).outcome == "undecided"
+    result = paired(21, size=200)
+    assert result.outcome == "failed"
+    assert "could be up to 16.98%" in result.reasons[0]
+
+
 def test_a_failure_says_over_how_many_groups_its_bound_is() -> None:
     result = paired(20, size=100, spread=True)
     assert result.outcome == "failed"

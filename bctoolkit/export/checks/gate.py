@@ -42,8 +42,9 @@ def check_gate(
     """Compare an artifact's probabilities with the reference's on the same labelled images.
 
     Accuracy: the artifact has to prove itself. The upper end of the paired 95 % interval of its drop must not exceed
-    the limit. With fewer than `fewest(limit)` images, or images in groups that say no more than so few, no artifact
-    could prove that; then only a lower end above the limit fails.
+    the limit. With fewer than `fewest(limit)` images no artifact could prove that; then only a lower end above the
+    limit fails. Images in groups may say no more than so few; then a drop above the limit fails, too, if by their
+    number they could prove it.
 
     Recall: a class has far fewer images, and one of thirty is 3.3 points, so no artifact could prove itself on small
     classes. A class fails if its observed drop exceeds the limit and the drop's paired 95 % interval lies above zero:
@@ -99,7 +100,7 @@ def _check_accuracy(change: PairedChange, groups: int | None, limit: float) -> l
     over = over_groups(groups)
     if high <= limit:
         return []
-    if independent >= needed:
+    if independent >= needed or (change.count >= needed and change.drop > limit):
         return [
             (Outcome.FAILED, f"accuracy drop could be up to {high:.2%} (upper 95 % bound{over}); limit {limit:.2%}")
         ]
