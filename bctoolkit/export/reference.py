@@ -41,7 +41,10 @@ class ReferencePredictions:
         return Reference(dataset.hashes, probabilities, dataset.kind)
 
     def validation(self) -> Validation | None:
-        """The labelled images that integer forms are compared on; None where none are known."""
+        """The labelled images that integer forms are compared on first, the others on demand; None where none are known.
+
+        The first are in memory, the others only if the set is.
+        """
         data = self._job.data
         if data is None or not len(data.parts.validation):
             return None
@@ -52,12 +55,14 @@ class ReferencePredictions:
         def predict(part: Dataset) -> Probabilities:
             return self._cached(part.images, part.hashes, "reference on the validation part")
 
+        start = self._validation(first, predict(first))
+
         @cache
         def whole() -> Validation:
-            known = (predict(first), predict(dataset.take(order[VALIDATED:])))
-            return self._validation(dataset.take(order), np.concatenate(known))
+            others = predict(dataset.take(order[VALIDATED:]))
+            return self._validation(dataset.take(order), np.concatenate([start.reference, others]))
 
-        return replace(self._validation(first, predict(first)), whole=whole if len(order) > VALIDATED else None)
+        return replace(start, whole=whole if len(order) > VALIDATED else None)
 
     def _validation(self, dataset: Dataset, reference: Probabilities) -> Validation:
         names = self._job.labels
