@@ -41,10 +41,7 @@ class ReferencePredictions:
         return Reference(dataset.hashes, probabilities, dataset.kind)
 
     def validation(self) -> Validation | None:
-        """The labelled images that integer forms are compared on first, the others on demand; None where none are known.
-
-        The first are in memory, the others only if the set is.
-        """
+        """The labelled images that integer forms are compared on first, which know the whole part; None without any."""
         data = self._job.data
         if data is None or not len(data.parts.validation):
             return None
