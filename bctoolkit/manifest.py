@@ -10,6 +10,7 @@ from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.formats import QUANTIZATIONS, Tolerance
 from bctoolkit.documents.names import class_names_fault, name_fault
 from bctoolkit.documents.preprocessing import Adaptation
+from bctoolkit.documents.quantization import GateResult
 from bctoolkit.statistics.acceptance import Acceptance
 from bctoolkit.statistics.image_features import feature_count
 from bctoolkit.statistics.metrics import Parity
@@ -130,7 +131,9 @@ class LabelledFigures(Document, frozen=True, kw_only=True):
     accuracy: float
     """Share that was right, 0–1."""
     accuracy_ci95: tuple[float, float]
-    """Exact binomial interval."""
+    """Exact binomial interval; over groups where there are such, see `statistics.clustered`."""
+    groups: int | None = None
+    """How many groups the images come from; None where that is not known."""
     recall: dict[str, ClassRecall]
     """By class; one without images is not there."""
 
@@ -250,6 +253,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     """Of the images that the network was trained on, in words; empty where it was not stated."""
     labelled: LabelledFigures | None = None
     """None where the export knew no labelled images."""
+    gate: GateResult | None = None
+    """Whether an integer form loses too much, `undecided` too; None of other forms, and without validation images."""
     acceptance: Acceptance | None = None
     """None where no labelled validation images were at hand: then nothing is known of which answers to accept."""
     parity: Parity

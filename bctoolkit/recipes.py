@@ -13,7 +13,7 @@ from msgspec import Meta, field
 from bctoolkit.contract import InputContract
 from bctoolkit.documents import Document, parse, read_toml
 from bctoolkit.documents.augmentation import STRENGTHS, Augment, AugmentOps
-from bctoolkit.documents.bounds import Below1, Positive, Rate, Share
+from bctoolkit.documents.bounds import Below1, OpenShare, Positive, Rate, Share
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.networks import ColourNormalization
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
@@ -57,10 +57,14 @@ class Split(Document, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none."""
-        try:
-            re.compile(self.group)
-        except re.error as problem:
-            raise ValueError(f"group: {self.group!r} is no regular expression ({problem})") from None
+        _require_pattern(self.group)
+
+
+def _require_pattern(group: str) -> None:
+    try:
+        re.compile(group)
+    except re.error as problem:
+        raise ValueError(f"group: {group!r} is no regular expression ({problem})") from None
 
 
 class Phase(Document, frozen=True):
@@ -183,12 +187,14 @@ class ExportRecipe(Document, frozen=True):
     """How many golden images a bundle carries."""
     reference: bool = True
     """Whether a bundle carries the reference's answers on the whole test part, to pair accuracies on the device."""
-    coverage: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.95
+    coverage: OpenShare = 0.95
     """Share of the validation images whose answers a bundle's acceptance rule lets pass."""
     opset: Positive | None = None
     """Version of ONNX's operator set; left out, the one the exporter is written for."""
     keep_float: tuple[str, ...] = ()
     """Shell-style patterns of layer names that integer forms compute in float, e.g. `stage_0_*`."""
+    group: str = ""
+    """As `split.group` of a training recipe, of a bare file's images; left out, a run's own."""
     licence: str = ""
     """Of the data the network was trained on; stored inside the model file."""
     calibration: CalibrationSettings = CalibrationSettings()
@@ -197,7 +203,8 @@ class ExportRecipe(Document, frozen=True):
     """What a quantized artifact may lose."""
 
     def __post_init__(self) -> None:
-        """Refuse formats and quantizations that are not in the table."""
+        """Refuse formats and quantizations that are not in the table, and a pattern that is none."""
+        _require_pattern(self.group)
         for name in self.formats:
             if name not in FORMATS:
                 raise ValueError(f"unknown format {name!r}; formats: {', '.join(FORMATS)}")

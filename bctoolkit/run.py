@@ -63,6 +63,8 @@ class DataFacts(Document, frozen=True):
     """Part → class → number of images."""
     split: Literal["own", "content"] = "content"
     """Whether the set came divided, or was divided by its images' content."""
+    group: str = ""
+    """Pattern on paths that tells what images belong to; empty where it was not stated, and of a table with groups."""
 
 
 class RunFacts(Document, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """The shelves of a workspace, and how commands find things on them."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -120,6 +121,13 @@ def test_images_in_training_data_are_the_default(tmp_path: Path) -> None:
     assert workspace.default_data() is None
     (workspace.data / "left").mkdir()
     assert workspace.default_data() == str(tmp_path / "training" / "data")
+
+
+def test_no_link_of_a_new_workspace_leads_nowhere(tmp_path: Path) -> None:
+    create(tmp_path)
+    for file in [path for path in tmp_path.rglob("*") if path.is_file()]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text(encoding="utf-8")):
+            assert target.startswith(("https://", "http://", "#")) or (file.parent / target.split("#")[0]).exists()
 
 
 def test_create_makes_the_three_shelves_with_all_that_is_shipped(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ class Request(Document, frozen=True, kw_only=True):
     """SHA-256 of each bundle's manifest, and through it of all its files."""
     settings: Settings
     data: str | None
+    group: str = ""
+    """Pattern of what labelled images belong to, see `data.groups.grouped`."""
     foreign: str | None = None
     baseline: str | None = None
     """The bundle that figures are relative to; None: the most precise."""

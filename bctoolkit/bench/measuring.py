@@ -17,6 +17,7 @@ from bctoolkit.bench.rounds import Scenarios
 from bctoolkit.bundle import Bundle
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, load, load_pictures
+from bctoolkit.data.groups import grouped
 from bctoolkit.errors import BackendError
 from bctoolkit.progress import Progress
 
@@ -47,7 +48,9 @@ class Measured:
     """By the key of the target."""
 
 
-def load_images(bundles: list[Bundle], data: str | None, foreign: str | None, progress: Progress) -> ImageSets:
+def load_images(
+    bundles: list[Bundle], data: str | None, group: str, foreign: str | None, progress: Progress
+) -> ImageSets:
     """The images that a benchmark was asked to measure on.
 
     Raises:
@@ -57,7 +60,7 @@ def load_images(bundles: list[Bundle], data: str | None, foreign: str | None, pr
     ruled = [bundle for bundle in bundles if bundle.manifest.acceptance is not None]
     foreign_for = dict.fromkeys(map(image_contract, ruled)) if foreign is not None else {}
     return ImageSets(
-        {key: load(str(data), key, progress) for key in labelled_for},
+        {key: grouped(load(str(data), key, progress), group) for key in labelled_for},
         {key: load_pictures(str(foreign), key, progress) for key in foreign_for},
     )
 

@@ -48,6 +48,7 @@ def bench(
     progress: Progress,
     *,
     data: str | None = None,
+    group: str = "",
     foreign: str | None = None,
     budget: Budget | None = None,
     baseline: str | None = None,
@@ -64,6 +65,7 @@ def bench(
         target: the report's folder.
         progress: notified of each step.
         data: labelled images, as `bctoolkit.data.sources.load` takes them.
+        group: pattern of what they belong to, see `data.groups.grouped`; intervals of decisions are then over groups.
         foreign: pictures of which none belongs to a class, as `load_pictures` takes them.
         budget: limits to judge each bundle by.
         baseline: what figures are relative to: the name of one of the bundles, or the folder of one, which is measured
@@ -82,7 +84,16 @@ def bench(
     )
     checkpoint = Checkpoint(unfinished(target))
     refuse_unfinished(checkpoint.folder)
-    request = request_for(opened, settings, fingerprint(), data=data, foreign=foreign, budget=budget, baseline=baseline)
+    request = request_for(
+        opened,
+        settings,
+        fingerprint(),
+        data=data,
+        group=group,
+        foreign=foreign,
+        budget=budget,
+        baseline=baseline,
+    )
     return _measure(BenchRun(opened, request, checkpoint, progress), checkpoint.begin(request), target)
 
 
@@ -144,6 +155,7 @@ def request_for(
     machine: Machine,
     *,
     data: str | None,
+    group: str = "",
     foreign: str | None,
     budget: Budget | None,
     baseline: str | None = None,
@@ -154,6 +166,7 @@ def request_for(
         manifests=tuple(_seal(bundle) for bundle in opened),
         settings=settings,
         data=data,
+        group=group,
         foreign=foreign,
         baseline=baseline,
         budget=budget,
@@ -202,7 +215,8 @@ def _beside_baseline(
 
 def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path) -> Report:
     with atomic_folder(target, REPORT, write.OTHERS) as folder, begun:
-        images = load_images(run.bundles, run.request.data, run.request.foreign, run.progress)
+        request = run.request
+        images = load_images(run.bundles, request.data, request.group, request.foreign, run.progress)
         report = write_report(run, images, measure(run, images), folder)
     run.checkpoint.remove()
     return report
@@ -211,7 +225,8 @@ def _measure(run: BenchRun, begun: AbstractContextManager[object], target: Path)
 def write_report(run: BenchRun, images: ImageSets, measured: Measured, folder: Path) -> Report:
     """Judge what was measured, and write every file of the report into an empty folder."""
     sessions, scenario_samples = measured.sessions, measured.scenarios
-    parities = _parities(run, images, measured.predictions)
+    predictions = _with_groups(run, images, measured.predictions)
+    parities = _parities(run, images, predictions)
     unjudged = [
         _measured(run, each, sessions[each.key], scenario_samples[each.target.key], parities[each.target.key])
         for each in measured.configurations
@@ -227,10 +242,8 @@ def write_report(run: BenchRun, images: ImageSets, measured: Measured, folder: P
         results=tuple(msgspec.structs.replace(result, profile=profiles.get(result.key)) for result in results),
         failures=run.failures,
     )
-    details = [
-        _details(each, sessions[each.key], measured.predictions, images.labelled) for each in measured.configurations
-    ]
-    write.folder(folder, report, details, measured.predictions, sessions, scenario_samples)
+    details = [_details(each, sessions[each.key], predictions, images.labelled) for each in measured.configurations]
+    write.folder(folder, report, details, predictions, sessions, scenario_samples)
     return report
 
 
@@ -274,6 +287,12 @@ def _judged(run: BenchRun, result: Result, baseline: str | None) -> Result:
     if run.request.budget is None:
         return result
     return msgspec.structs.replace(result, verdict=verdict.check_budget(result, run.request.budget, baseline))
+
+
+def _with_groups(run: BenchRun, images: ImageSets, predictions: dict[str, Predictions]) -> dict[str, Predictions]:
+    """The predictions of each target, which know the groups of their images where the set does."""
+    datasets = {target.key: images.labelled.get(image_contract(target.bundle)) for target in run.targets}
+    return {key: parity.with_groups(predicted, datasets[key]) for key, predicted in predictions.items()}
 
 
 def _parities(run: BenchRun, images: ImageSets, predictions: dict[str, Predictions]) -> dict[str, ParityReport]:

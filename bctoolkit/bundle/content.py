@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bctoolkit.contract import ImageKind, InputContract
 from bctoolkit.documents.adopted import Adopted
 from bctoolkit.documents.preprocessing import Adaptation
+from bctoolkit.documents.quantization import GateResult
 from bctoolkit.manifest import IntegerProducts, LabelledFigures, Manifest, ParityStep, Processor, Source
 from bctoolkit.statistics.acceptance import AcceptanceRule
 from bctoolkit.statistics.metrics import Parity
@@ -70,6 +71,8 @@ class BundleContent:
     """Of the images that the network was trained on."""
     labelled: LabelledFigures | None = None
     """How often the artifact was right, where labelled images are known."""
+    gate: GateResult | None = None
+    """What an integer form loses on the validation part."""
     parity_steps: tuple[ParityStep, ...] = ()
     calibration: NDArray[np.uint8] | None = None
     """N × 32, SHA-256 of the pixels of each image that set the ranges."""

@@ -28,6 +28,7 @@ D = TypeVar("D", bound=Document)
     help="What the file has to answer like: a run, a .keras or .h5 file, or the float .onnx it was made from.",
 )
 @options.own_data
+@options.group
 @options.scale
 @options.channels
 @options.size
@@ -58,6 +59,7 @@ def adopt(
     file: Path,
     reference: str,
     data: str | None,
+    group: str | None,
     scale: str | None,
     channels: str | None,
     size: str | None,
@@ -133,7 +135,7 @@ def adopt(
             progress,
             data=data,
             golden=golden,
-            recipe=ExportRecipe(licence=licence or ""),
+            recipe=ExportRecipe(licence=licence or "", group=group or ""),
             cache=workspace.prediction_cache,
         )
     signer.sign(bundle.path)

@@ -63,6 +63,7 @@ BY_NAME = ", ".join(name for name, form in QUANTIZATIONS.items() if form.by_name
 @options.imports
 @options.trust_lambda
 @options.own_data
+@options.group
 @options.golden
 @options.licence
 @click.option(
@@ -97,6 +98,7 @@ def export(
     imports: tuple[str, ...],
     trust_lambda: bool,
     data: str | None,
+    group: str | None,
     golden: str | None,
     licence: str | None,
     coverage: float | None,
@@ -148,6 +150,7 @@ def export(
         "licence": licence,
         "coverage": coverage,
         "reference": False if no_reference else None,
+        "group": group,
     }
     declared = read_export_recipe(workspace.declared("exports", recipe), _stated(stated))
     path = workspace.model(source)

@@ -1,5 +1,6 @@
 """Options that several commands take, each declared once."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -46,9 +47,21 @@ prepared = click.option(
     metavar="HOW",
     help="How the images were cut out of the microscope's pictures, as 'centre 200 of 360'; devices do the same.",
 )
+
+
+def _pattern(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """A regular expression, refused before images are read where it is none."""
+    try:
+        re.compile(text or "")
+    except re.error as problem:
+        raise click.BadParameter(f"{text!r} is no regular expression ({problem})") from None
+    return text
+
+
 group = click.option(
     "--group",
     metavar="PATTERN",
+    callback=_pattern,
     help="Regular expression on file paths that names what images belong to, as '(patient_[0-9]+)'.",
 )
 output = click.option("--output", metavar="NAME", help="The output that holds the classes, where there are several.")

@@ -37,6 +37,13 @@ def _labelled(sources: Sources) -> Iterator[str]:
         )
 
 
+def _gate(sources: Sources) -> Iterator[str]:
+    gate = sources.bundle.manifest.gate
+    if gate is not None and gate.outcome is Outcome.UNDECIDED:
+        images = sources.manifest.figure(count, "gate", "count")
+        yield f"Its integers may cost accuracy: {images} validation images could not say whether they keep the limit."
+
+
 def _few(sources: Sources) -> Iterator[str]:
     """Classes with few images, in the largest set that each was measured on."""
     for position, name in enumerate(sources.bundle.manifest.labels):
@@ -203,6 +210,7 @@ def _signature(sources: Sources) -> Iterator[str]:
 
 RULES: tuple[Callable[[Sources], Iterator[str]], ...] = (
     _labelled,
+    _gate,
     _few,
     _other_site,
     _site,

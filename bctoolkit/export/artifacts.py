@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bctoolkit.data.dataset import positions
 from bctoolkit.documents import Outcome
 from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import ParityFailed
 from bctoolkit.export.baseline import Baseline, limits_of
 from bctoolkit.export.cache import digest
 from bctoolkit.export.checks.constants import altered_constant
-from bctoolkit.export.checks.gate import GateResult, check_gate
 from bctoolkit.export.checks.introspection import INTROSPECTORS, require_exact_integers
-from bctoolkit.export.checks.judgement import Judgement
+from bctoolkit.export.checks.judgement import Judgement, Validated, validate
 from bctoolkit.export.checks.parity_chain import (
     Variant,
     compare,
@@ -24,11 +25,11 @@ from bctoolkit.export.checks.parity_chain import (
     violations,
 )
 from bctoolkit.export.exporter import Exporter, QuantizationSettings
-from bctoolkit.export.plan import Artifact
+from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult, SearchTask, search_mixed_precision
 from bctoolkit.export.variants import artifact_variant, predict_artifact
 from bctoolkit.manifest import ClassRecall, IntegerProducts, LabelledFigures, ParityStep
-from bctoolkit.statistics.metrics import Labels, Probabilities, confusion, exact_interval
+from bctoolkit.statistics.metrics import Labels, Probabilities, accuracy_interval, confusion, exact_interval
 
 __all__ = ["CheckedArtifact", "float32_artifact", "labelled_figures", "quantized_artifact"]
 
@@ -44,8 +45,8 @@ class CheckedArtifact:
     integer_products: IntegerProducts | None = None
     search: MixedPrecisionResult | None = None
     """How an integer form was chosen."""
-    validated: Probabilities | None = None
-    """Its probabilities of the validation part, where it was judged on that."""
+    validated: Validated | None = None
+    """What it answered on the validation part, where it was judged on that."""
 
 
 def float32_artifact(baseline: Baseline, format_name: str, exporter: Exporter) -> CheckedArtifact:
@@ -176,22 +177,20 @@ class _Judge:
         pairs = [violations(earlier, variant, limits) for earlier in (single.variant, baseline.reference)]
         broken = tuple(dict.fromkeys(reason for reasons, _ in pairs for reason in reasons))
         validated = self._validated(model)
-        judgement = Judgement(self._gate(validated), broken)
+        judgement = Judgement(None if validated is None else validated.gate, broken)
         if judgement.outcome is not Outcome.FAILED:
             require_names(variant, job.labels, baseline.reference, job.check_images)
             steps = single.steps + tuple(step for _, step in pairs)
             self.accepted = CheckedArtifact(model, variant, steps, integer_products=products, validated=validated)
         return judgement
 
-    def _validated(self, model: bytes) -> Probabilities | None:
+    def _validated(self, model: bytes) -> Validated | None:
         validation, job = self._baseline.validation, self._baseline.job
-        return None if validation is None else predict_artifact(job, self._artifact, model, validation.images)
-
-    def _gate(self, observed: Probabilities | None) -> GateResult | None:
-        validation, job = self._baseline.validation, self._baseline.job
-        if validation is None or observed is None:
+        if validation is None:
             return None
-        return check_gate(validation.labels, validation.reference, observed, validation.classes, job.recipe.gate)
+        return validate(
+            validation, lambda images: predict_artifact(job, self._artifact, model, images), job.recipe.gate
+        )
 
 
 def labelled_figures(baseline: Baseline, checked: CheckedArtifact) -> LabelledFigures | None:
@@ -201,17 +200,29 @@ def labelled_figures(baseline: Baseline, checked: CheckedArtifact) -> LabelledFi
         None where no labelled image is known.
     """
     names = baseline.job.labels
-    if baseline.validation is not None and checked.validated is not None:
-        return _figures("validation", baseline.validation.labels, checked.validated, names)
+    if (validated := checked.validated) is not None:
+        judged = validated.validation
+        return _figures("validation", judged.labels, validated.probabilities, names, judged.groups)
     labels = baseline.job.check_images.labels
     known = labels >= 0
     if not known.any():
         return None
-    return _figures("test", labels[known], checked.variant.probabilities[known], names)
+    return _figures("test", labels[known], checked.variant.probabilities[known], names, _groups(baseline.job, known))
+
+
+def _groups(job: Job, known: NDArray[np.bool_]) -> NDArray[np.object_] | None:
+    """Which group each of the labelled check images is in, where the set knows."""
+    if job.data is None or job.data.dataset.groups is None:
+        return None
+    return job.data.dataset.groups[positions(job.check_images.hashes[known], job.data.dataset.hashes)]
 
 
 def _figures(
-    part: Literal["test", "validation"], labels: Labels, probabilities: Probabilities, names: tuple[str, ...]
+    part: Literal["test", "validation"],
+    labels: Labels,
+    probabilities: Probabilities,
+    names: tuple[str, ...],
+    groups: NDArray[np.object_] | None,
 ) -> LabelledFigures:
     counts = confusion(labels, probabilities)
     right, total = np.diag(counts).tolist(), counts.sum(1).tolist()
@@ -220,6 +231,7 @@ def _figures(
         part=part,
         count=len(labels),
         accuracy=sum(right) / len(labels),
-        accuracy_ci95=exact_interval(sum(right), len(labels)),
+        accuracy_ci95=accuracy_interval(labels, probabilities, groups),
+        groups=None if groups is None else len({*groups}),
         recall={name: ClassRecall(n, k / n, exact_interval(k, n)) for name, k, n in classes if n},
     )

@@ -173,6 +173,7 @@ def seal(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, **fac
         created=utc_now(),
         licence=job.recipe.licence,
         labelled=labelled_figures(baseline, checked),
+        gate=None if checked.validated is None else checked.validated.gate,
         parity_steps=baseline.steps + checked.steps,
         keep_float=tuple(sorted(checked.keep_float)),
         integer_products=checked.integer_products,
@@ -203,8 +204,8 @@ def _acceptance(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact
 def _answers(baseline: Baseline, artifact: Artifact, checked: CheckedArtifact, images: Dataset) -> Probabilities:
     """What the artifact answers to images; those that it was judged on are not predicted again."""
     known: dict[bytes, NDArray[np.float32]] = {}
-    if baseline.validation is not None and checked.validated is not None:
-        known = dict(zip(rows(baseline.validation.hashes), checked.validated, strict=True))
+    if (validated := checked.validated) is not None:
+        known = dict(zip(rows(validated.validation.hashes), validated.probabilities, strict=True))
     keys = rows(images.hashes)
     missing = images.take(np.array([i for i, key in enumerate(keys) if key not in known], np.int64))
     if len(missing):

@@ -25,7 +25,7 @@ __all__ = ["TOOLS", "PredictionCache", "digest", "earlier_bundle"]
 TOOLS = ("bctoolkit", "keras", "tensorflow", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "tf-keras")
 """Packages whose versions decide what an export writes."""
 
-EDITION = 4
+EDITION = 5
 """Raised when the same versions of all tools come to write other artifacts than before."""
 
 MAX_BYTES = 64 * 2**20

@@ -70,7 +70,8 @@ class Job:
             return digest(*facts, *checks)
         dataset, parts = self.data.dataset, self.data.parts
         members = (dataset.hashes[part] for part in (parts.train, parts.validation, parts.test))
-        return digest(*facts, *checks, dataset.sha256, *members)
+        groups = None if dataset.groups is None else dataset.groups.astype(str).tolist()
+        return digest(*facts, *checks, dataset.sha256, groups, *members)
 
 
 def plan(recipe: ExportRecipe) -> list[Artifact]:

@@ -1,20 +1,24 @@
 """The reference's predictions on the parts of the set, cached for the next export."""
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.bundle import Reference
-from bctoolkit.data.dataset import positions, stratified
+from bctoolkit.data.dataset import Dataset, positions, stratified
 from bctoolkit.data.stores import Images
 from bctoolkit.export.cache import PredictionCache, digest
 from bctoolkit.export.checks.judgement import Validation
 from bctoolkit.export.network import Form
 from bctoolkit.export.plan import Job
+from bctoolkit.statistics.metrics import Probabilities
 
 __all__ = ["ReferencePredictions"]
 
 VALIDATED = 1024
-"""Images of the validation part that an integer form is compared on, one of each class in turn."""
+"""Images of the validation part that an integer form is compared on first, one of each class in turn."""
 
 
 class ReferencePredictions:
@@ -37,14 +41,29 @@ class ReferencePredictions:
         return Reference(dataset.hashes, probabilities, dataset.kind)
 
     def validation(self) -> Validation | None:
-        """The labelled images that integer forms are compared on; None where none are known."""
+        """The labelled images that integer forms are compared on first, which know the whole part; None without any."""
         data = self._job.data
         if data is None or not len(data.parts.validation):
             return None
-        dataset = data.dataset.take(stratified(data.dataset, data.parts.validation, VALIDATED))
-        images = dataset.images[:]
-        probabilities = self._cached(images, dataset.hashes, "reference on the validation part")
-        return Validation(images, dataset.labels, probabilities, self._job.labels, dataset.hashes)
+        dataset, order = data.dataset, stratified(data.dataset, data.parts.validation, len(data.parts.validation))
+        first = dataset.take(order[:VALIDATED])
+        first = replace(first, images=first.images[:])
+
+        def predict(part: Dataset) -> Probabilities:
+            return self._cached(part.images, part.hashes, "reference on the validation part")
+
+        start = self._validation(first, predict(first))
+
+        @cache
+        def whole() -> Validation:
+            others = predict(dataset.take(order[VALIDATED:]))
+            return self._validation(dataset.take(order), np.concatenate([start.reference, others]))
+
+        return replace(start, whole=whole if len(order) > VALIDATED else None)
+
+    def _validation(self, dataset: Dataset, reference: Probabilities) -> Validation:
+        names = self._job.labels
+        return Validation(dataset.images, dataset.labels, reference, names, dataset.hashes, dataset.groups)
 
     def check_images(self, test_part: Reference | None) -> NDArray[np.float32]:
         """The images that the export is checked on; those of the test part are not predicted again."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bctoolkit import run
 from bctoolkit.contract import InputContract
 from bctoolkit.data import Dataset, Parts, load, split
+from bctoolkit.data.groups import grouped
 from bctoolkit.data.split import read as read_split
 from bctoolkit.documents.preprocessing import Adaptation, InputSettings, OutputSettings
 from bctoolkit.errors import DatasetError, ExportError, RecipeError
@@ -45,6 +46,8 @@ class ModelSource:
     """None for a bare file of which they were not stated."""
     data_path: str | None = None
     """Where its images are, if that is known."""
+    group: str = ""
+    """Pattern of what images belong to, see `data.groups.grouped`."""
     stored_split: Path | None = None
     test_metrics: TestMetrics | None = None
     """What training measured on the test part of the set `provenance.dataset_sha256`."""
@@ -121,6 +124,7 @@ def _open_run(path: Path, options: LoadOptions, recipe: ExportRecipe) -> ModelSo
         provenance=Source(facts.name, sha256_file(model_file), facts.data.sha256, facts.recipe_sha256),
         labels=facts.labels,
         data_path=facts.data.source,
+        group=recipe.group or facts.data.group,
         stored_split=path / run.SPLIT,
         test_metrics=run.read_metrics(path),
         options=options,
@@ -161,6 +165,7 @@ def _open_file(path: Path, options: LoadOptions, recipe: ExportRecipe, progress:
         contract=contract,
         provenance=Source(name, sha256_folder(path) if path.is_dir() else sha256_file(path)),
         labels=labels,
+        group=recipe.group,
         options=options,
         code_sha256=_code_sha256(options),
         adapted=adapted,
@@ -180,7 +185,7 @@ def load_data(source: ModelSource, data: str | None, progress: Progress) -> Mode
     """The network's images and their parts; None where no images are known.
 
     Raises:
-        DatasetError: the images are not where the run has them from, or their classes are not the network's.
+        DatasetError: the images are not where the run has them from, have no groups by the pattern, or other classes.
     """
     path = data or source.data_path
     if path is None:
@@ -189,7 +194,7 @@ def load_data(source: ModelSource, data: str | None, progress: Progress) -> Mode
         raise DatasetError(
             f"{path}: the run's images are no longer there; say where with --data, or --golden synthetic"
         )
-    dataset = load(path, source.contract, progress)
+    dataset = grouped(load(path, source.contract, progress), source.group)
     truth = np.array(dataset.classes)[dataset.labels]
     parts = split(dataset, Split()) if source.stored_split is None else read_split(source.stored_split, dataset)
     if source.labels is not None:

@@ -1,8 +1,8 @@
 """The variants of a network that an export compares: its forms and its artifacts, with their predictions."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bctoolkit.data.stores import Images
 from bctoolkit.documents.formats import engine_for
 from bctoolkit.export.checks.introspection import INTROSPECTORS
 from bctoolkit.export.checks.parity_chain import Variant
@@ -47,18 +47,17 @@ def artifact_variant(job: Job, artifact: Artifact, model: bytes, before: Variant
     )
 
 
-def predict_artifact(job: Job, artifact: Artifact, model: bytes, images: NDArray[np.uint8]) -> Probabilities:
+def predict_artifact(job: Job, artifact: Artifact, model: bytes, images: Images) -> Probabilities:
     """The artifact's probabilities in the engine that will run it, image by image, as on a device.
 
     Dynamic int8 takes the range of a whole batch, so a larger one would give other probabilities.
     """
     engine = engine_for(artifact[0])
     backend = attribute(engine.backend)(model, engine.providers[0], default_threads())
-    pixels = images.astype(job.contract.dtype)
     label = f"{job.name(artifact)}: checking"
     rows = []
-    for index in range(len(pixels)):
-        job.progress.step(label, index, len(pixels))
-        rows.append(backend.run(pixels[index : index + 1]))
-    job.progress.step(label, len(pixels), len(pixels))
+    for index in range(len(images)):
+        job.progress.step(label, index, len(images))
+        rows.append(backend.run(images[index : index + 1].astype(job.contract.dtype)))
+    job.progress.step(label, len(images), len(images))
     return np.concatenate(rows)

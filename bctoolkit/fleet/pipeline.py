@@ -51,6 +51,8 @@ class FleetRequest(Document, frozen=True, kw_only=True):
     threads_given: bool
     """Else each machine has its own number."""
     data: str | None
+    group: str = ""
+    """Pattern of what labelled images belong to, see `data.groups.grouped`."""
     foreign: str | None
     budget: Budget | None
     baseline: str | None
@@ -69,6 +71,7 @@ def bench(
     *,
     threads_given: bool = False,
     data: str | None = None,
+    group: str = "",
     foreign: str | None = None,
     budget: Budget | None = None,
     baseline: str | None = None,
@@ -87,6 +90,7 @@ def bench(
         on: addresses, as `bctoolkit.fleet.address.parse` takes them.
         threads_given: whether the number of threads in the settings is to hold on each machine.
         data: labelled images.
+        group: pattern of what they belong to.
         foreign: pictures of which none belongs to a class.
         budget: limits to judge each bundle by, on each machine.
         baseline: what figures are relative to, on each machine.
@@ -111,6 +115,7 @@ def bench(
         settings=settings,
         threads_given=threads_given,
         data=data,
+        group=group,
         foreign=foreign,
         budget=budget,
         baseline=baseline,
@@ -170,7 +175,8 @@ class FleetRun:
         """Measure on all machines, and write the report of those that have."""
         request = self._request
         with atomic_folder(target, REPORT, fleet_report.OTHERS) as folder, begun:
-            images = load_images(self._bundles, request.data, request.foreign, self._board.lane(""))
+            lane = self._board.lane("")
+            images = load_images(self._bundles, request.data, request.group, request.foreign, lane)
             with scratch_folder() as scratch:
                 self._measure_all(images, scratch)
             self._board.close()
@@ -271,6 +277,7 @@ class FleetRun:
             settings,
             machine,
             data=request.data,
+            group=request.group,
             foreign=request.foreign,
             budget=request.budget,
             baseline=request.baseline,

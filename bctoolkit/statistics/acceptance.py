@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.contract import ImageKind
 from bctoolkit.documents import Document
+from bctoolkit.documents.bounds import OpenShare, Share
 from bctoolkit.statistics.image_features import Pictures, image_features
 from bctoolkit.statistics.metrics import Labels, Probabilities, tempered
 from bctoolkit.statistics.neighbours import Distances, Neighbours
@@ -25,11 +26,11 @@ __all__ = ["Acceptance", "AcceptanceRule", "Judged", "ValidationAnswers"]
 class Acceptance(Document, frozen=True, kw_only=True):
     """Which answers to accept, and how sure they are: fitted to the artifact's own answers on the validation part."""
 
-    coverage: Annotated[float, Meta(gt=0.0, lt=1.0)]
+    coverage: OpenShare
     """Least share of the images it was fitted to that is accepted."""
     temperature: Annotated[float, Meta(ge=0.05, le=20.0)]
     """Of the softmax at which probabilities are as sure as they are right (Guo et al. 2017, arXiv:1706.04599)."""
-    min_confidence: Annotated[float, Meta(ge=0.0, le=1.0)]
+    min_confidence: Share
     """Of the likeliest class, at that temperature."""
     max_distance: Annotated[float, Meta(ge=0.0, le=1e30)]
     """Of a picture's features from the nearest of those in the validation file, see `statistics.neighbours`."""

@@ -1,11 +1,14 @@
-"""Intervals of a share where images belong together: those of one patient or slide are right or wrong together."""
+"""What images say that belong together: those of one patient or slide are right or wrong together."""
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bctoolkit.statistics.distributions import binomial_interval, student_quantile
 
-__all__ = ["FEW_GROUPS", "clustered_interval"]
+__all__ = ["FEW_GROUPS", "clustered_interval", "design_effect"]
 
 LEVEL = 0.95
 
@@ -13,7 +16,7 @@ FEW_GROUPS = 10
 """With fewer groups an interval says little: how much groups differ is hardly known."""
 
 
-def clustered_interval(right: NDArray[np.bool_], groups: NDArray[np.object_]) -> tuple[float, float]:
+def clustered_interval(right: NDArray[np.bool_], groups: NDArray[Any]) -> tuple[float, float]:
     """95 % interval of a share over images that come in groups.
 
     Korn & Graubard 1998 (Survey Methodology 24:193): the exact binomial interval (Clopper & Pearson 1934) of as many
@@ -23,7 +26,7 @@ def clustered_interval(right: NDArray[np.bool_], groups: NDArray[np.object_]) ->
 
     Args:
         right: N.
-        groups: N names.
+        groups: N names or numbers, alike for images of one group.
 
     Returns:
         Low and high end, 0–1; the whole range for one group alone.
@@ -41,3 +44,41 @@ def clustered_interval(right: NDArray[np.bool_], groups: NDArray[np.object_]) ->
     independent = images if variance == 0 else min(images, images * alone / variance)
     effective = independent * (t_images / t_groups) ** 2
     return binomial_interval(share * effective, effective, LEVEL)
+
+
+def design_effect(values: NDArray[Any], groups: NDArray[Any]) -> float:
+    """How many images that come in groups say as much of a mean as one independent image does.
+
+    The variance of the mean between groups (a ratio of sums of groups, as Obuchowski 1998, Statistics in Medicine
+    17:1495-1507, has it for paired decisions) over that of as many independent images, at least 1, and Student's t for
+    what it is estimated from squared (Korn & Graubard 1998, Survey Methodology 24:193). Most images are decided alike
+    and tell nothing of how much groups differ, so t is that of the groups which hold another value than 0, against
+    that of the images which do. Where these groups are fewer than two, each group counts as one image at most.
+
+    Args:
+        values: N, 0 where an image tells of no difference; of paired decisions -1, 0 and 1.
+        groups: N names or numbers, alike for images of one group.
+
+    Returns:
+        Exactly 1 where each image is a group of its own, whatever the order of images and groups; N for one group.
+    """
+    _, member = np.unique(groups.astype(str), return_inverse=True)
+    sizes = np.bincount(member)
+    count, images = len(sizes), len(values)
+    if count < 2:
+        return float(images)
+    total = math.fsum(values)
+    between = _spread(images * np.bincount(member, values) - total * sizes)
+    alone = _spread(images * values - total)
+    observed = max(1.0, between / alone) if alone else 1.0
+    informative = np.flatnonzero(values)
+    informative_groups = len(np.unique(member[informative]))
+    if informative_groups < 2 or not alone:
+        return max(observed, images / count)
+    t_images, t_groups = (student_quantile((1 + LEVEL) / 2, n - 1) for n in (len(informative), informative_groups))
+    return observed * (t_groups / t_images) ** 2
+
+
+def _spread(deviations: NDArray[Any]) -> float:
+    """The variance of a sum of independent deviations, whatever their order (`fsum` rounds once)."""
+    return len(deviations) / (len(deviations) - 1) * math.fsum(deviations.astype(np.float64) ** 2)

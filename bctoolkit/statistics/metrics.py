@@ -34,6 +34,7 @@ __all__ = [
     "recall",
     "recall_by_class",
     "reliability",
+    "share_interval",
     "temperature",
     "tempered",
 ]
@@ -189,12 +190,16 @@ def exact_interval(successes: int, count: int, level: float = 0.95) -> tuple[flo
 
 
 def accuracy_interval(
-    labels: Labels, probabilities: Probabilities, groups: NDArray[np.object_] | None = None
+    labels: Labels, probabilities: Probabilities, groups: NDArray[Any] | None = None
 ) -> tuple[float, float]:
-    """95 % interval of the accuracy: exact binomial, or over groups where images come in such."""
-    right = labels == probabilities.argmax(1)
+    """95 % interval of the accuracy, as `share_interval` gives it."""
+    return share_interval(labels == probabilities.argmax(1), groups)
+
+
+def share_interval(right: NDArray[np.bool_], groups: NDArray[Any] | None = None) -> tuple[float, float]:
+    """95 % interval of the share that is true of N images: exact binomial, or over groups where they come in such."""
     if groups is None:
-        return exact_interval(int(right.sum()), len(labels))
+        return exact_interval(int(right.sum()), len(right))
     return clustered_interval(right, groups)
 
 

@@ -1,11 +1,14 @@
 """Statistics of paired decisions: a reference and an artifact on the same images."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from bctoolkit.documents import Document
+from bctoolkit.statistics.clustered import design_effect
 from bctoolkit.statistics.distributions import normal_quantile, root, sign_test, student_quantile
 
 __all__ = [
@@ -34,16 +37,37 @@ class PairedChange(Document, frozen=True):
     drop: float
     """(regressed − improved) / count: the drop in accuracy, or within one class in recall."""
     ci95: tuple[float, float]
-    """Of the drop: `score_interval`."""
+    """Of the drop: `score_interval`, of as many independent images as say as much."""
+    design_effect: float = 1.0
+    """How many of the images say as much as one independent image, see `statistics.clustered`; 1 without groups."""
+
+    def interval(self, count: float) -> tuple[float, float]:
+        """95 % interval of the drop that `count` images would give at the same rates, in groups like these."""
+        independent = count / self.design_effect
+        if independent <= 1 < self.design_effect:  # as one group, which tells nothing of others
+            return -1.0, 1.0
+        scale = independent / self.count
+        return score_interval(self.regressed * scale, self.improved * scale, independent)
 
 
-def paired_change(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> PairedChange:
-    """Count in what N paired decisions differ, with the interval of the drop."""
-    regressed = int((reference_right & ~observed_right).sum())
-    improved = int((~reference_right & observed_right).sum())
-    count = len(reference_right)
-    drop = (regressed - improved) / count
-    return PairedChange(count, regressed, improved, drop, score_interval(regressed, improved, count))
+def paired_change(
+    reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_], groups: NDArray[Any] | None = None
+) -> PairedChange:
+    """Count in what N paired decisions differ, with the interval of the drop.
+
+    Args:
+        reference_right: N.
+        observed_right: N.
+        groups: N names or numbers, alike for images of one patient or slide; None where all are independent.
+
+    Returns:
+        Where each image is a group of its own, the same as without groups.
+    """
+    lost = reference_right.astype(np.int64) - observed_right
+    regressed, improved, count = int((lost > 0).sum()), int((lost < 0).sum()), len(lost)
+    effect = 1.0 if groups is None else design_effect(lost, groups)
+    change = PairedChange(count, regressed, improved, (regressed - improved) / count, (-1.0, 1.0), effect)
+    return replace(change, ci95=change.interval(count))
 
 
 def regressed_classes(changes: dict[str, PairedChange]) -> tuple[str, ...]:
@@ -51,9 +75,10 @@ def regressed_classes(changes: dict[str, PairedChange]) -> tuple[str, ...]:
 
     The score test of no drop, which is McNemar's, at a level shared among the classes that could be named at all: those
     of which enough images are decided differently (Tarone 1990, Biometrics 46:515–522). Where that is one class, it is
-    named from four regressed images without an improved one on.
+    named from four regressed images without an improved one on. Of images in groups it counts what as many independent
+    ones would say.
     """
-    differing = {name: change.regressed + change.improved for name, change in changes.items()}
+    differing = {name: (change.regressed + change.improved) / change.design_effect for name, change in changes.items()}
     for shared in range(1, len(changes) + 1):
         least = normal_quantile(1 - 0.025 / shared)
         if sum(count > least**2 for count in differing.values()) <= shared:
@@ -61,13 +86,15 @@ def regressed_classes(changes: dict[str, PairedChange]) -> tuple[str, ...]:
     return tuple(
         name
         for name, change in changes.items()
-        if change.regressed - change.improved > least * float(np.sqrt(differing[name])) > 0
+        if (change.regressed - change.improved) / change.design_effect > least * float(np.sqrt(differing[name])) > 0
     )
 
 
-def drop_interval(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> tuple[float, float]:
-    """95 % interval of the drop in accuracy, reference − observed: the `score_interval` of N paired decisions."""
-    return paired_change(reference_right, observed_right).ci95
+def drop_interval(
+    reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_], groups: NDArray[Any] | None = None
+) -> tuple[float, float]:
+    """95 % interval of the drop in accuracy, reference − observed: that of `paired_change`."""
+    return paired_change(reference_right, observed_right, groups).ci95
 
 
 def score_interval(regressed: float, improved: float, count: float) -> tuple[float, float]:
@@ -100,7 +127,9 @@ def _score(regressed: float, improved: float, count: float, drop: float) -> floa
     return float(distance / np.sqrt(variance)) if variance > 0 else float(np.copysign(np.inf, distance))
 
 
-def paired_mean_interval(values: NDArray[np.float64], step: float) -> tuple[float, float]:
+def paired_mean_interval(
+    values: NDArray[np.float64], step: float, groups: NDArray[Any] | None = None
+) -> tuple[float, float]:
     """95 % interval of the mean of one value per image: Student's, with half a value of +step and of −step added.
 
     The addition is that of Agresti & Min 2005 (Statistics in Medicine 24:729–740), who add half a regressed and half an
@@ -110,19 +139,29 @@ def paired_mean_interval(values: NDArray[np.float64], step: float) -> tuple[floa
     Args:
         values: N.
         step: how much one image can count, if it counts.
+        groups: N names or numbers, alike for images of one patient or slide: the variance is then as many times as
+            large as `design_effect` says. None where all are independent.
     """
+    effect = 1.0 if groups is None else design_effect(values, groups)
     count = len(values) + 1
     mean = float(values.sum()) / count
     variance = (float(((values - mean) ** 2).sum()) + mean**2 + step**2) / (count - 1)
-    reach = student_quantile(0.975, count - 1) * float(np.sqrt(variance / count))
+    reach = student_quantile(0.975, count - 1) * float(np.sqrt(effect * variance / count))
     return mean - reach, mean + reach
 
 
-def mcnemar(reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_]) -> float:
-    """Exact two-sided McNemar test that both are right equally often (McNemar 1947)."""
-    regressed = int((reference_right & ~observed_right).sum())
-    improved = int((~reference_right & observed_right).sum())
-    return sign_test(regressed, improved)
+def mcnemar(
+    reference_right: NDArray[np.bool_], observed_right: NDArray[np.bool_], groups: NDArray[Any] | None = None
+) -> float:
+    """Exact two-sided McNemar test that both are right equally often (McNemar 1947).
+
+    Of images that come in groups it is the sign test of the groups: whether as many have more regressed images than
+    improved ones as the reverse.
+    """
+    lost = reference_right.astype(np.int64) - observed_right
+    if groups is not None:
+        lost = np.bincount(np.unique(groups.astype(str), return_inverse=True)[1], lost)
+    return sign_test(int((lost > 0).sum()), int((lost < 0).sum()))
 
 
 def images_needed(decided: Callable[[int], bool], count: int) -> int | None:

@@ -144,6 +144,7 @@ def _finish(target: Path, training: Training, start: RunStart, history: Sequence
                 dataset.sha256,
                 parts.counts(dataset),
                 "content" if dataset.published is None else recipe.split.by,
+                recipe.split.group,
             ),
             seconds=round(sum(row.seconds for row in history), 1),
             waiting_seconds=round(sum(row.seconds * row.waiting_share for row in history), 1),

@@ -246,7 +246,8 @@ def test_answers_survive_on_disk(tmp_path: Path) -> None:
     known = synthetic_predictions(0, 4)
     corrupted = np.arange(3 * 21 * 3, dtype=np.int16).reshape(3, 21, 3)
     through_the_suite = dataclasses.replace(known, sample=np.array([3, 1, 2]), corrupted=corrupted)
-    for labelled in (None, known, dataclasses.replace(known, reference=None), through_the_suite):
+    in_groups = dataclasses.replace(known, groups=np.arange(32) // 5)
+    for labelled in (None, known, dataclasses.replace(known, reference=None), through_the_suite, in_groups):
         sent = Predictions(golden, labelled)
         sent.save(tmp_path / "predictions.npz")
         got = Predictions.read(tmp_path / "predictions.npz")

@@ -39,7 +39,7 @@ CONTRACT: dict[str, set[str]] = {
     "parity": {"golden", "golden_images", "labelled", "golden_agreement_ci95", "foreign"},
     "golden": {"count", "top1_agreement", "max_abs_diff", "mean_abs_diff"},
     "labelled": {
-        "split", "source", "count", "accuracy", "accuracy_ci95", "reference_accuracy", "change",
+        "split", "source", "count", "accuracy", "accuracy_ci95", "groups", "reference_accuracy", "change",
         "accuracy_drop", "accuracy_drop_ci95", "worst_recall_drop", "mcnemar_p",
         "top1_agreement", "top1_agreement_ci95", "recall", "class_changes", "regressed_classes",
         "ece", "ece_drift", "ece_drift_ci95", "robustness", "temperature",

@@ -268,3 +268,32 @@ def test_the_float_form_cannot_lose_against_itself(measured: Result) -> None:
     check = only_check(msgspec.structs.replace(measured, quantization="fp32"), max_corruption_excess=0.001)
     assert (check.outcome, check.interval) == (Outcome.PASSED, (0.0, 0.0))
     assert "the float form itself" in check.note
+
+
+def test_limits_of_images_in_groups_say_over_how_many_they_are(
+    make_result: Callable[..., Result],
+    make_labelled: Callable[..., Labelled],
+    make_parity: Callable[..., ParityReport],
+    make_change: Callable[[int, int, int], PairedChange],
+) -> None:
+    change = msgspec.structs.replace(make_change(5, 4, 200), design_effect=4.0)
+    change = msgspec.structs.replace(change, ci95=change.interval(200))
+    labelled = make_labelled(change=change, class_changes={"left": change}, groups=12, accuracy_ci95=(0.9, 0.99))
+    result = make_result(parity=make_parity(labelled=labelled))
+    notes = {
+        "max_accuracy_drop": "over 12 groups; 200 images cannot say, about ",
+        "max_worst_recall_drop": "class left, over 12 groups; 200 images cannot say, about ",
+        "min_top1_agreement": "on the labelled images, over 12 groups; 200 images cannot say, about ",
+        "min_accuracy": "over 12 groups; 200 images cannot say, about ",
+    }
+    for name, note in notes.items():
+        check = only_check(result, **{name: 0.02 if name.startswith("max") else 0.96})
+        assert check.outcome is Outcome.UNDECIDED
+        assert check.note.startswith(note)
+    assert only_check(result, max_accuracy_drop=0.02).interval == change.ci95
+    alone = msgspec.structs.replace(change, design_effect=1.0)
+    other = make_result(parity=make_parity(labelled=make_labelled(change=alone)))
+    needed = [only_check(each, max_accuracy_drop=0.02).images_needed for each in (result, other)]
+    assert None not in needed
+    assert needed[0] == pytest.approx(4 * (needed[1] or 0), rel=0.03)
+    assert only_check(result, min_accuracy=0.96).interval == (0.9, 0.99)

@@ -1,14 +1,18 @@
 """Known limits, by rule: each stands there when it holds, and only then."""
 
+import dataclasses
 import inspect
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from bctoolkit import bundle as bundles
 from bctoolkit import run as runs
 from bctoolkit.bench.documents.measurements import TimingWarning
 from bctoolkit.bench.documents.stored import read
+from bctoolkit.documents import Outcome
+from bctoolkit.documents.quantization import GateResult
 from bctoolkit.dossier import write
 from bctoolkit.dossier.limits import ELSEWHERE, OWN
 from bctoolkit.evaluate import subject
@@ -51,6 +55,18 @@ def test_a_bundle_alone_has_no_others(tmp_path: Path) -> None:
 def test_without_labelled_images_nothing_is_known_of_accuracy(tmp_path: Path) -> None:
     assert told(limits(tmp_path, STORED), "No labelled figures of this artifact")
     assert not told(limits(tmp_path), "No labelled figures of this artifact")
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_gate_that_could_not_say_is_told(tmp_path: Path, outcome: Outcome) -> None:
+    gate = GateResult(
+        outcome=outcome, reasons=(), count=60, accuracy=1.0, accuracy_drop=0.0, accuracy_drop_ci95=(-0.06, 0.06),
+        recall_drop={}, worst_class="reddish", worst_recall_drop=0.0,
+    )  # fmt: skip
+    content = dataclasses.replace(bundles.read(STORED).content(), gate=gate)
+    sealed = bundles.write(tmp_path / "judged", content)
+    assert sealed.manifest.gate == gate
+    assert told(limits(tmp_path, sealed.path), "60 validation images could not say") == (outcome == "undecided")
 
 
 def test_a_trusted_signature_is_no_limit(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bctoolkit.documents.quantization import Gate
-from bctoolkit.export.checks.gate import GateResult, check_gate, fewest
+from bctoolkit.documents.quantization import Gate, GateResult
+from bctoolkit.export.checks.gate import check_gate, fewest
 from bctoolkit.statistics.paired import drop_interval
 
 GATE = Gate()
@@ -141,3 +141,56 @@ def test_shapes_that_do_not_belong_together_are_refused(classes: tuple[str, ...]
         check_gate(np.zeros(4, np.int64), answers, answers, classes, GATE)
     with pytest.raises(ValueError, match="0 labels"):
         check_gate(np.zeros(0, np.int64), answers[:0], answers[:0], ("a", "b"), GATE)
+
+
+def paired(lost: int, size: int = 50, groups: int = 20, *, spread: bool = False) -> GateResult:
+    """Judge an artifact that loses some images, of as few groups as may be or one of each in turn."""
+    count = size * groups
+    labels, patients = np.zeros(count, np.int64), np.array([f"patient {i // size}" for i in range(count)], object)
+    after = labels.copy()
+    after[np.arange(lost) * size if spread else np.arange(lost)] = 1
+    return check_gate(labels, one_hot(labels, 2), one_hot(after, 2), ("a", "b"), GATE, patients)
+
+
+def test_images_of_one_patient_do_not_count_as_independent_ones() -> None:
+    apart, together = paired(4, size=200, spread=True), paired(4, size=200)
+    assert (apart.outcome, apart.groups) == ("passed", 20)
+    assert apart.accuracy_drop == together.accuracy_drop
+    assert (together.outcome, together.groups) == ("undecided", 20)
+    assert together.reasons == (
+        "4000 labelled validation images are too few to show that accuracy drops by at most 0.50%: over 20 groups they "
+        "say as much as 20 independent ones; that takes 765 or more",
+    )
+
+
+def test_what_is_lost_of_one_patient_fails_where_it_is_more_than_the_limit() -> None:
+    assert paired(19, size=200).outcome == "undecided"
+    result = paired(21, size=200)
+    assert result.outcome == "failed"
+    assert "could be up to 16.98%" in result.reasons[0]
+
+
+def test_a_failure_says_over_how_many_groups_its_bound_is() -> None:
+    result = paired(20, size=100, spread=True)
+    assert result.outcome == "failed"
+    assert "(upper 95 % bound, over 20 groups); limit 0.50%" in result.reasons[0]
+
+
+def test_a_class_that_one_patient_s_images_lose_has_not_failed() -> None:
+    labels, observed = np.repeat([0, 1], [300, 9000]), np.repeat([1, 0, 1], [12, 288, 9000])
+    answers = labels, one_hot(labels, 2), one_hot(observed, 2), ("a", "b"), GATE
+    assert "class 'a': recall drop 4.00%" in check_gate(*answers).reasons[0]
+    grouped = check_gate(*answers, np.arange(9300) // 30)
+    assert grouped.outcome == "undecided"
+    assert grouped.reasons[1].endswith("not significant with this few images")
+
+
+@given(counts=groups.filter(lambda classes: any(map(sum, classes))))
+def test_images_that_are_their_own_groups_are_judged_as_without_groups(counts: list[Counts]) -> None:
+    sizes = [sum(group) for group in counts]
+    labels = np.repeat(np.arange(len(counts)), sizes)
+    names, rng = tuple("abcdefgh"[: len(counts)]), np.random.default_rng(0)
+    before, after = (one_hot(rng.integers(0, len(counts), len(labels)), len(counts)) for _ in range(2))
+    alone = check_gate(labels, before, after, names, GATE)
+    own = check_gate(labels, before, after, names, GATE, rng.permutation(len(labels)))
+    assert (own.outcome, own.accuracy_drop_ci95) == (alone.outcome, alone.accuracy_drop_ci95)

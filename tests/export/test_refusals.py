@@ -100,7 +100,7 @@ def test_an_integer_form_that_is_refused_leaves_nothing(
     def strict(labels: Any, reference: Any, observed: Any, *others: Any) -> Any:
         return check_gate(labels, reference, np.roll(observed, 1, axis=1), *others)
 
-    monkeypatch.setattr("bctoolkit.export.artifacts.check_gate", strict)
+    monkeypatch.setattr("bctoolkit.export.checks.judgement.check_gate", strict)
     recipe = ExportRecipe(quantizations=("int8-dynamic",))
     with pytest.raises(ParityFailed) as caught:
         export(run, recipe, tmp_path / "out", Silent(), cache=tmp_path / "cache")
@@ -119,7 +119,7 @@ def test_a_form_that_is_right_only_without_integers_is_refused(
         return check_gate(labels, reference, observed if is_float else np.roll(observed, 1, axis=1), *others)
 
     before = everything(tmp_path)
-    monkeypatch.setattr("bctoolkit.export.artifacts.check_gate", strict)
+    monkeypatch.setattr("bctoolkit.export.checks.judgement.check_gate", strict)
     with pytest.raises(ParityFailed, match="within its limits only with all 4 of its layers in float, as fp32 is"):
         export(run, ExportRecipe(quantizations=("int8-dynamic",)), tmp_path / "out", Silent(), cache=tmp_path / "cache")
     assert everything(tmp_path) == before

@@ -113,7 +113,7 @@ class Case:
 
     def search(self, gate: Gate = STRICT, predict: Predict = run, **changes: Any) -> MixedPrecisionResult:
         given = self.validation
-        images, labels, reference, classes = given.images, given.labels, given.reference, given.classes
+        images, labels, reference, classes = given.images[:], given.labels, given.reference, given.classes
 
         def judge(model: bytes) -> Judgement:
             return Judgement(check_gate(labels, reference, predict(model, images), classes, gate))
@@ -163,7 +163,7 @@ def test_the_hostile_layer_comes_first_and_alone_returns_to_float(case: Callable
     assert first.layer == hostile
     assert first.kl_divergence > 20 * second.kl_divergence
     assert {entry.layer for entry in result.ranking.layers} == set(tested.exporter.quantizable(KIND))
-    observed = run(result.model, tested.validation.images)
+    observed = run(result.model, tested.validation.images[:])
     assert result.final.gate is not None
     assert (observed.argmax(1) == tested.validation.labels).mean() == result.final.gate.accuracy
 
@@ -198,7 +198,7 @@ def test_a_network_that_fails_with_all_layers_in_float_says_so(case: Callable[..
 def test_the_search_goes_on_until_nothing_speaks_against_the_artifact(case: Callable[..., Case]) -> None:
     """Labels or none: here the distance from the reference alone asks for it."""
     tested = case("dense_2")
-    images, reference = tested.validation.images, tested.validation.reference
+    images, reference = tested.validation.images[:], tested.validation.reference
     far = [np.abs(run(tested.exporter.convert(KIND, QuantizationSettings()), images) - reference).max()]
 
     def judge(model: bytes) -> Judgement:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bctoolkit.statistics.clustered import clustered_interval
-from bctoolkit.statistics.metrics import accuracy_interval, exact_interval
+from bctoolkit.statistics.metrics import accuracy_interval, exact_interval, share_interval
 
 
 def drawn(
@@ -67,5 +67,6 @@ def test_an_accuracy_has_the_interval_of_its_images_or_of_their_groups() -> None
     labels, names = np.arange(60) % 3, np.repeat(np.array(["a", "b", "c"], object), 20)
     probabilities = np.eye(3, dtype=np.float32)[np.where(np.arange(60) % 7 == 0, 0, labels)]
     right = probabilities.argmax(1) == labels
-    assert accuracy_interval(labels, probabilities) == exact_interval(int(right.sum()), 60)
-    assert accuracy_interval(labels, probabilities, names) == clustered_interval(right, names)
+    assert accuracy_interval(labels, probabilities) == share_interval(right) == exact_interval(int(right.sum()), 60)
+    assert accuracy_interval(labels, probabilities, names) == share_interval(right, names)
+    assert share_interval(right, names) == clustered_interval(right, names)

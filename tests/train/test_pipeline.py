@@ -20,6 +20,7 @@ from bctoolkit.data import load
 from bctoolkit.data.split import read as read_split
 from bctoolkit.data.split import split
 from bctoolkit.errors import DatasetError, RecipeError, WeightsError
+from bctoolkit.export.source import load_data, open_source
 from bctoolkit.files import in_use, sha256_file, unfinished
 from bctoolkit.progress import Silent
 from bctoolkit.recipes import Distill, Phase, Split, TrainRecipe, read_train_recipe
@@ -327,3 +328,13 @@ def test_the_picture_shows_each_class_as_it_is_and_in_twelve_ways(class_folders:
         assert len({cell.tobytes() for cell in cells[row]}) == 13
     preview(QUICK, str(class_folders), tmp_path / "again.png", Silent())
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "look.png").read_bytes()
+
+
+def test_a_run_says_by_what_its_images_belong_together(class_folders: Path, tmp_path: Path) -> None:
+    recipe = msgspec.structs.replace(QUICK, split=Split(group=r"(\d+)\.png$"))
+    figures = train(recipe, str(class_folders), tmp_path / "run", Silent())
+    assert figures.groups is not None
+    assert run.read(tmp_path / "run").data.group == r"(\d+)\.png$"
+    exported = load_data(open_source(tmp_path / "run"), None, Silent())
+    assert exported is not None
+    assert exported.dataset.groups is not None

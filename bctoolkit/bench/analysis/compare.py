@@ -319,10 +319,10 @@ def _accuracy_change(
     if not common.any():
         notes.append(f"{name}: the reports hold different images, so accuracy is not compared")
         return
-    labels = second.labelled.labels[common]
+    labels, groups = second.labelled.labels[common], second.labelled.groups
     was_right = first.labelled.observed[index[common]].argmax(1) == first.labelled.labels[index[common]]
     is_right = second.labelled.observed[common].argmax(1) == labels
-    change = paired.paired_change(was_right, is_right)
+    change = paired.paired_change(was_right, is_right, None if groups is None else groups[common])
     low, high = change.ci95
     trend = Trend.UNCLEAR
     if low > 0:

@@ -1,5 +1,7 @@
 """An artifact beside the float32 Keras reference: on golden images always, on labelled ones when there are some."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 
@@ -7,10 +9,12 @@ from bctoolkit.bench.analysis.calibration_drift import drift_interval
 from bctoolkit.bench.documents.judgements import Labelled, ParityReport, Robustness
 from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.bundle import Bundle
+from bctoolkit.data import Dataset
+from bctoolkit.data.dataset import positions
 from bctoolkit.statistics import metrics, paired
 from bctoolkit.statistics.metrics import Probabilities
 
-__all__ = ["compare_with_reference", "with_robustness"]
+__all__ = ["compare_with_reference", "with_groups", "with_robustness"]
 
 
 def compare_with_reference(bundle: Bundle, predictions: Predictions, source: str) -> ParityReport:
@@ -33,6 +37,16 @@ def compare_with_reference(bundle: Bundle, predictions: Predictions, source: str
     )
 
 
+def with_groups(predictions: Predictions, dataset: Dataset | None) -> Predictions:
+    """The same predictions, which know the groups of the labelled images where the set they are of does."""
+    labelled = predictions.labelled
+    if labelled is None or dataset is None or dataset.groups is None:
+        return predictions
+    numbers = np.unique(dataset.groups.astype(str), return_inverse=True)[1].astype(np.int64)
+    groups = numbers[positions(labelled.hashes, dataset.hashes)]
+    return replace(predictions, labelled=replace(labelled, groups=groups))
+
+
 def with_robustness(parity: ParityReport, robustness: Robustness | None) -> ParityReport:
     """The same with the figures under the corruption suite; only labelled images go through it."""
     labelled = parity.labelled and msgspec.structs.replace(parity.labelled, robustness=robustness)
@@ -40,7 +54,7 @@ def with_robustness(parity: ParityReport, robustness: Robustness | None) -> Pari
 
 
 def _labelled(predictions: LabelledPredictions, names: tuple[str, ...], source: str) -> Labelled:
-    labels, observed = predictions.labels, predictions.observed
+    labels, observed, groups = predictions.labels, predictions.observed, predictions.groups
     right = observed.argmax(1) == labels
     temperature = metrics.temperature(labels, observed)
     tempered = metrics.tempered(observed, temperature).astype(np.float32)
@@ -49,7 +63,8 @@ def _labelled(predictions: LabelledPredictions, names: tuple[str, ...], source: 
         source=source,
         count=len(labels),
         accuracy=float(right.mean()),
-        accuracy_ci95=metrics.exact_interval(int(right.sum()), len(labels)),
+        accuracy_ci95=metrics.accuracy_interval(labels, observed, groups),
+        groups=None if groups is None else len(np.unique(groups)),
         recall=metrics.recall_by_class(metrics.confusion(labels, observed), names),
         ece=metrics.expected_calibration_error(labels, observed),
         temperature=temperature,
@@ -64,21 +79,21 @@ def _relative_to_reference(
     alone: Labelled, predictions: LabelledPredictions, reference: Probabilities, names: tuple[str, ...]
 ) -> Labelled:
     """Add what pairing with the reference's predictions shows."""
-    labels, observed = predictions.labels, predictions.observed
+    labels, observed, groups = predictions.labels, predictions.observed, predictions.groups
     reference_right, right = reference.argmax(1) == labels, observed.argmax(1) == labels
     by_class = {
-        name: paired.paired_change(reference_right[labels == position], right[labels == position])
+        name: paired.paired_change(reference_right[mask], right[mask], None if groups is None else groups[mask])
         for position, name in enumerate(names)
-        if (labels == position).any()
+        if (mask := labels == position).any()
     }
-    agreeing = int((reference.argmax(1) == observed.argmax(1)).sum())
+    agreeing = reference.argmax(1) == observed.argmax(1)
     return msgspec.structs.replace(
         alone,
         reference_accuracy=float(reference_right.mean()),
-        change=paired.paired_change(reference_right, right),
-        mcnemar_p=paired.mcnemar(reference_right, right),
-        top1_agreement=agreeing / len(labels),
-        top1_agreement_ci95=metrics.exact_interval(agreeing, len(labels)),
+        change=paired.paired_change(reference_right, right, groups),
+        mcnemar_p=paired.mcnemar(reference_right, right, groups),
+        top1_agreement=int(agreeing.sum()) / len(labels),
+        top1_agreement_ci95=metrics.share_interval(agreeing, groups),
         class_changes=by_class,
         regressed_classes=paired.regressed_classes(by_class),
         ece_drift=alone.ece - metrics.expected_calibration_error(labels, reference),

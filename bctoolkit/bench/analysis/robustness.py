@@ -29,10 +29,13 @@ class SuiteDecisions(NamedTuple):
     """N: on the images as they are."""
     corrupted: Right
     """N × corruptions × severities."""
+    groups: NDArray[np.int64] | None
+    """N: numbers of groups, where they are known."""
 
     def take(self, index: NDArray[np.int64]) -> "SuiteDecisions":
         """The same of some of the images."""
-        return SuiteDecisions(self.hashes[index], self.clean[index], self.corrupted[index])
+        groups = None if self.groups is None else self.groups[index]
+        return SuiteDecisions(self.hashes[index], self.clean[index], self.corrupted[index], groups)
 
 
 def robustness_by_target(targets: dict[str, tuple[Bundle, Predictions]]) -> dict[str, Robustness]:
@@ -61,9 +64,11 @@ def robustness_by_target(targets: dict[str, tuple[Bundle, Predictions]]) -> dict
 def _decisions(predictions: LabelledPredictions | None) -> SuiteDecisions | None:
     if predictions is None or predictions.sample is None or predictions.corrupted is None:
         return None
-    labels = predictions.labels[predictions.sample]
-    clean = predictions.observed[predictions.sample].argmax(1) == labels
-    return SuiteDecisions(predictions.hashes[predictions.sample], clean, predictions.corrupted == labels[:, None, None])
+    sample = predictions.sample
+    labels, groups = predictions.labels[sample], predictions.groups
+    clean = predictions.observed[sample].argmax(1) == labels
+    corrupted = predictions.corrupted == labels[:, None, None]
+    return SuiteDecisions(predictions.hashes[sample], clean, corrupted, None if groups is None else groups[sample])
 
 
 def _float_form(key: str, bundles: dict[str, Bundle]) -> str | None:
@@ -104,13 +109,15 @@ def _relative(own: SuiteDecisions, baseline: SuiteDecisions, name: str) -> Robus
         alone,
         baseline=name,
         drop=float(lost.mean()),
-        drop_ci95=paired.paired_mean_interval(lost, 1 / own.corrupted[0].size),
+        drop_ci95=paired.paired_mean_interval(lost, 1 / own.corrupted[0].size, own.groups),
         clean_drop=float(clean.mean()),
         relative_corruption_drop=float((lost - clean).mean()),
-        relative_corruption_drop_ci95=paired.paired_mean_interval(lost - clean, 1.0),
+        relative_corruption_drop_ci95=paired.paired_mean_interval(lost - clean, 1.0, own.groups),
         corruptions={
             corruption: {
-                severity: _relative_cell(cell, baseline.corrupted[:, row, column], own.corrupted[:, row, column])
+                severity: _relative_cell(
+                    cell, baseline.corrupted[:, row, column], own.corrupted[:, row, column], own.groups
+                )
                 for column, (severity, cell) in enumerate(cells.items())
             }
             for row, (corruption, cells) in enumerate(alone.corruptions.items())
@@ -118,10 +125,12 @@ def _relative(own: SuiteDecisions, baseline: SuiteDecisions, name: str) -> Robus
     )
 
 
-def _relative_cell(cell: UnderCorruption, float_right: Right, right: Right) -> UnderCorruption:
+def _relative_cell(
+    cell: UnderCorruption, float_right: Right, right: Right, groups: NDArray[np.int64] | None
+) -> UnderCorruption:
     return replace(
         cell,
         float_accuracy=float(float_right.mean()),
-        change=paired.paired_change(float_right, right),
-        mcnemar_p=paired.mcnemar(float_right, right),
+        change=paired.paired_change(float_right, right, groups),
+        mcnemar_p=paired.mcnemar(float_right, right, groups),
     )

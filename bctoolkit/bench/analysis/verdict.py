@@ -11,8 +11,9 @@ from bctoolkit.bench.documents.measurements import Interval, Latency
 from bctoolkit.bench.documents.report import Result
 from bctoolkit.documents import Outcome, worst
 from bctoolkit.recipes import Budget
+from bctoolkit.rendering.groups import over_groups
 from bctoolkit.statistics import metrics
-from bctoolkit.statistics.paired import PairedChange, images_needed, score_interval
+from bctoolkit.statistics.paired import PairedChange, images_needed
 
 __all__ = ["check_budget"]
 
@@ -138,6 +139,17 @@ def _exactly(value: float) -> Figure:
     return Figure((value, value))
 
 
+def _narrowing(interval: Interval, middle: float, count: int, note: str) -> Figure:
+    """A figure whose interval narrows as the root of the number of images, those of groups in groups like these."""
+    low, high = interval
+
+    def project(images: int) -> Interval:
+        scale = (count / images) ** 0.5
+        return middle - (middle - low) * scale, middle + (high - middle) * scale
+
+    return Figure(interval, note, True, count, project)
+
+
 def _share(share: float, count: int, note: str) -> Figure:
     """A share of `count` images with its exact binomial interval."""
 
@@ -151,28 +163,35 @@ def _agreement(result: Result) -> Figure:
     """On the labelled images, which are many, where the bundle carries its reference; else on the golden ones."""
     labelled, golden = result.parity.labelled, result.parity.golden
     if labelled is not None and labelled.top1_agreement is not None:
+        if labelled.groups is not None and labelled.top1_agreement_ci95 is not None:
+            note = f"on the labelled images{over_groups(labelled.groups)}"
+            return _narrowing(labelled.top1_agreement_ci95, labelled.top1_agreement, labelled.count, note)
         return _share(labelled.top1_agreement, labelled.count, "on the labelled images")
     return _share(golden.top1_agreement, golden.count, "on the golden images")
 
 
 def _labelled_accuracy(result: Result) -> Figure:
     labelled = result.parity.labelled
-    return Figure(None, NEEDS_LABELS) if labelled is None else _share(labelled.accuracy, labelled.count, "")
+    if labelled is None:
+        return Figure(None, NEEDS_LABELS)
+    if labelled.groups is None:
+        return _share(labelled.accuracy, labelled.count, "")
+    return _narrowing(labelled.accuracy_ci95, labelled.accuracy, labelled.count, _over(labelled))
 
 
 def _drop(result: Result) -> Figure:
     labelled = result.parity.labelled
     if labelled is None or labelled.change is None:
         return Figure(None, NEEDS_REFERENCE)
-    return _change(labelled.change)
+    return _change(labelled.change, _over(labelled))
 
 
-def _change(change: PairedChange, note: str = "") -> Figure:
-    def project(images: int) -> Interval:
-        scale = images / change.count
-        return score_interval(change.regressed * scale, change.improved * scale, images)
+def _over(labelled: Labelled) -> str:
+    return over_groups(labelled.groups).removeprefix(", ")
 
-    return Figure(change.ci95, note, True, change.count, project)
+
+def _change(change: PairedChange, note: str) -> Figure:
+    return Figure(change.ci95, note, True, change.count, change.interval)
 
 
 def _relative_corruption_drop(result: Result) -> Figure:
@@ -183,14 +202,7 @@ def _relative_corruption_drop(result: Result) -> Figure:
     if robustness is None or robustness.relative_corruption_drop_ci95 is None:
         return Figure(None, NEEDS_SUITE)
     interval, count = robustness.relative_corruption_drop_ci95, robustness.count
-    low, high = interval
-    middle = (low + high) / 2
-
-    def project(images: int) -> Interval:
-        reach = (high - low) / 2 * (count / images) ** 0.5
-        return middle - reach, middle + reach
-
-    return Figure(interval, f"relative to {robustness.baseline}", True, count, project)
+    return _narrowing(interval, sum(interval) / 2, count, f"relative to {robustness.baseline}")
 
 
 def _worst_class(name: str, limit: float, labelled: Labelled | None) -> Check:
@@ -201,7 +213,8 @@ def _worst_class(name: str, limit: float, labelled: Labelled | None) -> Check:
     if labelled is None or not labelled.class_changes:
         return _at_most(name, limit, Figure(None, NEEDS_REFERENCE))
     checks = [
-        _at_most(name, limit, _change(change, f"class {label}")) for label, change in labelled.class_changes.items()
+        _at_most(name, limit, _change(change, f"class {label}{over_groups(labelled.groups)}"))
+        for label, change in labelled.class_changes.items()
     ]
     return max(checks, key=lambda check: (check.outcome.severity, check.observed or 0.0))
 

@@ -64,7 +64,9 @@ class Labelled(Document, frozen=True, kw_only=True):
     accuracy: float
     """Share that was right, 0–1."""
     accuracy_ci95: Interval
-    """Exact binomial."""
+    """Exact binomial; over groups where there are such, see `statistics.clustered`."""
+    groups: int | None = None
+    """How many groups the images come from, which intervals of decisions respect; None where that is not known."""
     reference_accuracy: float | None = None
     """That of the float32 reference on the same images."""
     change: PairedChange | None = None
@@ -74,11 +76,11 @@ class Labelled(Document, frozen=True, kw_only=True):
     accuracy_drop_ci95: Interval | None = None
     """That of `change`."""
     mcnemar_p: float | None = None
-    """Exact, two-sided."""
+    """Exact, two-sided; of groups where there are such, see `statistics.paired`."""
     top1_agreement: float | None = None
     """Share of images with the reference's top-1 class, 0–1."""
     top1_agreement_ci95: Interval | None = None
-    """Exact binomial."""
+    """Exact binomial; over groups where there are such."""
     recall: dict[str, float | None]
     """By class, 0–1; None for one without images."""
     class_changes: dict[str, PairedChange] = field(default_factory=dict)

@@ -25,6 +25,7 @@ ARRAYS = {
     "labels": ArraySpec((None,), "<i8"),
     "observed": ArraySpec((None, None), "<f4"),
     "reference": ArraySpec((None, None), "<f4"),
+    "groups": ArraySpec((None,), "<i8"),
     "sample": ArraySpec((None,), "<i8"),
     "corrupted": ArraySpec((None, None, None), "<i2"),
 }
@@ -46,6 +47,8 @@ class LabelledPredictions:
     """M of the N, which went through the corruption suite; None where it was left out."""
     corrupted: NDArray[np.int16] | None = None
     """M × corruptions × severities: the class predicted for each."""
+    groups: NDArray[np.int64] | None = None
+    """N numbers, alike for images of one patient or slide; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,8 @@ class Predictions:
             arrays["foreign"] = self.foreign
         if (labelled := self.labelled) is not None:
             arrays |= {"hashes": labelled.hashes, "labels": labelled.labels, "observed": labelled.observed}
-            optional = {
-                "reference": labelled.reference, "sample": labelled.sample, "corrupted": labelled.corrupted
-            }  # fmt: skip
-            arrays |= {name: array for name, array in optional.items() if array is not None}
+            optional = ("reference", "groups", "sample", "corrupted")
+            arrays |= {name: array for name in optional if (array := getattr(labelled, name)) is not None}
         with path.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -101,6 +102,7 @@ def _fit(labelled: LabelledPredictions) -> bool:
         len(labelled.hashes) == len(labelled.labels) == count
         and _within(labelled.labels, classes)
         and (reference is None or reference.shape == labelled.observed.shape)
+        and (labelled.groups is None or len(labelled.groups) == count)
         and (sample is None) == (corrupted is None)
         and (sample is None or corrupted is None or (len(sample) == len(corrupted) and _within(sample, count)))
     )

@@ -11,6 +11,7 @@ from bctoolkit.bench.documents.measurements import Latency, Profile
 from bctoolkit.bench.documents.report import Report, Result
 from bctoolkit.documents import Outcome
 from bctoolkit.rendering.acceptance import accepted_line, curve_line, foreign_line, site_line
+from bctoolkit.rendering.groups import over_groups
 
 __all__ = [
     "CORRUPTIONS",
@@ -144,9 +145,10 @@ def _latency(latency: Latency) -> str:
 
 def _labelled(labelled: Labelled) -> Iterator[str]:
     low, high = labelled.accuracy_ci95
+    over = over_groups(labelled.groups)
     yield (
         f"labelled: {labelled.count} images of {labelled.source} ({labelled.split}), accuracy {labelled.accuracy:.2%} "
-        f"(95 % interval {low:.2%}–{high:.2%}), ECE {labelled.ece:.4f}"
+        f"(95 % interval {low:.2%}–{high:.2%}{over}), ECE {labelled.ece:.4f}"
     )
     if labelled.change is None:
         yield "no reference outputs for these images; no comparison possible"
@@ -154,8 +156,8 @@ def _labelled(labelled: Labelled) -> Iterator[str]:
         low, high = labelled.change.ci95
         yield (
             f"relative to the reference's {labelled.reference_accuracy:.2%}: drop {points(labelled.change.drop)} "
-            f"points (95 % interval {points(low)} to {points(high)}), McNemar p {labelled.mcnemar_p:.3f}, "
-            f"top-1 agreement {labelled.top1_agreement:.2%}, "
+            f"points (95 % interval {points(low)} to {points(high)}{over}), "
+            f"McNemar p {labelled.mcnemar_p:.3f}, top-1 agreement {labelled.top1_agreement:.2%}, "
             f"worst class loses {points(labelled.worst_recall_drop or 0)} points of recall"
         )
     if labelled.ece_drift is not None and labelled.ece_drift_ci95 is not None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
+from bctoolkit.cli import options
 from bctoolkit.cli.benchmarks.options import (
     Scenarios,
     engine_names,
@@ -29,6 +30,7 @@ __all__ = ["bench"]
 @click.command()
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...", type=click.Path(path_type=Path))
 @click.option("--data", metavar="PATH", help="Labelled images: accuracy besides golden parity.")
+@options.group
 @click.option(
     "--corruptions",
     is_flag=True,
@@ -105,6 +107,7 @@ def bench(
     context: click.Context,
     bundles: tuple[Path, ...],
     data: str | None,
+    group: str | None,
     corruptions: bool,
     foreign: str | None,
     baseline: str | None,
@@ -173,6 +176,7 @@ def bench(
                 baseline = str(workspace.bundles / baseline)
             asked: dict[str, Any] = {
                 "data": data,
+                "group": group or "",
                 "foreign": foreign,
                 "budget": limits,
                 "baseline": baseline,

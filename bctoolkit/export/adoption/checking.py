@@ -22,10 +22,9 @@ from bctoolkit.export.artifacts import CheckedArtifact
 from bctoolkit.export.baseline import Baseline, check_network, limits_of
 from bctoolkit.export.build import export_properties, seal
 from bctoolkit.export.checks.conditioning import Limits
-from bctoolkit.export.checks.gate import check_gate
 from bctoolkit.export.checks.images import choose_check_images
 from bctoolkit.export.checks.introspection import INTROSPECTORS, coarse_channel
-from bctoolkit.export.checks.judgement import Validation
+from bctoolkit.export.checks.judgement import Validation, validate
 from bctoolkit.export.checks.parity_chain import Variant, compare, compare_float32, require_names
 from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.source import load_data
@@ -71,7 +70,8 @@ def adopt_model(adoption: Adoption, model: ForeignModel, kind: str, request: Req
     recipe, cache, name = request.recipe, request.cache, bundle_name(adoption)
     classifier, reference = open_pair(adoption, model, progress)
     labels = class_names(adoption, model, reference, classifier.classes, _folders(data))
-    source = dataclasses.replace(reference.source, name=name, labels=labels)
+    group = recipe.group or reference.source.group
+    source = dataclasses.replace(reference.source, name=name, labels=labels, group=group)
     labelled = None if golden is not None and data is None else load_data(source, data, progress)
     check_images = choose_check_images(golden, recipe.golden, labelled, source.contract, progress)
     job = Job(source, recipe, labelled, check_images, target, progress, cache)
@@ -197,11 +197,12 @@ def _validated(
     """
     if validation is None:
         return checked
-    observed = predict_artifact(job, artifact, checked.model, validation.images)
-    result = check_gate(validation.labels, validation.reference, observed, validation.classes, job.recipe.gate)
-    reasons = "; ".join(result.reasons)
-    if result.outcome is Outcome.FAILED:
+    validated = validate(
+        validation, lambda images: predict_artifact(job, artifact, checked.model, images), job.recipe.gate
+    )
+    reasons = "; ".join(validated.gate.reasons)
+    if validated.gate.outcome is Outcome.FAILED:
         raise ParityFailed(f"reference → {' '.join(artifact)}: {reasons}; no bundle was written")
     if reasons:
         job.progress.say(f"  {job.name(artifact)}: {reasons}")
-    return dataclasses.replace(checked, validated=observed)
+    return dataclasses.replace(checked, validated=validated)

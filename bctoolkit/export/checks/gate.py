@@ -7,36 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.documents import Document, Outcome, worst
-from bctoolkit.documents.quantization import Gate
+from bctoolkit.documents import Outcome, worst
+from bctoolkit.documents.quantization import Gate, GateResult
+from bctoolkit.rendering.groups import over_groups
 from bctoolkit.statistics.metrics import by_class
-from bctoolkit.statistics.paired import drop_interval
+from bctoolkit.statistics.paired import PairedChange, drop_interval, paired_change
 
-__all__ = ["GateResult", "check_gate", "fewest"]
+__all__ = ["check_gate", "could_pass", "fewest"]
 
 Finding = tuple[Outcome, str]
 Decisions = NDArray[np.bool_]
 """N: whether each image was classified correctly."""
-
-
-class GateResult(Document, frozen=True, kw_only=True):
-    """What an artifact loses, and whether the gate lets it pass."""
-
-    outcome: Outcome
-    """`undecided`: too few images to show that the accuracy holds, and nothing shows that it does not."""
-    reasons: tuple[str, ...]
-    """What speaks against the artifact, the gravest first; empty where nothing does."""
-    count: int
-    """Images the artifact was compared on."""
-    accuracy: float
-    accuracy_drop: float
-    """Reference − artifact, 0–1."""
-    accuracy_drop_ci95: tuple[float, float]
-    """Paired interval, see `paired.drop_interval`."""
-    recall_drop: dict[str, float | None]
-    """Of each class; None for a class without images."""
-    worst_class: str
-    worst_recall_drop: float
 
 
 def fewest(limit: float) -> int:
@@ -56,12 +37,14 @@ def check_gate(
     observed: NDArray[np.float32],
     classes: tuple[str, ...],
     gate: Gate,
+    groups: NDArray[Any] | None = None,
 ) -> GateResult:
     """Compare an artifact's probabilities with the reference's on the same labelled images.
 
     Accuracy: the artifact has to prove itself. The upper end of the paired 95 % interval of its drop must not exceed
     the limit. With fewer than `fewest(limit)` images no artifact could prove that; then only a lower end above the
-    limit fails.
+    limit fails. Images in groups may say no more than so few; then a drop above the limit fails, too, if by their
+    number they could prove it.
 
     Recall: a class has far fewer images, and one of thirty is 3.3 points, so no artifact could prove itself on small
     classes. A class fails if its observed drop exceeds the limit and the drop's paired 95 % interval lies above zero:
@@ -73,6 +56,7 @@ def check_gate(
         observed: N × classes, the artifact's.
         classes: names of the classes.
         gate: the limits.
+        groups: N names or numbers, alike for images of one patient or slide; None where that is not known.
 
     Raises:
         ValueError: there are no images, or the shapes do not belong together.
@@ -80,46 +64,61 @@ def check_gate(
     if not len(labels) or not reference.shape == observed.shape == (len(labels), len(classes)):
         raise ValueError(f"{len(labels)} labels, {reference.shape} and {observed.shape} for {len(classes)} classes")
     before, after = reference.argmax(1) == labels, observed.argmax(1) == labels
-    interval = drop_interval(before, after)
+    change = paired_change(before, after, groups)
+    count = None if groups is None else len({*groups.tolist()})
     members = [labels == index for index in range(len(classes))]
     drops = np.array([_drop(before[mask], after[mask]) for mask in members])
-    findings = _check_accuracy(len(labels), interval, gate.max_accuracy_drop)
+    findings = _check_accuracy(change, count, gate.max_accuracy_drop)
     for name, mask in zip(classes, members, strict=True):
-        findings += _check_recall(name, before[mask], after[mask], gate.max_recall_drop)
+        findings += _check_recall(
+            name, before[mask], after[mask], None if groups is None else groups[mask], gate.max_recall_drop
+        )
     findings.sort(key=lambda finding: finding[0].severity, reverse=True)
     largest = int(np.nanargmax(drops))
     return GateResult(
         outcome=worst(outcome for outcome, _ in findings),
         reasons=tuple(reason for _, reason in findings),
         count=len(labels),
+        groups=count,
         accuracy=float(after.mean()),
-        accuracy_drop=_drop(before, after),
-        accuracy_drop_ci95=interval,
+        accuracy_drop=change.drop,
+        accuracy_drop_ci95=change.ci95,
         recall_drop=by_class(drops, classes),
         worst_class=classes[largest],
         worst_recall_drop=float(drops[largest]),
     )
 
 
-def _check_accuracy(count: int, interval: tuple[float, float], limit: float) -> list[Finding]:
-    low, high = interval
-    needed = fewest(limit)
+def could_pass(result: GateResult, gate: Gate) -> bool:
+    """Whether more images could show that the accuracy holds: it does by the figure, and not yet by its interval."""
+    return result.accuracy_drop <= gate.max_accuracy_drop < result.accuracy_drop_ci95[1]
+
+
+def _check_accuracy(change: PairedChange, groups: int | None, limit: float) -> list[Finding]:
+    low, high = change.ci95
+    needed, independent = fewest(limit), change.count / change.design_effect
+    over = over_groups(groups)
     if high <= limit:
         return []
-    if count >= needed:
-        return [(Outcome.FAILED, f"accuracy drop could be up to {high:.2%} (upper 95 % bound); limit {limit:.2%}")]
+    if independent >= needed or (change.count >= needed and change.drop > limit):
+        return [
+            (Outcome.FAILED, f"accuracy drop could be up to {high:.2%} (upper 95 % bound{over}); limit {limit:.2%}")
+        ]
     if low > limit:
-        return [(Outcome.FAILED, f"accuracy drop is at least {low:.2%} (lower 95 % bound); limit {limit:.2%}")]
-    few = f"{count} labelled validation images are too few to show that accuracy drops by at most {limit:.2%}"
-    return [(Outcome.UNDECIDED, f"{few}; that takes {needed} or more")]
+        return [(Outcome.FAILED, f"accuracy drop is at least {low:.2%} (lower 95 % bound{over}); limit {limit:.2%}")]
+    few = f"{change.count} labelled validation images are too few to show that accuracy drops by at most {limit:.2%}"
+    worth = "" if groups is None else f": over {groups:,} groups they say as much as {independent:.0f} independent ones"
+    return [(Outcome.UNDECIDED, f"{few}{worth}; that takes {needed} or more")]
 
 
-def _check_recall(name: str, before: Decisions, after: Decisions, limit: float) -> list[Finding]:
+def _check_recall(
+    name: str, before: Decisions, after: Decisions, groups: NDArray[Any] | None, limit: float
+) -> list[Finding]:
     drop = _drop(before, after)
     if not drop > limit:  # NaN, too, for a class without images
         return []
     loss = f"class {name!r}: recall drop {drop:.2%} on {len(before)} images; limit {limit:.2%}"
-    if drop_interval(before, after)[0] > 0:
+    if drop_interval(before, after, groups)[0] > 0:
         return [(Outcome.FAILED, loss)]
     return [(Outcome.PASSED, f"{loss}; not significant with this few images")]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from msgspec import field
 
 from bctoolkit.documents import Document, to_json
-from bctoolkit.documents.quantization import Gate
+from bctoolkit.documents.quantization import Gate, GateResult
 from bctoolkit.escaping.text import for_markdown, for_markdown_cell
-from bctoolkit.export.checks.gate import GateResult
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult, Ranking
+from bctoolkit.rendering.groups import over_groups
 from bctoolkit.rendering.plots import figure
 
 __all__ = ["QuantizationReport", "write_report"]
@@ -80,9 +80,10 @@ def _measure(report: QuantizationReport) -> str:
     if report.final is None:
         return "No labelled validation images are known: judged by its distance from the float32 reference alone."
     gate = report.gate
+    images = f"{report.final.count} labelled validation images{over_groups(report.final.groups)}"
     return (
-        f"On {report.final.count} labelled validation images, against the float32 reference. Allowed: accuracy drop up "
-        f"to {gate.max_accuracy_drop:.2%} (upper end of its 95 % interval), significant recall drop of any class up to "
+        f"On {images}, against the float32 reference. Allowed: accuracy drop up to {gate.max_accuracy_drop:.2%} (upper "
+        "end of its 95 % interval), significant recall drop of any class up to "
         f"{gate.max_recall_drop:.2%}."
     )
 

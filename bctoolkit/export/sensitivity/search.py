@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bctoolkit.data.stores import Images
 from bctoolkit.documents import Document, Outcome, read_json, to_json
 from bctoolkit.errors import ExportError
 from bctoolkit.export.checks.judgement import Judgement
@@ -81,8 +82,8 @@ class SearchTask:
     judge: Callable[[bytes], Judgement]
     """All that is asked of an artifact before it is sealed."""
     predict: Predict
-    images: NDArray[np.uint8]
-    """N × height × width × channels, on which layers are ranked; of the first ones each class has its turn."""
+    images: Images
+    """N × height × width × channels uint8, on which layers are ranked; of the first ones each class has its turn."""
     reference: NDArray[np.float32]
     """N × classes: the float32 reference's probabilities of them."""
     network: str
@@ -104,7 +105,7 @@ class SearchTask:
     def file(self) -> Path:
         """Where the ranking is; its name stands for all that the ranking depends on."""
         settings = (self.settings.ranges_key, sorted(self.settings.keep_float))
-        images = sha256_bytes(self.images.tobytes())
+        images = sha256_bytes(self.images[:].tobytes())
         key = sha256_bytes(to_json((self.network, self.quantization, settings, self.layers, images)))
         return self.folder / f"sensitivity-{key[:16]}.json"
 
