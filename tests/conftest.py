@@ -201,6 +201,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that two processes end together; otherwise the order stays random."""
+    """Begin with the files that take longest, so that two processes end together; otherwise the order stays random.
+
+    The first process makes the workspace meanwhile: files that need it are left to it until others have been done.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    waiting = {item.path for item in items if "workspace" in getattr(item, "fixturenames", ())}
+    first = next((item.path for item in items if item.path in waiting), None)
+    items.sort(key=lambda item: (item.path != first, item.path not in slow, item.path in waiting))

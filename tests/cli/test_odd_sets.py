@@ -103,11 +103,6 @@ def goes_the_whole_way(bctk: Bctk, tmp_path: Path, make: Callable[[Path], tuple[
 
 
 @pytest.mark.slow
-def test_a_published_set_of_small_grey_pictures(bctk: Bctk, tmp_path: Path) -> None:
-    goes_the_whole_way(bctk, tmp_path, medmnist, "onnx")
-
-
-@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("make", [medmnist, keras, deep_tiffs], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("form", ["onnx", "tflite"])

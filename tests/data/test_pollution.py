@@ -193,16 +193,13 @@ def test_pollution_among_real_cells(every_tenth: Path, tmp_path: Path, encode: C
 
 @pytest.mark.real
 @pytest.mark.soak
-@ENCODINGS
-def test_the_challenge_s_pollution_at_full_size(
-    real_images: Path, tmp_path: Path, encode: Callable[[Pixels, int], bytes]
-) -> None:
+def test_the_challenge_s_pollution_at_full_size(real_images: Path, tmp_path: Path) -> None:
     """1,600 copies of a cartoon, 200 of a portrait and single foreign pictures among 11,952 real cells."""
     root = Path(shutil.copytree(real_images, tmp_path / "set"))
     cells = images(root)
     second = {name for name in cells if is_second_set_up(root / name)}
     assert 250 < len(second) < 400
-    foreign = pollute(root, 96, cartoons=1600, portraits=200, alone=41, encode=encode)
+    foreign = pollute(root, 96, cartoons=1600, portraits=200, alone=41, encode=saved_again)
     command = [sys.executable, "-m", "bctoolkit", "data", "clean", str(root), "--out", str(tmp_path / "out")]
     done = subprocess.run([sys.executable, "-c", MEASURED, *command], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -267,6 +267,7 @@ def test_an_empty_part_is_refused(pool: Dataset, part: str) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.soak
 def test_real_images_load_and_split_in_proportion_without_copies_across_parts(real_cells: Dataset) -> None:
     assert real_cells.images.shape == (11_952, 96, 96, 3)
     assert len(real_cells.classes) == 8

@@ -110,7 +110,7 @@ def test_mobilenet_v2_answers_as_in_keras(format_name: str) -> None:
     assert_same(make(weights=None, classes=4, input_shape=(32, 32, 3), alpha=0.35), format_name)
 
 
-APPLICATIONS = ("MobileNetV3Small", "EfficientNetB0", "DenseNet121", "NASNetMobile", "ConvNeXtTiny")
+APPLICATIONS = ("MobileNetV3Small", "EfficientNetB0", "ConvNeXtTiny")
 """They repeat the blocks above at sizes that take ten seconds and more."""
 
 

@@ -39,16 +39,14 @@ def expected(network: keras.Model) -> NDArray[np.float32]:
     return np.asarray(plain(IMAGES.astype(np.float32), training=False))
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=pytest.mark.soak if name == "tflite" else ()) for name in FORMATS]
-)
+@pytest.fixture(scope="module", params=FORMATS)
 def exporter(request: pytest.FixtureRequest, network: keras.Model) -> tuple[str, Any]:
     """A format and its exporter, which converts the network once for all tests."""
     name: str = request.param
     return name, attribute(FORMATS[name].exporter)(fold(freeze(network)), ExportSettings(InputContract()))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("kind", "least", "most", "megabytes"),
     [("fp32", 0, 1e-4, {"onnx": 199, "tflite": 199}), ("int8-dynamic", 1e-9, 0.1, {"onnx": 52, "tflite": 57})],

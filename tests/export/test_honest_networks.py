@@ -42,8 +42,8 @@ def test_an_honest_network_raises_no_alarm(kind: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", REQUIRED)
 def test_honest_networks_of_more_seeds_raise_no_alarm(kind: str) -> None:
-    """The first five of the seeds that `python -m perf.float32` goes through."""
-    for seed in range(5):
+    """The first two of the seeds that `python -m perf.float32` goes through."""
+    for seed in range(2):
         assert said_of(kind, seed, list(FORMATS)) == []
         keras.backend.clear_session()
 

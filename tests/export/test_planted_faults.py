@@ -136,7 +136,7 @@ EXPORTER_FAULTS = {
 }
 
 
-REPEATED = ("LayerNorm epsilon 1e-3", "softmax twice")
+REPEATED = ("BGR for RGB", "/255 twice", "LayerNorm epsilon 1e-3", "softmax twice")
 """What TFLite's converter, which takes seconds, is given in the soak alone."""
 
 
@@ -360,5 +360,5 @@ def test_honest_exports_raise_no_alarm(class_folders: Path, chain: Chain, tmp_pa
 
 
 @pytest.mark.soak
-def test_twenty_honest_exports_raise_no_alarm(class_folders: Path, chain: Chain, tmp_path: Path) -> None:
-    honest_exports(range(1, 21), tuple(FORMATS), chain, class_folders, tmp_path)
+def test_ten_honest_exports_raise_no_alarm(class_folders: Path, chain: Chain, tmp_path: Path) -> None:
+    honest_exports(range(1, 11), tuple(FORMATS), chain, class_folders, tmp_path)

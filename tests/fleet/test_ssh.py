@@ -96,7 +96,7 @@ def test_another_host_key_than_the_known_one_is_refused(sshd: Sshd, tmp_path: Pa
     assert "its host key is another than the known one" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_machine_without_python_is_told_and_the_others_go_on(sshd: Sshd, tmp_path: Path) -> None:
     done = bctk(tmp_path, "--on", "local", "--on", f"ssh://127.0.0.1:{sshd.port}", "--python", "/no/python",
                 "--ssh-config", sshd.config)  # fmt: skip

@@ -177,6 +177,7 @@ def test_help_and_an_output_that_is_full(onnx_app: App, picture: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "error: the answers cannot be written\n")
 
 
+@pytest.mark.soak
 def test_an_engine_that_is_too_old(built: Callable[[str], App], tmp_path: Path, picture: Path) -> None:
     app = built("tflite")
     listed = subprocess.run(["nm", "-D", "-u", app.program], capture_output=True, text=True, check=True).stdout

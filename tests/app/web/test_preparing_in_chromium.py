@@ -82,6 +82,7 @@ def opened(browser: Browser, onnx_page: Path) -> Any:
         yield browser
 
 
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of damaged Exif, as the command line ignores them
 def test_every_file_becomes_the_array_that_python_makes_of_it(opened: Browser) -> None:
     files = sorted((ZOO / "vectors" / "images").iterdir())
