@@ -24,7 +24,7 @@ from bctoolkit.statistics.paired import score_interval
 ZOO = Path(__file__).resolve().parents[2] / "exports" / "zoo" / "atto-onnx-int8-dynamic"
 CLASSES = bundles.read(ZOO).manifest.labels
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")
