@@ -25,6 +25,7 @@ from bctoolkit.progress import Progress
 from bctoolkit.signing import TrustedKey
 from bctoolkit.statistics import metrics
 from bctoolkit.statistics.acceptance import Judged
+from bctoolkit.statistics.clustered import number_of
 from bctoolkit.statistics.metrics import Probabilities
 from bctoolkit.statistics.selective import ForeignPictures, foreign_pictures, risk_coverage
 from bctoolkit.system import utc_now, versions
@@ -202,7 +203,7 @@ def evaluate_subject(
         unreadable=dataset.unreadable,
         accuracy=metrics.accuracy(dataset.labels, probabilities),
         accuracy_ci95=metrics.accuracy_interval(dataset.labels, probabilities, dataset.groups),
-        groups=None if dataset.groups is None else len({*dataset.groups}),
+        groups=number_of(dataset.groups),
         macro_recall=macro_recall(counts, names),
         recall_ci95=recall_intervals(counts, names),
         restricted=None if mapped is None else restricted(dataset.labels, probabilities, names),

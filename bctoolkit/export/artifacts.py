@@ -29,6 +29,7 @@ from bctoolkit.export.plan import Artifact, Job
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult, SearchTask, search_mixed_precision
 from bctoolkit.export.variants import artifact_variant, predict_artifact
 from bctoolkit.manifest import ClassRecall, IntegerProducts, LabelledFigures, ParityStep
+from bctoolkit.statistics.clustered import number_of
 from bctoolkit.statistics.metrics import Labels, Probabilities, accuracy_interval, confusion, exact_interval
 
 __all__ = ["CheckedArtifact", "float32_artifact", "labelled_figures", "quantized_artifact"]
@@ -232,6 +233,6 @@ def _figures(
         count=len(labels),
         accuracy=sum(right) / len(labels),
         accuracy_ci95=accuracy_interval(labels, probabilities, groups),
-        groups=None if groups is None else len({*groups}),
+        groups=number_of(groups),
         recall={name: ClassRecall(n, k / n, exact_interval(k, n)) for name, k, n in classes if n},
     )

@@ -8,12 +8,17 @@ from numpy.typing import NDArray
 
 from bctoolkit.statistics.distributions import binomial_interval, student_quantile
 
-__all__ = ["FEW_GROUPS", "clustered_interval", "design_effect"]
+__all__ = ["FEW_GROUPS", "clustered_interval", "design_effect", "number_of"]
 
 LEVEL = 0.95
 
 FEW_GROUPS = 10
 """With fewer groups an interval says little: how much groups differ is hardly known."""
+
+
+def number_of(groups: NDArray[Any] | None) -> int | None:
+    """How many groups there are, by N names or numbers; None where they are not known."""
+    return None if groups is None else len({*groups.tolist()})
 
 
 def clustered_interval(right: NDArray[np.bool_], groups: NDArray[Any]) -> tuple[float, float]:

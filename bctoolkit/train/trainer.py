@@ -19,6 +19,7 @@ from bctoolkit.progress import Progress
 from bctoolkit.recipes import TrainRecipe
 from bctoolkit.rendering.plots import confusion_matrix
 from bctoolkit.statistics import metrics
+from bctoolkit.statistics.clustered import number_of
 from bctoolkit.system import utc_now, versions
 from bctoolkit.train.checkpoint import CSV, TENSORBOARD, RunStart, TrainingCheckpoint, translate_disk_errors
 from bctoolkit.train.devices import replicas, several
@@ -167,7 +168,7 @@ def _test(training: Training) -> run.TestMetrics:
         count=len(test),
         accuracy=metrics.accuracy(test.labels, probabilities),
         accuracy_ci95=metrics.accuracy_interval(test.labels, probabilities, test.groups),
-        groups=None if test.groups is None else len({*test.groups}),
+        groups=number_of(test.groups),
         macro_f1=metrics.macro_f1(counts),
         ece=metrics.expected_calibration_error(test.labels, probabilities),
         recall=metrics.recall_by_class(counts, test.classes),

@@ -12,6 +12,7 @@ from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
 from bctoolkit.data.dataset import positions
 from bctoolkit.statistics import metrics, paired
+from bctoolkit.statistics.clustered import number_of
 from bctoolkit.statistics.metrics import Probabilities
 
 __all__ = ["compare_with_reference", "with_groups", "with_robustness"]
@@ -64,7 +65,7 @@ def _labelled(predictions: LabelledPredictions, names: tuple[str, ...], source: 
         count=len(labels),
         accuracy=float(right.mean()),
         accuracy_ci95=metrics.accuracy_interval(labels, observed, groups),
-        groups=None if groups is None else len(np.unique(groups)),
+        groups=number_of(groups),
         recall=metrics.recall_by_class(metrics.confusion(labels, observed), names),
         ece=metrics.expected_calibration_error(labels, observed),
         temperature=temperature,

@@ -40,7 +40,6 @@ CELLS: dict[str, Cell] = {
 CLASSES = tuple(CELLS)
 
 
-@cache
 def draw(per_class: int, seed: int, size: int = 96) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
     """Draw the set; the same arguments give the same pictures, which are drawn once.
 
@@ -53,6 +52,12 @@ def draw(per_class: int, seed: int, size: int = 96) -> tuple[NDArray[np.uint8], 
         Images N × size × size × 3 uint8, labels N, and the class names, all of which begin with `synthetic_`. The
         arrays cannot be written to.
     """
+    return _drawn(per_class, seed, size)
+
+
+@cache
+def _drawn(per_class: int, seed: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
+    """The set by its numbers alone: a cache tells named arguments from others."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(CELLS)), per_class)
     images = np.stack([_picture(CELLS[CLASSES[label]], size, rng) for label in labels])

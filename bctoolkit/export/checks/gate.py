@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bctoolkit.documents import Outcome, worst
 from bctoolkit.documents.quantization import Gate, GateResult
 from bctoolkit.rendering.groups import over_groups
+from bctoolkit.statistics.clustered import number_of
 from bctoolkit.statistics.metrics import by_class
 from bctoolkit.statistics.paired import PairedChange, drop_interval, paired_change
 
@@ -65,7 +66,7 @@ def check_gate(
         raise ValueError(f"{len(labels)} labels, {reference.shape} and {observed.shape} for {len(classes)} classes")
     before, after = reference.argmax(1) == labels, observed.argmax(1) == labels
     change = paired_change(before, after, groups)
-    count = None if groups is None else len({*groups.tolist()})
+    count = number_of(groups)
     members = [labels == index for index in range(len(classes))]
     drops = np.array([_drop(before[mask], after[mask]) for mask in members])
     findings = _check_accuracy(change, count, gate.max_accuracy_drop)
