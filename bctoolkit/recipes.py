@@ -15,7 +15,7 @@ from bctoolkit.documents import Document, parse, read_toml
 from bctoolkit.documents.augmentation import STRENGTHS, Augment, AugmentOps
 from bctoolkit.documents.bounds import Below1, OpenShare, Positive, Rate, Share
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
-from bctoolkit.documents.networks import ColourNormalization
+from bctoolkit.documents.networks import BASELINE, LEAST_SIDE, ColourNormalization
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.documents.quantization import CalibrationSettings, Gate
 from bctoolkit.errors import RecipeError
@@ -30,6 +30,7 @@ __all__ = [
     "ExportRecipe",
     "Phase",
     "Precision",
+    "Shape",
     "Split",
     "TrainRecipe",
     "override",
@@ -38,6 +39,8 @@ __all__ = [
     "read_train_recipe",
 ]
 
+Shape = tuple[int, int, int]
+"""Height, width, channels."""
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 
 
@@ -88,11 +91,19 @@ class Phase(Document, frozen=True):
     """Epochs over which the rate would fall, where the phase ends earlier than that; 0 for the phase's own."""
     pipelines: Share = 1.0
     """Share of the images that get one of `augment.one_of`; the others get only `augment` itself."""
+    scale: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Side of the phase's images, as a share of the input's: small ones are faster to learn from, for all but the last
+    phase (Howard 2018, fast.ai on DAWNBench; Touvron et al. 2019, arXiv:1906.06423)."""
 
     def __post_init__(self) -> None:
         """Refuse a schedule that ends before the phase: a cosine would rise again."""
         if 0 < self.decay_epochs < self.epochs:
             raise ValueError(f"decay_epochs = {self.decay_epochs} is less than epochs = {self.epochs}")
+
+    def shape(self, contract: InputContract) -> Shape:
+        """Height, width and channels of the phase's images, validation images too."""
+        height, width, channels = contract.shape
+        return round(height * self.scale), round(width * self.scale), channels
 
 
 class Distill(Document, frozen=True):
@@ -170,6 +181,18 @@ class TrainRecipe(Document, frozen=True):
             raise ValueError("split.validation + split.test leave nothing to train on")
         if self.input.channels != 3:
             raise ValueError(f"input.channels is {self.input.channels}; networks are trained on RGB images, 3 channels")
+        for phase in self.phases:
+            self._require_scale(phase)
+
+    def _require_scale(self, phase: Phase) -> None:
+        """Refuse images that the phase makes too small, or that the network takes in one size only."""
+        height, width, _ = phase.shape(self.input)
+        if phase.scale < 1 and self.model == BASELINE:
+            raise ValueError(f"phase {phase.name}: scale = {phase.scale}, but {self.model} takes images of one size")
+        if phase.scale < 1 and min(height, width) < LEAST_SIDE:
+            raise ValueError(
+                f"phase {phase.name}: scale = {phase.scale} leaves {width}×{height} pixels; a side needs {LEAST_SIDE}"
+            )
 
 
 class ExportRecipe(Document, frozen=True):

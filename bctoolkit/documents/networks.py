@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from bctoolkit.errors import RecipeError
 
-__all__ = ["BASELINE", "CONVNEXT", "ColourNormalization", "Depths", "require_network"]
+__all__ = ["BASELINE", "CONVNEXT", "LEAST_SIDE", "ColourNormalization", "Depths", "require_network"]
 
 ColourNormalization = Literal["none", "white"]
 """What a network does to an image's colours before all else."""
@@ -28,6 +28,9 @@ CONVNEXT: dict[str, Depths] = {
 """Tiny and small: Liu et al. 2022, table 9. Atto to nano: the smaller widths of ConvNeXt V2 (arXiv:2301.00808)."""
 
 BASELINE = "baseline_cnn"
+
+LEAST_SIDE = 32
+"""Pixels: a smaller image has nothing left in the last stage."""
 
 
 def require_network(name: str) -> None:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from bctoolkit.documents.networks import BASELINE, CONVNEXT, ColourNormalization, Depths, require_network
+from bctoolkit.documents.networks import BASELINE, CONVNEXT, LEAST_SIDE, ColourNormalization, Depths, require_network
 from bctoolkit.errors import RecipeError
 from bctoolkit.networks.layers import Gelu, LayerScale, StochasticDepth, white_balanced
 
@@ -56,8 +56,10 @@ def build(
         RecipeError: no such network, or an input too small for it.
     """
     require_network(name)
-    if min(shape[:2]) < 32:
-        raise RecipeError(f"{name} needs images of at least 32×32 pixels, got {shape[0]}×{shape[1]}")
+    if min(shape[:2]) < LEAST_SIDE:
+        raise RecipeError(
+            f"{name} needs images of at least {LEAST_SIDE}×{LEAST_SIDE} pixels, got {shape[0]}×{shape[1]}"
+        )
     inputs = keras.Input(shape, name="image")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.data import Dataset
 from bctoolkit.errors import DatasetError
-from bctoolkit.recipes import TrainRecipe
+from bctoolkit.recipes import Shape, TrainRecipe
 from bctoolkit.train.augmentation.policy import augment
 
 __all__ = ["evaluation_batches", "steps_per_epoch", "training_batches", "translate_image_errors"]
@@ -25,7 +25,12 @@ def steps_per_epoch(count: int, recipe: TrainRecipe) -> int:
 
 
 def training_batches(
-    dataset: Dataset, index: NDArray[np.int64], recipe: TrainRecipe, first_step: int, one_of_share: float = 1.0
+    dataset: Dataset,
+    index: NDArray[np.int64],
+    recipe: TrainRecipe,
+    first_step: int,
+    one_of_share: float = 1.0,
+    shape: Shape | None = None,
 ) -> Any:
     """Endless batches from step `first_step` on, counted over all epochs and phases.
 
@@ -38,6 +43,7 @@ def training_batches(
         recipe: batch size, seed and augmentation.
         first_step: number of the first batch.
         one_of_share: share of the images that get one of the recipe's `augment.one_of`.
+        shape: height, width, channels that images are shrunk to before they are varied; None for their own.
 
     Returns:
         A `tf.data.Dataset` of (float32 images N×H×W×3, float32 labels N×classes, rows summing to 1).
@@ -55,17 +61,20 @@ def training_batches(
 
     def load(step: Any) -> tuple[Any, Any]:
         images, labels = tf.numpy_function(read, [step], (tf.uint8, tf.int64), stateful=False)
-        images = tf.ensure_shape(images, (None, *dataset.images.shape[1:]))
+        images = shrunk(tf.ensure_shape(images, (None, *dataset.images.shape[1:])), shape)
         labels = tf.one_hot(tf.ensure_shape(labels, (None,)), classes)
         seed = tf.stack([tf.constant(recipe.seed, tf.int64), step])
-        return augment(tf.cast(images, tf.float32), labels, seed, recipe.augment, one_of_share)
+        return augment(images, labels, seed, recipe.augment, one_of_share)
 
     numbers = tf.data.Dataset.counter(start=first_step)
     return numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
 
 
-def evaluation_batches(dataset: Dataset, index: NDArray[np.int64], batch_size: int) -> Any:
-    """The images at `index` in order and unchanged, as a `tf.data.Dataset` of (float32 images, one-hot labels)."""
+def evaluation_batches(dataset: Dataset, index: NDArray[np.int64], batch_size: int, shape: Shape | None = None) -> Any:
+    """The images at `index` in order, as a `tf.data.Dataset` of (float32 images, one-hot labels).
+
+    They are unchanged, or shrunk to a shape of height, width, channels.
+    """
 
     def read(start: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         rows = index[int(start) : int(start) + batch_size]
@@ -73,11 +82,18 @@ def evaluation_batches(dataset: Dataset, index: NDArray[np.int64], batch_size: i
 
     def load(start: Any) -> tuple[Any, Any]:
         images, labels = tf.numpy_function(read, [start], (tf.uint8, tf.int64), stateful=False)
-        images = tf.ensure_shape(images, (None, *dataset.images.shape[1:]))
-        return tf.cast(images, tf.float32), tf.one_hot(tf.ensure_shape(labels, (None,)), len(dataset.classes))
+        images = shrunk(tf.ensure_shape(images, (None, *dataset.images.shape[1:])), shape)
+        return images, tf.one_hot(tf.ensure_shape(labels, (None,)), len(dataset.classes))
 
     starts = tf.data.Dataset.range(0, len(index), batch_size)
     return starts.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def shrunk(images: Any, shape: Shape | None) -> Any:
+    """Images as float32, each pixel the mean of the area it covers where the shape is not their own."""
+    if shape in (None, tuple(images.shape[1:])):
+        return tf.cast(images, tf.float32)
+    return tf.image.resize(images, shape[:2], method="area")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -83,10 +83,8 @@ def fit(training: Training) -> list[EpochRow]:
     for phase in training.recipe.phases:
         unfreeze(training.model, phase)  # so that a wrong pattern is refused before the first epoch, not hours later
     state, arrays = training.checkpoint.load() or (TrainingState(), {})
-    validation = evaluation_batches(training.dataset, training.parts.validation, training.recipe.batch_size)
-    measure = validate(training.model)
     while state.phase < len(training.recipe.phases):
-        runner = PhaseRunner(training, training.recipe.phases[state.phase], lambda: measure(validation))
+        runner = PhaseRunner(training, training.recipe.phases[state.phase])
         runner.restore(arrays)
         with translate_image_errors():
             state, arrays = runner.run(state), {}
@@ -119,15 +117,22 @@ def unfreeze(model: keras.Model, phase: Phase) -> int:
 class PhaseRunner:
     """One phase: its compiled step, its optimizer, and the best weights so far."""
 
-    def __init__(self, training: Training, phase: Phase, validate: Callable[[], tuple[float, float]]) -> None:
-        self._training, self._phase, self._validate = training, phase, validate
+    def __init__(self, training: Training, phase: Phase) -> None:
+        self._training, self._phase = training, phase
         model, recipe = training.model, training.recipe
         trainable = unfreeze(model, phase)
+        self._shape = height, width, _ = phase.shape(recipe.input)
         training.progress.say(
             f"phase {phase.name}: {phase.epochs} epochs of {training.steps} steps, {trainable:,} trainable parameters"
+            + (f", images shrunk to {width}×{height}" if phase.scale < 1 else "")
         )
         self._optimizer = optimizer_for(model, recipe)
-        self._step = TrainStep(model, self._optimizer, recipe, training.class_weights, training.teacher)
+        self._step = TrainStep(
+            model, self._optimizer, recipe, training.class_weights, training.teacher, shape=self._shape
+        )
+        validation = training.parts.validation
+        self._validation = evaluation_batches(training.dataset, validation, recipe.batch_size, self._shape)
+        self._validate = validate(model, self._shape)
         self._best: list[NDArray[Any]] = []
         self._saved = time.monotonic()
 
@@ -145,7 +150,12 @@ class PhaseRunner:
             first_step = training.first_step(state)
             batches = iter(
                 training_batches(
-                    training.dataset, training.parts.train, training.recipe, first_step, one_of_share=phase.pipelines
+                    training.dataset,
+                    training.parts.train,
+                    training.recipe,
+                    first_step,
+                    one_of_share=phase.pipelines,
+                    shape=self._shape,
                 )
             )
             while not self._is_over(state):
@@ -191,7 +201,7 @@ class PhaseRunner:
         """Validate, write the epoch's row, and remember the weights if they are the best."""
         training, phase = self._training, self._phase
         with self._averaged():
-            loss, accuracy = self._validate()
+            loss, accuracy = self._validate(self._validation)
             if not math.isfinite(loss):
                 raise self._not_finite("validation loss", loss, state.epoch, training.steps)
             score = (accuracy, -loss)

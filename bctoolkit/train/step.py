@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from bctoolkit.recipes import TrainRecipe
+from bctoolkit.recipes import Shape, TrainRecipe
 from bctoolkit.train.devices import on_each, replicas, sum_over_devices
 
 __all__ = ["TrainStep", "balanced", "validate"]
@@ -25,6 +25,7 @@ class TrainStep:
         recipe: losses, moving average and distillation.
         class_weights: float32, one factor on the loss per class.
         teacher: the run to learn from, a model with the same inputs and classes; None for none.
+        shape: height, width, channels of the images it is trained on; None for the model's own.
     """
 
     def __init__(
@@ -34,17 +35,18 @@ class TrainStep:
         recipe: TrainRecipe,
         class_weights: NDArray[np.float32],
         teacher: keras.Model | None = None,
+        shape: Shape | None = None,
     ) -> None:
-        self._logits = logits_of(model)
-        self._teacher = None if teacher is None else logits_of(teacher)
+        self._logits = logits_of(model, shape)
+        self._teacher = None if teacher is None else logits_of(teacher, shape)
         self._optimizer, self._recipe, self._class_weights = optimizer, recipe, class_weights
         self._trainable = model.trainable_variables
         self._kernels = [weight for weight in self._trainable if weight.name.endswith("kernel")]
         self.average = [_average_of(weight) for weight in self._trainable] if recipe.ema else []
         """The moving average of each trainable weight."""
-        shape, classes = model.input_shape, model.output_shape[1]
+        classes = model.output_shape[1]
         gpu = bool(tf.config.list_physical_devices("GPU"))
-        signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec((None, classes), tf.float32)]
+        signature = [tf.TensorSpec(self._logits.input_shape, tf.float32), tf.TensorSpec((None, classes), tf.float32)]
         self.run: Callable[[Any, Any], Any] = (
             on_each(self._run, signature)
             if replicas() > 1
@@ -93,9 +95,9 @@ class TrainStep:
         return temperature**2 * tf.nn.softmax_cross_entropy_with_logits(soft, logits / temperature)
 
 
-def validate(model: keras.Model) -> Any:
+def validate(model: keras.Model, shape: Shape | None = None) -> Any:
     """A compiled function: batches of (images, labels) → mean cross entropy and accuracy over all images."""
-    logits_model = logits_of(model)
+    logits_model = logits_of(model, shape)
 
     def one(images: Any, labels: Any) -> tuple[Any, Any, Any]:
         logits = tf.cast(logits_model(images, training=False), tf.float32)
@@ -117,9 +119,12 @@ def balanced(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
     return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def logits_of(model: keras.Model) -> keras.Model:
-    """The same network up to its logits, sharing all weights."""
-    return keras.Model(model.input, model.get_layer(LOGITS).output)
+def logits_of(model: keras.Model, shape: Shape | None = None) -> keras.Model:
+    """The same network up to its logits, on images of a shape or of its own, sharing all weights."""
+    logits = keras.Model(model.input, model.get_layer(LOGITS).output)
+    if shape in (None, model.input_shape[1:]):
+        return logits
+    return keras.models.clone_model(logits, keras.Input(shape), clone_function=lambda layer: layer)
 
 
 def _average_of(weight: Any) -> Any:
