@@ -100,9 +100,9 @@ class Phase(Document, frozen=True):
         if 0 < self.decay_epochs < self.epochs:
             raise ValueError(f"decay_epochs = {self.decay_epochs} is less than epochs = {self.epochs}")
 
-    def shape(self, contract: InputContract) -> Shape:
-        """Height, width and channels of the phase's images, validation images too."""
-        height, width, channels = contract.shape
+    def shape(self, whole: Shape) -> Shape:
+        """Shape of the phase's images, those for validation too, where the network's own are so large."""
+        height, width, channels = whole
         return round(height * self.scale), round(width * self.scale), channels
 
 
@@ -186,7 +186,7 @@ class TrainRecipe(Document, frozen=True):
 
     def _require_scale(self, phase: Phase) -> None:
         """Refuse images that the phase makes too small, or that the network takes in one size only."""
-        height, width, _ = phase.shape(self.input)
+        height, width, _ = phase.shape(self.input.shape)
         if phase.scale < 1 and self.model == BASELINE:
             raise ValueError(f"phase {phase.name}: scale = {phase.scale}, but {self.model} takes images of one size")
         if phase.scale < 1 and min(height, width) < LEAST_SIDE:

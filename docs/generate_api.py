@@ -22,6 +22,7 @@ GROUPS = {
     "Open a bundle and ask it": ("load", "Classifier", "Prediction", "Picture"),
     "What a model takes": ("InputContract", "prepare"),
     "What is opened": ("ClassifierInfo", "SelfTest", "SelfTestMode"),
+    "Whose bundles to open": ("TrustedKey",),
     "The seam to an engine, and a stub for tests": ("Backend", "StubBackend"),
 }
 """Every name of `bctoolkit.runtime`, in the order in which one meets them."""

@@ -12,7 +12,15 @@ from bctoolkit import recipes
 from bctoolkit.documents import to_toml
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.errors import RecipeError
-from bctoolkit.recipes import ExportRecipe, TrainRecipe, override, read_budget, read_export_recipe, read_train_recipe
+from bctoolkit.recipes import (
+    ExportRecipe,
+    Phase,
+    TrainRecipe,
+    override,
+    read_budget,
+    read_export_recipe,
+    read_train_recipe,
+)
 from bctoolkit.workspace import shipped
 
 TRAIN = sorted((shipped() / "training" / "recipes").glob("*.toml"))
@@ -205,6 +213,8 @@ def test_a_misspelt_setting_is_answered_with_the_names_that_exist(recipe: Path, 
         "phases.0.decay_epochs=1",
         "phases.0.decay_epochs=-1",
         "phases.0.pipelines=1.5",
+        "phases.0.scale=0",
+        "phases.0.scale=1.5",
         "seed=4294967296",
         "input.layout=NCHW",
         "input.dtype=float16",
@@ -221,6 +231,24 @@ def test_a_value_that_makes_no_sense_is_refused(recipe: Path, setting: str) -> N
     with pytest.raises(RecipeError) as caught:
         read_train_recipe(recipe, (setting,))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("phases.1.scale=0.49",), "phase all: scale = 0.49 leaves 31×31 pixels; a side needs 32"),
+        (("phases.0.scale=0.75", "model=baseline_cnn"), "phase head: scale = 0.75, but baseline_cnn takes images of"),
+    ],
+)
+def test_a_phase_shrinks_images_to_what_the_network_takes(
+    recipe: Path, settings: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        read_train_recipe(recipe, settings)
+
+
+def test_a_phase_s_images_keep_their_channels() -> None:
+    assert Phase("small", 1, 1e-3, scale=0.667).shape((96, 128, 3)) == (64, 85, 3)
 
 
 def test_one_setting_sets_one_value_only(recipe: Path) -> None:

@@ -63,6 +63,10 @@ class Dataset:
             groups=None if self.groups is None else self.groups[index],
         )
 
+    def groups_of(self, hashes: NDArray[np.uint8]) -> NDArray[np.object_] | None:
+        """The group of each of N × 32 hashes, all of images of this set; None where groups are not known."""
+        return None if self.groups is None else self.groups[positions(hashes, self.hashes)]
+
     @cached_property
     def sha256(self) -> str:
         """One hash of all images and labels, whatever their order."""

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bctoolkit.data.dataset import positions
 from bctoolkit.documents import Outcome
 from bctoolkit.documents.formats import QUANTIZATIONS
 from bctoolkit.errors import ParityFailed
@@ -25,7 +24,7 @@ from bctoolkit.export.checks.parity_chain import (
     violations,
 )
 from bctoolkit.export.exporter import Exporter, QuantizationSettings
-from bctoolkit.export.plan import Artifact, Job
+from bctoolkit.export.plan import Artifact
 from bctoolkit.export.sensitivity.search import MixedPrecisionResult, SearchTask, search_mixed_precision
 from bctoolkit.export.variants import artifact_variant, predict_artifact
 from bctoolkit.manifest import ClassRecall, IntegerProducts, LabelledFigures, ParityStep
@@ -208,14 +207,9 @@ def labelled_figures(baseline: Baseline, checked: CheckedArtifact) -> LabelledFi
     known = labels >= 0
     if not known.any():
         return None
-    return _figures("test", labels[known], checked.variant.probabilities[known], names, _groups(baseline.job, known))
-
-
-def _groups(job: Job, known: NDArray[np.bool_]) -> NDArray[np.object_] | None:
-    """Which group each of the labelled check images is in, where the set knows."""
-    if job.data is None or job.data.dataset.groups is None:
-        return None
-    return job.data.dataset.groups[positions(job.check_images.hashes[known], job.data.dataset.hashes)]
+    job = baseline.job
+    groups = None if job.data is None else job.data.dataset.groups_of(job.check_images.hashes[known])
+    return _figures("test", labels[known], checked.variant.probabilities[known], names, groups)
 
 
 def _figures(

@@ -10,6 +10,7 @@ from bctoolkit.runtime.backends import Backend, StubBackend
 from bctoolkit.runtime.classifier import Classifier, Picture, Prediction, load
 from bctoolkit.runtime.info import ClassifierInfo, SelfTest
 from bctoolkit.runtime.self_test.run import SelfTestMode
+from bctoolkit.signing import TrustedKey
 
 __all__ = [
     "Backend",
@@ -21,6 +22,7 @@ __all__ = [
     "SelfTest",
     "SelfTestMode",
     "StubBackend",
+    "TrustedKey",
     "load",
     "prepare",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bctoolkit.statistics.distributions import binomial_interval, student_quantile
 
-__all__ = ["FEW_GROUPS", "clustered_interval", "design_effect", "number_of"]
+__all__ = ["FEW_GROUPS", "clustered_interval", "design_effect", "number_of", "taken"]
 
 LEVEL = 0.95
 
@@ -19,6 +19,11 @@ FEW_GROUPS = 10
 def number_of(groups: NDArray[Any] | None) -> int | None:
     """How many groups there are, by N names or numbers; None where they are not known."""
     return None if groups is None else len({*groups.tolist()})
+
+
+def taken(groups: NDArray[Any] | None, index: NDArray[Any]) -> NDArray[Any] | None:
+    """The groups of the images at `index`, positions or a mask; None where they are not known."""
+    return None if groups is None else groups[index]
 
 
 def clustered_interval(right: NDArray[np.bool_], groups: NDArray[Any]) -> tuple[float, float]:

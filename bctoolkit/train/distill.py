@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 
 from bctoolkit import networks, run
+from bctoolkit.documents.networks import BASELINE
 from bctoolkit.errors import RecipeError
 from bctoolkit.recipes import TrainRecipe
 
@@ -20,7 +21,7 @@ def load_teacher(recipe: TrainRecipe, runs: Path, classes: tuple[str, ...]) -> k
         classes: of the images to train on.
 
     Raises:
-        RecipeError: no such run, or it was made for other classes or another input.
+        RecipeError: no such run, or it was made for other classes, another input, or images of one size only.
     """
     name = recipe.distill.teacher
     if not name:
@@ -34,6 +35,8 @@ def load_teacher(recipe: TrainRecipe, runs: Path, classes: tuple[str, ...]) -> k
         raise RecipeError(f"distill.teacher {name!r} knows the classes {theirs}; the images have {ours}")
     if facts.input != recipe.input:
         raise RecipeError(f"distill.teacher {name!r} was trained on {facts.input}; give the recipe the same input")
+    if facts.model == BASELINE and any(phase.scale < 1 for phase in recipe.phases):
+        raise RecipeError(f"distill.teacher {name!r} is a {BASELINE}, which takes images of one size; leave out scale")
     teacher = networks.load_model(folder / run.MODEL)
     teacher.trainable = False
     return teacher

@@ -121,7 +121,7 @@ class PhaseRunner:
         self._training, self._phase = training, phase
         model, recipe = training.model, training.recipe
         trainable = unfreeze(model, phase)
-        self._shape = height, width, _ = phase.shape(recipe.input)
+        self._shape = height, width, _ = phase.shape(model.input_shape[1:])
         training.progress.say(
             f"phase {phase.name}: {phase.epochs} epochs of {training.steps} steps, {trainable:,} trainable parameters"
             + (f", images shrunk to {width}×{height}" if phase.scale < 1 else "")

@@ -62,7 +62,7 @@ def _phase(
     progress.step(f"timing phase {phase.name}", 0, 1)
     trainable = unfreeze(model, phase)
     equal = np.ones(len(dataset.classes), np.float32)
-    shape = phase.shape(recipe.input)
+    shape = phase.shape(model.input_shape[1:])
     step = TrainStep(model, optimizer_for(model, recipe), recipe, equal, teacher, shape=shape)
     batches = iter(training_batches(dataset, parts.train, recipe, 0, one_of_share=phase.pipelines, shape=shape))
     training = _median_seconds(lambda: step.run(*next(batches))[0])

@@ -85,6 +85,15 @@ def test_flips_and_turns_give_all_eight_symmetries_of_a_square_and_nothing_else(
     assert counts.min() > 35  # evenly: 64 each, standard deviation 7.5
 
 
+def test_flips_come_before_turns_each_by_its_own_coin() -> None:
+    images = batch(64)
+    flipped, turned = (changed(only(**{name: True}), images) for name in ("flip", "rotate90"))
+    both_done = changed(only(flip=True, rotate90=True), images)
+    for image, mirrored, turn, result in zip(images, flipped, turned, both_done, strict=True):
+        quarter_turns = next(k for k in range(4) if (np.rot90(image, k) == turn).all())
+        np.testing.assert_array_equal(result, np.rot90(mirrored, quarter_turns))
+
+
 def test_turns_alone_never_mirror() -> None:
     image = batch(1)[0]
     variants = {x.tobytes() for x in changed(only(rotate90=True), np.repeat(image[None], 128, axis=0))}

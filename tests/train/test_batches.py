@@ -55,6 +55,25 @@ def test_every_epoch_changes_an_image_anew(dataset: Dataset) -> None:
     assert len({batch.tobytes() for batch in batches}) == 6
 
 
+def test_shrunk_images_are_means_of_what_each_pixel_covers() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3), dtype=np.uint8)
+    dataset = Dataset(images, np.arange(6) % 2, ("even", "odd"), np.zeros((6, 32), np.uint8), "noise")
+    recipe, index = TrainRecipe(phases=PHASES, batch_size=6, augment=PLAIN), np.arange(6)
+    expected = images.reshape(6, 4, 2, 6, 2, 3).mean((2, 4))
+    (evaluated, _), *_ = evaluation_batches(dataset, index, 6, (4, 6, 3))
+    np.testing.assert_allclose(evaluated, expected, atol=1e-3)
+    trained, labels = next(iter(training_batches(dataset, index, recipe, 0, shape=(4, 6, 3))))
+    order = [int(np.abs(expected - image).max((1, 2, 3)).argmin()) for image in np.asarray(trained)]
+    assert sorted(order) == list(range(6))
+    np.testing.assert_allclose(trained, expected[order], atol=1e-3)
+    np.testing.assert_array_equal(np.asarray(labels).argmax(1), dataset.labels[order])
+
+
+def test_images_of_their_own_shape_are_not_touched(dataset: Dataset) -> None:
+    (images, _), *_ = evaluation_batches(dataset, np.arange(20), 20, (8, 8, 3))
+    np.testing.assert_array_equal(images, dataset.images.astype(np.float32))
+
+
 def test_evaluation_keeps_order_and_pixels(dataset: Dataset) -> None:
     index = np.array([3, 1, 2])
     images = np.concatenate([np.asarray(images) for images, _ in evaluation_batches(dataset, index, 2)])

@@ -73,6 +73,17 @@ def test_a_run_that_is_not_there_is_named_with_the_shelf(runs: Path) -> None:
         load_teacher(recipe("huge"), runs, CLASSES)
 
 
+def test_a_teacher_that_takes_one_size_is_refused_where_a_phase_shrinks_its_images(runs: Path) -> None:
+    phases = (Phase("small", 1, 1e-3, ("*",), scale=0.5),)
+    student = TrainRecipe(
+        model="convnext_atto", distill=Distill("big"), phases=phases, input=InputContract(height=64, width=64)
+    )
+    facts = msgspec.structs.replace(run.read(runs / "big"), input=student.input)
+    (runs / "big" / run.FACTS).write_bytes(to_json(facts))
+    with pytest.raises(RecipeError, match="'big' is a baseline_cnn, which takes images of one size"):
+        load_teacher(student, runs, CLASSES)
+
+
 def test_a_teacher_of_other_classes_is_refused_with_both_lists(runs: Path) -> None:
     with pytest.raises(RecipeError, match=r"'big' knows the classes dark, light; the images have light, dark"):
         load_teacher(recipe("big"), runs, ("light", "dark"))

@@ -18,7 +18,7 @@ from bctoolkit.train import fit as module
 from bctoolkit.train.batches import evaluation_batches
 from bctoolkit.train.fit import Training, fit, unfreeze
 from bctoolkit.train.optimizer import optimizer_for
-from bctoolkit.train.step import TrainStep, validate
+from bctoolkit.train.step import TrainStep, logits_of, validate
 from tests.support.progress import OnLine
 
 pytestmark = pytest.mark.slow
@@ -69,6 +69,26 @@ def test_frozen_layers_of_a_convnext_do_not_move_by_one_bit_and_the_others_do(st
     fit(start(model, recipe(tune, precision=policy, batch_size=2, keep="last"), name="b"))
     expected = {name for name in first if name.endswith("_depthwise") or name.startswith(("stage_3_", "head_"))}
     assert moved(after_head, weights(model)) == expected
+
+
+@pytest.mark.usefixtures("mini")
+def test_a_phase_of_shrunk_images_trains_the_same_weights_and_validates_at_its_size(start: Start) -> None:
+    keras.utils.set_random_seed(0)
+    model = networks.build("convnext_mini", 2, (64, 64, 3), layer_scale=1.0)
+    small = everything(1, scale=0.5, name="small")
+    training = start(model, recipe(small, model="convnext_atto", keep="last"))
+    pixels = training.dataset.images.repeat(2, axis=1).repeat(2, axis=2)
+    doubled = replace(training, dataset=replace(training.dataset, images=pixels))
+    before = weights(model)
+    (row,) = fit(doubled)
+    assert moved(before, weights(model)) == set(before)
+    batches = evaluation_batches(doubled.dataset, doubled.parts.validation, 8, (32, 32, 3))
+    assert (row.val_loss, row.val_accuracy) == pytest.approx(validate(model, (32, 32, 3))(batches), rel=1e-5)
+    assert model.input_shape == (None, 64, 64, 3)
+    same = networks.build("convnext_mini", 2, (32, 32, 3), layer_scale=1.0)
+    same.set_weights(model.get_weights())
+    images = training.dataset.images[:3].astype(np.float32)
+    np.testing.assert_allclose(logits_of(model, (32, 32, 3))(images), logits_of(same)(images), rtol=1e-5, atol=1e-5)
 
 
 def test_the_history_has_a_row_per_epoch_over_all_phases(start: Start) -> None:

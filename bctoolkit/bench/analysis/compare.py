@@ -17,6 +17,7 @@ from bctoolkit.data.dataset import positions
 from bctoolkit.documents import Document
 from bctoolkit.errors import RecipeError
 from bctoolkit.statistics import paired
+from bctoolkit.statistics.clustered import taken
 
 __all__ = [
     "Change",
@@ -322,7 +323,7 @@ def _accuracy_change(
     labels, groups = second.labelled.labels[common], second.labelled.groups
     was_right = first.labelled.observed[index[common]].argmax(1) == first.labelled.labels[index[common]]
     is_right = second.labelled.observed[common].argmax(1) == labels
-    change = paired.paired_change(was_right, is_right, None if groups is None else groups[common])
+    change = paired.paired_change(was_right, is_right, taken(groups, common))
     low, high = change.ci95
     trend = Trend.UNCLEAR
     if low > 0:

@@ -10,9 +10,8 @@ from bctoolkit.bench.documents.judgements import Labelled, ParityReport, Robustn
 from bctoolkit.bench.documents.predictions import LabelledPredictions, Predictions
 from bctoolkit.bundle import Bundle
 from bctoolkit.data import Dataset
-from bctoolkit.data.dataset import positions
 from bctoolkit.statistics import metrics, paired
-from bctoolkit.statistics.clustered import number_of
+from bctoolkit.statistics.clustered import number_of, taken
 from bctoolkit.statistics.metrics import Probabilities
 
 __all__ = ["compare_with_reference", "with_groups", "with_robustness"]
@@ -41,10 +40,9 @@ def compare_with_reference(bundle: Bundle, predictions: Predictions, source: str
 def with_groups(predictions: Predictions, dataset: Dataset | None) -> Predictions:
     """The same predictions, which know the groups of the labelled images where the set they are of does."""
     labelled = predictions.labelled
-    if labelled is None or dataset is None or dataset.groups is None:
+    if labelled is None or dataset is None or (names := dataset.groups_of(labelled.hashes)) is None:
         return predictions
-    numbers = np.unique(dataset.groups.astype(str), return_inverse=True)[1].astype(np.int64)
-    groups = numbers[positions(labelled.hashes, dataset.hashes)]
+    groups = np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
     return replace(predictions, labelled=replace(labelled, groups=groups))
 
 
@@ -83,7 +81,7 @@ def _relative_to_reference(
     labels, observed, groups = predictions.labels, predictions.observed, predictions.groups
     reference_right, right = reference.argmax(1) == labels, observed.argmax(1) == labels
     by_class = {
-        name: paired.paired_change(reference_right[mask], right[mask], None if groups is None else groups[mask])
+        name: paired.paired_change(reference_right[mask], right[mask], taken(groups, mask))
         for position, name in enumerate(names)
         if (mask := labels == position).any()
     }

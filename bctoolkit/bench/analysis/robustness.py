@@ -12,6 +12,7 @@ from bctoolkit.bundle import Bundle
 from bctoolkit.data.corruptions.suite import CORRUPTIONS, SEVERITIES, SUITE
 from bctoolkit.data.dataset import positions
 from bctoolkit.statistics import paired
+from bctoolkit.statistics.clustered import taken
 
 __all__ = ["FLOAT", "robustness_by_target"]
 
@@ -34,7 +35,7 @@ class SuiteDecisions(NamedTuple):
 
     def take(self, index: NDArray[np.int64]) -> "SuiteDecisions":
         """The same of some of the images."""
-        groups = None if self.groups is None else self.groups[index]
+        groups = taken(self.groups, index)
         return SuiteDecisions(self.hashes[index], self.clean[index], self.corrupted[index], groups)
 
 
@@ -65,10 +66,10 @@ def _decisions(predictions: LabelledPredictions | None) -> SuiteDecisions | None
     if predictions is None or predictions.sample is None or predictions.corrupted is None:
         return None
     sample = predictions.sample
-    labels, groups = predictions.labels[sample], predictions.groups
+    labels, groups = predictions.labels[sample], taken(predictions.groups, sample)
     clean = predictions.observed[sample].argmax(1) == labels
     corrupted = predictions.corrupted == labels[:, None, None]
-    return SuiteDecisions(predictions.hashes[sample], clean, corrupted, None if groups is None else groups[sample])
+    return SuiteDecisions(predictions.hashes[sample], clean, corrupted, groups)
 
 
 def _float_form(key: str, bundles: dict[str, Bundle]) -> str | None:

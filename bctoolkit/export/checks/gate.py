@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bctoolkit.documents import Outcome, worst
 from bctoolkit.documents.quantization import Gate, GateResult
 from bctoolkit.rendering.groups import over_groups
-from bctoolkit.statistics.clustered import number_of
+from bctoolkit.statistics.clustered import number_of, taken
 from bctoolkit.statistics.metrics import by_class
 from bctoolkit.statistics.paired import PairedChange, drop_interval, paired_change
 
@@ -71,9 +71,7 @@ def check_gate(
     drops = np.array([_drop(before[mask], after[mask]) for mask in members])
     findings = _check_accuracy(change, count, gate.max_accuracy_drop)
     for name, mask in zip(classes, members, strict=True):
-        findings += _check_recall(
-            name, before[mask], after[mask], None if groups is None else groups[mask], gate.max_recall_drop
-        )
+        findings += _check_recall(name, before[mask], after[mask], taken(groups, mask), gate.max_recall_drop)
     findings.sort(key=lambda finding: finding[0].severity, reverse=True)
     largest = int(np.nanargmax(drops))
     return GateResult(
