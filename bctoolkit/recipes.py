@@ -92,8 +92,9 @@ class Phase(Document, frozen=True):
     pipelines: Share = 1.0
     """Share of the images that get one of `augment.one_of`; the others get only `augment` itself."""
     scale: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    """Side of the phase's images, as a share of the input's: small ones are faster to learn from, for all but the last
-    phase (Howard 2018, fast.ai on DAWNBench; Touvron et al. 2019, arXiv:1906.06423)."""
+    """Side of the phase's images, as a share of the input's, but of no fewer than 32 pixels: small images are faster
+    to learn from, before a last phase of whole ones (Touvron et al. 2019, arXiv:1906.06423; Tan & Le 2021,
+    arXiv:2104.00298)."""
 
     def __post_init__(self) -> None:
         """Refuse a schedule that ends before the phase: a cosine would rise again."""
@@ -103,7 +104,8 @@ class Phase(Document, frozen=True):
     def shape(self, whole: Shape) -> Shape:
         """Shape of the phase's images, those for validation too, where the network's own are so large."""
         height, width, channels = whole
-        return round(height * self.scale), round(width * self.scale), channels
+        scale = min(1.0, max(self.scale, LEAST_SIDE / min(height, width)))
+        return round(height * scale), round(width * scale), channels
 
 
 class Distill(Document, frozen=True):
@@ -181,18 +183,8 @@ class TrainRecipe(Document, frozen=True):
             raise ValueError("split.validation + split.test leave nothing to train on")
         if self.input.channels != 3:
             raise ValueError(f"input.channels is {self.input.channels}; networks are trained on RGB images, 3 channels")
-        for phase in self.phases:
-            self._require_scale(phase)
-
-    def _require_scale(self, phase: Phase) -> None:
-        """Refuse images that the phase makes too small, or that the network takes in one size only."""
-        height, width, _ = phase.shape(self.input.shape)
-        if phase.scale < 1 and self.model == BASELINE:
-            raise ValueError(f"phase {phase.name}: scale = {phase.scale}, but {self.model} takes images of one size")
-        if phase.scale < 1 and min(height, width) < LEAST_SIDE:
-            raise ValueError(
-                f"phase {phase.name}: scale = {phase.scale} leaves {width}×{height} pixels; a side needs {LEAST_SIDE}"
-            )
+        if self.model == BASELINE and any(phase.scale < 1 for phase in self.phases):
+            raise ValueError(f"{self.model} takes images of one size, so no phase can have a scale")
 
 
 class ExportRecipe(Document, frozen=True):

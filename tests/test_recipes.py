@@ -15,6 +15,7 @@ from bctoolkit.errors import RecipeError
 from bctoolkit.recipes import (
     ExportRecipe,
     Phase,
+    Shape,
     TrainRecipe,
     override,
     read_budget,
@@ -233,22 +234,26 @@ def test_a_value_that_makes_no_sense_is_refused(recipe: Path, setting: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_a_network_that_takes_one_size_has_no_phase_of_another(recipe: Path) -> None:
+    with pytest.raises(RecipeError, match="baseline_cnn takes images of one size, so no phase can have a scale"):
+        read_train_recipe(recipe, ("phases.0.scale=0.75", "model=baseline_cnn"))
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("scale", "whole", "expected"),
     [
-        (("phases.1.scale=0.49",), "phase all: scale = 0.49 leaves 31×31 pixels; a side needs 32"),
-        (("phases.0.scale=0.75", "model=baseline_cnn"), "phase head: scale = 0.75, but baseline_cnn takes images of"),
+        (0.667, (96, 128, 3), (64, 85, 3)),
+        (0.5, (48, 96, 3), (32, 64, 3)),
+        (0.01, (64, 64, 3), (32, 32, 3)),
+        (0.5, (32, 40, 3), (32, 40, 3)),
+        (0.5, (28, 28, 3), (28, 28, 3)),
+        (1.0, (96, 97, 3), (96, 97, 3)),
     ],
 )
-def test_a_phase_shrinks_images_to_what_the_network_takes(
-    recipe: Path, settings: tuple[str, ...], message: str
+def test_a_phase_s_images_keep_their_form_and_no_side_falls_below_what_networks_take(
+    scale: float, whole: Shape, expected: Shape
 ) -> None:
-    with pytest.raises(RecipeError, match=message):
-        read_train_recipe(recipe, settings)
-
-
-def test_a_phase_s_images_keep_their_channels() -> None:
-    assert Phase("small", 1, 1e-3, scale=0.667).shape((96, 128, 3)) == (64, 85, 3)
+    assert Phase("small", 1, 1e-3, scale=scale).shape(whole) == expected
 
 
 def test_one_setting_sets_one_value_only(recipe: Path) -> None:

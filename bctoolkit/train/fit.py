@@ -124,7 +124,7 @@ class PhaseRunner:
         self._shape = height, width, _ = phase.shape(model.input_shape[1:])
         training.progress.say(
             f"phase {phase.name}: {phase.epochs} epochs of {training.steps} steps, {trainable:,} trainable parameters"
-            + (f", images shrunk to {width}×{height}" if phase.scale < 1 else "")
+            + (f", images shrunk to {width}×{height}" if self._shape != model.input_shape[1:] else "")
         )
         self._optimizer = optimizer_for(model, recipe)
         self._step = TrainStep(
