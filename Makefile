@@ -24,7 +24,8 @@ demo: $(INSTALLED)  ## the whole way once on synthetic pictures: train, export, 
 check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy
+	@# 2 is no error of types: on a very busy machine its worker processes start too late for it
+	$(BIN)/mypy || { [ $$? = 2 ] && $(BIN)/mypy --num-workers=0; }
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tests/architecture.py
 

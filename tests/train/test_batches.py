@@ -71,7 +71,7 @@ def test_shrunk_images_are_means_of_what_each_pixel_covers() -> None:
 
 def test_images_of_their_own_shape_are_not_touched(dataset: Dataset) -> None:
     (images, _), *_ = evaluation_batches(dataset, np.arange(20), 20, (8, 8, 3))
-    np.testing.assert_array_equal(images, dataset.images.astype(np.float32))
+    np.testing.assert_array_equal(images, np.asarray(dataset.images[:], np.float32))
 
 
 def test_evaluation_keeps_order_and_pixels(dataset: Dataset) -> None:

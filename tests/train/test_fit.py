@@ -77,7 +77,7 @@ def test_a_phase_of_shrunk_images_trains_the_same_weights_and_validates_at_its_s
     model = networks.build("convnext_mini", 2, (64, 64, 3), layer_scale=1.0)
     small = everything(1, scale=0.5, name="small")
     training = start(model, recipe(small, model="convnext_atto", keep="last"))
-    pixels = training.dataset.images.repeat(2, axis=1).repeat(2, axis=2)
+    pixels = training.dataset.images[:].repeat(2, axis=1).repeat(2, axis=2)
     doubled = replace(training, dataset=replace(training.dataset, images=pixels))
     before = weights(model)
     (row,) = fit(doubled)
