@@ -135,7 +135,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[tuple[float, flo
 
     def give(figures: list[tuple[float, float]]) -> None:
         remaining = iter(figures)
-        monkeypatch.setattr(module, "validate", lambda model: lambda batches: next(remaining))
+        monkeypatch.setattr(module, "validate", lambda model, shape: lambda batches: next(remaining))
 
     return give
 

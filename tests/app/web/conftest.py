@@ -43,7 +43,7 @@ def onnx_page(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     options = ("--out", "onnx", "--trusted", KEY, "--engine-files", node_modules)
     done = fresh_bctk("app", "web", ZOO / "atto-onnx-int8-dynamic", *options, cwd=root)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "onnx: 19.0 MB; serve it over https, or on localhost\n"
+    assert done.stdout == "onnx: 19.1 MB; serve it over https, or on localhost\n"
     return root / "onnx"
 
 
