@@ -22,7 +22,7 @@ NAMES = ("atto-onnx-int8-dynamic", "atto-tflite-int8-dynamic")
 
 @cache
 def synthetic_images() -> set[bytes]:
-    return {image.tobytes() for image in draw(per_class=6, seed=0, size=96)[0]}
+    return {image.tobytes() for image in draw(per_class=7, seed=0, size=96)[0]}
 
 
 def figures(name: str) -> dict[str, Any]:

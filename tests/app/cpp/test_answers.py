@@ -97,7 +97,7 @@ def test_a_wrong_value_an_answer_and_a_picture_that_is_taken_are_each_told(onnx_
 def test_all_golden_images_are_as_sealed(app: App) -> None:
     done = app.run(app.bundle, "--self-test")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "parity on 32 golden images: top-1 agreement 100.00%" in done.stdout
+    assert "parity on 40 golden images: top-1 agreement 100.00%" in done.stdout
 
 
 def test_drawn_pictures_are_answered_as_in_python(app: App, tmp_path: Path) -> None:
