@@ -183,8 +183,13 @@ class TrainRecipe(Document, frozen=True):
             raise ValueError("split.validation + split.test leave nothing to train on")
         if self.input.channels != 3:
             raise ValueError(f"input.channels is {self.input.channels}; networks are trained on RGB images, 3 channels")
-        if self.model == BASELINE and any(phase.scale < 1 for phase in self.phases):
+        if self.model == BASELINE and self.shrinks:
             raise ValueError(f"{self.model} takes images of one size, so no phase can have a scale")
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether a phase learns from images smaller than the input."""
+        return any(phase.scale < 1 for phase in self.phases)
 
 
 class ExportRecipe(Document, frozen=True):

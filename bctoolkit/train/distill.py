@@ -35,7 +35,7 @@ def load_teacher(recipe: TrainRecipe, runs: Path, classes: tuple[str, ...]) -> k
         raise RecipeError(f"distill.teacher {name!r} knows the classes {theirs}; the images have {ours}")
     if facts.input != recipe.input:
         raise RecipeError(f"distill.teacher {name!r} was trained on {facts.input}; give the recipe the same input")
-    if facts.model == BASELINE and any(phase.scale < 1 for phase in recipe.phases):
+    if facts.model == BASELINE and recipe.shrinks:
         raise RecipeError(f"distill.teacher {name!r} is a {BASELINE}, which takes images of one size; leave out scale")
     teacher = networks.load_model(folder / run.MODEL)
     teacher.trainable = False

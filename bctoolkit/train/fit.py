@@ -2,10 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from bctoolkit.data import Dataset, Parts
 from bctoolkit.errors import RecipeError
 from bctoolkit.progress import Progress
-from bctoolkit.recipes import Phase, TrainRecipe
+from bctoolkit.recipes import Phase, Shape, TrainRecipe
 from bctoolkit.run import EpochRow
 from bctoolkit.train.batches import evaluation_batches, steps_per_epoch, training_batches, translate_image_errors
 from bctoolkit.train.checkpoint import Arrays, TrainingCheckpoint, TrainingState
@@ -83,8 +84,16 @@ def fit(training: Training) -> list[EpochRow]:
     for phase in training.recipe.phases:
         unfreeze(training.model, phase)  # so that a wrong pattern is refused before the first epoch, not hours later
     state, arrays = training.checkpoint.load() or (TrainingState(), {})
+
+    @cache
+    def validation(shape: Shape) -> Callable[[], tuple[float, float]]:
+        """Compiled once for all phases of a shape."""
+        batches = evaluation_batches(training.dataset, training.parts.validation, training.recipe.batch_size, shape)
+        measure = validate(training.model, shape)
+        return lambda: measure(batches)
+
     while state.phase < len(training.recipe.phases):
-        runner = PhaseRunner(training, training.recipe.phases[state.phase])
+        runner = PhaseRunner(training, training.recipe.phases[state.phase], validation)
         runner.restore(arrays)
         with translate_image_errors():
             state, arrays = runner.run(state), {}
@@ -117,7 +126,9 @@ def unfreeze(model: keras.Model, phase: Phase) -> int:
 class PhaseRunner:
     """One phase: its compiled step, its optimizer, and the best weights so far."""
 
-    def __init__(self, training: Training, phase: Phase) -> None:
+    def __init__(
+        self, training: Training, phase: Phase, validation: Callable[[Shape], Callable[[], tuple[float, float]]]
+    ) -> None:
         self._training, self._phase = training, phase
         model, recipe = training.model, training.recipe
         trainable = unfreeze(model, phase)
@@ -130,9 +141,7 @@ class PhaseRunner:
         self._step = TrainStep(
             model, self._optimizer, recipe, training.class_weights, training.teacher, shape=self._shape
         )
-        validation = training.parts.validation
-        self._validation = evaluation_batches(training.dataset, validation, recipe.batch_size, self._shape)
-        self._validate = validate(model, self._shape)
+        self._validate = validation(self._shape)
         self._best: list[NDArray[Any]] = []
         self._saved = time.monotonic()
 
@@ -201,7 +210,7 @@ class PhaseRunner:
         """Validate, write the epoch's row, and remember the weights if they are the best."""
         training, phase = self._training, self._phase
         with self._averaged():
-            loss, accuracy = self._validate(self._validation)
+            loss, accuracy = self._validate()
             if not math.isfinite(loss):
                 raise self._not_finite("validation loss", loss, state.epoch, training.steps)
             score = (accuracy, -loss)
