@@ -4,7 +4,6 @@ A recipe is a TOML file; `bctk … --set key=value` overrides single values. Unk
 ones. The resolved recipe is stored with what it made.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from bctoolkit.documents.augmentation import STRENGTHS, Augment, AugmentOps
 from bctoolkit.documents.bounds import Below1, OpenShare, Positive, Rate, Share
 from bctoolkit.documents.formats import FORMATS, QUANTIZATIONS
 from bctoolkit.documents.networks import BASELINE, LEAST_SIDE, ColourNormalization
+from bctoolkit.documents.options import pattern_fault
 from bctoolkit.documents.preprocessing import InputSettings, OutputSettings
 from bctoolkit.documents.quantization import CalibrationSettings, Gate
 from bctoolkit.errors import RecipeError
@@ -64,10 +64,8 @@ class Split(Document, frozen=True):
 
 
 def _require_pattern(group: str) -> None:
-    try:
-        re.compile(group)
-    except re.error as problem:
-        raise ValueError(f"group: {group!r} is no regular expression ({problem})") from None
+    if fault := pattern_fault(group):
+        raise ValueError(f"group: {fault}")
 
 
 class Phase(Document, frozen=True):

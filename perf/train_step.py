@@ -98,7 +98,7 @@ def fed(source: str) -> None:
 
 def race(batch: int, commands: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
     """Take turns with one step each; print milliseconds per image."""
-    times = in_turns(commands, rounds, runs=1)
+    times = in_turns(commands, rounds, runs=1, sittings=1)  # a step takes a minute to compile
     print(f"all weights, batch {batch}, {rounds} rounds in turns of one step")
     for case, samples in times.items():
         print(f"  {case:28} {statistics.median(samples) / batch:7.1f} ms/image")

@@ -16,6 +16,8 @@ import psutil
 PAUSE = 0.1
 """Seconds before a turn: the threads of ONNX Runtime spin on after a run, and would slow another process by half."""
 
+SITTINGS = 4
+"""Times that programs are started anew: what memory a process gets is luck that it keeps to its end."""
 
 QUIET = 0.2
 """CPUs that other programs keep busy on a machine whose figures are worth something."""
@@ -33,21 +35,33 @@ def if_busy(loads: Iterable[float]) -> str:
     return f" **Measured on a busy machine** ({most:.1f} CPUs kept busy by others): not to be quoted." * (most > QUIET)
 
 
-def in_turns(cases: Mapping[str, Sequence[str]], rounds: int, runs: int) -> dict[str, list[float]]:
-    """Median milliseconds of each case in each round: A B C, A B C, …, so that a drifting machine hits all alike."""
-    children: dict[str, subprocess.Popen[str]] = {}
-    try:
-        for name, command in cases.items():
-            children[name] = _start(name, command)
-        times: dict[str, list[float]] = {name: [] for name in cases}
-        for _ in range(rounds):
-            for name, child in children.items():
-                time.sleep(PAUSE)
-                times[name].append(_ask(child, runs))
-        return times
-    finally:
-        for child in children.values():
-            child.kill()
+def in_turns(
+    cases: Mapping[str, Sequence[str]], rounds: int, runs: int, sittings: int = SITTINGS
+) -> dict[str, list[float]]:
+    """Median milliseconds of each case in each round: A B C, A B C, …, so that a drifting machine hits all alike.
+
+    Args:
+        cases: command lines by name.
+        rounds: of all sittings together, rounded up to a multiple of them.
+        runs: that a case does in its turn.
+        sittings: times that all programs are started anew, each time in the other order.
+    """
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for sitting in range(sittings):
+        order = list(cases)[:: -1 if sitting % 2 else 1]
+        children: dict[str, subprocess.Popen[str]] = {}
+        try:
+            for name in order:
+                children[name] = _start(name, cases[name])
+            for _ in range(-(-rounds // sittings)):
+                for name, child in children.items():
+                    time.sleep(PAUSE)
+                    times[name].append(_ask(child, runs))
+        finally:
+            for child in children.values():
+                child.kill()
+                child.communicate()
+    return times
 
 
 def answer(run: Callable[[], object], warm_up: int) -> None:

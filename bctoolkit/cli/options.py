@@ -1,11 +1,11 @@
 """Options that several commands take, each declared once."""
 
-import re
 from pathlib import Path
 from typing import get_args
 
 import click
 
+from bctoolkit.documents.options import pattern_fault
 from bctoolkit.documents.preprocessing import Channels, Head
 
 __all__ = [
@@ -51,10 +51,8 @@ prepared = click.option(
 
 def _pattern(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     """A regular expression, refused before images are read where it is none."""
-    try:
-        re.compile(text or "")
-    except re.error as problem:
-        raise click.BadParameter(f"{text!r} is no regular expression ({problem})") from None
+    if fault := pattern_fault(text or ""):
+        raise click.BadParameter(fault)
     return text
 
 

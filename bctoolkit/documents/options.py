@@ -9,13 +9,22 @@ from bctoolkit.errors import RecipeError
 from bctoolkit.untrusted.files import read_bounded
 from bctoolkit.untrusted.values import from_json
 
-__all__ = ["read_labels", "read_prepared", "read_scale", "read_size"]
+__all__ = ["pattern_fault", "read_labels", "read_prepared", "read_scale", "read_size"]
 
 MOST_BYTES = 4 * 2**20
 """Of a file of labels."""
 
 NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?:/(\d+\.?\d*))?", re.ASCII | re.IGNORECASE)
 """A decimal number, or one over another."""
+
+
+def pattern_fault(text: str) -> str | None:
+    """Why a text is no regular expression; None where it is one."""
+    try:
+        re.compile(text)
+    except re.error as problem:
+        return f"{text!r} is no regular expression ({problem})"
+    return None
 
 
 def read_scale(text: str, option: str = "--scale") -> str | list[float]:

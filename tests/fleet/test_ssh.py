@@ -215,7 +215,7 @@ def test_a_fleet_with_this_machine_and_one_without_network(two: tuple[Sshd, Sshd
     zoo = Path(__file__).parents[2] / "exports" / "zoo"
     bundles = [zoo / f"atto-{kind}-int8-dynamic" for kind in ("onnx", "tflite")]
     done = fresh_bctk(
-        "bench", *bundles, "--out", "report", "--on", first.address, "--on", f"ssh://127.0.0.1:{second.port}",
+        "bench", *bundles, "--quick", "--out", "report", "--on", first.address, "--on", f"ssh://127.0.0.1:{second.port}",
         "--on", "local", "--python", python, "--ssh-config", config, "--threads", "1", cwd=tmp_path, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done

@@ -96,11 +96,15 @@ class Browser:
 
     def wait(self, condition: str, seconds: float = 120) -> Any:
         """The value of a script in the page, as soon as it is one that counts as true."""
-        end = time.monotonic() + seconds
-        while not (value := self.evaluate(condition)):
-            assert time.monotonic() < end, f"not within {seconds} s: {condition}"
+        end, problem = time.monotonic() + seconds, ""
+        while time.monotonic() < end:
+            try:
+                if value := self.evaluate(condition):
+                    return value
+            except AssertionError as between_two_pages:
+                problem = str(between_two_pages)
             time.sleep(0.05)
-        return value
+        raise AssertionError(f"not within {seconds} s: {condition} {problem}")
 
     def choose(self, selector: str, files: list[Path]) -> None:
         """Pick files in an input of the page."""

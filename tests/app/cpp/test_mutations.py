@@ -47,14 +47,14 @@ def counts(harness: App, *words: object) -> tuple[int, int]:
     return int(taken), int(refused)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_damaged_pictures(seed: int, harness: App) -> None:
     taken, refused = counts(harness, "mutate", seed, 3000, *sorted(IMAGES.iterdir()))
     assert taken + refused == 3000
     assert min(taken, refused) > 100
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_damaged_bundles(seed: int, harness: App, ruled: Path, tmp_path: Path) -> None:
     scratch = shutil.copytree(ruled, tmp_path / "scratch")
     taken, refused = counts(harness, "bundles", seed, 2000, ruled, scratch)
