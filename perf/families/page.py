@@ -26,10 +26,10 @@ could not be computed in float64: Keras's is then what other rounding changes, a
 """
 
 TIMES = """Latency: milliseconds, float32, batch 1, two threads, medians of interleaved turns, each engine in a process
-of its own; `/ Keras` is ours over the file of Keras's own `export`. All turns of a network were taken in one sitting, and
-what memory a process gets stays with it: a single ratio may be off by a tenth. ResNet50's two TFLite files have the same
-operators and shapes, stood here at 1.15, and lay at 0.95–1.01 in each of six sittings anew; so read the columns as a whole.
-Since then programs are started four times in the course of their turns.
+of its own; `/ Keras` is ours over the file of Keras's own `export`. All turns of a network were taken in one sitting,
+and what memory a process gets stays with it: a single ratio may be off by a tenth. ResNet50's two TFLite files have the
+same operators and shapes, stand here at 1.15, and lay at 0.95 to 1.01 in each of six sittings anew; so read the columns
+as a whole. Since then programs are started four times in the course of their turns.
 """
 
 EARLIER = """A network with a dagger was measured by an earlier version, over 8 images, with the exporters alone; the
