@@ -135,10 +135,10 @@ def _latency(folder: Path, routes: Mapping[str, Mapping[str, Any]]) -> dict[str,
     A format at a time: the threads that ONNX Runtime leaves spinning would slow LiteRT, and more the first of its two.
     """
     from perf.families.tasks import IMAGES, artifact
-    from perf.turns import in_turns, ratio
+    from perf.turns import SITTINGS, in_turns, ratio
 
     command = [sys.executable, "-m", "perf.families.timed"]
-    latency: dict[str, Any] = {"ratios": {}}
+    latency: dict[str, Any] = {"sittings": SITTINGS, "ratios": {}}
     for pair in PAIRS.items():
         files = {route: folder / artifact(route) for route in pair if "max_abs_diff" in routes.get(route, {})}
         commands = {route: [*command, str(file), str(folder / IMAGES)] for route, file in files.items()}

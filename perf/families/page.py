@@ -26,10 +26,12 @@ could not be computed in float64: Keras's is then what other rounding changes, a
 """
 
 TIMES = """Latency: milliseconds, float32, batch 1, two threads, medians of interleaved turns, each engine in a process
-of its own; `/ Keras` is ours over the file of Keras's own `export`. All turns of a network were taken in one sitting,
-and what memory a process gets stays with it: a single ratio may be off by a tenth. ResNet50's two TFLite files have the
-same operators and shapes, stand here at 1.15, and lay at 0.95 to 1.01 in each of six sittings anew; so read the columns
-as a whole. Since then programs are started four times in the course of their turns.
+of its own; `/ Keras` is ours over the file of Keras's own `export`.
+"""
+
+ONE_SITTING = """What memory a process gets stays with it, so a ratio of one sitting of both may be off by a tenth:
+ResNet50's two TFLite files, with the same operators and shapes, lay at 1.15 in one, and at 0.95 to 1.01 in each of six
+anew. Some networks here were measured in one sitting only; read their columns as a whole.
 """
 
 EARLIER = """A network with a dagger was measured by an earlier version, over 8 images, with the exporters alone; the
@@ -45,7 +47,9 @@ def page(results: Mapping[str, Any]) -> str:
     reasons: dict[str, int] = {}
     parts = [HEAD]
     parts += [ERRORS] if any("error" in entry for entry in _entries(results)) else []
-    parts += [TIMES] if any("latency_ms" in result for result in results.values()) else []
+    timed = [result["latency_ms"] for result in results.values() if "latency_ms" in result]
+    parts += [TIMES] if timed else []
+    parts += [ONE_SITTING] if any("sittings" not in latency for latency in timed) else []
     parts += [EARLIER] if any("earlier" in result for result in results.values()) else []
     parts += [*_summary(results), ""]
     for source, networks in SOURCES.items():

@@ -60,6 +60,7 @@ class Browser:
         self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
         self.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
@@ -83,10 +84,14 @@ class Browser:
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width <= PHONE
         )
-        self.call("Page.navigate", url=url)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self._heard(self._next())
+        self._until_loaded(self.call("Page.navigate", url=url)["loaderId"])
         return self.events
+
+    def follow(self, script: str) -> None:
+        """Run a script that makes the page open another, and wait until that has loaded."""
+        self.events.clear()
+        self.evaluate(script)
+        self._until_loaded()
 
     def evaluate(self, script: str) -> Any:
         """The value of a script in the page."""
@@ -96,15 +101,11 @@ class Browser:
 
     def wait(self, condition: str, seconds: float = 120) -> Any:
         """The value of a script in the page, as soon as it is one that counts as true."""
-        end, problem = time.monotonic() + seconds, ""
-        while time.monotonic() < end:
-            try:
-                if value := self.evaluate(condition):
-                    return value
-            except AssertionError as between_two_pages:
-                problem = str(between_two_pages)
+        end = time.monotonic() + seconds
+        while not (value := self.evaluate(condition)):
+            assert time.monotonic() < end, f"not within {seconds} s: {condition}"
             time.sleep(0.05)
-        raise AssertionError(f"not within {seconds} s: {condition} {problem}")
+        return value
 
     def choose(self, selector: str, files: list[Path]) -> None:
         """Pick files in an input of the page."""
@@ -135,6 +136,16 @@ class Browser:
             self._orders.write(json.dumps(order).encode() + b"\0")
         if "method" in message:
             self.events.append(message)
+
+    def _until_loaded(self, loader: str | None = None) -> None:
+        """Listen until a document has loaded: that of a navigation, or any."""
+        while not any(
+            event["method"] == "Page.lifecycleEvent"
+            and event["params"]["name"] == "load"
+            and loader in (None, event["params"]["loaderId"])
+            for event in self.events
+        ):
+            self._heard(self._next())
 
     def _next(self) -> dict[str, Any]:
         message = bytearray()

@@ -31,7 +31,7 @@ STEPS = 3
 
 PER_CLASS = 4
 VALIDATION = 8
-SIDE = 32
+SIDE = 64
 """Pixels: the network has the same layers at any size."""
 
 FOLLOWS = 0.005

@@ -81,8 +81,8 @@ def test_a_graphics_processor_computes_where_it_is_ticked(
         if not browser_with_gpu.evaluate("navigator.gpu?.requestAdapter().then(adapter => Boolean(adapter))"):
             pytest.skip("this browser has no WebGPU, not even in software")
         assert ", wasm, " in facts(browser_with_gpu)["Engine"]
-        browser_with_gpu.evaluate("document.getElementById('webgpu').click()")
-        browser_with_gpu.wait("location.search === '?webgpu' && document.readyState === 'complete'")
+        browser_with_gpu.follow("document.getElementById('webgpu').click()")
+        assert browser_with_gpu.evaluate("location.search") == "?webgpu"
         assert "Ready after" in start(browser_with_gpu, f"{url}?webgpu")
         assert ", webgpu" in facts(browser_with_gpu)["Engine"]
         require_answer_of_python(browser_with_gpu, kind, 0.05)
