@@ -37,8 +37,8 @@ test: check  ## check, then every test; COVERAGE=1 also measures the branches th
 quick: $(INSTALLED)  ## the tests that start no command and train or export no whole network
 	$(BIN)/python -m pytest --quiet $(TOGETHER) -m 'not slow and not soak and not arm'
 
-soak: $(INSTALLED)  ## the same proofs over many seeds and minutes
-	$(BIN)/python -m pytest --quiet $(TOGETHER) --durations=10 -m soak
+soak: $(INSTALLED)  ## the same proofs over many seeds and minutes; SHARE=0/2 or 1/2 for one half of them
+	$(BIN)/python -m pytest --quiet $(TOGETHER) --durations=10 -m soak $(if $(SHARE),--share $(SHARE))
 
 arm: $(INSTALLED)  ## the zoo as an aarch64 process under QEMU, as Raspberry Pi 4 and 5
 	$(BIN)/python -m pytest --quiet $(TOGETHER) --dist=load -rs -m arm tests/arm

@@ -76,7 +76,7 @@ class Phase(Document, frozen=True):
     epochs: Annotated[int, Meta(ge=1, le=1_000_000)]
     """How many times the phase goes through the training images."""
     learning_rate: Rate
-    """Rate of AdamW after the warm-up."""
+    """Rate after the warm-up."""
     unfreeze: tuple[str, ...] = ()
     """Shell-style patterns of the backbone's layers to train, e.g. `stage_3_*`; the head is always trained."""
     unfreeze_stages: Annotated[int, Meta(ge=0)] = 0
@@ -142,8 +142,11 @@ class TrainRecipe(Document, frozen=True):
     white balance changes nothing; it is part of the graph, so no device has to do it."""
     layer_scale: Rate = 1.0
     """First value of LayerScale's factors where no weights are loaded; a small one, as for long runs, learns slowly."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`adamw`, or `muon`: steps that are equally long in all directions of a matrix of weights, which learn more from
+    each image and take longer (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/); the rest by AdamW."""
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05
-    """Weight decay of AdamW, on kernels only (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+    """Weight decay, on kernels only (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
     l2: Annotated[float, Meta(ge=0)] = 0.0
     """Factor of the kernels' squared sum in the loss."""
     clip_norm: Annotated[float, Meta(ge=0)] = 0.0

@@ -193,6 +193,20 @@ def full_disk() -> Callable[[int], AbstractContextManager[None]]:
     return files_no_larger_than
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--share 0/2`: of the selected tests' files every second one, from the first on; `1/2` the others."""
+    parser.addoption(
+        "--share", type=_share, default=(0, 1), metavar="K/N", help="run one of N equal shares of the files"
+    )
+
+
+def _share(text: str) -> tuple[int, int]:
+    part, whole = (int(number) for number in text.split("/"))
+    if not 0 <= part < whole:
+        raise ValueError(text)
+    return part, whole
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """What starts commands, needs their results or reads all real images is slow."""
     if {"fork_server", "workspace", "real_images"} & set(getattr(item, "fixturenames", ())):
@@ -200,11 +214,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that two processes end together; otherwise the order stays random.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the share asked for, and begin with the files that take longest, so that two processes end together.
 
-    The first process makes the workspace meanwhile: files that need it are left to it until others have been done.
+    Otherwise the order stays random. The first process makes the workspace meanwhile: files that need it are left to it
+    until others have been done.
     """
+    part, whole = config.getoption("share")
+    kept = set(sorted({item.path for item in items})[part::whole])
+    if left_out := [item for item in items if item.path not in kept]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.path in kept]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     waiting = {item.path for item in items if "workspace" in getattr(item, "fixturenames", ())}
     first = next((item.path for item in items if item.path in waiting), None)

@@ -11,7 +11,8 @@ __all__ = ["STRENGTHS", "Augment", "AugmentOps"]
 
 STRENGTHS = (
     *("rotate", "translate", "zoom", "brightness", "contrast", "gamma", "saturation"),
-    *("hue", "white_balance", "stain", "stain_mix", "solarize", "blur", "noise", "jpeg", "cutout"),
+    *("hue", "white_balance", "stain", "stain_mix", "solarize", "vignette", "blur", "noise", "jpeg"),
+    *("cutout", "dirt"),
 )
 """The operations that are drawn by `chance` or `randaugment`, each with a strength."""
 
@@ -53,6 +54,8 @@ class AugmentOps(Document, frozen=True):
     """Largest change of the logarithm of each channel's gain, as another camera or lamp makes it."""
     solarize: Share = 0.0
     """Invert values above a threshold that falls to 1 − strength of the range."""
+    vignette: Share = 0.0
+    """Light that falls off from a spot anywhere: largest loss at a distance of one side."""
     blur: Annotated[float, Meta(ge=0, le=8)] = 0.0
     """Largest standard deviation of a Gaussian blur, in pixels."""
     noise: Below1 = 0.0
@@ -61,6 +64,8 @@ class AugmentOps(Document, frozen=True):
     """JPEG artefacts: the quality falls to 100 − 95·strength."""
     cutout: Below1 = 0.0
     """Largest side of a rectangle that covers a part of the image, as a share of the side."""
+    dirt: Below1 = 0.0
+    """Ellipses of one colour that cover up to so large a share of the image's area, one or several."""
 
     def __post_init__(self) -> None:
         """Refuse to draw more operations than there are."""

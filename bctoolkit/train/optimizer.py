@@ -10,10 +10,13 @@ import tensorflow as tf
 from bctoolkit.recipes import Phase, TrainRecipe
 from bctoolkit.train.devices import copies_of
 
-__all__ = ["AdamW", "layer_rates", "learning_rate", "optimizer_for"]
+__all__ = ["AdamW", "Muon", "layer_rates", "learning_rate", "optimizer_for"]
 
 LAST_SHARE = 0.01
 """What is left of the learning rate at the end of a falling schedule."""
+
+ADAMW_STEP = 0.2
+"""Root mean square of AdamW's steps as a share of the learning rate, as measured by Liu et al. 2025."""
 
 UNDECAYED = ("bias", "gamma", "beta")
 """Weight decay pulls kernels only (He et al. 2019, arXiv:1812.01187, section 3.1)."""
@@ -58,6 +61,9 @@ class AdamW(keras.optimizers.Optimizer):
         rate = tf.cast(learning_rate * factor, variable.dtype)
         if decay:
             variable.assign_sub(variable * (rate * decay))
+        self._step(tf.cast(gradient, variable.dtype), variable, rate)
+
+    def _step(self, gradient: Any, variable: Any, rate: Any) -> None:
         first, second = self._moments[variable.ref()]
         done = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
@@ -70,8 +76,64 @@ class AdamW(keras.optimizers.Optimizer):
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
-            grad=tf.cast(gradient, variable.dtype),
+            grad=gradient,
         )
+
+
+class Muon(AdamW):
+    """Steps that are equally long in all directions of a matrix (Jordan et al. 2024); for other weights those of AdamW.
+
+    A gradient's few large directions drown the many small ones. Muon replaces a matrix's momentum by the orthogonal
+    matrix nearest to it. Its steps are scaled to the length AdamW's have, so that both share one learning rate and one
+    weight decay (Liu et al. 2025, arXiv:2502.16982, section 2.2).
+
+    Args:
+        rates: as for `AdamW`.
+        clip_norm: as for `AdamW`; it counts for those of other weights, as a matrix's steps do not depend on length.
+        matrices: references of the kernels that are treated as matrices, outputs by columns.
+    """
+
+    momentum = 0.95
+
+    def __init__(self, rates: dict[Any, tuple[float, float]], clip_norm: float, matrices: set[Any]) -> None:
+        super().__init__(rates, clip_norm)
+        self._matrices = matrices
+
+    def _step(self, gradient: Any, variable: Any, rate: Any) -> None:
+        if variable.ref() not in self._matrices:
+            super()._step(gradient, variable, rate)
+            return
+        momentum, _ = self._moments[variable.ref()]
+        momentum.assign(self.momentum * momentum + gradient)
+        ahead = tf.reshape(gradient + self.momentum * momentum, (-1, variable.shape[-1]))  # as Nesterov's
+        length = rate * ADAMW_STEP * max(ahead.shape) ** 0.5
+        variable.assign_sub(length * tf.reshape(orthogonal(ahead), variable.shape))
+
+
+def orthogonal(matrix: Any) -> Any:
+    """Roughly the orthogonal matrix nearest to a matrix: its singular values become 0.7 to 1.2, but for tiny ones.
+
+    Five steps of Newton and Schulz's iteration with Jordan's coefficients (https://kellerjordan.github.io/posts/muon/),
+    done on the inner products of the shorter side: the polynomials of these commute, so it suffices to multiply them,
+    and the matrix itself comes in twice instead of ten times.
+
+    Args:
+        matrix: a tensor of two dimensions.
+
+    Returns:
+        A tensor of the same shape.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrix.shape[0] > matrix.shape[1]
+    unit = matrix / (tf.norm(matrix) + 1e-7)
+    products = tf.matmul(unit, unit, transpose_a=tall, transpose_b=not tall)
+    one = tf.eye(products.shape[0], dtype=products.dtype)
+    polynomial = one
+    for _ in range(5):
+        step = a * one + b * products + c * tf.matmul(products, products)
+        polynomial = tf.matmul(step, polynomial)
+        products = tf.matmul(step, tf.matmul(products, step))
+    return tf.matmul(unit, polynomial) if tall else tf.matmul(polynomial, unit)
 
 
 def optimizer_for(model: keras.Model, recipe: TrainRecipe) -> Any:
@@ -83,11 +145,23 @@ def optimizer_for(model: keras.Model, recipe: TrainRecipe) -> Any:
         for weight in layer.trainable_weights
         for copy in copies_of(weight.value)
     }
-    optimizer: Any = AdamW(rates, recipe.clip_norm)
+    muon = recipe.optimizer == "muon"
+    optimizer: Any = Muon(rates, recipe.clip_norm, _matrices(model)) if muon else AdamW(rates, recipe.clip_norm)
     if recipe.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
     return optimizer
+
+
+def _matrices(model: keras.Model) -> set[Any]:
+    """References of the kernels that map all channels to all others; the head's maps them to classes."""
+    mixing = (keras.layers.Dense, keras.layers.Conv2D)
+    return {
+        copy.ref()
+        for layer in model.layers
+        if isinstance(layer, mixing) and layer.trainable and not layer.name.startswith("head")
+        for copy in copies_of(layer.kernel.value)
+    }
 
 
 def layer_rates(model: keras.Model, decay: float) -> dict[str, float]:

@@ -27,7 +27,7 @@ from bctoolkit.train.devices import copies_of, several
 from bctoolkit.train.optimizer import optimizer_for
 from bctoolkit.train.step import TrainStep, validate
 
-def steps(devices, size, precision):
+def steps(devices, size, precision, optimizer):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (size, 32, 32, 3)).astype(np.float32)
     labels = rng.dirichlet(np.ones(3), size).astype(np.float32)
@@ -35,7 +35,8 @@ def steps(devices, size, precision):
         keras.utils.set_random_seed(0)
         model = networks.build("baseline_cnn", 3, (32, 32, 3), policy=precision)
         recipe = TrainRecipe(
-            model="baseline_cnn", precision=precision, ema=0.9, l2=1e-4, clip_norm=0.5, label_smoothing=0.1,
+            model="baseline_cnn", precision=precision, optimizer=optimizer,
+            ema=0.9, l2=1e-4, clip_norm=0.5, label_smoothing=0.1,
             phases=(Phase("all", 1, 1e-3, ("*",)),),
         )
         optimizer = optimizer_for(model, recipe)
@@ -69,14 +70,15 @@ def with_two_devices(script: str, *arguments: object, cwd: Path | None = None) -
 @pytest.fixture(scope="module")
 def trained() -> dict[str, Any]:
     """Five steps on one device and on two: batches that can be divided, that cannot, and of one image."""
-    cases = [(devices, size, "float32") for size in (8, 7, 1) for devices in (1, 2)] + [(2, 6, "mixed_float16")]
+    cases = [(devices, size, "float32", "adamw") for size in (8, 7, 1) for devices in (1, 2)]
+    cases += [(2, 6, "mixed_float16", "adamw"), (1, 5, "float32", "muon"), (2, 5, "float32", "muon")]
     done = with_two_devices(STEPS, json.dumps(cases))
     results = json.loads(done.stdout.split("RESULT")[1])
-    return {f"{devices} {size}": result for (devices, size, _), result in zip(cases, results, strict=True)}
+    return {f"{devices} {size}": result for (devices, size, *_), result in zip(cases, results, strict=True)}
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("size", [8, 7, 1])
+@pytest.mark.parametrize("size", [8, 7, 1, 5])
 def test_two_devices_have_the_losses_of_one(trained: dict[str, Any], size: int) -> None:
     """Up to the order of the sums, which Adam widens where a gradient is nearly nothing."""
     one, two = trained[f"1 {size}"], trained[f"2 {size}"]

@@ -69,12 +69,16 @@ def test_a_batch_without_images_stays_one(name: str) -> None:
 def test_a_small_strength_changes_little(name: str) -> None:
     images = smooth(16)
     strength = 0.02
-    most = {"jpeg": 20.0, "cutout": 235.0, "solarize": 0.0, "noise": 0.02 * 255 * 5.5}.get(name, 0.02 * 255 * 1.3)
+    most = {"jpeg": 20.0, "cutout": 235.0, "dirt": 255.0, "solarize": 0.0, "noise": 0.02 * 255 * 5.5}.get(
+        name, 0.02 * 255 * 1.3
+    )
     result = done(name, images, strength)
     assert farthest(result, images).max() <= most
     if name == "cutout":
         changed = (result != images).any(-1).mean((1, 2))
         assert changed.max() <= (1 / 36) * (1 / 44) + 1e-9
+    if name == "dirt":
+        assert np.abs(result - images).max(-1).mean((1, 2)).max() <= 1.5 * strength * 255
 
 
 def test_brightness_shifts_every_value_of_an_image_alike_and_evenly_up_to_its_strength() -> None:
@@ -237,6 +241,39 @@ def test_cutout_covers_one_rectangle_with_one_colour() -> None:
             assert len(rows) <= 15
             assert len(columns) <= 25
             assert len(np.unique(image[mask], axis=0)) == 1
+
+
+def test_dirt_lays_ellipses_of_one_colour_over_no_more_than_its_share() -> None:
+    shape = (64, 60, 80, 3)
+    black, white = (done("dirt", np.full(shape, value, np.float32), 0.2) for value in (0, 255))
+    cover = 1 - (white - black) / 255
+    np.testing.assert_allclose(cover, np.broadcast_to(cover[..., :1], shape), atol=1e-5)
+    assert cover.min() >= -1e-5
+    assert 0.9 < cover.max() <= 1 + 1e-5
+    for image, covered in zip(black, cover[..., 0], strict=True):
+        inside = covered > 0.5 * covered.max()
+        assert inside.mean() <= 0.2 * 1.1  # a pixel is covered or not; ellipses may lie partly outside
+        colours = image[inside] / covered[inside, None]
+        np.testing.assert_allclose(colours, np.broadcast_to(colours[:1], colours.shape), atol=0.1)
+    assert (cover > 0.5).mean((1, 2, 3)).max() > 0.08
+    blots = [ndimage.label(one[..., 0] > 0.3)[1] for one in cover]
+    assert len(set(blots)) >= 3
+
+
+def test_a_vignette_is_brightest_at_one_spot_and_falls_off_with_the_square_of_the_distance() -> None:
+    images = np.full((64, 50, 50, 3), 200, np.float32)
+    light = done("vignette", images, 0.8)[..., 0] / 200
+    middle = (np.arange(50) + 0.5) / 50
+    losses = []
+    for one in light:
+        y, x = (middle[at] for at in np.unravel_index(one.argmax(), one.shape))
+        squared = np.minimum((middle[:, None] - y) ** 2 + (middle - x) ** 2, 1)
+        far = squared > 0.25
+        loss = ((1 - one[far]) / squared[far]).mean()
+        np.testing.assert_allclose(one, 1 - loss * squared, atol=0.05 * loss + 1e-6)
+        losses.append(loss)
+    assert 0.7 < max(losses) <= 0.8 * 1.03
+    assert min(losses) < 0.1
 
 
 def test_a_turn_is_that_of_scipy_about_the_centre(monkeypatch: pytest.MonkeyPatch) -> None:

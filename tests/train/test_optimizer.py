@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bctoolkit import networks
 from bctoolkit.recipes import Phase, TrainRecipe
-from bctoolkit.train.optimizer import layer_rates, learning_rate, optimizer_for
+from bctoolkit.train.optimizer import layer_rates, learning_rate, optimizer_for, orthogonal
 
 PHASES = (Phase("all", 1, 1e-3, ("*",)),)
 
@@ -195,3 +195,90 @@ def test_float16_gets_loss_scaling_that_skips_a_step_with_infinite_gradients() -
     assert int(optimizer.iterations) == 0
     optimizer.apply(gradients(model, 0), model.trainable_variables)
     assert int(optimizer.iterations) == 1
+
+
+def matrix(rows: int, columns: int, seed: int = 0, least: float = 0.05) -> np.ndarray:
+    """A matrix whose singular values fall from 1 to `least`, in directions of no meaning."""
+    rng = np.random.default_rng(seed)
+    left, _, right = np.linalg.svd(rng.normal(size=(rows, columns)), full_matrices=False)
+    return ((left * np.geomspace(1, least, len(right))) @ right).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(40, 160), (160, 40), (64, 64), (1, 9), (9, 1)])
+def test_a_matrix_becomes_nearly_the_orthogonal_one_nearest_to_it(shape: tuple[int, int]) -> None:
+    given = matrix(*shape)
+    left, _, right = np.linalg.svd(given, full_matrices=False)
+    found = np.asarray(orthogonal(tf.constant(given)))
+    values = np.diag(left.T @ found @ right.T)  # in the directions of the matrix given
+    assert values.min() > 0.6
+    assert values.max() < 1.25
+    np.testing.assert_allclose((left * values) @ right, found, atol=1e-3)
+    np.testing.assert_allclose(np.asarray(orthogonal(tf.constant(given * 1000))), found, atol=1e-4)
+    assert np.isfinite(np.asarray(orthogonal(tf.zeros(shape)))).all()
+
+
+def test_muon_takes_the_steps_of_keras_s() -> None:
+    """Keras's treats kernels of two dimensions only, so convolutions are left out here."""
+    ours, theirs = (networks.build("convnext_atto", 3, (32, 32, 3)) for _ in range(2))
+    theirs.set_weights(ours.get_weights())
+    optimizer = optimizer_for(ours, recipe(optimizer="muon", weight_decay=0.0))
+    reference = keras.optimizers.Muon(1e-3, weight_decay=None, adam_weight_decay=None, exclude_layers=["head_logits"])
+    for step in range(3):
+        optimizer.learning_rate = reference.learning_rate = 1e-3 / (step + 1)
+        optimizer.apply(gradients(ours, step), ours.trainable_variables)
+        reference.apply(gradients(theirs, step), theirs.trainable_variables)
+    for mine, other in zip(ours.trainable_variables, theirs.trainable_variables, strict=True):
+        if "_conv/" not in mine.path:
+            np.testing.assert_allclose(np.asarray(mine), np.asarray(other), atol=2e-6, err_msg=mine.path)
+
+
+def test_muon_steps_evenly_in_matrices_and_as_adamw_elsewhere() -> None:
+    model = networks.build("convnext_atto", 3, (32, 32, 3))
+    given = gradients(model, 0)
+    before = {weight.path: np.asarray(weight) for weight in model.trainable_variables}
+    changes = {}
+    for name in ("adamw", "muon"):
+        copy = networks.build("convnext_atto", 3, (32, 32, 3))
+        copy.set_weights(model.get_weights())
+        optimizer = optimizer_for(copy, recipe(optimizer=name, weight_decay=0.1))
+        optimizer.learning_rate = 1e-3
+        for _ in range(2):
+            optimizer.apply(given, copy.trainable_variables)
+        changes[name] = {weight.path: np.asarray(weight) - before[weight.path] for weight in copy.trainable_variables}
+    kernels = {path for path in before if path.endswith("kernel")}
+    mixing = {path for path in kernels if not path.startswith("head") and "depthwise" not in path}
+    assert len(mixing) == 2 * 12 + 4
+    for path in set(before) - mixing:
+        np.testing.assert_array_equal(changes["adamw"][path], changes["muon"][path])
+    for path in mixing:
+        step = changes["muon"][path].reshape(-1, changes["muon"][path].shape[-1])
+        old = before[path].reshape(step.shape)
+        step = step + old * (1 - (1 - 1e-3 * 0.1) ** 2)  # what decay took
+        values = np.linalg.svd(step, compute_uv=False) / (2 * 1e-3 * 0.2 * max(step.shape) ** 0.5)
+        assert np.median(values) == pytest.approx(0.9, abs=0.25)
+        assert values.max() < 1.3
+
+
+def test_muon_keeps_float16_s_loss_scaling_and_what_is_frozen_frozen() -> None:
+    model = networks.build("convnext_atto", 2, (32, 32, 3), policy="mixed_float16")
+    model.get_layer("stage_0_block_0_expand").trainable = False
+    optimizer = optimizer_for(model, recipe(optimizer="muon", precision="mixed_float16"))
+    frozen, trained = (np.asarray(model.get_layer(f"stage_0_block_{block}_expand").kernel) for block in (0, 1))
+    before = model.get_weights()
+    optimizer.apply([gradient * np.inf for gradient in gradients(model, 0)], model.trainable_variables)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    optimizer.apply(gradients(model, 0), model.trainable_variables)
+    np.testing.assert_array_equal(np.asarray(model.get_layer("stage_0_block_0_expand").kernel), frozen)
+    assert (np.asarray(model.get_layer("stage_0_block_1_expand").kernel) != trained).mean() > 0.9
+
+
+def test_muon_learns_a_network_without_blocks_too() -> None:
+    model = networks.build("baseline_cnn", 2, (32, 32, 3))
+    optimizer = optimizer_for(model, recipe(optimizer="muon"))
+    optimizer.learning_rate = 1e-3
+    before = model.get_weights()
+    optimizer.apply(gradients(model, 0), model.trainable_variables)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.isfinite(new).all()
+        assert (old != new).any()

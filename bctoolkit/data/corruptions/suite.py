@@ -260,7 +260,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     "hue": Corruption(hue, (10.0, 20.0, 35.0), ("hue",)),
     "stain": Corruption(stain, (0.15, 0.30, 0.50), ("stain",)),
     "solarize": Corruption(solarize, (0.85, 0.75, 0.60), ("solarize",)),
-    "vignette": Corruption(vignette, (0.4, 0.7, 1.0), ()),
+    "vignette": Corruption(vignette, (0.4, 0.7, 1.0), ("vignette",)),
     "gaussian_blur": Corruption(gaussian_blur, (0.008, 0.016, 0.025), ("blur",)),
     "defocus": Corruption(defocus, (0.015, 0.025, 0.040), ("blur",)),
     "motion_blur": Corruption(motion_blur, (0.04, 0.07, 0.11), ()),
@@ -271,8 +271,8 @@ CORRUPTIONS: dict[str, Corruption] = {
     "rotation": Corruption(rotation, (10.0, 25.0, 45.0), ("rotate", "rotate90")),
     "translation": Corruption(translation, (0.08, 0.15, 0.23), ("translate",)),
     "zoom": Corruption(zoom, (1.10, 1.22, 1.40), ("zoom",)),
-    "occlusion": Corruption(occlusion, (0.06, 0.12, 0.20), ("cutout", "cutmix")),
-    "stain_deposit": Corruption(stain_deposit, (0.02, 0.05, 0.10), (), since=2),
+    "occlusion": Corruption(occlusion, (0.06, 0.12, 0.20), ("cutout", "cutmix", "dirt")),
+    "stain_deposit": Corruption(stain_deposit, (0.02, 0.05, 0.10), ("dirt",), since=2),
     "air_bubble": Corruption(air_bubble, (0.10, 0.18, 0.28), (), since=2),
 }
 """Light and colour, sharpness, sensor and file, geometry, what lies on top."""

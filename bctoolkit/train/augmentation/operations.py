@@ -17,6 +17,9 @@ Operation = Callable[[Any, Any, float], Any]
 GEOMETRY = ("rotate", "translate", "zoom")
 """The operations that are done together, in one interpolation."""
 
+SPOTS, SHARPNESS = 6, 8.0
+"""Of dirt: how many at most, and how steep their edges are."""
+
 BLUR_RADIUS = 3.0
 """A Gaussian is cut off at so many standard deviations."""
 
@@ -188,6 +191,44 @@ def cutout(images: Any, seed: Any, strength: float) -> Any:
     return tf.where((rows[:, :, None] & columns[:, None, :])[..., None], colour, images)
 
 
+def dirt(images: Any, seed: Any, strength: float) -> Any:
+    """Lay soft-edged ellipses of one colour over it, up to `SPOTS` of them, that cover up to a share of its area.
+
+    Their sizes are drawn from a Dirichlet distribution of small concentration: now one blot, now several grains.
+    """
+    count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    area, place, shape, sizes, colour, cover = tf.unstack(tf.random.split(seed, 6))
+    shares = tf.random.stateless_gamma((count, SPOTS), sizes, 0.3) + 1e-6
+    shares *= tf.random.stateless_uniform((count, 1), area, 0.0, strength) / tf.reduce_sum(shares, 1, keepdims=True)
+    centre = tf.random.stateless_uniform((count, SPOTS, 2), place)
+    turn, stretch = tf.unstack(tf.random.stateless_uniform((count, SPOTS, 2), shape), axis=2)
+    angle, ratio = math.pi * turn, 1 + stretch
+    rows = ((tf.range(height, dtype=tf.float32) + 0.5) / height)[:, None] - centre[..., 0, None, None]
+    columns = (tf.range(width, dtype=tf.float32) + 0.5) / width - centre[..., 1, None, None]
+    cos, sin = tf.cos(angle)[..., None, None], tf.sin(angle)[..., None, None]
+    along, across = columns * cos + rows * sin, rows * cos - columns * sin
+    ratio = ratio[..., None, None]
+    squared = (along**2 / ratio + across**2 * ratio) * math.pi / shares[..., None, None]
+    inside = tf.reduce_max(tf.sigmoid((1 - squared) * SHARPNESS), axis=1)[..., None]
+    opacity = tf.random.stateless_uniform((count, 1, 1, 1), cover, 0.6, 1.0)
+    drawn = tf.random.stateless_uniform((count, 1, 1, 3), colour, 0.0, 255.0)
+    return images + inside * opacity * (drawn - images)
+
+
+def vignette(images: Any, seed: Any, strength: float) -> Any:
+    """Let the light fall off with the square of the distance from a spot anywhere in the image.
+
+    The amount is what is lost at a distance of one side.
+    """
+    loss, spot = tf.unstack(tf.random.split(seed, 2))
+    height, width = images.shape[1], images.shape[2]
+    y, x = tf.unstack(tf.random.stateless_uniform((tf.shape(images)[0], 2, 1, 1), spot), axis=1)
+    rows = ((tf.range(height, dtype=tf.float32) + 0.5) / height)[:, None] - y
+    columns = (tf.range(width, dtype=tf.float32) + 0.5) / width - x
+    lost = tf.abs(_amount(images, loss, strength)) * tf.minimum(rows**2 + columns**2, 1.0)[..., None]
+    return images * (1 - lost)
+
+
 OPERATIONS: dict[str, Operation] = {
     "brightness": brightness,
     "contrast": contrast,
@@ -198,10 +239,12 @@ OPERATIONS: dict[str, Operation] = {
     "stain": stain,
     "stain_mix": stain_mix,
     "solarize": solarize,
+    "vignette": vignette,
     "blur": blur,
     "noise": noise,
     "jpeg": jpeg,
     "cutout": cutout,
+    "dirt": dirt,
 }
 """In the order they are applied: light and colour, sharpness, sensor, file, then what lies on top."""
 
