@@ -208,7 +208,7 @@ def dirt(images: Any, seed: Any, strength: float) -> Any:
     cos, sin = tf.cos(angle)[..., None, None], tf.sin(angle)[..., None, None]
     along, across = columns * cos + rows * sin, rows * cos - columns * sin
     ratio = ratio[..., None, None]
-    squared = (along**2 / ratio + across**2 * ratio) * math.pi / shares[..., None, None]
+    squared = (along**2 / ratio + across**2 * ratio) * math.pi / tf.maximum(shares, 1e-9)[..., None, None]
     inside = tf.reduce_max(tf.sigmoid((1 - squared) * SHARPNESS), axis=1)[..., None]
     opacity = tf.random.stateless_uniform((count, 1, 1, 1), cover, 0.6, 1.0)
     drawn = tf.random.stateless_uniform((count, 1, 1, 3), colour, 0.0, 255.0)
