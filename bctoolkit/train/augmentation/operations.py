@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["GEOMETRY", "OPERATIONS", "transform"]
+__all__ = ["GEOMETRY", "OPERATIONS", "middles", "transform"]
 
 Operation = Callable[[Any, Any, float], Any]
 
@@ -69,6 +69,11 @@ def background(images: Any) -> Any:
     flat = tf.reshape(squares, (tf.shape(images)[0], -1, images.shape[3]))
     brightest = tf.argmax(tf.reduce_sum(flat, axis=2), axis=1)
     return tf.gather(flat, brightest, axis=1, batch_dims=1)[:, None, None]
+
+
+def middles(size: int) -> Any:
+    """Where the middles of so many pixels lie along a side of length 1."""
+    return (tf.range(size, dtype=tf.float32) + 0.5) / size
 
 
 def brightness(images: Any, seed: Any, strength: float) -> Any:
@@ -185,8 +190,8 @@ def cutout(images: Any, seed: Any, strength: float) -> Any:
     position_seed, size_seed, colour_seed = tf.unstack(tf.random.split(seed, 3))
     centre = tf.random.stateless_uniform((count, 2), position_seed)
     half = tf.random.stateless_uniform((count, 2), size_seed, 0.0, strength) / 2
-    rows = tf.abs((tf.range(height, dtype=tf.float32) + 0.5) / height - centre[:, :1]) < half[:, :1]
-    columns = tf.abs((tf.range(width, dtype=tf.float32) + 0.5) / width - centre[:, 1:]) < half[:, 1:]
+    rows = tf.abs(middles(height) - centre[:, :1]) < half[:, :1]
+    columns = tf.abs(middles(width) - centre[:, 1:]) < half[:, 1:]
     colour = tf.random.stateless_uniform((count, 1, 1, 3), colour_seed, 0.0, 255.0)
     return tf.where((rows[:, :, None] & columns[:, None, :])[..., None], colour, images)
 
@@ -203,8 +208,8 @@ def dirt(images: Any, seed: Any, strength: float) -> Any:
     centre = tf.random.stateless_uniform((count, SPOTS, 2), place)
     turn, stretch = tf.unstack(tf.random.stateless_uniform((count, SPOTS, 2), shape), axis=2)
     angle, ratio = math.pi * turn, 1 + stretch
-    rows = ((tf.range(height, dtype=tf.float32) + 0.5) / height)[:, None] - centre[..., 0, None, None]
-    columns = (tf.range(width, dtype=tf.float32) + 0.5) / width - centre[..., 1, None, None]
+    rows = middles(height)[:, None] - centre[..., 0, None, None]
+    columns = middles(width) - centre[..., 1, None, None]
     cos, sin = tf.cos(angle)[..., None, None], tf.sin(angle)[..., None, None]
     along, across = columns * cos + rows * sin, rows * cos - columns * sin
     ratio = ratio[..., None, None]
@@ -223,8 +228,8 @@ def vignette(images: Any, seed: Any, strength: float) -> Any:
     loss, spot = tf.unstack(tf.random.split(seed, 2))
     height, width = images.shape[1], images.shape[2]
     y, x = tf.unstack(tf.random.stateless_uniform((tf.shape(images)[0], 2, 1, 1), spot), axis=1)
-    rows = ((tf.range(height, dtype=tf.float32) + 0.5) / height)[:, None] - y
-    columns = (tf.range(width, dtype=tf.float32) + 0.5) / width - x
+    rows = middles(height)[:, None] - y
+    columns = middles(width) - x
     lost = tf.abs(_amount(images, loss, strength)) * tf.minimum(rows**2 + columns**2, 1.0)[..., None]
     return images * (1 - lost)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from bctoolkit.recipes import Augment, AugmentOps
-from bctoolkit.train.augmentation.operations import GEOMETRY, OPERATIONS, transform
+from bctoolkit.train.augmentation.operations import GEOMETRY, OPERATIONS, middles, transform
 
 __all__ = ["augment"]
 
@@ -111,8 +111,8 @@ def _box(images: Any, seed: Any, share: Any) -> Any:
     count, height, width = _count(images), images.shape[1], images.shape[2]
     centre = tf.random.stateless_uniform((count, 2), seed)
     half = tf.sqrt(1 - share) / 2
-    rows = tf.abs((tf.range(height, dtype=tf.float32) + 0.5) / height - centre[:, :1]) < half[:, None]
-    columns = tf.abs((tf.range(width, dtype=tf.float32) + 0.5) / width - centre[:, 1:]) < half[:, None]
+    rows = tf.abs(middles(height) - centre[:, :1]) < half[:, None]
+    columns = tf.abs(middles(width) - centre[:, 1:]) < half[:, None]
     return (rows[:, :, None] & columns[:, None, :])[..., None]
 
 
